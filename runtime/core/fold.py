@@ -1,0 +1,316 @@
+"""Fold the (effect, outcome) pairs of a run into its trace.
+
+The same fold serves a live run, a replayed run and a recording read from disk, so equal pairs give equal
+traces. Pairs may come in any order of completion; lanes put them in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest
+from runtime.core.effects import (
+    AskApproval,
+    CallModel,
+    CallStatus,
+    CallTool,
+    End,
+    Failure,
+    FailureKind,
+    Input,
+    Outcome,
+    Refuse,
+    SingleEffect,
+)
+from runtime.core.lanes import Lane, parse_lane
+from runtime.core.messages import ModelReply, ReasoningPart
+from runtime.core.run import Header, Totals
+from runtime.core.trace import ApprovalEntry, DenialEntry, ModelStep, Step, ToolStep, Trace
+
+LOOP_LENGTH = 3
+"""Equal consecutive calls of one tool that count as a loop."""
+
+Pair = tuple[SingleEffect, Outcome]
+Number = TypeVar("Number", int, float)
+
+_STATUS: dict[FailureKind, CallStatus] = {
+    FailureKind.TIMEOUT: "timeout",
+    FailureKind.ERROR: "error",
+    FailureKind.RATE_LIMITED: "error",
+    FailureKind.UNAVAILABLE: "error",
+    FailureKind.INTERRUPTED: "interrupted",
+    FailureKind.IN_DOUBT: "in_doubt",
+}
+
+
+class _StepParts:
+    """What is known of one step while pairs come in."""
+
+    __slots__ = ("calls", "model")
+
+    def __init__(self) -> None:
+        self.model: list[tuple[int, CallModel, Outcome]] = []
+        self.calls: dict[int, list[tuple[int, CallTool | Refuse, Outcome]]] = {}
+
+
+def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
+    """Return the trace of a run from its pairs; begin and end may be among them and are passed over."""
+    parts: dict[int, _StepParts] = {}
+    denials: list[DenialEntry] = []
+    approvals: list[ApprovalEntry] = []
+    last_at: float | None = None
+    for effect, outcome in pairs:
+        if outcome.at is not None and (last_at is None or outcome.at > last_at):
+            last_at = outcome.at
+        match effect:
+            case CallModel():
+                place = parse_lane(effect.lane)
+                parts.setdefault(place.step, _StepParts()).model.append((place.attempt, effect, outcome))
+            case CallTool() | Refuse():
+                place = parse_lane(effect.lane)
+                attempts = parts.setdefault(place.step, _StepParts()).calls.setdefault(place.index or 0, [])
+                attempts.append((place.attempt, effect, outcome))
+                if (denial := _denial(effect, outcome, place)) is not None:
+                    denials.append(denial)
+            case AskApproval():
+                approvals.append(_approval(effect, outcome))
+            case Input() if outcome.value is not None:
+                denials += [
+                    DenialEntry(step=d.step, lane=d.lane, tool=d.tool, rule=d.rule, message=d.message)
+                    for d in outcome.value.denials
+                ]
+            case _:
+                pass
+    names: dict[str, str] = {}
+    steps = tuple(_step(index, parts[index], names) for index in sorted(parts))
+    denials.sort(key=lambda d: (d.step, d.lane))
+    approvals.sort(key=lambda a: (a.step, a.lane))
+    totals = count_totals(header, steps, len(denials), len(approvals), last_at)
+    return Trace(
+        request_id=header.request_id,
+        run_id=header.run_id,
+        parent=header.parent,
+        tenant=header.tenant,
+        environment=header.environment,
+        agent=header.agent,
+        agent_version=header.agent_version,
+        deploy=header.deploy,
+        source=header.source,
+        suite=header.suite,
+        task=header.task,
+        repeat=header.repeat,
+        labels=dict(header.labels),
+        started_at=header.started_at,
+        stop_reason=end.stop_reason,
+        output=end.output,
+        steps=steps,
+        denials=tuple(denials),
+        approvals=tuple(approvals),
+        totals=totals,
+        prompt_hash=header.prompt_hash,
+        tools_hash=header.tools_hash,
+        policy_hash=header.policy_hash,
+        price_table=header.price_table,
+        tools_known=None if header.tools == "opaque" else tuple(t.schema.name for t in header.tools),
+        trace_hash=_trace_hash(end, steps, denials),
+    )
+
+
+def _step(index: int, parts: _StepParts, names: dict[str, str]) -> Step:
+    model = _model_step(parts.model) if parts.model else None
+    calls = tuple(_tool_step(parts.calls[i], names) for i in sorted(parts.calls))
+    return Step(index=index, model=model, tool_calls=calls)
+
+
+def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
+    attempts.sort(key=_attempt)
+    _, effect, outcome = attempts[-1]
+    reply: ModelReply | None = outcome.value
+    replies = [o.value for _, _, o in attempts if o.value is not None]
+    durations = [o.duration_s for _, _, o in attempts]
+    calls = () if reply is None else reply.tool_calls
+    text = "" if reply is None else reply.text
+    refusal = None if reply is None else reply.refusal
+    thought = None if reply is None else [p.content for p in reply.parts if isinstance(p, ReasoningPart)]
+    finish = None if reply is None else reply.finish_reason
+    failure = outcome.failure
+    content = [effect.request.model, finish, text, refusal, [[c.name, c.arguments] for c in calls]]
+    return ModelStep(
+        lane=effect.lane,
+        provider=None if reply is None else reply.provider,
+        request_model=effect.request.model,
+        response_model=None if reply is None else reply.response_model,
+        finish_reason=finish,
+        text=text or refusal or "",
+        reasoning="".join(thought) if thought else None,
+        tool_names=tuple(c.name for c in calls),
+        input_tokens=_usage(replies, "input_tokens"),
+        output_tokens=_usage(replies, "output_tokens"),
+        cache_read_tokens=_usage(replies, "cache_read_tokens"),
+        cache_write_tokens=_usage(replies, "cache_write_tokens"),
+        reasoning_tokens=_usage(replies, "reasoning_tokens"),
+        cost_nanousd=_sum([r.cost_nanousd for r in replies]),
+        started_s=_started(attempts[0][2]),
+        duration_s=_sum(durations),
+        attempts=len(attempts),
+        error=None if failure is None else failure.message,
+        hash=digest(canonical_bytes([*content, None if failure is None else failure.kind])),
+    )
+
+
+def _tool_step(attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str]) -> ToolStep:
+    attempts.sort(key=_attempt)
+    _, effect, outcome = attempts[-1]
+    started = [o for _, e, o in attempts if isinstance(e, CallTool)]
+    status, result, error = _result(effect, outcome)
+    content = [effect.name, effect.arguments, status, result]
+    call_id = names.setdefault(effect.call_id, f"call#{len(names) + 1}")
+    return ToolStep(
+        id=call_id,
+        lane=effect.lane,
+        name=effect.name,
+        arguments=effect.arguments,
+        status=status,
+        result=result,
+        error=error,
+        write=effect.write,
+        attempts=len(started),
+        started_s=_started(attempts[0][2]),
+        duration_s=_sum([o.duration_s for o in started]),
+        args_hash=effect.args_hash,
+        idempotency_key=effect.limits.idempotency_key if isinstance(effect, CallTool) else None,
+        hash=digest(canonical_bytes(content)),
+    )
+
+
+def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, str | None, str | None]:
+    if isinstance(effect, Refuse):
+        seen = None if effect.status == "not_started" else effect.message
+        return effect.status, seen, None if effect.status == "not_started" else effect.message
+    if outcome.failure is not None:
+        return failure_status(outcome.failure, write=effect.write), None, outcome.failure.message
+    if outcome.value is None:
+        return "interrupted", None, "no outcome was recorded"
+    return outcome.value.status, outcome.value.content, outcome.value.error
+
+
+def failure_status(failure: Failure, *, write: bool) -> CallStatus:
+    """Return the status of a call that failed; an interrupted write is in doubt."""
+    if failure.kind is FailureKind.INTERRUPTED and write:
+        return "in_doubt"
+    return _STATUS[failure.kind]
+
+
+def _denial(effect: CallTool | Refuse, outcome: Outcome, place: Lane) -> DenialEntry | None:
+    if isinstance(effect, Refuse):
+        if effect.status != "denied":
+            return None
+        rule, message = effect.rule, effect.message
+    else:
+        value = outcome.value
+        if value is None or value.status != "denied":
+            return None
+        rule, message = "recorded", value.error or value.content
+    return DenialEntry(step=place.step, lane=effect.lane, tool=effect.name, rule=rule, message=message)
+
+
+def _approval(effect: AskApproval, outcome: Outcome) -> ApprovalEntry:
+    place = parse_lane(effect.lane)
+    answer = outcome.value
+    return ApprovalEntry(
+        step=place.step,
+        lane=effect.lane,
+        tool=effect.name,
+        decision="unanswered" if answer is None else answer.decision,
+        by=None if answer is None else answer.by,
+        reason=None if answer is None else answer.reason,
+        args_hash=effect.args_hash,
+    )
+
+
+def count_totals(
+    header: Header, steps: tuple[Step, ...], denials: int, approvals: int, last_at: float | None
+) -> Totals:
+    """Return the totals of a run's steps."""
+    models = [s.model for s in steps if s.model is not None]
+    calls = [c for s in steps for c in s.tool_calls]
+    by_name: dict[str, int] = {}
+    for call in calls:
+        by_name[call.name] = by_name.get(call.name, 0) + 1
+    tokens_in = _sum([m.input_tokens for m in models])
+    tokens_out = _sum([m.output_tokens for m in models])
+    total = None if tokens_in is None or tokens_out is None else tokens_in + tokens_out
+    return Totals(
+        steps=len(models),
+        model_calls=sum(m.attempts for m in models),
+        tool_calls=len(calls),
+        tool_executions=sum(c.attempts for c in calls),
+        tool_calls_by_name=dict(sorted(by_name.items())),
+        retries=sum(m.attempts - 1 for m in models) + sum(max(c.attempts - 1, 0) for c in calls),
+        denials=denials,
+        approvals=approvals,
+        errors=sum(c.status in {"error", "timeout"} for c in calls)
+        + sum(m.error is not None for m in models),
+        loops=count_loops(calls),
+        in_doubt=sum(c.status == "in_doubt" for c in calls),
+        input_tokens=tokens_in,
+        output_tokens=tokens_out,
+        cache_read_tokens=_sum([m.cache_read_tokens for m in models]),
+        cache_write_tokens=_sum([m.cache_write_tokens for m in models]),
+        reasoning_tokens=_sum([m.reasoning_tokens for m in models]),
+        total_tokens=total if total is not None else header.recorded_tokens,
+        cost_nanousd=_sum([m.cost_nanousd for m in models]),
+        duration_s=header.recorded_duration_s if last_at is None else last_at,
+        model_s=_sum([m.duration_s for m in models]),
+        tool_s=_sum([c.duration_s for c in calls if c.attempts]) if calls else 0.0,
+    )
+
+
+def count_loops(calls: list[ToolStep]) -> int:
+    """Return how many stretches of at least three equal consecutive calls there are."""
+    loops = streak = 0
+    last: tuple[str, str] | None = None
+    for call in calls:
+        same = (call.name, call.args_hash)
+        streak = streak + 1 if same == last else 1
+        last = same
+        loops += streak == LOOP_LENGTH
+    return loops
+
+
+def _trace_hash(end: End, steps: tuple[Step, ...], denials: list[DenialEntry]) -> str:
+    hashes = [[None if s.model is None else s.model.hash, [c.hash for c in s.tool_calls]] for s in steps]
+    refused = [[d.step, d.tool, d.rule] for d in denials]
+    return digest(canonical_bytes([end.stop_reason, end.output, hashes, refused]))[:DIGEST_CHARS]
+
+
+def _attempt(entry: tuple[int, Any, Outcome]) -> int:
+    return entry[0]
+
+
+def _started(outcome: Outcome) -> float | None:
+    if outcome.at is None or outcome.duration_s is None:
+        return None
+    return max(outcome.at - outcome.duration_s, 0.0)
+
+
+def _usage(replies: list[ModelReply], name: str) -> int | None:
+    values: list[int | None] = [None if r.usage is None else getattr(r.usage, name) for r in replies]
+    if name in {"input_tokens", "output_tokens"}:
+        return _sum(values)
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None
+
+
+def _sum(values: list[Number | None]) -> Number | None:
+    """Return the sum; `None` if a value is unknown or there is none."""
+    known = [v for v in values if v is not None]
+    return None if not known or len(known) < len(values) else sum(known[1:], known[0])
+
+
+def relabel(trace: Trace, **changes: Any) -> Trace:
+    """Return the trace with other identity fields, for example `deploy` or `task`."""
+    return msgspec.structs.replace(trace, **changes)

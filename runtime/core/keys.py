@@ -1,0 +1,160 @@
+"""Keys: fingerprints of what the agent decided, chained over messages.
+
+A model call's key hashes message after message: link i = SHA-256(link i-1 + canonical message i), so a run costs
+linear time and the first link that differs names the first message that differs. The chain is closed by tool
+schemas, parameters and model id. A tool call's key hashes name and arguments. Only id fields are renamed, by
+first appearance (`call#1`, ...); text and arguments are never searched. Keys are made from the cleaned
+(redacted) form, so that a redacted recording matches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Protocol
+
+import msgspec
+
+from runtime.core.canonical import DIGEST_CHARS, digest, fingerprint
+from runtime.core.effects import AskApproval, CallModel, CallTool, Load, Refuse, Save, SingleEffect, Wait
+from runtime.core.messages import Message, ModelRequest, Part, ToolCallPart, ToolResponsePart
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+_START = b"goldrun.key/1"
+
+
+class Cleaner(Protocol):
+    """Takes secrets out of values before they are hashed or written."""
+
+    def message(self, message: Message) -> Message:
+        """Return the message without secrets; the same object if there are none."""
+        ...
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value without secrets; the same object if there are none."""
+        ...
+
+
+class IdNames:
+    """Renames ids by first appearance in a run."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def name(self, call_id: str) -> str:
+        """Return `call#n` for the n-th distinct id."""
+        known = self._names.get(call_id)
+        if known is None:
+            known = self._names[call_id] = f"call#{len(self._names) + 1}"
+        return known
+
+
+class Keyer:
+    """Makes the keys of one run; use one for each run, and show it the effects in order."""
+
+    def __init__(self, cleaner: Cleaner | None = None) -> None:
+        self._cleaner = cleaner
+        self.ids = IdNames()
+        self._seen: list[Message] = []
+        self._links: list[bytes] = [_START]
+        self._tails: dict[int, tuple[Any, Any, bytes]] = {}
+
+    def key(self, effect: SingleEffect) -> str | None:
+        """Return an effect's key; `None` for effects that are matched by lane alone."""
+        match effect:
+            case CallModel():
+                return self.model_key(effect.request)
+            case CallTool() | Refuse():
+                return tool_key(effect.name, self._args_hash(effect.arguments, effect.args_hash))
+            case AskApproval():
+                return tool_key(effect.name, self._args_hash(effect.arguments, effect.args_hash))
+            case Wait():
+                return fingerprint(effect.seconds)
+            case Load():
+                return fingerprint(effect.name)
+            case Save():
+                value = effect.value if self._cleaner is None else self._cleaner.value(effect.value)
+                return fingerprint([effect.name, value])
+            case _:
+                return None
+
+    def model_key(self, request: ModelRequest) -> str:
+        """Return the key of a model request."""
+        link = self.link(request.messages)
+        return hashlib.sha256(link + self._tail(request)).hexdigest()[:DIGEST_CHARS]
+
+    def link(self, messages: tuple[Message, ...]) -> bytes:
+        """Return the chain's link after the last message; shared prefixes are not hashed again."""
+        seen, links = self._seen, self._links
+        kept = self._shared_prefix(messages)
+        if kept < len(seen):
+            del seen[kept:]
+            del links[kept + 1 :]
+        link = links[kept]
+        for message in messages[kept:]:
+            link = hashlib.sha256(link + self._canonical(message)).digest()
+            seen.append(message)
+            links.append(link)
+        return link
+
+    def links(self, messages: tuple[Message, ...]) -> list[bytes]:
+        """Return the link after each message, to find the first that differs."""
+        self.link(messages)
+        return self._links[1 : len(messages) + 1]
+
+    def _shared_prefix(self, messages: tuple[Message, ...]) -> int:
+        seen = self._seen
+        kept = min(len(seen), len(messages))
+        if all(map(_same, seen, messages)):
+            return kept
+        return next(i for i in range(kept) if seen[i] is not messages[i])
+
+    def _canonical(self, message: Message) -> bytes:
+        if self._cleaner is not None:
+            message = self._cleaner.message(message)
+        if message.role in {"assistant", "tool"}:
+            message = rename_ids(message, self.ids)
+        return _encode(message)
+
+    def _tail(self, request: ModelRequest) -> bytes:
+        known = self._tails.get(id(request.tools))
+        if (
+            known is not None
+            and known[0] is request.tools
+            and known[1] == (request.model, request.parameters)
+        ):
+            return known[2]
+        closing: Any = [request.model, request.parameters, request.tools]
+        if self._cleaner is not None:
+            closing = self._cleaner.value(msgspec.to_builtins(closing))
+        tail = hashlib.sha256(_encode(closing)).digest()
+        self._tails[id(request.tools)] = (request.tools, (request.model, request.parameters), tail)
+        return tail
+
+    def _args_hash(self, arguments: Any, args_hash: str) -> str:
+        if self._cleaner is None:
+            return args_hash
+        clean = self._cleaner.value(arguments)
+        return args_hash if clean is arguments else fingerprint(clean)
+
+
+def tool_key(name: str, args_hash: str) -> str:
+    """Return the key of a tool call."""
+    return digest(f"{name}\0{args_hash}".encode())
+
+
+def rename_ids(message: Message, ids: IdNames) -> Message:
+    """Return the message with its call ids renamed by first appearance."""
+    parts: list[Part] = []
+    for part in message.parts:
+        match part:
+            case ToolCallPart(id=old, name=name, arguments=arguments):
+                parts.append(ToolCallPart(id=ids.name(old), name=name, arguments=arguments))
+            case ToolResponsePart(id=old, response=response):
+                parts.append(ToolResponsePart(id=ids.name(old), response=response))
+            case _:
+                parts.append(part)
+    return Message(role=message.role, parts=tuple(parts))
+
+
+def _same(a: Message, b: Message) -> bool:
+    return a is b

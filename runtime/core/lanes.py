@@ -1,0 +1,55 @@
+"""Lanes: what an effect is for, not when it was issued.
+
+`<step>.<what>[<call index>]/<attempt>`: `4.model/1`, `4.tool2/1`, `4.wait/2`. A child run prefixes the lane of
+the call that started it: `4.tool2/1>0.model/1`. A lane is unique in its run.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+BEGIN_LANE = "begin"
+END_LANE = "end"
+_FORM = re.compile(r"^(?:(?P<prefix>.+)>)?(?P<step>\d+)\.(?P<what>[a-z_]+)(?P<index>\d+)?/(?P<attempt>\d+)$")
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """The parts of a lane's text."""
+
+    prefix: str | None
+    step: int
+    what: str
+    index: int | None
+    attempt: int
+
+
+def lane(step: int, what: str, *, index: int | None = None, attempt: int = 1) -> str:
+    """Return the text of a lane."""
+    return f"{step}.{what}/{attempt}" if index is None else f"{step}.{what}{index}/{attempt}"
+
+
+def parse_lane(text: str) -> Lane:
+    """Return the parts of a lane.
+
+    Raises:
+        ValueError: If the text is no lane of a step.
+    """
+    found = _FORM.match(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no lane; lanes look like '4.tool2/1'")
+    index = found["index"]
+    return Lane(
+        prefix=found["prefix"],
+        step=int(found["step"]),
+        what=found["what"],
+        index=None if index is None else int(index),
+        attempt=int(found["attempt"]),
+    )
+
+
+def step_of(text: str) -> int | None:
+    """Return the step a lane belongs to; `None` for begin and end."""
+    head = text.rsplit(">", 1)[-1].partition(".")[0]
+    return int(head) if head.isdigit() else None

@@ -1,0 +1,115 @@
+"""Money as integer nano-dollars, token usage, and the rates that turn one into the other."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+NANOS_PER_USD = 1_000_000_000
+
+
+def usd_to_nanos(usd: float | str | Decimal) -> int:
+    """Return dollars as integer nano-dollars, rounded half to even.
+
+    Raises:
+        ValueError: If the text is no number, or is negative or not finite.
+    """
+    try:
+        amount = Decimal(str(usd))
+    except ArithmeticError as error:
+        raise ValueError(f"{usd!r} is no amount of dollars") from error
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(f"{usd!r} is no amount of dollars")
+    return int((amount * NANOS_PER_USD).to_integral_value())
+
+
+def usd_text(nanos: int | None) -> str | None:
+    """Return nano-dollars as an exact decimal string of dollars; `None` stays `None`."""
+    if nanos is None:
+        return None
+    sign = "-" if nanos < 0 else ""
+    whole, rest = divmod(abs(nanos), NANOS_PER_USD)
+    return f"{sign}{whole}.{rest:09d}"
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one model call as the provider reported them.
+
+    Attributes:
+        input_tokens: All input tokens, cached ones included.
+        output_tokens: All output tokens, reasoning included where the provider counts so.
+        cache_read_tokens: Input tokens read from a prompt cache.
+        cache_write_tokens: Input tokens written to a prompt cache.
+        reasoning_tokens: Output tokens spent on reasoning.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """A rate that holds for the whole call once its input passes a size.
+
+    Attributes:
+        above_tokens: Input tokens that must be exceeded.
+        nanos_per_mtok: Nano-dollars for a million tokens.
+    """
+
+    above_tokens: int
+    nanos_per_mtok: int
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one model costs: nano-dollars for a million tokens of each kind.
+
+    A cache rate of `None` means cached tokens cost what other input costs.
+    """
+
+    input: int
+    output: int
+    cache_read: int | None = None
+    cache_write: int | None = None
+    request: int = 0
+    input_tiers: tuple[Tier, ...] = ()
+    output_tiers: tuple[Tier, ...] = ()
+
+    def cost(self, usage: Usage) -> int | None:
+        """Return the nano-dollars of a call, rounded up; `None` where input or output tokens are unknown."""
+        if usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        size = usage.input_tokens
+        read = min(usage.cache_read_tokens or 0, size)
+        write = min(usage.cache_write_tokens or 0, size - read)
+        full = tiered(self.input, self.input_tiers, size)
+        micro = (size - read - write) * full
+        micro += read * (full if self.cache_read is None else self.cache_read)
+        micro += write * (full if self.cache_write is None else self.cache_write)
+        micro += usage.output_tokens * tiered(self.output, self.output_tiers, size)
+        return self.request + -(-micro // 1_000_000)
+
+    def worst_case(self, *, input_tokens: int, output_tokens: int) -> int:
+        """Return the most that a call of these sizes can cost, in nano-dollars."""
+        dearest = max(tiered(self.input, self.input_tiers, input_tokens), self.cache_write or 0)
+        out = tiered(self.output, self.output_tiers, input_tokens)
+        return self.request + -(-(input_tokens * dearest + output_tokens * out) // 1_000_000)
+
+    def affordable_output(self, *, nanos: int, input_tokens: int) -> int:
+        """Return how many output tokens a sum buys after the input is paid; below 0 if not even that."""
+        left = nanos - self.worst_case(input_tokens=input_tokens, output_tokens=0)
+        if left < 0:
+            return -1
+        out = tiered(self.output, self.output_tiers, input_tokens)
+        return left * 1_000_000 // out if out > 0 else 2**31
+
+
+def tiered(base: int, tiers: tuple[Tier, ...], input_tokens: int) -> int:
+    """Return the rate that holds for a call of this input size."""
+    rate = base
+    for tier in tiers:
+        if input_tokens > tier.above_tokens:
+            rate = tier.nanos_per_mtok
+    return rate

@@ -1,0 +1,1 @@
+"""The log of runs: record model, one-line form, append and read."""

@@ -1,0 +1,305 @@
+"""A recorded run in memory: header, interactions, end; bodies are decoded when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from runtime.core.effects import (
+    NO_LIMITS,
+    VALUE_OF,
+    Admit,
+    AskApproval,
+    CallModel,
+    CallTool,
+    EffectKind,
+    End,
+    Input,
+    Load,
+    Note,
+    Outcome,
+    ReadControls,
+    Refuse,
+    Save,
+    SingleEffect,
+    Wait,
+)
+from runtime.core.fold import Pair, fold_trace
+from runtime.core.messages import Message, ModelRequest
+from runtime.core.run import Header
+from runtime.core.trace import Trace
+from runtime.errors import JournalFault
+from runtime.journal.records import EndBody, GuardBody, ModelBody, Record, ToolBody, has_body
+
+_decode_model = msgspec.json.Decoder(ModelBody).decode
+_decode_tool = msgspec.json.Decoder(ToolBody).decode
+_decode_guard = msgspec.json.Decoder(GuardBody).decode
+_decode_value = {kind: msgspec.json.Decoder(of).decode for kind, of in VALUE_OF.items()}
+
+
+class Interaction:
+    """One recorded effect with its outcome: an intent and an outcome record, or a record that holds both.
+
+    Attributes:
+        lane: What the effect was for.
+        kind: Kind of effect.
+        name: Tool or model name.
+        key: Fingerprint of what the agent decided.
+        guard: Whether a guard answered instead of the world.
+        intent: The record before the call, if there is one of its own.
+        record: The record of the outcome; the intent where no outcome was recorded.
+    """
+
+    __slots__ = ("_outcome", "guard", "intent", "key", "kind", "lane", "name", "record")
+
+    def __init__(self, intent: Record | None, record: Record) -> None:
+        self.intent = intent
+        self.record = record
+        self.lane = record.lane
+        self.kind = record.kind
+        self.name = record.name
+        self.key = record.key if record.key is not None or intent is None else intent.key
+        self.guard = record.phase == "guard"
+        self._outcome: Outcome | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether an outcome was recorded; an intent alone was in flight when recording ended."""
+        return self.record.phase != "intent"
+
+    @property
+    def request(self) -> msgspec.Raw:
+        """JSON of what was asked."""
+        return (self.intent or self.record).request
+
+    def outcome(self) -> Outcome:
+        """Return the recorded outcome, decoded once."""
+        if self._outcome is None:
+            self._outcome = self._decode_outcome()
+        return self._outcome
+
+    def _decode_outcome(self) -> Outcome:
+        record = self.record
+        value: Any = None
+        if self.answered and not (self.guard and record.kind is EffectKind.TOOL) and has_body(record.outcome):
+            decode = _decode_value.get(record.kind)
+            try:
+                value = msgspec.json.decode(record.outcome) if decode is None else decode(record.outcome)
+            except msgspec.DecodeError as error:
+                raise JournalFault(
+                    f"record {record.seq} ({record.lane}): outcome is wrong: {error}"
+                ) from error
+        return Outcome(value, record.failure, record.at, record.duration_s)
+
+
+class Recording:
+    """A recorded run.
+
+    Attributes:
+        header: The value of `Begin`.
+        interactions: All effects with their outcomes, begin and end excluded, in order of arrival.
+        end: The last record, `None` if the recording was cut off.
+        source: Where it was read from, for messages.
+        root: The chain over the run's records, where the file states one.
+        torn: Whether a torn last record was dropped.
+    """
+
+    def __init__(
+        self,
+        header: Header,
+        interactions: list[Interaction],
+        end: EndBody | None,
+        *,
+        source: str = "",
+        root: str | None = None,
+        torn: bool = False,
+    ) -> None:
+        self.header = header
+        self.interactions = interactions
+        self.end = end
+        self.source = source
+        self.root = root
+        self.torn = torn
+        self._by_seq: dict[int, Interaction] | None = None
+        self._messages: dict[int, tuple[Message, ...]] = {}
+
+    @property
+    def stop_reason(self) -> str:
+        """The recorded stop reason; `crashed` if the recording was cut off."""
+        return "crashed" if self.end is None else self.end.stop_reason
+
+    def model_body(self, interaction: Interaction) -> ModelBody:
+        """Return the stored request of a model interaction."""
+        return _decode_model(interaction.request)
+
+    def messages(self, interaction: Interaction) -> tuple[Message, ...]:
+        """Return the whole conversation of a model interaction's request.
+
+        Raises:
+            JournalFault: If the record's base is missing or not before it.
+        """
+        record = interaction.intent or interaction.record
+        known = self._messages.get(record.seq)
+        if known is not None:
+            return known
+        pending: list[tuple[int, ModelBody]] = []
+        seq: int | None = record.seq
+        while seq is not None and seq not in self._messages:
+            body = _decode_model(self._at(seq).request)
+            pending.append((seq, body))
+            if body.base is not None and body.base >= seq:
+                raise JournalFault(f"record {seq}: its base {body.base} is not before it", where=self.source)
+            seq = body.base
+        before = () if seq is None else self._messages[seq]
+        for at, body in reversed(pending):
+            before = (*before[: body.keep], *body.append) if body.base is not None else body.append
+            self._messages[at] = before
+        return before
+
+    def effect(self, interaction: Interaction) -> SingleEffect:
+        """Return the effect that was recorded."""
+        record = interaction.intent or interaction.record
+        match record.kind:
+            case EffectKind.MODEL:
+                body = self.model_body(interaction)
+                request = ModelRequest(
+                    model=body.model,
+                    messages=self.messages(interaction),
+                    tools=self.header.tool_schemas if body.tools is None else body.tools,
+                    parameters=self.header.parameters if body.parameters is None else body.parameters,
+                )
+                return CallModel(lane=record.lane, request=request, limits=record.limits or NO_LIMITS)
+            case EffectKind.TOOL | EffectKind.APPROVAL:
+                return _call_effect(interaction, record)
+            case _:
+                return _other_effect(record)
+
+    def pairs(self, *, whole_requests: bool = True) -> Iterator[Pair]:
+        """Yield each effect with its outcome.
+
+        Args:
+            whole_requests: Rebuild the messages of model requests; a trace does not need them.
+        """
+        for interaction in self.interactions:
+            if interaction.kind is EffectKind.MODEL and not whole_requests:
+                record = interaction.intent or interaction.record
+                request = ModelRequest(model=record.name or "", messages=())
+                yield CallModel(lane=record.lane, request=request), interaction.outcome()
+            else:
+                yield self.effect(interaction), interaction.outcome()
+
+    def end_effect(self) -> End:
+        """Return the end that was recorded; one with `crashed` if the recording was cut off."""
+        if self.end is None:
+            return End(stop_reason="crashed", detail="the recording was cut off")
+        return End(stop_reason=self.end.stop_reason, output=self.end.output, detail=self.end.detail)
+
+    def trace(self) -> Trace:
+        """Return the trace of the recorded run."""
+        return fold_trace(self.header, self.pairs(whole_requests=False), self.end_effect())
+
+    def _at(self, seq: int) -> Interaction:
+        if self._by_seq is None:
+            self._by_seq = {(i.intent or i.record).seq: i for i in self.interactions}
+        found = self._by_seq.get(seq)
+        if found is None or found.kind is not EffectKind.MODEL:
+            raise JournalFault(f"model record {seq}, the base of a later one, is missing", where=self.source)
+        return found
+
+
+def _call_effect(interaction: Interaction, record: Record) -> SingleEffect:
+    body = _decode_tool(record.request)
+    name, call_id = record.name or "", record.call_id or ""
+    if record.kind is EffectKind.APPROVAL:
+        return AskApproval(
+            lane=record.lane,
+            call_id=call_id,
+            name=name,
+            arguments=body.arguments,
+            args_hash=body.args_hash,
+            policy_hash=body.policy_hash or "",
+            timeout_s=body.timeout_s or 0.0,
+        )
+    if interaction.guard:
+        words = _decode_guard(record.outcome)
+        return Refuse(
+            lane=record.lane,
+            call_id=call_id,
+            name=name,
+            arguments=body.arguments,
+            args_hash=body.args_hash,
+            status=words.status,
+            message=words.message,
+            rule=words.rule,
+            write=record.write,
+        )
+    return CallTool(
+        lane=record.lane,
+        call_id=call_id,
+        name=name,
+        arguments=body.arguments,
+        args_hash=body.args_hash,
+        write=record.write,
+        limits=record.limits or NO_LIMITS,
+    )
+
+
+def _other_effect(record: Record) -> SingleEffect:
+    data = msgspec.json.decode(record.request)
+    match record.kind:
+        case EffectKind.WAIT:
+            return Wait(lane=record.lane, seconds=data["seconds"])
+        case EffectKind.INPUT:
+            return Input(lane=record.lane)
+        case EffectKind.ADMIT:
+            subject = "model" if ".admit/" in record.lane else "tool"
+            return Admit(lane=record.lane, subject=subject, name=record.name or "")  # type: ignore[arg-type]
+        case EffectKind.CONTROLS:
+            return ReadControls(lane=record.lane)
+        case EffectKind.LOAD:
+            return Load(lane=record.lane, name=record.name or "")
+        case EffectKind.SAVE:
+            return Save(lane=record.lane, name=record.name or "", value=data)
+        case _:
+            return Note(lane=record.lane, name=record.name or "", data=data)
+
+
+def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = False) -> Recording:
+    """Return the recording that a run's records make up.
+
+    Raises:
+        JournalFault: If the records do not begin with `begin`, or a lane has two outcomes.
+    """
+    header: Header | None = None
+    end: EndBody | None = None
+    intents: dict[str, Record] = {}
+    found: dict[str, Interaction] = {}
+    for record in records:
+        if record.phase == "begin":
+            header = _header(record, source)
+        elif header is None:
+            raise JournalFault(f"record {record.seq} stands before the run's begin", where=source)
+        elif record.phase == "end":
+            end = msgspec.json.decode(record.outcome, type=EndBody)
+        elif record.phase == "intent":
+            intents[record.lane] = record
+            found[record.lane] = Interaction(None, record)
+        else:
+            before = found.get(record.lane)
+            if before is not None and before.answered:
+                raise JournalFault(f"lane {record.lane} has two outcomes (record {record.seq})", where=source)
+            found[record.lane] = Interaction(intents.get(record.lane), record)
+    if header is None:
+        raise JournalFault("no run begins here: the file is empty or of another format", where=source)
+    return Recording(
+        header, list(found.values()), end, source=source, torn=torn, root=end.root if end else None
+    )
+
+
+def _header(record: Record, source: str) -> Header:
+    try:
+        return msgspec.json.decode(record.request, type=Header)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise JournalFault(f"the run's header is wrong: {error}", where=source) from error
