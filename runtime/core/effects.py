@@ -216,6 +216,7 @@ class End(_Struct, frozen=True):
     stop_reason: str
     output: str | None = None
     totals: Totals = Totals()
+    trace_hash: str | None = None
     detail: str | None = None
 
 

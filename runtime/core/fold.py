@@ -199,6 +199,8 @@ def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, st
 
 def failure_status(failure: Failure, *, write: bool) -> CallStatus:
     """Return the status of a call that failed; an interrupted write is in doubt."""
+    if failure.cause == "unrecorded":
+        return "not_started"
     if failure.kind is FailureKind.INTERRUPTED and write:
         return "in_doubt"
     return _STATUS[failure.kind]

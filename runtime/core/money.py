@@ -76,6 +76,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request: int = 0
     input_tiers: tuple[Tier, ...] = ()
     output_tiers: tuple[Tier, ...] = ()
+    cache_read_tiers: tuple[Tier, ...] = ()
+    cache_write_tiers: tuple[Tier, ...] = ()
 
     def cost(self, usage: Usage) -> int | None:
         """Return the nano-dollars of a call, rounded up; `None` where input or output tokens are unknown."""
@@ -86,14 +88,19 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         write = min(usage.cache_write_tokens or 0, size - read)
         full = tiered(self.input, self.input_tiers, size)
         micro = (size - read - write) * full
-        micro += read * (full if self.cache_read is None else self.cache_read)
-        micro += write * (full if self.cache_write is None else self.cache_write)
+        micro += read * _or_full(self.cache_read, self.cache_read_tiers, size, full)
+        micro += write * _or_full(self.cache_write, self.cache_write_tiers, size, full)
         micro += usage.output_tokens * tiered(self.output, self.output_tiers, size)
         return self.request + -(-micro // 1_000_000)
 
     def worst_case(self, *, input_tokens: int, output_tokens: int) -> int:
         """Return the most that a call of these sizes can cost, in nano-dollars."""
-        dearest = max(tiered(self.input, self.input_tiers, input_tokens), self.cache_write or 0)
+        full = tiered(self.input, self.input_tiers, input_tokens)
+        dearest = max(
+            full,
+            _or_full(self.cache_read, self.cache_read_tiers, input_tokens, full),
+            _or_full(self.cache_write, self.cache_write_tiers, input_tokens, full),
+        )
         out = tiered(self.output, self.output_tiers, input_tokens)
         return self.request + -(-(input_tokens * dearest + output_tokens * out) // 1_000_000)
 
@@ -113,3 +120,7 @@ def tiered(base: int, tiers: tuple[Tier, ...], input_tokens: int) -> int:
         if input_tokens > tier.above_tokens:
             rate = tier.nanos_per_mtok
     return rate
+
+
+def _or_full(base: int | None, tiers: tuple[Tier, ...], input_tokens: int, full: int) -> int:
+    return full if base is None else tiered(base, tiers, input_tokens)

@@ -46,6 +46,7 @@ class RecordBuilder:
         self._header: Header | None = None
         self._keys: dict[str, str | None] = {}
         self._base: tuple[int, tuple[Message, ...]] | None = None
+        self._redacted = False
 
     def intent(self, effect: SingleEffect) -> Record | None:
         """Return the record to append before the effect is carried out, if it has one."""
@@ -144,6 +145,7 @@ class RecordBuilder:
             stop_reason=effect.stop_reason,
             output=effect.output,
             totals=msgspec.to_builtins(effect.totals),
+            trace_hash=None if self._redacted else effect.trace_hash,
             detail=effect.detail,
             root=root,
         )
@@ -245,7 +247,9 @@ class RecordBuilder:
         if value is None or self._cleaner is None:
             return value
         plain = msgspec.to_builtins(value)
-        return self._cleaner.value(plain)
+        clean = self._cleaner.value(plain)
+        self._redacted = self._redacted or clean is not plain
+        return clean
 
     def _clean_failure(self, failure: Any) -> Any:
         if self._cleaner is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -36,7 +36,9 @@ from runtime.journal.records import EndBody, GuardBody, ModelBody, Record, ToolB
 _decode_model = msgspec.json.Decoder(ModelBody).decode
 _decode_tool = msgspec.json.Decoder(ToolBody).decode
 _decode_guard = msgspec.json.Decoder(GuardBody).decode
-_decode_value = {kind: msgspec.json.Decoder(of).decode for kind, of in VALUE_OF.items()}
+_decode_value: dict[EffectKind, Callable[[msgspec.Raw], Any]] = {
+    kind: msgspec.json.Decoder(of).decode for kind, of in VALUE_OF.items()
+}
 
 
 class Interaction:
@@ -73,6 +75,10 @@ class Interaction:
     def request(self) -> msgspec.Raw:
         """JSON of what was asked."""
         return (self.intent or self.record).request
+
+    def guard_status(self) -> str | None:
+        """Return the status a guard gave the call; `None` if none refused it."""
+        return _decode_guard(self.record.outcome).status if self.guard else None
 
     def outcome(self) -> Outcome:
         """Return the recorded outcome, decoded once."""

@@ -108,11 +108,16 @@ class GuardBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EndBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The outcome of the end record; `root` is the chain over all records before it."""
+    """The outcome of the end record.
+
+    `root` is the chain over all records before it. `trace_hash` is absent where redaction changed what the
+    trace would hold.
+    """
 
     stop_reason: str
     output: str | None = None
     totals: dict[str, Any] = {}
+    trace_hash: str | None = None
     detail: str | None = None
     root: str | None = None
 

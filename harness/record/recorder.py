@@ -1,0 +1,123 @@
+"""The recorder: writes each run as it happens, redacted, through a performer around the live one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from harness.cassette.redact import Redactor
+from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
+from runtime.core.keys import Cleaner
+from runtime.errors import InvariantFault
+from runtime.journal.builder import RecordBuilder
+from runtime.journal.files import JournalWriter
+from runtime.journal.recording import Recording, recording_of
+from runtime.journal.records import Chain, Record, encode_payload
+
+
+class Sink(Protocol):
+    """Takes records; a record is acknowledged when `append` returns."""
+
+    def append(self, record: Record) -> None:
+        """Keep one record."""
+        ...
+
+    def root(self, run: str) -> str:
+        """Return the chain over a run's records so far, in hex."""
+        ...
+
+
+class MemorySink:
+    """Keeps the records of one run in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._chain = Chain()
+
+    def append(self, record: Record) -> None:
+        """Keep one record."""
+        self.records.append(record)
+        self._chain.extend(encode_payload(record))
+
+    def root(self, run: str) -> str:
+        """Return the chain over the records so far, in hex."""
+        return self._chain.root
+
+    def recording(self) -> Recording:
+        """Return the run that was recorded."""
+        return recording_of(self.records, source="memory")
+
+
+class RecordingPerformer:
+    """Records one run: intent before the call, outcome before the flow sees it."""
+
+    def __init__(self, inner: Performer, sink: Sink, *, cleaner: Cleaner | None, many: bool = True) -> None:
+        self._inner = inner
+        self._sink = sink
+        self._cleaner = cleaner
+        self._many = many
+        self._builder: RecordBuilder | None = None
+        self._run = ""
+
+    async def perform(self, effect: SingleEffect) -> Outcome:
+        """Record an effect around its performance."""
+        if isinstance(effect, Begin):
+            self._run = effect.header.run_id if self._many else ""
+            self._builder = RecordBuilder(run=self._run, cleaner=self._cleaner)
+        builder = self._builder
+        if builder is None:
+            raise InvariantFault("an effect was performed before Begin")
+        intent = builder.intent(effect)
+        if intent is not None:
+            self._sink.append(intent)
+        outcome = await self._inner.perform(effect)
+        root = self._sink.root(self._run) if isinstance(effect, End) else None
+        record = builder.outcome(effect, outcome, root=root)
+        if record is not None:
+            self._sink.append(record)
+        return outcome
+
+
+class Recorder:
+    """Records runs into one journal file; pass `recorder.wrap` to each run.
+
+    Usage: `with Recorder("runs.jsonl") as recorder: run_agent(agent, prompt, wrap=recorder.wrap)`.
+
+    Attributes:
+        path: The journal, one line a record, many runs interleaved.
+    """
+
+    def __init__(self, path: Path | str, *, redact: bool = True) -> None:
+        self.path = Path(path)
+        self._redact = redact
+        self._writer: JournalWriter | None = None
+
+    def __enter__(self) -> Recorder:
+        self._writer = JournalWriter(self.path)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def wrap(self, inner: Performer) -> Performer:
+        """Return a performer that records around another; one for each run.
+
+        Raises:
+            InvariantFault: If the recorder is not open.
+        """
+        if self._writer is None:
+            raise InvariantFault("the recorder is not open; use it in a with statement")
+        return RecordingPerformer(inner, self._writer, cleaner=Redactor() if self._redact else None)
+
+
+def memory_wrap(*, redact: bool = True) -> tuple[MemorySink, Callable[[Performer], Performer]]:
+    """Return a sink in memory and the wrapper that records one run into it."""
+    sink = MemorySink()
+    cleaner = Redactor() if redact else None
+    return sink, lambda inner: RecordingPerformer(inner, sink, cleaner=cleaner, many=False)

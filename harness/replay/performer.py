@@ -1,0 +1,162 @@
+"""The replay performer: answers effects from a recording, and keeps count of what is not as recorded.
+
+Verdicts: `match`; `moved` (the key stands unused at another lane); `changed` (the lane is there, its key
+differs); `repeated` (recorded fewer times); `extra` (nothing is recorded); `missing` (left over at the end).
+Strict replay ends at the first of them; collecting replay serves on: a moved or changed effect its recorded
+outcome, a repeated one its last outcome again, a guard effect nothing; anything else ends the run.
+"""
+
+from __future__ import annotations
+
+from harness.replay.causes import explain, missing_cause
+from harness.replay.divergence import Divergence, ReplayDivergence, Verdict
+from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
+from runtime.core.effects import (
+    KIND_OF,
+    Admission,
+    Admit,
+    Begin,
+    Controls,
+    EffectKind,
+    End,
+    Failure,
+    FailureKind,
+    Outcome,
+    ReadControls,
+    Refuse,
+    SingleEffect,
+)
+from runtime.core.keys import Cleaner, Keyer
+from runtime.core.lanes import step_of
+from runtime.journal.recording import Interaction
+
+_GRANTED = Admission()
+_UNCHANGED = Controls()
+_UNRECORDED = Failure(
+    kind=FailureKind.INTERRUPTED, message="the recording holds no outcome for this call", cause="unrecorded"
+)
+
+
+class ReplayPerformer:
+    """Answers the effects of one run from a recording."""
+
+    def __init__(
+        self, index: RecordingIndex, *, collect: bool = False, cleaner: Cleaner | None = None
+    ) -> None:
+        self._index = index
+        self._collect = collect
+        self._cleaner = cleaner
+        self._keys = EffectKeys(Keyer(cleaner), index.matchers)
+        self._used: set[str] = set()
+        self._now: float | None = 0.0
+        self.divergences: list[Divergence] = []
+        self.effects = 0
+
+    def perform(self, effect: SingleEffect) -> Outcome:
+        """Return the recorded outcome of an effect.
+
+        Raises:
+            ReplayDivergence: In strict replay, at the first effect that is not as recorded.
+        """
+        self.effects += 1
+        if isinstance(effect, Begin | End):
+            return Outcome(at=self._now)
+        index = self._index
+        lane = effect.lane
+        recorded = index.by_lane.get(lane)
+        key = self._keys.key(effect)
+        if recorded is not None and index.keys[lane] == key and _same_gate(effect, recorded):
+            self._used.add(lane)
+            return self._serve(recorded)
+        return self._differs(effect, key, recorded)
+
+    def leftovers(self, stop_reason: str) -> list[Divergence]:
+        """Return a divergence for each recorded interaction that was not asked for."""
+        tainted = bool(self.divergences)
+        return [
+            Divergence(
+                step=step_of(i.lane),
+                lane=i.lane,
+                kind=i.kind.value,
+                name=i.name,
+                verdict="missing",
+                cause=missing_cause(i, stop_reason),
+                tainted=tainted,
+            )
+            for i in self._index.recording.interactions
+            if i.lane not in self._used and i.kind not in NEUTRAL
+        ]
+
+    def _serve(self, interaction: Interaction) -> Outcome:
+        outcome = interaction.outcome()
+        if outcome.at is not None:
+            self._now = outcome.at
+        if outcome.value is None and outcome.failure is None and not interaction.answered:
+            return Outcome(failure=_UNRECORDED, at=self._now)
+        return outcome
+
+    def _differs(self, effect: SingleEffect, key: str | None, recorded: Interaction | None) -> Outcome:
+        kind = KIND_OF[type(effect)]
+        if recorded is None and kind in NEUTRAL:
+            return self._neutral(effect)
+        same_key = [] if key is None else self._index.by_key.get(f"{kind}\0{key}", [])
+        unused = next((i for i in same_key if i.lane not in self._used and _same_gate(effect, i)), None)
+        if unused is not None:
+            self._used.add(unused.lane)
+            return self._diverged(effect, "moved", unused, served=unused)
+        if recorded is not None and recorded.lane not in self._used:
+            self._used.add(recorded.lane)
+            served = recorded if recorded.kind is kind and not isinstance(effect, Refuse) else None
+            return self._diverged(effect, "changed", recorded, served=served)
+        if same_key:
+            return self._diverged(effect, "repeated", same_key[-1], served=same_key[-1])
+        return self._diverged(effect, "extra", None, served=None)
+
+    def _diverged(
+        self,
+        effect: SingleEffect,
+        verdict: Verdict,
+        recorded: Interaction | None,
+        *,
+        served: Interaction | None,
+    ) -> Outcome:
+        assert not isinstance(effect, Begin | End)
+        why = explain(effect, recorded, self._index.recording, verdict, self._cleaner)
+        divergence = Divergence(
+            step=step_of(effect.lane),
+            lane=effect.lane,
+            kind=KIND_OF[type(effect)].value,
+            name=getattr(effect, "name", None) or (recorded.name if recorded else None),
+            verdict=verdict,
+            path=why.path,
+            cause=why.cause,
+            recorded=why.recorded,
+            replayed=why.replayed,
+            tainted=bool(self.divergences),
+        )
+        self.divergences.append(divergence)
+        if not self._collect:
+            raise ReplayDivergence(divergence)
+        if isinstance(effect, Refuse):
+            return Outcome(at=self._now)
+        if served is None or served.guard:
+            return Outcome(failure=_UNRECORDED, at=self._now)
+        return self._serve(served)
+
+    def _neutral(self, effect: SingleEffect) -> Outcome:
+        match effect:
+            case Admit():
+                return Outcome(_GRANTED, None, self._now)
+            case ReadControls():
+                return Outcome(_UNCHANGED, None, self._now)
+            case _:
+                return Outcome(at=self._now)
+
+
+def _same_gate(effect: SingleEffect, interaction: Interaction) -> bool:
+    """Return whether both calls were started, or both were refused alike by a guard."""
+    if interaction.kind is not EffectKind.TOOL:
+        return interaction.kind is KIND_OF[type(effect)]
+    if not isinstance(effect, Refuse):
+        return not interaction.guard
+    return interaction.guard and interaction.guard_status() == effect.status

@@ -1,0 +1,1 @@
+"""Sessions: compose record and replay into what users do with recorded runs."""

@@ -1,0 +1,265 @@
+"""Replay one recorded run through the real orchestrator and say whether it is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from harness.cassette.redact import Redactor
+from harness.replay.divergence import Divergence, ReplayDivergence
+from harness.replay.matching import STRICT, Matchers, RecordingIndex
+from harness.replay.performer import ReplayPerformer
+from runtime.core.money import Rate
+from runtime.core.run import Header
+from runtime.core.trace import Trace, trace_json
+from runtime.entry.agent import Agent
+from runtime.entry.run import Request, prepare
+from runtime.execution.drivers import drive
+from runtime.journal.recording import Recording
+from runtime.orchestrator.loop import run_flow
+from runtime.orchestrator.setup import RunSetup, ToolSpec
+from runtime.tools.schema_check import schema_validator
+
+RunVerdict = Literal["same", "diverged", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReplay:
+    """What replaying one run came to.
+
+    Attributes:
+        recording: What was replayed.
+        verdict: `same` means every key matched, every record was used, and the trace hash is equal.
+        divergences: In order; the first one first, what follows from it marked as tainted.
+        trace: The replayed trace; `None` where a strict replay ended at its first divergence.
+        effects: Effects the flow asked for.
+        warnings: What differs without being a divergence: a policy, a clamped limit.
+        error: Why the run could not be replayed at all.
+    """
+
+    recording: Recording
+    verdict: RunVerdict
+    divergences: tuple[Divergence, ...] = ()
+    trace: Trace | None = None
+    effects: int = 0
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPrices:
+    """The prices a recording was made under."""
+
+    id: str | None
+    rates: Mapping[str, Rate]
+
+    def rate(self, model: str, provider: str | None) -> Rate | None:
+        """Return the recorded rate of a model."""
+        return self.rates.get(model)
+
+
+_VALIDATORS: dict[str, dict[str, ToolSpec]] = {}
+
+
+def recorded_setup(recording: Recording) -> RunSetup:
+    """Return the setup of a run from its recording alone, without agent code.
+
+    Raises:
+        ValueError: If a recorded tool schema is wrong.
+    """
+    header = recording.header
+    if header.tools == "opaque":
+        return RunSetup(header=header, tools=None)
+    key = header.tools_hash or ""
+    specs = _VALIDATORS.get(key) if key else None
+    if specs is None:
+        specs = {
+            t.schema.name: ToolSpec(decl=t, validate=schema_validator(t.schema.parameters))
+            for t in header.tools
+        }
+        if key:
+            _VALIDATORS[key] = specs
+    elif any(specs.get(t.schema.name) is None or specs[t.schema.name].decl != t for t in header.tools):
+        specs = {
+            t.schema.name: ToolSpec(decl=t, validate=specs[t.schema.name].validate) for t in header.tools
+        }
+    return RunSetup(header=header, tools=specs)
+
+
+def agent_setup(agent: Agent, request: Request, recorded: Header) -> RunSetup:
+    """Return the setup of an agent's code under the recorded identity, seed and prices.
+
+    Raises:
+        runtime.errors.UsageFault: If the agent cannot run as asked.
+    """
+    as_recorded = Request(
+        prompt=request.prompt,
+        tenant=request.tenant,
+        environment=request.environment,
+        request_id=recorded.request_id,
+        deploy=request.deploy,
+        source=request.source,
+        suite=request.suite,
+        task=request.task,
+        repeat=request.repeat,
+        seed=recorded.seed,
+        policy=request.policy,
+        budget=request.budget,
+        labels=request.labels,
+    )
+    prices = RecordedPrices(recorded.price_table, recorded.rates)
+    return prepare(agent, as_recorded, prices=prices, started_at=recorded.started_at)
+
+
+def replay_run(
+    recording: Recording,
+    *,
+    setup: RunSetup | None = None,
+    matchers: Matchers = STRICT,
+    collect: bool = False,
+) -> RunReplay:
+    """Run the orchestrator over a recording's outcomes.
+
+    Args:
+        recording: What was recorded.
+        setup: The run's setup from agent code; from the recording alone by default.
+        matchers: How much of a call must be as recorded.
+        collect: Serve on past the first divergence.
+    """
+    if recording.header.assert_only is not None:
+        return RunReplay(
+            recording=recording, verdict="error", error=f"assert-only: {recording.header.assert_only}"
+        )
+    try:
+        ready = setup or recorded_setup(recording)
+    except ValueError as error:
+        return RunReplay(recording=recording, verdict="error", error=str(error))
+    cleaner = None if recording.header.redaction == "none" else Redactor()
+    performer = ReplayPerformer(RecordingIndex(recording, matchers), collect=collect, cleaner=cleaner)
+    try:
+        finished = drive(run_flow(ready), performer, ready.header)
+    except ReplayDivergence as signal:
+        return RunReplay(
+            recording=recording,
+            verdict="diverged",
+            divergences=(signal.divergence,),
+            effects=performer.effects,
+        )
+    if finished.error is not None:
+        return RunReplay(
+            recording=recording, verdict="error", error=str(finished.error), effects=performer.effects
+        )
+    trace = finished.trace
+    divergences = [*performer.divergences, *performer.leftovers(trace.stop_reason)]
+    if not divergences:
+        divergences += _trace_differs(recording, trace)
+    return RunReplay(
+        recording=recording,
+        verdict="diverged" if divergences else "same",
+        divergences=tuple(divergences),
+        trace=trace,
+        effects=performer.effects,
+        warnings=tuple(_warnings(recording.header, ready.header)),
+    )
+
+
+def _trace_differs(recording: Recording, trace: Trace) -> list[Divergence]:
+    """Every effect matched; the trace may still differ in stop reason, output or a refusal's words."""
+    known = recording.end.trace_hash if recording.end is not None else None
+    if known is not None and known == trace.trace_hash:
+        return []
+    before = recording.trace()
+    if before.trace_hash == trace.trace_hash:
+        return []
+    if before.stop_reason != trace.stop_reason:
+        return [_end_differs("stop_reason", before.stop_reason, trace.stop_reason)]
+    if before.output != trace.output:
+        return [_end_differs("output", before.output, trace.output)]
+    for old, new in zip(before.tool_calls, trace.tool_calls, strict=False):
+        if old.hash != new.hash:
+            return [
+                Divergence(
+                    step=None,
+                    lane=new.lane,
+                    kind="tool",
+                    name=new.name,
+                    verdict="changed",
+                    path="result",
+                    cause="policy" if new.status == "denied" else "tool_schema",
+                    recorded=old.result,
+                    replayed=new.result,
+                )
+            ]
+    return [_end_differs("trace_hash", before.trace_hash, trace.trace_hash)]
+
+
+def _end_differs(path: str, recorded: str | None, replayed: str | None) -> Divergence:
+    return Divergence(
+        step=None,
+        lane="end",
+        kind="end",
+        name=None,
+        verdict="changed",
+        path=path,
+        cause="budget" if (replayed or "").startswith("max_") else "code",
+        recorded=recorded,
+        replayed=replayed,
+    )
+
+
+def _warnings(recorded: Header, now: Header) -> list[str]:
+    found = []
+    if recorded.policy_hash != now.policy_hash:
+        found.append("policy or budget is not the recorded one")
+    if recorded.agent_version != now.agent_version:
+        found.append(f"agent version was {recorded.agent_version!r}, is {now.agent_version!r}")
+    if recorded.tools_hash != now.tools_hash:
+        found.append("tool schemas are not the recorded ones")
+    return found
+
+
+def replay_json(runs: list[RunReplay], *, seconds: float) -> dict[str, Any]:
+    """Return the `goldrun.replay/1` document of some replayed runs."""
+    verdicts = [r.verdict for r in runs]
+    return {
+        "schema": "goldrun.replay/1",
+        "runs": [run_json(r) for r in runs],
+        "totals": {
+            "runs": len(runs),
+            "same": verdicts.count("same"),
+            "diverged": verdicts.count("diverged"),
+            "errors": verdicts.count("error"),
+            "effects": sum(r.effects for r in runs),
+            "seconds": round(seconds, 3),
+        },
+    }
+
+
+def run_json(run: RunReplay) -> dict[str, Any]:
+    """Return one run's part of the `goldrun.replay/1` document."""
+    recorded = run.recording.trace()
+    return {
+        "request_id": run.recording.header.request_id,
+        "source": run.recording.source,
+        "verdict": run.verdict,
+        "stop_reason": {
+            "recorded": recorded.stop_reason,
+            "replayed": None if run.trace is None else run.trace.stop_reason,
+        },
+        "totals": {
+            "recorded": totals_json(recorded),
+            "replayed": None if run.trace is None else totals_json(run.trace),
+        },
+        "divergences": [msgspec.to_builtins(d) for d in run.divergences],
+        "warnings": list(run.warnings),
+        "error": run.error,
+    }
+
+
+def totals_json(trace: Trace) -> dict[str, Any]:
+    """Return a trace's totals as the trace document has them."""
+    plain: dict[str, Any] = trace_json(msgspec.structs.replace(trace, steps=()))["totals"]
+    return plain

@@ -1,0 +1,1 @@
+"""Pure verdicts: facts in, verdict out; no clock, no store."""

@@ -1,0 +1,101 @@
+"""Budget verdicts: what a run has used against what it may use.
+
+Money and tokens are reserved at the worst case before a model call and settled after it, so a cap is never
+passed: the output limit of each request is clamped to what is affordable, and a run stops before a call that
+could buy nothing useful.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.core.money import Rate
+from runtime.core.policy import Budget
+from runtime.core.stop import StopKind, StopReason
+
+MIN_USEFUL_OUTPUT_TOKENS = 16
+"""A reply shorter than this is not worth a call (unless the agent asks for less)."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """What a run has used so far; reserved sums count until they are settled.
+
+    Attributes:
+        steps: Model decisions that were made.
+        tool_calls: Calls that were let through to start.
+        tokens: Tokens of settled calls.
+        nanos: Nano-dollars of settled calls.
+        at: Seconds since the run began, at the last outcome.
+    """
+
+    steps: int = 0
+    tool_calls: int = 0
+    tokens: int = 0
+    nanos: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What one model call may use.
+
+    Attributes:
+        max_output_tokens: Output limit to send; `None` leaves it to the provider.
+        reserved_nanos: Worst case of the call; `None` where no money limit holds.
+    """
+
+    max_output_tokens: int | None
+    reserved_nanos: int | None
+
+
+def check_time(budget: Budget, spent: Spent) -> StopReason | None:
+    """Return the stop reason if the run's time is over."""
+    if budget.max_seconds is not None and spent.at >= budget.max_seconds:
+        return StopReason(StopKind.MAX_SECONDS)
+    return None
+
+
+def check_steps(budget: Budget, spent: Spent) -> StopReason | None:
+    """Return the stop reason if no further model decision may be made."""
+    if budget.max_steps is not None and spent.steps >= budget.max_steps:
+        return StopReason(StopKind.MAX_STEPS)
+    return None
+
+
+def check_tool_calls(budget: Budget, spent: Spent, asked: int) -> StopReason | None:
+    """Return the stop reason if a turn's calls do not all fit; a turn that does not fit starts none."""
+    if budget.max_tool_calls is not None and asked and spent.tool_calls + asked > budget.max_tool_calls:
+        return StopReason(StopKind.MAX_TOOL_CALLS)
+    return None
+
+
+def allow_model_call(
+    budget: Budget, spent: Spent, *, rate: Rate | None, input_bound: int, configured: int | None
+) -> Allowance | StopReason:
+    """Return what the next model call may use, or why the run stops before it.
+
+    Args:
+        budget: The run's limits.
+        spent: What is used so far.
+        rate: Price of the model; known whenever `max_usd_nanos` is set (checked at entry).
+        input_bound: Upper bound of the request's input tokens.
+        configured: Output tokens the agent asks for; set whenever money or tokens are limited.
+    """
+    allowed = configured
+    useful = MIN_USEFUL_OUTPUT_TOKENS if configured is None else min(MIN_USEFUL_OUTPUT_TOKENS, configured)
+    if budget.max_tokens is not None:
+        left = budget.max_tokens - spent.tokens - input_bound
+        if left < useful:
+            return StopReason(StopKind.MAX_TOKENS)
+        allowed = left if allowed is None else min(allowed, left)
+    if budget.max_usd_nanos is None:
+        return Allowance(max_output_tokens=allowed, reserved_nanos=None)
+    if rate is None:
+        return StopReason(StopKind.MAX_USD)
+    affordable = rate.affordable_output(nanos=budget.max_usd_nanos - spent.nanos, input_tokens=input_bound)
+    if affordable < useful:
+        return StopReason(StopKind.MAX_USD)
+    allowed = affordable if allowed is None else min(allowed, affordable)
+    reserved = rate.worst_case(input_tokens=input_bound, output_tokens=allowed)
+    return Allowance(max_output_tokens=allowed, reserved_nanos=reserved)

@@ -1,0 +1,274 @@
+"""Start a run: request id, tenant and environment bound, budget checked, ports wired, flow driven."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from runtime.core.effects import Performer
+from runtime.core.ids import run_id, seed_of
+from runtime.core.messages import Message, user_message
+from runtime.core.policy import Budget, Policy
+from runtime.core.run import Header, Source, Totals, with_hashes
+from runtime.core.trace import Trace
+from runtime.entry.agent import Agent
+from runtime.errors import UsageFault
+from runtime.execution.clock import Clock, SystemClock, new_request_id
+from runtime.execution.drivers import Finished, drive_async
+from runtime.execution.live import LivePerformer, Ports
+from runtime.orchestrator.loop import run_flow
+from runtime.orchestrator.model_step import configured_output
+from runtime.orchestrator.setup import RunSetup
+from runtime.ports.models import ModelPort, StreamObserver
+from runtime.ports.prices import RateSource
+from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource
+
+Wrap = Callable[[Performer], Performer]
+"""Puts a performer around another: a recorder, a fault injector."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Who asks, in which world, and under which names; bound here, never chosen by the model.
+
+    Attributes:
+        prompt: The user's text, or the conversation so far.
+        tenant: Whose run it is.
+        environment: Which world: `prod`, `staging`, `test`, ...
+        request_id: Finds the run; made here if not given.
+        deploy: Version label that reports compare.
+        source: What kind of execution this is.
+        suite: Golden suite, if it is a golden task.
+        task: Golden task, if it is one.
+        repeat: Number of the repetition.
+        seed: Seeds the retry schedule; derived from the request id if not given.
+        policy: In place of the agent's.
+        budget: In place of the agent's.
+        labels: Facts about the run.
+    """
+
+    prompt: str | Sequence[Message]
+    tenant: str = "default"
+    environment: str = "dev"
+    request_id: str | None = None
+    deploy: str | None = None
+    source: Source = "prod"
+    suite: str | None = None
+    task: str | None = None
+    repeat: int = 0
+    seed: int | None = None
+    policy: Policy | None = None
+    budget: Budget | None = None
+    labels: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        request_id: Finds the run.
+        run_id: Names this execution.
+        stop_reason: Why it ended, `kind` or `kind:subject`.
+        output: The final text, if it finished.
+        totals: What it used.
+        trace: What happened.
+        error: The exception, if the run died of a bug.
+    """
+
+    request_id: str
+    run_id: str
+    stop_reason: str
+    output: str | None
+    totals: Totals
+    trace: Trace
+    error: Exception | None = None
+
+
+def prepare(
+    agent: Agent,
+    request: Request,
+    *,
+    prices: RateSource | None = None,
+    started_at: str | None = None,
+) -> RunSetup:
+    """Return the setup of a run, its budget and policy checked.
+
+    Args:
+        agent: What runs.
+        request: Who asks for what; its `request_id` is set.
+        prices: Price table; the offline snapshot by default.
+        started_at: Wall time, ISO 8601 UTC.
+
+    Raises:
+        UsageFault: If the policy names a tool the agent lacks, or dollars are limited without a known price
+            or an output limit.
+    """
+    policy = agent.policy if request.policy is None else request.policy
+    budget = agent.budget if request.budget is None else request.budget
+    request_id = request.request_id or new_request_id()
+    _check_names(agent, policy)
+    table = _default_prices() if prices is None else prices
+    models = (agent.model, *agent.fallbacks)
+    rates = {m: rate for m in models if (rate := table.rate(m, agent.provider)) is not None}
+    _check_limits(agent, budget, [m for m in models if m not in rates])
+    header = Header(
+        request_id=request_id,
+        run_id=run_id(request_id, deploy=request.deploy, source=request.source, repeat=request.repeat),
+        tenant=request.tenant,
+        environment=request.environment,
+        agent=agent.name,
+        agent_version=agent.version,
+        deploy=request.deploy,
+        source=request.source,
+        suite=request.suite,
+        task=request.task,
+        repeat=request.repeat,
+        started_at=started_at,
+        instructions=agent.instructions,
+        input=(user_message(request.prompt),) if isinstance(request.prompt, str) else tuple(request.prompt),
+        models=models,
+        provider=agent.provider,
+        parameters=agent.model_parameters,
+        tools=tuple(t.decl for t in agent.tools),
+        policy=policy,
+        budget=budget,
+        model_retry=agent.model_retry,
+        tool_retry=agent.tool_retry,
+        seed=seed_of(request_id) if request.seed is None else request.seed,
+        price_table=table.id,
+        rates=rates,
+        labels=request.labels,
+    )
+    return RunSetup(header=with_hashes(header), tools=agent.specs, model_timeout_s=agent.model_timeout_s)
+
+
+async def run_agent_async(
+    agent: Agent,
+    prompt: str | Sequence[Message] | Request,
+    *,
+    model: ModelPort | None = None,
+    wrap: Wrap | None = None,
+    desk: ApprovalDesk | None = None,
+    control: ControlPlane | None = None,
+    inputs: InputSource | None = None,
+    observer: StreamObserver | None = None,
+    prices: RateSource | None = None,
+    clock: Clock | None = None,
+) -> RunResult:
+    """Run an agent on a prompt; the result says how it ended.
+
+    Args:
+        agent: What runs.
+        prompt: The user's text, the conversation so far, or a whole `Request`.
+        model: Answers model calls, in place of the agent's client.
+        wrap: Puts a recorder or another performer around the live one.
+        desk: Asked for approvals.
+        control: Admits calls and tells switches.
+        inputs: Gives further turns.
+        observer: Sees text as it streams.
+        prices: Price table; the offline snapshot by default.
+        clock: Time; the system's by default.
+
+    Raises:
+        UsageFault: If the run cannot begin as asked.
+        asyncio.CancelledError: If the caller goes away; the run ends with `cancelled`.
+    """
+    request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
+    port = model or agent.client
+    if port is None:
+        raise UsageFault(
+            f"agent {agent.name!r} has no model client", next_step="pass model=... or set Agent.client"
+        )
+    time = clock or SystemClock()
+    setup = prepare(agent, request, prices=prices, started_at=_stamp(time))
+    live: Performer = LivePerformer(
+        Ports(
+            model=port,
+            tools={t.name: t for t in agent.tools},
+            desk=desk,
+            control=control,
+            inputs=inputs,
+            observer=observer,
+            rates=setup.header.rates,
+            clock=time,
+        )
+    )
+    performer = live if wrap is None else wrap(live)
+    finished = await drive_async(run_flow(setup), performer, setup.header)
+    return result_of(setup.header, finished)
+
+
+def run_agent(
+    agent: Agent,
+    prompt: str | Sequence[Message] | Request,
+    *,
+    model: ModelPort | None = None,
+    wrap: Wrap | None = None,
+    desk: ApprovalDesk | None = None,
+    prices: RateSource | None = None,
+    clock: Clock | None = None,
+) -> RunResult:
+    """Run an agent on a prompt and wait for its end; see `run_agent_async`.
+
+    Raises:
+        UsageFault: If the run cannot begin as asked, or an event loop already runs here.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(
+            run_agent_async(agent, prompt, model=model, wrap=wrap, desk=desk, prices=prices, clock=clock)
+        )
+    raise UsageFault(
+        "run_agent was called inside a running event loop", next_step="await run_agent_async(...)"
+    )
+
+
+def result_of(header: Header, finished: Finished) -> RunResult:
+    """Return the result of a finished flow."""
+    return RunResult(
+        request_id=header.request_id,
+        run_id=header.run_id,
+        stop_reason=finished.end.stop_reason,
+        output=finished.end.output,
+        totals=finished.end.totals,
+        trace=finished.trace,
+        error=finished.error,
+    )
+
+
+def _default_prices() -> RateSource:
+    from runtime.models.prices import PriceTable
+
+    return PriceTable.default()
+
+
+def _check_names(agent: Agent, policy: Policy) -> None:
+    known = {t.name for t in agent.tools}
+    for field_name, names in (("allow", policy.allow or ()), ("approve", policy.approve)):
+        missing = sorted(set(names) - known)
+        if missing:
+            raise UsageFault(
+                f"policy.{field_name} names {missing[0]!r}, which agent {agent.name!r} does not have",
+                next_step=f"use one of {', '.join(sorted(known)) or 'no tools'}",
+            )
+
+
+def _check_limits(agent: Agent, budget: Budget, unpriced: list[str]) -> None:
+    if budget.max_usd_nanos is not None and unpriced:
+        raise UsageFault(
+            f"budget limits dollars, but the price of model {unpriced[0]!r} is unknown",
+            next_step="add it to a price file (PriceTable.default(override=...)) or drop the dollar limit",
+        )
+    metered = budget.max_usd_nanos is not None or budget.max_tokens is not None
+    if metered and configured_output(agent.model_parameters) is None:
+        raise UsageFault(
+            f"budget limits dollars or tokens, but agent {agent.name!r} sets no output limit",
+            next_step="set Agent.max_output_tokens",
+        )
+
+
+def _stamp(clock: Clock) -> str:
+    return clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")

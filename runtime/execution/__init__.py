@@ -1,0 +1,1 @@
+"""Drivers and the live performer: where effects meet the world. The only wall clock is here."""

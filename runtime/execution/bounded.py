@@ -1,0 +1,52 @@
+"""A hard time limit: cancel, wait a grace, abandon.
+
+`asyncio.wait_for` waits for a cancelled task to end, so a tool that swallows cancellation would hold the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+T = TypeVar("T")
+GRACE_S = 0.25
+"""How long a cancelled task is waited for before it is abandoned."""
+
+
+class TimeLimitError(Exception):
+    """The limit passed; `abandoned` says that the task still runs."""
+
+    def __init__(self, *, abandoned: bool) -> None:
+        super().__init__("abandoned" if abandoned else "cancelled")
+        self.abandoned = abandoned
+
+
+async def bounded(work: Awaitable[T], limit_s: float | None) -> T:
+    """Return the result of some work within a limit.
+
+    Raises:
+        TimeLimitError: If the limit passed; at most `GRACE_S` later.
+        asyncio.CancelledError: If the caller is cancelled; the work is cancelled too.
+    """
+    if limit_s is None:
+        return await work
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=max(limit_s, 0.0))
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=GRACE_S)
+        _forget(task)
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=GRACE_S)
+    _forget(task)
+    raise TimeLimitError(abandoned=not done)
+
+
+def _forget(task: asyncio.Future[T]) -> None:
+    """Take note of an abandoned task's exception, so that it is not reported as never retrieved."""
+    task.add_done_callback(lambda t: None if t.cancelled() else t.exception())

@@ -1,0 +1,214 @@
+"""The live performer: carries out effects against the ports it is handed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import msgspec
+
+from runtime.core.effects import (
+    Admission,
+    Admit,
+    ApprovalAnswer,
+    AskApproval,
+    Begin,
+    CallModel,
+    CallTool,
+    Controls,
+    End,
+    Failure,
+    FailureKind,
+    Input,
+    InputReply,
+    Limits,
+    Load,
+    Note,
+    Outcome,
+    ReadControls,
+    Refuse,
+    Save,
+    SingleEffect,
+    Wait,
+)
+from runtime.core.lanes import parse_lane
+from runtime.core.messages import Message, ModelReply
+from runtime.core.money import Rate
+from runtime.core.run import Header
+from runtime.errors import InvariantFault
+from runtime.execution.bounded import TimeLimitError, bounded
+from runtime.execution.clock import Clock, SystemClock
+from runtime.ports.models import ModelPort, StreamObserver
+from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource, ToolContext, ToolPort
+
+Answer = tuple[Any, Failure | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The world a run is handed.
+
+    Attributes:
+        model: Answers model calls.
+        tools: Tools by exact name.
+        desk: Asked for approvals; without one each is denied.
+        control: Admits calls and tells switches; without one everything is admitted.
+        inputs: Gives further turns; without one a run has none.
+        observer: Sees text as it streams.
+        rates: Prices by model id.
+        clock: Time.
+    """
+
+    model: ModelPort
+    tools: Mapping[str, ToolPort] = field(default_factory=dict)
+    desk: ApprovalDesk | None = None
+    control: ControlPlane | None = None
+    inputs: InputSource | None = None
+    observer: StreamObserver | None = None
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class LivePerformer:
+    """Carries out the effects of one run."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._began = ports.clock.monotonic_s()
+        self._header: Header | None = None
+        self._conversation: tuple[Message, ...] = ()
+        self._streamed = False
+
+    async def perform(self, effect: SingleEffect) -> Outcome:
+        """Return an effect's outcome; time counts from `Begin`."""
+        clock = self._ports.clock
+        if isinstance(effect, Begin):
+            self._began = clock.monotonic_s()
+            self._header = effect.header
+            return Outcome(at=0.0, duration_s=0.0)
+        started = clock.monotonic_s()
+        value, failure = await self._carry_out(effect)
+        ended = clock.monotonic_s()
+        return Outcome(value, failure, round(ended - self._began, 6), round(ended - started, 6))
+
+    async def _carry_out(self, effect: SingleEffect) -> Answer:
+        match effect:
+            case CallModel():
+                return await self._call_model(effect)
+            case CallTool():
+                return await self._call_tool(effect)
+            case Admit():
+                control = self._ports.control
+                return (Admission() if control is None else await control.admit(effect)), None
+            case AskApproval():
+                return await self._ask(effect), None
+            case ReadControls():
+                control = self._ports.control
+                return (Controls() if control is None else await control.read(effect.tools)), None
+            case Wait(seconds=seconds):
+                await self._ports.clock.sleep(seconds)
+                return None, None
+            case Input():
+                inputs = self._ports.inputs
+                return (
+                    InputReply(end="finish") if inputs is None else await inputs.next(self._conversation)
+                ), None
+            case Load() | Save():
+                raise InvariantFault(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
+            case Refuse() | Note() | Begin() | End():
+                return None, None
+            case _:
+                assert_never(effect)
+
+    async def _call_model(self, effect: CallModel) -> Answer:
+        ports = self._ports
+        self._conversation = effect.request.messages
+        if ports.observer is not None and self._streamed and parse_lane(effect.lane).attempt > 1:
+            ports.observer.on_restart()
+        self._streamed = True
+        call = ports.model.call(effect.request, effect.limits, ports.observer)
+        answer = await self._within(call, effect.limits, f"model {effect.request.model!r}")
+        if isinstance(answer, Failure):
+            return None, answer
+        return self._priced(effect, answer), None
+
+    def _priced(self, effect: CallModel, reply: ModelReply) -> ModelReply:
+        rate = self._ports.rates.get(effect.request.model)
+        if reply.cost_nanousd is not None or reply.usage is None or rate is None:
+            return reply
+        return msgspec.structs.replace(reply, cost_nanousd=rate.cost(reply.usage))
+
+    async def _call_tool(self, effect: CallTool) -> Answer:
+        port = self._ports.tools.get(effect.name)
+        header = self._header
+        if port is None or header is None:
+            return None, Failure(
+                kind=FailureKind.ERROR, message=f"tool '{effect.name}' has no implementation here"
+            )
+        limit = self._limit_s(effect.limits)[0]
+        context = ToolContext(
+            request_id=header.request_id,
+            tenant=header.tenant,
+            environment=header.environment,
+            lane=effect.lane,
+            attempt=parse_lane(effect.lane).attempt,
+            idempotency_key=effect.limits.idempotency_key,
+            seconds_left=limit,
+        )
+        try:
+            answer = await self._within(
+                port.call(effect.bound, context), effect.limits, f"tool '{effect.name}'"
+            )
+        except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
+            return None, failure_of(error)
+        if isinstance(answer, Failure):
+            return None, answer
+        return answer, None
+
+    async def _ask(self, effect: AskApproval) -> ApprovalAnswer:
+        if self._ports.desk is None:
+            return ApprovalAnswer(decision="denied", by="rule", reason="nobody is there to approve")
+        try:
+            return await bounded(self._ports.desk.ask(effect), effect.timeout_s)
+        except TimeLimitError:
+            return ApprovalAnswer(decision="timeout")
+
+    async def _within(self, work: Awaitable[Any], limits: Limits, what: str) -> Any:
+        limit, by_deadline = self._limit_s(limits)
+        try:
+            return await bounded(work, limit)
+        except TimeLimitError as error:
+            if by_deadline:
+                message = f"{what} was cut off: the run's time is over"
+                return Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
+            return Failure(
+                kind=FailureKind.TIMEOUT,
+                message=f"{what} gave no answer within {limits.timeout_s:g} s",
+                retryable=True,
+                phase="abandoned" if error.abandoned else "run",
+                error_type="timeout",
+            )
+
+    def _limit_s(self, limits: Limits) -> tuple[float | None, bool]:
+        """Return the seconds an effect may take, and whether the run's deadline is what limits it."""
+        if limits.deadline_s is None:
+            return limits.timeout_s, False
+        left = limits.deadline_s - (self._ports.clock.monotonic_s() - self._began)
+        if limits.timeout_s is None or left < limits.timeout_s:
+            return left, True
+        return limits.timeout_s, False
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return the failure of an exception a tool raised; it says itself whether it may be repeated."""
+    retryable = bool(getattr(error, "retryable", isinstance(error, ConnectionError | TimeoutError)))
+    after: Callable[[], float] | float | None = getattr(error, "after_s", None)
+    return Failure(
+        kind=FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.ERROR,
+        message=f"{type(error).__name__}: {error}",
+        retryable=retryable,
+        phase="run",
+        error_type=type(error).__name__,
+        after_s=after if isinstance(after, int | float) else None,
+    )

@@ -1,0 +1,352 @@
+"""Journals on disk: append records to a `*.jsonl` file and read them back, run by run.
+
+Rules.
+1. One record is one line is one unbuffered `write`: a killed process leaves whole lines and at most one torn tail.
+2. One writer owns a file; the lock is the kernel's and ends with the process.
+3. A reader drops a torn tail and says so. Whatever else does not fit is an error naming file and record.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import msgspec
+
+from runtime.errors import JournalFault, UsageFault
+from runtime.journal.records import (
+    MAX_RECORD_BYTES,
+    Chain,
+    EndBody,
+    Record,
+    decode_payload,
+    encode_payload,
+    open_line,
+    seal_line,
+)
+
+if sys.platform != "win32":
+    import fcntl
+
+Durability = Literal["process", "power"]
+_SYNC_WAIT_S = 30.0
+
+
+class JournalWriter:
+    """Appends records of one or more runs to a file; safe to share between threads.
+
+    With `durability="process"` a record is acknowledged when `append` returns: SIGKILL loses nothing. With
+    `"power"` a thread syncs the file behind the appends, and the intent of a write call waits for its sync.
+    """
+
+    def __init__(self, path: str | Path, *, durability: Durability = "process") -> None:
+        """Open or create the file.
+
+        Raises:
+            UsageFault: If another writer has the file open.
+            JournalFault: If the file cannot be opened, or ends in a torn record.
+        """
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        self._chains: dict[str, Chain] = {}
+        self._broken: str | None = None
+        self._fd = _open_for_append(self.path)
+        self._size = os.fstat(self._fd).st_size
+        self._syncer = _Syncer(self._fd) if durability == "power" else None
+
+    def append(self, record: Record) -> None:
+        """Append one record; it is acknowledged when this returns.
+
+        Raises:
+            JournalFault: If it could not be written whole; the file then ends with the record before it.
+        """
+        payload = encode_payload(record)
+        line = seal_line(payload)
+        with self._lock:
+            if self._broken is not None:
+                raise JournalFault(f"the journal takes no more records: {self._broken}", where=str(self.path))
+            self._write(line)
+            if record.phase == "end":
+                self._chains.pop(record.run, None)
+            else:
+                chain = self._chains.get(record.run)
+                if chain is None:
+                    chain = self._chains[record.run] = Chain()
+                chain.extend(payload)
+            size = self._size
+        if self._syncer is not None:
+            self._syncer.ask(size, wait=record.write and record.phase == "intent")
+
+    def root(self, run: str) -> str:
+        """Return the chain's root over the run's records so far, which its end record states."""
+        with self._lock:
+            return self._chains.get(run, Chain()).root
+
+    def close(self) -> None:
+        """Sync in `power`, then close; closing twice is harmless."""
+        with self._lock:
+            if self._broken == "it is closed":
+                return
+            self._broken = "it is closed"
+        if self._syncer is not None:
+            self._syncer.stop()
+        os.close(self._fd)
+
+    def __enter__(self) -> JournalWriter:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _write(self, line: bytes) -> None:
+        if len(line) > MAX_RECORD_BYTES:
+            raise JournalFault(
+                f"record of {len(line)} bytes passes the limit of {MAX_RECORD_BYTES}", where=str(self.path)
+            )
+        try:
+            written = os.write(self._fd, line)
+            if written == len(line):
+                self._size += written
+                return
+            reason = f"only {written} of {len(line)} bytes fitted"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        # A half-written record would make the file unreadable for those who append after us.
+        self._broken = reason
+        os.ftruncate(self._fd, self._size)
+        raise JournalFault(
+            f"record not written: {reason}", where=str(self.path), next_step="free some space, then go on"
+        )
+
+
+class _Syncer:
+    """Syncs a file behind its appends; callers that must wait share one sync."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._changed = threading.Condition()
+        self._asked = self._synced = 0
+        self._stopping = False
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="goldrun-journal-sync", daemon=True)
+        self._thread.start()
+
+    def ask(self, size: int, *, wait: bool) -> None:
+        """Have the first `size` bytes synced; with `wait` return when they are."""
+        with self._changed:
+            self._asked = max(self._asked, size)
+            self._changed.notify_all()
+            if wait and not self._changed.wait_for(lambda: self._done(size), timeout=_SYNC_WAIT_S):
+                raise JournalFault(f"the disk did not confirm a record within {_SYNC_WAIT_S:g} s")
+            if self._error is not None:
+                raise JournalFault(f"record not synced: {self._error}") from self._error
+
+    def stop(self) -> None:
+        """Sync what was asked for and end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _done(self, size: int) -> bool:
+        return self._synced >= size or self._error is not None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._asked > self._synced or self._stopping)
+                if self._asked <= self._synced or self._error is not None:
+                    return
+                asked = self._asked
+            error: OSError | None = None
+            try:
+                os.fsync(self._fd)
+            except OSError as caught:
+                error = caught
+            with self._changed:
+                self._synced, self._error = asked, error
+                self._changed.notify_all()
+
+
+class RunRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of one run as a journal holds them.
+
+    Attributes:
+        run: Run id.
+        records: In order of arrival, begin first.
+        payloads: Their JSON, which the chain covers; equal in number and order.
+        root: The chain's root over all records but the end.
+        ended: Whether the end was recorded; a run without it was cut off.
+        torn: Whether a torn tail of the file was dropped that may belong to this run.
+    """
+
+    run: str
+    records: tuple[Record, ...]
+    payloads: tuple[bytes, ...]
+    root: str
+    ended: bool
+    torn: bool = False
+
+
+class JournalReader:
+    """Yields a journal's runs: each when its end is read, those that were cut off last.
+
+    Only runs that are open at one place of the file are held in memory.
+
+    Attributes:
+        path: The file.
+        torn_bytes: Bytes of the torn tail that were dropped; known when the iteration is over.
+        runs: Runs yielded so far.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.torn_bytes = 0
+        self.runs = 0
+
+    def __iter__(self) -> Iterator[RunRecords]:
+        open_runs: dict[str, _OpenRun] = {}
+        ended: set[str] = set()
+        self.torn_bytes = self.runs = 0
+        for number, line in self._lines():
+            where = f"{self.path}, record {number}"
+            payload = open_line(line, where=where)
+            record = decode_payload(payload, where=where)
+            if record.run in ended:
+                raise JournalFault(f"run {record.run!r} goes on after its end", where=where)
+            run = open_runs.setdefault(record.run, _OpenRun())
+            run.take(record, payload, where=where)
+            if record.phase == "end":
+                ended.add(record.run)
+                self.runs += 1
+                yield open_runs.pop(record.run).close(record.run, ended=True)
+        for name, run in open_runs.items():
+            self.runs += 1
+            yield run.close(name, ended=False, torn=self.torn_bytes > 0)
+        if self.runs == 0:
+            raise JournalFault(
+                "the journal holds no whole record" if self.torn_bytes else "the journal is empty",
+                where=str(self.path),
+                next_step="record the run again; nothing can be read from this file",
+            )
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            raise JournalFault(f"cannot be read: {error.strerror}", where=str(self.path)) from error
+        with file:
+            number = 0
+            while line := file.readline(MAX_RECORD_BYTES + 2):
+                number += 1
+                if not line.endswith(b"\n"):
+                    if len(line) > MAX_RECORD_BYTES:
+                        raise JournalFault(
+                            f"record passes the limit of {MAX_RECORD_BYTES} bytes",
+                            where=f"{self.path}, record {number}",
+                        )
+                    self.torn_bytes = _tail_bytes(file, line)
+                    return
+                yield number, line[:-1]
+
+
+class _OpenRun:
+    """The records of a run that has not ended yet."""
+
+    __slots__ = ("chain", "payloads", "records")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.payloads: list[bytes] = []
+        self.chain = Chain()
+
+    def take(self, record: Record, payload: bytes, *, where: str) -> None:
+        """Add the next record, checking its number and, at the end, the chain."""
+        if record.seq != len(self.records):
+            raise JournalFault(
+                f"record {len(self.records)} of run {record.run!r} is missing: {record.seq} follows",
+                where=where,
+                next_step="take the file from a backup, or record it again",
+            )
+        check_root(record, self.chain.root, where=where)
+        if record.phase != "end":
+            self.chain.extend(payload)
+        self.records.append(record)
+        self.payloads.append(payload)
+
+    def close(self, run: str, *, ended: bool, torn: bool = False) -> RunRecords:
+        return RunRecords(
+            run=run,
+            records=tuple(self.records),
+            payloads=tuple(self.payloads),
+            root=self.chain.root,
+            ended=ended,
+            torn=torn,
+        )
+
+
+def check_root(record: Record, root: str, *, where: str) -> None:
+    """Check the root that an end record states against the chain over the records before it.
+
+    Raises:
+        JournalFault: If they differ.
+    """
+    if record.phase != "end":
+        return
+    try:
+        stated = msgspec.json.decode(record.outcome, type=EndBody).root
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise JournalFault(f"the run's end is wrong: {error}", where=where) from error
+    if stated is not None and stated != root:
+        raise JournalFault(
+            f"the records of run {record.run!r} are not those it ended with (root {root[:12]}, "
+            f"stated {stated[:12]})",
+            where=where,
+            next_step="take the file from a backup, or record it again",
+        )
+
+
+def read_journal(path: str | Path) -> JournalReader:
+    """Return the reader of a journal: iterate it for its runs, then look at `torn_bytes`.
+
+    Iterating raises `JournalFault` for an empty, damaged or foreign file, naming file and record.
+    """
+    return JournalReader(path)
+
+
+def _tail_bytes(file: BinaryIO, line: bytes) -> int:
+    if file.read(1):
+        raise JournalFault(f"record passes the limit of {MAX_RECORD_BYTES} bytes", where=file.name)
+    return len(line)
+
+
+def _open_for_append(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        fd = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise JournalFault(f"cannot be opened: {error.strerror}", where=str(path)) from error
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        size = os.lseek(fd, 0, os.SEEK_END)
+        os.lseek(fd, max(size - 1, 0), os.SEEK_SET)
+        if size and os.read(fd, 1) != b"\n":
+            raise JournalFault(
+                "ends in a torn record; what follows it could not be read",
+                where=str(path),
+                next_step="seal it with `goldrun recover`, or write to a new file",
+            )
+    except BlockingIOError as error:
+        os.close(fd)
+        raise UsageFault(
+            "another writer has this journal open", where=str(path), next_step="give each writer its own file"
+        ) from error
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,129 @@
+"""What a run knows so far, folded from its outcomes."""
+
+from __future__ import annotations
+
+from runtime.control.budgets import Spent
+from runtime.control.loops import LoopGuard
+from runtime.core.canonical import canonical_bytes
+from runtime.core.effects import Outcome
+from runtime.core.ids import idempotency_key
+from runtime.core.messages import Message, ModelReply, ModelRequest, Part, ToolCallPart, system_message
+from runtime.core.stop import StopKind, StopReason
+from runtime.orchestrator.setup import RunSetup
+
+_BYTES_PER_MESSAGE = 16
+"""Allowance for a message's role and separators in the bound of input tokens."""
+
+
+class Progress:
+    """The state of one flow; only the flow changes it."""
+
+    def __init__(self, setup: RunSetup) -> None:
+        header = setup.header
+        self.setup = setup
+        self.step = 0
+        self.spent = Spent()
+        self.model_retries = 0
+        self.tool_retries = 0
+        self.loops = LoopGuard(header.policy.loop)
+        self.output: str | None = None
+        opening = () if header.instructions is None else (system_message(header.instructions),)
+        self.messages: list[Message] = [*opening, *header.input]
+        self._schemas = header.tool_schemas
+        self._known_ids: set[str] = set()
+        self._refusals: dict[StopKind, int] = {}
+        self._occurrences: dict[tuple[str, str], int] = {}
+        self._metered = header.budget.max_usd_nanos is not None or header.budget.max_tokens is not None
+        self._settled_tokens = 0
+        self._settled_messages = 0
+
+    def see(self, outcome: Outcome) -> None:
+        """Move the run's time on to an outcome's."""
+        if outcome.at is not None and outcome.at > self.spent.at:
+            self.spent.at = outcome.at
+
+    def request(self, model: str) -> ModelRequest:
+        """Return the request of the next model call."""
+        return ModelRequest(
+            model=model,
+            messages=tuple(self.messages),
+            tools=self._schemas,
+            parameters=self.setup.header.parameters,
+        )
+
+    def input_bound(self) -> int:
+        """Return an upper bound of the next request's input tokens.
+
+        What the last reply reported covers the messages up to it; later ones are bounded by their bytes, since
+        no token is shorter than a byte. 0 where no limit needs it.
+        """
+        if not self._metered:
+            return 0
+        fresh = self.messages[self._settled_messages :]
+        bound = self._settled_tokens + sum(len(canonical_bytes(m)) + _BYTES_PER_MESSAGE for m in fresh)
+        if self._settled_messages == 0:
+            bound += len(canonical_bytes(self._schemas))
+        return bound
+
+    def settle(self, reply: ModelReply, reserved_nanos: int | None) -> None:
+        """Charge a reply; what the provider does not tell is charged as reserved."""
+        usage = reply.usage
+        known = None
+        if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
+            known = usage.input_tokens + usage.output_tokens
+        self.spent.tokens += self.input_bound() if known is None else known
+        self.spent.nanos += (reserved_nanos or 0) if reply.cost_nanousd is None else reply.cost_nanousd
+
+    def accept(self, reply: ModelReply) -> tuple[ToolCallPart, ...]:
+        """Append a reply to the conversation and return its calls, each with an id of its own."""
+        calls = reply.tool_calls
+        parts = reply.parts
+        if calls and not self._ids_are_new(calls):
+            parts, calls = self._with_new_ids(parts)
+        self._known_ids.update(c.id for c in calls)
+        self.messages.append(Message(role="assistant", parts=parts))
+        self.spent.steps += 1
+        if self._metered and reply.usage is not None and reply.usage.input_tokens is not None:
+            self._settled_tokens = reply.usage.input_tokens + (reply.usage.output_tokens or 0)
+            self._settled_messages = len(self.messages)
+        return calls
+
+    def refuse(self, kind: StopKind, subject: str | None, *, stop: bool) -> StopReason | None:
+        """Count a refusal; return the stop reason if policy stops on it or its cap is passed."""
+        count = self._refusals[kind] = self._refusals.get(kind, 0) + 1
+        if stop or count > self.setup.header.policy.max_refusals:
+            return StopReason(kind, subject)
+        return None
+
+    def next_key(self, tool: str, args_hash: str) -> str:
+        """Return the idempotency key of the next such call of the run."""
+        header = self.setup.header
+        count = self._occurrences[tool, args_hash] = self._occurrences.get((tool, args_hash), 0) + 1
+        return idempotency_key(
+            tenant=header.tenant,
+            environment=header.environment,
+            root_request_id=self.setup.root_request_id or header.request_id,
+            tool=tool,
+            args_hash=args_hash,
+            occurrence=count,
+        )
+
+    def _ids_are_new(self, calls: tuple[ToolCallPart, ...]) -> bool:
+        ids = [c.id for c in calls]
+        return all(ids) and len(set(ids)) == len(ids) and self._known_ids.isdisjoint(ids)
+
+    def _with_new_ids(self, parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], tuple[ToolCallPart, ...]]:
+        renamed: list[Part] = []
+        calls: list[ToolCallPart] = []
+        taken = set(self._known_ids)
+        for part in parts:
+            if isinstance(part, ToolCallPart):
+                number = len(taken) + 1
+                call_id = part.id
+                while not call_id or call_id in taken:
+                    call_id, number = f"call#{number}", number + 1
+                taken.add(call_id)
+                part = ToolCallPart(id=call_id, name=part.name, arguments=part.arguments)
+                calls.append(part)
+            renamed.append(part)
+        return tuple(renamed), tuple(calls)

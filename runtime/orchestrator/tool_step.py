@@ -1,0 +1,300 @@
+"""The tool calls of one turn: guard order, retries in rounds, what the model sees.
+
+Pure checks of all calls -> denials -> approvals in one batch -> switches and deadline again -> admissions ->
+the calls together. If a reason to stop stands after the pure checks, nothing of the turn has started.
+"""
+
+from __future__ import annotations
+
+from runtime.control.budgets import check_steps, check_time, check_tool_calls
+from runtime.control.retries import backoff_s, may_retry
+from runtime.core.effects import (
+    Admission,
+    Admit,
+    AskApproval,
+    Batch,
+    CallTool,
+    Failure,
+    FailureKind,
+    Flow,
+    Limits,
+    Outcome,
+    ReadControls,
+    SingleEffect,
+    ToolResult,
+    Wait,
+    perform,
+)
+from runtime.core.fold import failure_status
+from runtime.core.lanes import lane
+from runtime.core.messages import ToolCallPart, tool_message
+from runtime.core.stop import StopKind, StopReason, first_stop
+from runtime.orchestrator.checks import Call, check_calls, refusal_effect, wants_approval
+from runtime.orchestrator.model_step import interrupted
+from runtime.orchestrator.progress import Progress
+
+
+def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopReason | None]:
+    """Carry a turn's calls through the guards; return the stop reason if the run ends here."""
+    calls, stops = check_calls(progress, parts)
+    budget = progress.setup.header.budget
+    startable = [c for c in calls if c.refusal is None]
+    for stop in (
+        check_steps(budget, progress.spent),
+        check_time(budget, progress.spent),
+        check_tool_calls(budget, progress.spent, len(startable)),
+    ):
+        if stop is not None:
+            stops.append(stop)
+    reason = first_stop(stops)
+    if reason is None:
+        reason = yield from _approve(progress, calls)
+    if reason is not None:
+        yield from _start_none(progress, calls, reason)
+        return reason
+    yield from perform_all([refusal_effect(progress, c) for c in calls if c.refusal is not None])
+    startable = [c for c in calls if c.refusal is None]
+    progress.spent.tool_calls += len(startable)
+    for call in startable:
+        if call.write:
+            call.key = progress.next_key(call.name, call.args_hash)
+    reason = yield from _rounds(progress, startable)
+    if reason is not None:
+        return reason
+    progress.messages += [tool_message(c.part.id, c.content) for c in calls]
+    return _same_error(progress, calls)
+
+
+def perform_all(effects: list[SingleEffect]) -> Flow[tuple[Outcome, ...]]:
+    """Perform effects of one turn together; return their outcomes in declared order."""
+    if not effects:
+        return ()
+    if len(effects) == 1:
+        return ((yield from perform(effects[0])),)
+    outcome = yield from perform(Batch(effects=tuple(effects)))
+    outcomes: tuple[Outcome, ...] = outcome.value
+    return outcomes
+
+
+def _start_none(progress: Progress, calls: list[Call], reason: StopReason) -> Flow[None]:
+    for call in calls:
+        if call.refusal is None:
+            call.refusal = ("not_started", "", reason.kind.value)
+    outcomes = yield from perform_all([refusal_effect(progress, c) for c in calls])
+    _see(progress, outcomes)
+
+
+def _approve(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
+    asked = [c for c in calls if wants_approval(progress, c)]
+    if not asked:
+        return None
+    header = progress.setup.header
+    outcomes = yield from perform_all([_approval(progress, c) for c in asked])
+    _see(progress, outcomes)
+    stops: list[StopReason] = []
+    for call, outcome in zip(asked, outcomes, strict=True):
+        if outcome.failure is not None:
+            stops.append(interrupted(outcome.failure))
+            continue
+        match outcome.value.decision:
+            case "granted":
+                pass
+            case "timeout":
+                call.refuse("denied", f"The approval of '{call.name}' was not given in time.", "approval")
+                stops.append(StopReason(StopKind.APPROVAL_TIMEOUT))
+            case _:
+                why = f": {outcome.value.reason}" if outcome.value.reason else "."
+                call.refuse("denied", f"The call of '{call.name}' was not approved{why}", "approval")
+                stop = progress.refuse(
+                    StopKind.APPROVAL_DENIED, call.name, stop=header.policy.on_denied == "stop"
+                )
+                if stop is not None:
+                    stops.append(stop)
+    names = tuple(sorted({c.name for c in calls if c.refusal is None}))
+    controls = yield from perform(ReadControls(lane=lane(progress.step, "controls"), tools=names))
+    _see(progress, (controls,))
+    stops += _switched_off(controls)
+    late = check_time(header.budget, progress.spent)
+    return first_stop([*stops, late] if late is not None else stops)
+
+
+def _approval(progress: Progress, call: Call) -> AskApproval:
+    header = progress.setup.header
+    return AskApproval(
+        lane=lane(progress.step, "approval", index=call.index),
+        call_id=call.part.id,
+        name=call.name,
+        arguments=call.part.arguments,
+        args_hash=call.args_hash,
+        policy_hash=header.policy_hash or "",
+        timeout_s=header.policy.approval_timeout_s,
+    )
+
+
+def _switched_off(outcome: Outcome) -> list[StopReason]:
+    if outcome.failure is not None:
+        return [interrupted(outcome.failure)]
+    stops = []
+    for switch in () if outcome.value is None else outcome.value.pulled:
+        kind, _, tool = switch.partition(":")
+        match kind:
+            case "kill":
+                stops.append(StopReason(StopKind.OPERATOR_KILL))
+            case "tenant":
+                stops.append(StopReason(StopKind.TENANT_DISABLED))
+            case "tool":
+                stops.append(StopReason(StopKind.TOOL_DISABLED, tool))
+            case _:
+                stops.append(StopReason(StopKind.CONTROL_UNAVAILABLE))
+    return stops
+
+
+def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
+    """Run the calls; all that failed and may be repeated go again together."""
+    retry = progress.setup.header.tool_retry
+    attempt = 1
+    while calls:
+        stop = yield from _admit(progress, calls, attempt)
+        if stop is not None:
+            yield from _leave_unstarted(progress, calls, attempt, stop)
+            return stop
+        outcomes = yield from perform_all([_effect(progress, c, attempt) for c in calls])
+        _see(progress, outcomes)
+        again: list[Call] = []
+        failed: list[StopReason] = []
+        for call, outcome in zip(calls, outcomes, strict=True):
+            if isinstance(outcome.value, ToolResult):
+                call.content, call.error = outcome.value.content, outcome.value.error
+                continue
+            failure = outcome.failure or Failure(kind=FailureKind.ERROR, message="no result was given")
+            if _repeatable(call, failure) and may_retry(
+                retry, failure, attempt=attempt, retries_used=progress.tool_retries + len(again)
+            ):
+                again.append(call)
+                continue
+            stop = _given_up(progress, call, failure)
+            if stop is not None:
+                failed.append(stop)
+        reason = first_stop(failed)
+        if reason is not None or not again:
+            return reason
+        stop = yield from _pause(progress, len(again), attempt)
+        if stop is not None:
+            return stop
+        calls, attempt = again, attempt + 1
+    return None
+
+
+def _admit(progress: Progress, calls: list[Call], attempt: int) -> Flow[StopReason | None]:
+    limits = Limits(deadline_s=progress.setup.header.budget.max_seconds)
+    effects: list[SingleEffect] = [
+        Admit(
+            lane=lane(progress.step, "admit", index=c.index, attempt=attempt),
+            subject="tool",
+            name=c.name,
+            limits=limits,
+        )
+        for c in calls
+    ]
+    outcomes = yield from perform_all(effects)
+    _see(progress, outcomes)
+    stops = []
+    for call, outcome in zip(calls, outcomes, strict=True):
+        if outcome.failure is not None:
+            stops.append(interrupted(outcome.failure))
+        elif outcome.value is not None and not outcome.value.granted:
+            stops.append(_not_admitted(outcome.value, call.name))
+    return first_stop(stops)
+
+
+def _leave_unstarted(progress: Progress, calls: list[Call], attempt: int, reason: StopReason) -> Flow[None]:
+    """Tell the log of calls that were never started; calls that failed before keep their last attempt."""
+    if attempt > 1:
+        return
+    for call in calls:
+        call.refusal = ("not_started", "", reason.kind.value)
+    _see(progress, (yield from perform_all([refusal_effect(progress, c) for c in calls])))
+
+
+def _effect(progress: Progress, call: Call, attempt: int) -> CallTool:
+    timeout_s = None if call.spec is None else call.spec.decl.timeout_s
+    return CallTool(
+        lane=lane(progress.step, "tool", index=call.index, attempt=attempt),
+        call_id=call.part.id,
+        name=call.name,
+        arguments=call.part.arguments,
+        args_hash=call.args_hash,
+        write=call.write,
+        limits=Limits(
+            deadline_s=progress.setup.header.budget.max_seconds,
+            timeout_s=timeout_s,
+            idempotency_key=call.key,
+        ),
+        bound=call.value,
+    )
+
+
+def _repeatable(call: Call, failure: Failure) -> bool:
+    """Return whether repeating cannot do harm: what surely did not happen, reads, and writes made safe."""
+    if failure.phase == "connect" or failure.kind in {FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}:
+        return True
+    return call.spec is None or call.spec.decl.repeatable
+
+
+def _given_up(progress: Progress, call: Call, failure: Failure) -> StopReason | None:
+    status = failure_status(failure, write=call.write)
+    if failure.kind is FailureKind.INTERRUPTED and status != "in_doubt":
+        return interrupted(failure)
+    lost = failure.kind is FailureKind.TIMEOUT and not _repeatable(call, failure)
+    if status == "in_doubt" or lost:
+        return StopReason(StopKind.IN_DOUBT, call.name)
+    call.content = call.error = f"Tool '{call.name}' failed: {failure.message}"
+    if progress.setup.header.policy.on_failure == "tell":
+        return progress.refuse(StopKind.TOOL_ERROR_EXHAUSTED, call.name, stop=False)
+    if failure.kind is FailureKind.TIMEOUT:
+        return StopReason(StopKind.TOOL_TIMEOUT, call.name)
+    if failure.kind is FailureKind.RATE_LIMITED:
+        return StopReason(StopKind.TOOL_RATE_LIMITED, call.name)
+    return StopReason(StopKind.TOOL_ERROR_EXHAUSTED, call.name)
+
+
+def _pause(progress: Progress, repeats: int, attempt: int) -> Flow[StopReason | None]:
+    header = progress.setup.header
+    progress.tool_retries += repeats
+    place = lane(progress.step, "toolwait", attempt=attempt + 1)
+    seconds = backoff_s(header.tool_retry, attempt=attempt, seed=header.seed, purpose=place)
+    if header.budget.max_seconds is not None and progress.spent.at + seconds >= header.budget.max_seconds:
+        return StopReason(StopKind.MAX_SECONDS)
+    outcome = yield from perform(Wait(lane=place, seconds=seconds))
+    _see(progress, (outcome,))
+    return None if outcome.failure is None else interrupted(outcome.failure)
+
+
+def _not_admitted(admission: Admission, tool: str) -> StopReason:
+    match admission.cause:
+        case "rate":
+            return StopReason(StopKind.TOOL_RATE_LIMITED, tool)
+        case "concurrency":
+            return StopReason(StopKind.CONCURRENCY_LIMITED, tool)
+        case "breaker":
+            return StopReason(StopKind.TOOL_UNHEALTHY, tool)
+        case "disabled":
+            return StopReason(StopKind.TOOL_DISABLED, tool)
+        case "spend":
+            return StopReason(StopKind.MAX_USD)
+        case "tenant":
+            return StopReason(StopKind.TENANT_DISABLED)
+        case "kill":
+            return StopReason(StopKind.OPERATOR_KILL)
+        case _:
+            return StopReason(StopKind.CONTROL_UNAVAILABLE)
+
+
+def _same_error(progress: Progress, calls: list[Call]) -> StopReason | None:
+    looped = [progress.loops.fails(call.name, call.error) for call in calls]
+    return StopReason(StopKind.LOOP_DETECTED) if any(looped) else None
+
+
+def _see(progress: Progress, outcomes: tuple[Outcome, ...]) -> None:
+    for outcome in outcomes:
+        progress.see(outcome)

@@ -1,0 +1,1 @@
+"""Protocols between the live performer and what it is handed: models, tools, state, control."""

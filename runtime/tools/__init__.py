@@ -1,0 +1,1 @@
+"""Tools: typed functions with strict arguments, and their checks."""

@@ -1,0 +1,201 @@
+"""`@tool`: a typed function becomes a tool with strict pydantic arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, get_type_hints, overload
+
+import msgspec
+
+from runtime.core.canonical import canonical_bytes
+from runtime.core.effects import ToolResult
+from runtime.core.ids import RESERVED_ARGUMENTS
+from runtime.core.messages import ToolSchema
+from runtime.core.run import ToolDecl
+from runtime.errors import UsageFault
+from runtime.orchestrator.setup import Checked, ToolSpec
+from runtime.ports.tools import ToolContext
+from runtime.tools.schema_check import problem_lines
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class ToolError(Exception):
+    """Raised by a tool for an error of its own domain: the model sees the text, nothing is repeated."""
+
+
+class RetryableError(Exception):
+    """Raised by a tool for a passing fault of what it calls: the call may be repeated.
+
+    Attributes:
+        after_s: Seconds the other side asks to wait.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class Tool:
+    """A tool: its declaration, the check of its arguments, and the function behind it."""
+
+    def __init__(self, function: Callable[..., Any], decl: ToolDecl, arguments: type[BaseModel]) -> None:
+        self.function = function
+        self.decl = decl
+        self.arguments = arguments
+        self._takes_context = "ctx" in inspect.signature(function).parameters
+        self._is_async = inspect.iscoroutinefunction(function)
+        self._fallback: Any = None
+
+    @property
+    def name(self) -> str:
+        """The exact name, as policies and models use it."""
+        return self.decl.schema.name
+
+    @property
+    def spec(self) -> ToolSpec:
+        """The tool as the flow knows it."""
+        return ToolSpec(decl=self.decl, validate=self.validate)
+
+    def validate(self, arguments: Any) -> Checked:
+        """Return the bound arguments, or the problems in our own words."""
+        from pydantic import ValidationError
+
+        if not isinstance(arguments, dict):
+            return Checked(problems=("arguments: expected a JSON object",))
+        try:
+            return Checked(value=self.arguments.model_validate_json(canonical_bytes(arguments), strict=True))
+        except ValidationError as error:
+            return Checked(problems=self._problems(arguments, error))
+
+    def _problems(self, arguments: dict[str, Any], error: Any) -> tuple[str, ...]:
+        """Say it in the words of the JSON Schema; what only pydantic sees keeps pydantic's."""
+        import jsonschema_rs
+
+        if self._fallback is None:
+            self._fallback = jsonschema_rs.validator_for(self.decl.schema.parameters)
+        lines = problem_lines(self._fallback.iter_errors(arguments))
+        if lines:
+            return lines
+        return tuple(
+            f"{'.'.join(str(p) for p in e['loc']) or 'arguments'}: {e['msg']}"
+            for e in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+
+    async def call(self, bound: Any, context: ToolContext) -> ToolResult:
+        """Run the function; a thread runs it if it is no coroutine function."""
+        arguments = {name: getattr(bound, name) for name in type(bound).model_fields}
+        if self._takes_context:
+            arguments["ctx"] = context
+        try:
+            if self._is_async:
+                result = await self.function(**arguments)
+            else:
+                result = await asyncio.to_thread(self.function, **arguments)
+        except ToolError as error:
+            return ToolResult(content=str(error), status="error", error=str(error))
+        return ToolResult(content=text_of(result))
+
+
+def text_of(result: Any) -> str:
+    """Return what a model sees of a result: text as it is, anything else as canonical JSON."""
+    if isinstance(result, str):
+        return result
+    if hasattr(result, "model_dump"):
+        result = result.model_dump(mode="json")
+    return canonical_bytes(msgspec.to_builtins(result, str_keys=True)).decode()
+
+
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+
+
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    write: bool = False,
+    idempotent: bool = False,
+    timeout_s: float | None = 30.0,
+    rename: dict[str, str] | None = None,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    write: bool = False,
+    idempotent: bool = False,
+    timeout_s: float | None = 30.0,
+    rename: dict[str, str] | None = None,
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
+    """Make a tool of a typed function.
+
+    A parameter `ctx` is given the `ToolContext` and is not part of the schema. A function that takes
+    `ctx` may use `ctx.idempotency_key`, which makes repeating its writes safe; say so with `idempotent=True`.
+
+    Args:
+        function: The function, when used as a bare decorator.
+        name: Exact name; the function's by default.
+        write: Whether a call has effects outside.
+        idempotent: Whether repeating a call is harmless.
+        timeout_s: Hard limit of one attempt, in seconds.
+        rename: Names in the schema for parameters, by parameter.
+
+    Raises:
+        UsageFault: If a parameter has no type, a reserved name, or no JSON form.
+    """
+
+    def make(of: Callable[..., Any]) -> Tool:
+        model = _arguments_model(of, rename or {})
+        schema = ToolSchema(
+            name=name or of.__name__,
+            description=inspect.cleandoc(of.__doc__ or ""),
+            parameters=_parameters(model),
+        )
+        decl = ToolDecl(schema=schema, write=write, idempotent=idempotent, timeout_s=timeout_s)
+        return Tool(of, decl, model)
+
+    return make if function is None else make(function)
+
+
+def _arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> type[BaseModel]:
+    from pydantic import ConfigDict, Field, create_model
+
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "ctx":
+            continue
+        alias = rename.get(parameter.name)
+        if (alias or parameter.name) in RESERVED_ARGUMENTS:
+            raise UsageFault(
+                f"tool {function.__name__!r} has the argument {parameter.name!r}, which is bound at entry",
+                next_step="take it from ctx instead; a model never chooses it",
+            )
+        if parameter.name not in hints:
+            raise UsageFault(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
+        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
+        fields[parameter.name] = (hints[parameter.name], Field(default, alias=alias))
+    model: type[BaseModel] = create_model(
+        f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
+    )
+    return model
+
+
+def _parameters(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(by_alias=True)
+    schema.pop("title", None)
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+    return schema
+
+
+ToolFunction = Callable[..., Any | Awaitable[Any]]
