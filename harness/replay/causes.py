@@ -14,8 +14,8 @@ from runtime.journal.recording import Interaction, Recording
 
 _REFUSAL_CAUSE: dict[str, Cause] = {
     "denied": "policy",
-    "invalid_arguments": "tool_schema",
-    "unknown_tool": "tool_schema",
+    "invalid_arguments": "tool schema",
+    "unknown_tool": "tool schema",
     "not_started": "budget",
 }
 
@@ -48,7 +48,7 @@ def explain(
     if verdict == "moved":
         return Explanation(cause="order")
     if verdict == "repeated":
-        return Explanation(cause="retry" if _is_retry(effect) else "count")
+        return Explanation(cause="count")
     if verdict == "extra" or interaction is None:
         return Explanation(cause=_extra_cause(effect, recording), replayed=_shown(effect, cleaner))
     recorded = recording.effect(interaction)
@@ -59,7 +59,7 @@ def explain(
             return _tool(effect, recorded, interaction, cleaner)
         case Wait(), Wait():
             return Explanation(
-                path="seconds", cause="retry", recorded=recorded.seconds, replayed=effect.seconds
+                path="seconds", cause="policy", recorded=recorded.seconds, replayed=effect.seconds
             )
         case AskApproval(), AskApproval():
             found = first_difference(recorded.arguments, effect.arguments, "arguments")
@@ -74,7 +74,7 @@ def _model(
     before, now = recorded.request, effect.request
     found = first_difference(_plain(before.tools, cleaner), _plain(now.tools, cleaner), "tools")
     if found is not None:
-        return _of(found, "tool_schema")
+        return _of(found, "tool schema")
     if before.model != now.model:
         return Explanation(path="model", cause="parameters", recorded=before.model, replayed=now.model)
     found = first_difference(
@@ -102,7 +102,7 @@ def _messages(
         right_out = _plain(now[i], cleaner) if len(now) > i else None
         return Explanation(
             path=f"messages[{i}]",
-            cause="count" if cause == "upstream_result" else cause,
+            cause="count" if cause == "upstream result" else cause,
             recorded=left_out,
             replayed=right_out,
         )
@@ -113,7 +113,7 @@ def _message_cause(index: int, message: Message, recording: Recording) -> Cause:
     opening = len(recording.header.input) + (recording.header.instructions is not None)
     if index < opening or message.role == "system":
         return "prompt"
-    return "input" if message.role == "user" else "upstream_result"
+    return "input" if message.role == "user" else "upstream result"
 
 
 def _tool(
@@ -125,7 +125,7 @@ def _tool(
         _plain(recorded.arguments, cleaner), _plain(effect.arguments, cleaner), "arguments"
     )
     if found is not None:
-        return _of(found, "upstream_result")
+        return _of(found, "upstream result")
     was = recorded.status if isinstance(recorded, Refuse) else "started"
     now = effect.status if isinstance(effect, Refuse) else "started"
     refused = now if now != "started" else was
@@ -140,7 +140,7 @@ def _extra_cause(effect: SingleEffect, recording: Recording) -> Cause:
     if isinstance(effect, AskApproval):
         return "policy"
     if _is_retry(effect):
-        return "retry"
+        return "count"
     ended_by = recording.stop_reason.partition(":")[0]
     if ended_by.startswith("max_") or ended_by == "loop_detected":
         return "budget"
@@ -150,7 +150,7 @@ def _extra_cause(effect: SingleEffect, recording: Recording) -> Cause:
 def missing_cause(interaction: Interaction, stop_reason: str) -> Cause:
     """Return why a recorded interaction was not asked for again."""
     if interaction.kind is EffectKind.TOOL and not interaction.lane.endswith("/1"):
-        return "retry"
+        return "count"
     if interaction.kind is EffectKind.APPROVAL:
         return "policy"
     ended_by = stop_reason.partition(":")[0]

@@ -9,15 +9,14 @@ import msgspec
 Verdict = Literal["moved", "changed", "repeated", "extra", "missing"]
 Cause = Literal[
     "prompt",
-    "tool_schema",
+    "tool schema",
     "parameters",
-    "upstream_result",
+    "upstream result",
     "input",
     "count",
     "order",
     "policy",
     "budget",
-    "retry",
     "control",
     "redaction",
     "code",
@@ -67,7 +66,7 @@ def describe(divergence: Divergence) -> str:
     """Return one line about a divergence."""
     name = f" {divergence.name!r}" if divergence.name else ""
     where = f" at {divergence.path}" if divergence.path else ""
-    cause = f" (cause: {divergence.cause.replace('_', ' ')})" if divergence.cause else ""
+    cause = f" (cause: {divergence.cause})" if divergence.cause else ""
     return f"{divergence.lane}: {divergence.kind}{name} {divergence.verdict}{where}{cause}"
 
 

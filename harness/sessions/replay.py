@@ -188,7 +188,7 @@ def _trace_differs(recording: Recording, trace: Trace) -> list[Divergence]:
                     name=new.name,
                     verdict="changed",
                     path="result",
-                    cause="policy" if new.status == "denied" else "tool_schema",
+                    cause="policy" if new.status == "denied" else "tool schema",
                     recorded=old.result,
                     replayed=new.result,
                 )

@@ -45,11 +45,12 @@ class LoopGuard:
         return self._errors > self._limits.same_error
 
     def _cycles(self, repeats: int) -> bool:
+        """Return whether a cycle of unequal calls went round too often; equal calls have a limit of their own."""
         calls = self._calls
         for period in range(2, LONGEST_CYCLE + 1):
             length = period * repeats + 1
             if len(calls) < length:
                 return False
             if all(calls[-i] == calls[-i - period] for i in range(1, length - period + 1)):
-                return True
+                return self._streak < period
         return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ def canonical_bytes(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=_builtin)
     except TypeError:
         plain = msgspec.to_builtins(value, str_keys=True)
-        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=True).encode("ascii")
+        return json.dumps(_finite(plain), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def digest(data: bytes) -> str:
@@ -40,6 +41,19 @@ def digest(data: bytes) -> str:
 def fingerprint(value: Any) -> str:
     """Return the 128-bit hex fingerprint of a value's canonical form."""
     return digest(canonical_bytes(value))
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with null for the numbers that JSON has no form for."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
 
 
 def _builtin(value: Any) -> Any:

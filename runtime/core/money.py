@@ -94,14 +94,13 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.request + -(-micro // 1_000_000)
 
     def worst_case(self, *, input_tokens: int, output_tokens: int) -> int:
-        """Return the most that a call of these sizes can cost, in nano-dollars."""
-        full = tiered(self.input, self.input_tiers, input_tokens)
-        dearest = max(
-            full,
-            _or_full(self.cache_read, self.cache_read_tiers, input_tokens, full),
-            _or_full(self.cache_write, self.cache_write_tiers, input_tokens, full),
-        )
-        out = tiered(self.output, self.output_tiers, input_tokens)
+        """Return the most that a call of at most these sizes can cost, in nano-dollars."""
+        dearest = _dearest(self.input, self.input_tiers, input_tokens)
+        if self.cache_read is not None:
+            dearest = max(dearest, _dearest(self.cache_read, self.cache_read_tiers, input_tokens))
+        if self.cache_write is not None:
+            dearest = max(dearest, _dearest(self.cache_write, self.cache_write_tiers, input_tokens))
+        out = _dearest(self.output, self.output_tiers, input_tokens)
         return self.request + -(-(input_tokens * dearest + output_tokens * out) // 1_000_000)
 
     def affordable_output(self, *, nanos: int, input_tokens: int) -> int:
@@ -109,7 +108,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         left = nanos - self.worst_case(input_tokens=input_tokens, output_tokens=0)
         if left < 0:
             return -1
-        out = tiered(self.output, self.output_tiers, input_tokens)
+        out = _dearest(self.output, self.output_tiers, input_tokens)
         return left * 1_000_000 // out if out > 0 else 2**31
 
 
@@ -124,3 +123,8 @@ def tiered(base: int, tiers: tuple[Tier, ...], input_tokens: int) -> int:
 
 def _or_full(base: int | None, tiers: tuple[Tier, ...], input_tokens: int, full: int) -> int:
     return full if base is None else tiered(base, tiers, input_tokens)
+
+
+def _dearest(base: int, tiers: tuple[Tier, ...], input_tokens: int) -> int:
+    """Return the highest rate a call of at most this input size can meet; a larger size may be cheaper."""
+    return max((base, *(t.nanos_per_mtok for t in tiers if input_tokens > t.above_tokens)))

@@ -1,0 +1,1 @@
+"""Example agents whose golden tasks show each part of goldrun."""

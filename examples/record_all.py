@@ -1,0 +1,106 @@
+"""Record every example's golden tasks anew and update their baselines: `python examples/record_all.py`.
+
+A cassette is replaced only if the run differs from the recorded one. Otherwise the file stays as it is, because
+its times are the only thing that would change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+if __package__ in (None, ""):  # run as a script, so only the script's own folder is importable
+    sys.path.insert(0, str(ROOT))
+
+from examples.loopback import loopback_model  # noqa: E402 - needs the path above
+from harness.cassette.golden import read_cassette  # noqa: E402
+from harness.golden.loader import find_tasks, load_task  # noqa: E402
+from harness.golden.project import Project  # noqa: E402
+from harness.golden.record import record_task  # noqa: E402
+from harness.golden.task import GoldenTask  # noqa: E402
+from harness.golden.update import update_baseline  # noqa: E402
+
+_OWNED = "examples."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What recording one task came to.
+
+    Attributes:
+        task: Name of the task.
+        stop_reason: How its run ended.
+        has_new_cassette: Whether the cassette was replaced.
+        has_new_baseline: Whether the baseline was written.
+    """
+
+    task: str
+    stop_reason: str
+    has_new_cassette: bool
+    has_new_baseline: bool
+
+
+def record_all(project: Project, *, force: bool = False) -> list[Recorded]:
+    """Record each task whose agent is an example, in the order of the files.
+
+    Args:
+        project: Where tasks are read from and cassettes are written to.
+        force: Replace cassettes also where only times differ.
+
+    Raises:
+        harness.errors.HarnessError: If a task cannot be read or run.
+    """
+    tasks = [load_task(path) for path in find_tasks(project.golden)]
+    return [record_one(task, project, force=force) for task in tasks if task.agent.startswith(_OWNED)]
+
+
+def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Recorded:
+    """Record one task against the scripted model of its example; see `record_all`."""
+    path = project.cassette_path(task)
+    before = path.read_bytes() if path.is_file() and not force else None
+    known = None if before is None else decisions(path)
+    with loopback_model(task.agent.partition(":")[0]) as model:
+        _, result = record_task(task, project, model=model)
+    is_same = known is not None and known == decisions(path)
+    if is_same and before is not None:
+        path.write_bytes(before)
+    return Recorded(
+        task=task.task,
+        stop_reason=result.stop_reason,
+        has_new_cassette=not is_same,
+        has_new_baseline=update_baseline(task, project, new=True, changed=True),
+    )
+
+
+def decisions(path: Path) -> list[tuple[str, str | None]]:
+    """Return what a cassette's run decided: lanes and keys, the configuration's hashes, and the trace hash."""
+    recording = read_cassette(path)
+    header = recording.header
+    lanes = [(each.lane, each.key) for each in recording.interactions]
+    hashes = [
+        ("prompt", header.prompt_hash),
+        ("tools", header.tools_hash),
+        ("policy", header.policy_hash),
+        ("prices", header.price_table),
+        ("version", header.agent_version),
+    ]
+    return [*lanes, *hashes, ("trace", recording.trace().trace_hash)]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Record everything and print one line a task."""
+    parser = argparse.ArgumentParser(description="Record every example's golden tasks anew.")
+    parser.add_argument("--force", action="store_true", help="also where only times would change")
+    chosen = parser.parse_args(arguments)
+    for each in record_all(Project(ROOT), force=chosen.force):
+        cassette = "recorded" if each.has_new_cassette else "unchanged"
+        baseline = ", baseline written" if each.has_new_baseline else ""
+        sys.stdout.write(f"{each.task}: {each.stop_reason}, {cassette}{baseline}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

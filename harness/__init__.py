@@ -1,0 +1,56 @@
+"""goldrun's harness: record, replay, golden tests, diffs and reports of agent runs.
+
+The public names are those in `__all__`; everything deeper may change. Names load when they are used, so that
+`import harness` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.cassette.golden import read_cassette, write_cassette
+    from harness.cassette.store import iter_recordings
+    from harness.diff import diff_traces
+    from harness.golden.fluent import check
+    from harness.golden.loader import load_task
+    from harness.golden.runner import run_task
+    from harness.record.recorder import Recorder
+    from harness.sessions.replay import replay_run
+
+__all__ = [
+    "Recorder",
+    "check",
+    "diff_traces",
+    "iter_recordings",
+    "load_task",
+    "read_cassette",
+    "replay_run",
+    "run_task",
+    "write_cassette",
+]
+
+_HOME = {
+    "Recorder": "harness.record.recorder",
+    "check": "harness.golden.fluent",
+    "diff_traces": "harness.diff",
+    "iter_recordings": "harness.cassette.store",
+    "load_task": "harness.golden.loader",
+    "read_cassette": "harness.cassette.golden",
+    "replay_run": "harness.sessions.replay",
+    "run_task": "harness.golden.runner",
+    "write_cassette": "harness.cassette.golden",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'harness' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,158 @@
+"""The one way to recordings on disk: cassettes, journals, segments and folders of them, streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.cassette.files import guarded
+from harness.cassette.golden import read_cassette
+from harness.cassette.segment import Segment, read_segment
+from harness.errors import CassetteError, UsageError
+from runtime.journal.files import read_journal
+from runtime.journal.recording import Recording, recording_of
+
+CASSETTE, JOURNAL, SEGMENT = ".cassette.json", ".jsonl", ".seg"
+SUFFIXES = (CASSETTE, JOURNAL, SEGMENT)
+
+
+def iter_recordings(target: str | Path) -> Iterator[Recording]:
+    """Yield the recordings of a target one after the other; memory does not grow with their number.
+
+    Args:
+        target: A `*.cassette.json`, a journal `*.jsonl`, a segment `*.seg`, a folder (recursive, sorted by
+            path), or `FILE#REQUEST_ID` for one run of a file.
+
+    Raises:
+        CassetteError: If the target is missing, empty, damaged or foreign, or a folder holds no recording.
+        UsageError: If a request id names several runs.
+    """
+    path, name = split_target(target)
+    if name is not None:
+        yield _one(path, name)
+    elif path.is_dir():
+        for file in recording_files(path):
+            yield from _of_file(file)
+    else:
+        yield from _of_file(path)
+
+
+def read_recording(target: str | Path) -> Recording:
+    """Return the one recording of a target.
+
+    Raises:
+        CassetteError: If it cannot be read.
+        UsageError: If the target holds several.
+    """
+    found = iter_recordings(target)
+    first = next(found)
+    if next(found, None) is not None:
+        raise UsageError(
+            "the target holds several runs", where=str(target), next_step="name one as FILE#REQUEST_ID"
+        )
+    return first
+
+
+def count_recordings(target: str | Path) -> int:
+    """Return how many recordings a target holds, from the index where there is one.
+
+    Raises:
+        CassetteError: As `iter_recordings`, as far as counting sees it.
+    """
+    path, name = split_target(target)
+    if name is not None:
+        _one(path, name)
+        return 1
+    files = recording_files(path) if path.is_dir() else [path]
+    return sum(map(_count, files))
+
+
+def recording_files(folder: Path) -> list[Path]:
+    """Return the recordings below a folder, sorted by path.
+
+    Raises:
+        CassetteError: If there are none.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.name.endswith(SUFFIXES) and p.is_file())
+    if not files:
+        raise CassetteError(
+            f"no recording below this folder (looked for {', '.join('*' + s for s in SUFFIXES)})",
+            where=str(folder),
+            next_step="record runs with `goldrun record`, or bring them in with `goldrun import`",
+        )
+    return files
+
+
+def split_target(target: str | Path) -> tuple[Path, str | None]:
+    """Return file and request id of `FILE#REQUEST_ID`; a file whose own name has a `#` is taken as it is."""
+    path = Path(target)
+    if path.exists():
+        return path, None
+    file, mark, name = str(target).rpartition("#")
+    # A request id may hold `#` itself only where the file before the first `#` exists.
+    head, first_mark, rest = str(target).partition("#")
+    if first_mark and Path(head).exists():
+        return Path(head), rest
+    return (Path(file), name) if mark else (path, None)
+
+
+def _of_file(path: Path) -> Iterator[Recording]:
+    _check_there(path)
+    match _kind(path):
+        case "cassette":
+            yield read_cassette(path)
+        case "segment":
+            yield from read_segment(path)
+        case _:
+            with guarded(str(path)):
+                for run in read_journal(path):
+                    yield recording_of(run.records, source=f"{path}#{run.run}", torn=run.torn)
+
+
+def _one(path: Path, name: str) -> Recording:
+    _check_there(path)
+    if path.is_dir():
+        raise UsageError("a folder has no runs of its own", where=str(path), next_step="name a file of it")
+    if _kind(path) == "segment":
+        return read_segment(path).open(name)
+    for recording in _of_file(path):
+        if name in {recording.header.request_id, recording.header.run_id}:
+            return recording
+    raise CassetteError(
+        f"no run {name!r} in this file",
+        where=str(path),
+        next_step=f"list its runs with `goldrun show {path}`",
+    )
+
+
+def _count(path: Path) -> int:
+    _check_there(path)
+    match _kind(path):
+        case "cassette":
+            read_cassette(path)
+            return 1
+        case "segment":
+            segment: Segment = read_segment(path)
+            return len(segment)
+        case _:
+            with guarded(str(path)):
+                return sum(1 for _ in read_journal(path))
+
+
+def _kind(path: Path) -> str:
+    if path.name.endswith(SEGMENT):
+        return "segment"
+    if path.name.endswith(JOURNAL):
+        return "journal"
+    if path.name.endswith(".json"):
+        return "cassette"
+    raise CassetteError(
+        f"{path.name!r} is no recording by its name",
+        where=str(path),
+        next_step=f"recordings end in {', '.join(SUFFIXES)}; others come in with `goldrun import`",
+    )
+
+
+def _check_there(path: Path) -> None:
+    if not path.exists():
+        raise CassetteError("there is no such file or folder", where=str(path), next_step="check the path")

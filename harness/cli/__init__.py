@@ -1,0 +1,1 @@
+"""The command line: `goldrun <verb>`; arguments, output and exit codes only."""

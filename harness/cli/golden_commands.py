@@ -1,0 +1,57 @@
+"""Commands about golden tasks: record, test, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(demo)
+    app.command()(record)
+    app.command(name="test")(run_tests)
+
+
+def demo(
+    keep: Annotated[Path | None, typer.Option(help="Work in this empty folder and leave it there.")] = None,
+) -> int:
+    """Show the whole loop on a support agent: record, golden suite, two bad deploys, diff, cost report."""
+    from harness.cli.demo import run_demo
+
+    return run_demo(keep)
+
+
+def record(
+    tasks: Annotated[list[str], typer.Argument(help="Golden tasks: names like suite/task, or task files.")],
+    script: Annotated[
+        str | None, typer.Option(help="Answer model calls by this policy on loopback: module:function.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible endpoint.")] = None,
+    api_key_env: Annotated[str, typer.Option(help="Variable that holds its key.")] = "OPENAI_API_KEY",
+) -> int:
+    """Run golden tasks for real once and write their cassettes."""
+    from harness.cli.recording import record_tasks
+
+    return record_tasks(tasks, script=script, base_url=base_url, api_key_env=api_key_env)
+
+
+def run_tests(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Task files or folders; golden/ by default.")
+    ] = None,
+    pytest: Annotated[bool, typer.Option(help="Run under pytest, or on the same engine without it.")] = True,
+    deploy: Annotated[str | None, typer.Option(help="Version label of this run in reports.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write outcomes as rows of a history below this.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Run golden tasks."""
+    from harness.cli.testing import test_paths
+
+    return test_paths(paths or [Path("golden")], pytest=pytest, deploy=deploy, report=report, as_json=json)

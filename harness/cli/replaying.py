@@ -1,0 +1,158 @@
+"""`goldrun replay`: run recordings again, with progress, and report every run."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from harness.cassette.store import count_recordings, iter_recordings
+from harness.cli.output import emit_json, progress, say
+from harness.errors import CassetteError, ExitCode, UsageError
+from harness.replay.divergence import describe
+from harness.sessions.replay import RunReplay, agent_setup, replay_run, run_json
+from harness.text import safe_text
+from runtime.entry.agent import Agent
+from runtime.entry.run import Request
+from runtime.journal.recording import Recording
+
+SHOWN_RUNS = 20
+"""Diverged runs printed in full; the rest is counted."""
+
+
+def replay_targets(targets: list[str], *, collect: bool, agent: str | None, as_json: bool) -> int:
+    """Replay all recordings of some targets; return the exit code."""
+    code = None if agent is None else _agent(agent)
+    total = sum(count_recordings(t) for t in targets)
+    if total == 0:
+        raise CassetteError("there is no recording to replay", where=", ".join(targets))
+    tally = _Tally(keep_runs=as_json)
+    started = time.perf_counter()
+    with progress("replaying", total) as advance:
+        for target in targets:
+            for recording in iter_recordings(target):
+                run = _replay(recording, code, collect=collect)
+                tally.add(run)
+                advance(1, recording.header.request_id)
+    tally.seconds = time.perf_counter() - started
+    if as_json:
+        emit_json(tally.document())
+    else:
+        _print(tally)
+    return tally.exit_code
+
+
+class _Tally:
+    """Counts of replayed runs; keeps the runs' documents only where they are printed."""
+
+    def __init__(self, *, keep_runs: bool) -> None:
+        self._keep = keep_runs
+        self.documents: list[dict[str, Any]] = []
+        self.shown: list[RunReplay] = []
+        self.verdicts = {"same": 0, "diverged": 0, "error": 0}
+        self.effects = 0
+        self.seconds = 0.0
+
+    def add(self, run: RunReplay) -> None:
+        self.verdicts[run.verdict] += 1
+        self.effects += run.effects
+        if self._keep:
+            self.documents.append(run_json(run))
+        elif run.verdict != "same" and len(self.shown) < SHOWN_RUNS:
+            self.shown.append(run)
+
+    @property
+    def runs(self) -> int:
+        return sum(self.verdicts.values())
+
+    @property
+    def exit_code(self) -> int:
+        if self.verdicts["diverged"]:
+            return ExitCode.CHECK_FAILED
+        return ExitCode.DATA if self.verdicts["error"] else ExitCode.OK
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "schema": "goldrun.replay/1",
+            "runs": self.documents,
+            "totals": {
+                "runs": self.runs,
+                "same": self.verdicts["same"],
+                "diverged": self.verdicts["diverged"],
+                "errors": self.verdicts["error"],
+                "effects": self.effects,
+                "seconds": round(self.seconds, 3),
+            },
+        }
+
+
+def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunReplay:
+    if agent is None:
+        return replay_run(recording, collect=collect)
+    header = recording.header
+    request = Request(
+        prompt=header.input,
+        tenant=header.tenant,
+        environment=header.environment,
+        deploy=header.deploy,
+        source="replay",
+        suite=header.suite,
+        task=header.task,
+    )
+    return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
+
+
+def _agent(reference: str) -> Agent:
+    import importlib
+    import sys
+
+    module_name, colon, factory_name = reference.partition(":")
+    if not colon:
+        raise UsageError(f"--agent {reference!r} is not of the form module:factory")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"--agent {reference!r} cannot be loaded: {error}") from error
+    agent = factory()
+    if not isinstance(agent, Agent):
+        raise UsageError(f"--agent {reference!r} gave {type(agent).__name__}, not a runtime.Agent")
+    return agent
+
+
+def _print(tally: _Tally) -> None:
+    for run in tally.shown:
+        header = run.recording.header
+        name = header.task or header.request_id
+        say(f"{run.verdict}: {safe_text(name, 80)}  ({safe_text(run.recording.source, 100)})")
+        if run.error:
+            say(f"  {safe_text(run.error, 200)}")
+        for divergence in [d for d in run.divergences if not d.tainted] or run.divergences[:1]:
+            say(f"  {safe_text(describe(divergence), 160)}")
+            if divergence.recorded is not None or divergence.replayed is not None:
+                say(f"    recorded: {_value(divergence.recorded)}")
+                say(f"    now:      {_value(divergence.replayed)}")
+        tainted = sum(d.tainted for d in run.divergences)
+        if tainted:
+            say(f"  and {tainted} more that follow from it")
+        if run.trace is not None and run.trace.stop_reason != run.recording.stop_reason:
+            say(f"  stop reason: {run.recording.stop_reason} -> {run.trace.stop_reason}")
+    counts = tally.verdicts
+    bad = counts["diverged"] + counts["error"]
+    if bad > len(tally.shown):
+        say(f"... and {bad - len(tally.shown)} more runs")
+    verdict = "same" if not bad else "diverged" if counts["diverged"] else "error"
+    rate = tally.effects / tally.seconds if tally.seconds else 0.0
+    say(
+        f"verdict: {verdict}: {counts['same']} of {tally.runs} runs are the same"
+        f" ({tally.effects} effects, {tally.seconds:.2f} s, {rate:,.0f} effects/s)"
+    )
+    if counts["diverged"]:
+        say(
+            "next: look at one run with `goldrun replay --collect FILE#REQUEST_ID`, or `goldrun show FILE#REQUEST_ID`"
+        )
+
+
+def _value(value: Any) -> str:
+    return safe_text(value if isinstance(value, str) else repr(value), 160)

@@ -1,0 +1,352 @@
+"""Compare a value with an expectation: plain values exactly, matcher objects by their one rule.
+
+Rules.
+1. A matcher is an object with exactly one key out of `MATCHERS`. Anything else is a plain value.
+2. Plain values are equal with their JSON types: `true` is not 1, while 1 and 1.0 are one number.
+3. Objects and lists may hold matchers at any depth. Keys and lengths are exact there; `{contains: {...}}` takes
+   an object in part. The arguments of a call are taken in part: what is not named is not looked at.
+4. `{equals: value}` takes the value as it stands, for an object that looks like a matcher.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+ValuePath = tuple[str | int, ...]
+
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "str": lambda v: isinstance(v, str),
+    "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
+    "number": lambda v: _is_number(v),
+    "bool": lambda v: isinstance(v, bool),
+    "list": lambda v: isinstance(v, list),
+    "object": lambda v: isinstance(v, dict),
+    "null": lambda v: v is None,
+}
+SHOWN_CHARS = 120
+"""Longest form of a value in a message."""
+
+
+class _Missing:
+    """The value of an argument that is not there."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """Where a value is not as expected.
+
+    Attributes:
+        path: Keys and indices from the compared root.
+        expected: What was expected, in words.
+        actual: What was there.
+    """
+
+    path: ValuePath
+    expected: str
+    actual: str
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path) or 'value'}: expected {self.expected}, got {self.actual}"
+
+
+class MatcherProblem(Exception):
+    """A matcher that is written wrongly; `path` leads to it."""
+
+    def __init__(self, what: str, path: ValuePath) -> None:
+        self.path = path
+        super().__init__(what)
+
+
+def mismatches(expected: Any, actual: Any, path: ValuePath = ()) -> list[Mismatch]:
+    """Return each place where a value is not as expected; empty if it matches."""
+    name = matcher_name(expected)
+    if name is not None:
+        return MATCHERS[name](expected[name], actual, path)
+    if isinstance(expected, dict):
+        return _object(expected, actual, path)
+    if isinstance(expected, list):
+        return _list(expected, actual, path)
+    if _equal(expected, actual):
+        return []
+    return [Mismatch(path, shown(expected), shown(actual))]
+
+
+def argument_mismatches(expected: dict[str, Any], actual: Any, path: ValuePath = ("args",)) -> list[Mismatch]:
+    """Return where a call's arguments are not as expected; arguments that are not named are not looked at."""
+    if not isinstance(actual, dict):
+        return [Mismatch(path, "an object", f"malformed arguments {shown(actual)}")]
+    found: list[Mismatch] = []
+    for name, value in expected.items():
+        found += mismatches(value, actual.get(name, MISSING), (*path, name))
+    return found
+
+
+def matcher_name(expected: Any) -> str | None:
+    """Return which matcher an expectation is; `None` for a plain value."""
+    if isinstance(expected, dict) and len(expected) == 1:
+        (name,) = expected
+        return name if name in MATCHERS else None
+    return None
+
+
+def described(expected: Any) -> str:
+    """Return an expectation in words."""
+    name = matcher_name(expected)
+    if name is None:
+        return shown(expected)
+    operand = expected[name]
+    if name == "any":
+        return "any value" if operand is True else f"any {operand}"
+    if name == "absent":
+        return "nothing" if operand else "a value"
+    if name == "equals":
+        return shown(operand)
+    if name in {"not", "contains"} and matcher_name(operand) is not None:
+        return f"{name} {described(operand)}"
+    return f"{name} {shown(operand)}"
+
+
+def shown(value: Any) -> str:
+    """Return a value as short text for a message."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 4]} ..."
+
+
+def path_text(path: ValuePath) -> str:
+    """Return a path as people write it: `args.items[0].id`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _equal(expected: Any, actual: Any) -> bool:
+    if isinstance(expected, bool) or isinstance(actual, bool):
+        return expected is actual
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        same = expected.keys() == actual.keys()
+        return same and all(_equal(v, actual[k]) for k, v in expected.items())
+    if isinstance(expected, list) and isinstance(actual, list):
+        return len(expected) == len(actual) and all(map(_equal, expected, actual))
+    return bool(expected == actual)
+
+
+def _object(expected: dict[str, Any], actual: Any, path: ValuePath) -> list[Mismatch]:
+    if not isinstance(actual, dict):
+        return [Mismatch(path, "an object" if expected else "{}", shown(actual))]
+    found: list[Mismatch] = []
+    for key, value in expected.items():
+        found += mismatches(value, actual.get(key, MISSING), (*path, key))
+    found += [Mismatch((*path, k), "nothing", shown(v)) for k, v in actual.items() if k not in expected]
+    return found
+
+
+def _list(expected: list[Any], actual: Any, path: ValuePath) -> list[Mismatch]:
+    if not isinstance(actual, list):
+        return [Mismatch(path, "a list", shown(actual))]
+    if len(expected) != len(actual):
+        return [Mismatch(path, f"{len(expected)} items", f"{len(actual)} items: {shown(actual)}")]
+    pairs = enumerate(zip(expected, actual, strict=True))
+    return [m for i, (want, got) in pairs for m in mismatches(want, got, (*path, i))]
+
+
+def _regex(operand: str, actual: Any, path: ValuePath) -> list[Mismatch]:
+    if isinstance(actual, str) and compiled(operand).search(actual) is not None:
+        return []
+    got = shown(actual) if isinstance(actual, str | _Missing) else f"{shown(actual)}, which is no text"
+    return [Mismatch(path, f"text with regex {operand!r}", got)]
+
+
+def _any(operand: bool | str, actual: Any, path: ValuePath) -> list[Mismatch]:
+    if actual is not MISSING and (operand is True or _TYPES[str(operand)](actual)):
+        return []
+    return [Mismatch(path, described({"any": operand}), shown(actual))]
+
+
+def _between(operand: list[Any], actual: Any, path: ValuePath) -> list[Mismatch]:
+    low, high = operand
+    comparable = _is_number(actual) if _is_number(low) else isinstance(actual, str)
+    if comparable and low <= actual <= high:
+        return []
+    return [Mismatch(path, f"between {low!r} and {high!r}", shown(actual))]
+
+
+def _one_of(operand: list[Any], actual: Any, path: ValuePath) -> list[Mismatch]:
+    if any(not mismatches(option, actual) for option in operand):
+        return []
+    return [Mismatch(path, "one of " + ", ".join(described(o) for o in operand), shown(actual))]
+
+
+def _contains(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
+    parts = operand if isinstance(operand, list) else [operand]
+    if isinstance(actual, str):
+        missing = [p for p in parts if not isinstance(p, str) or p not in actual]
+    elif isinstance(actual, list):
+        missing = [p for p in parts if all(mismatches(p, item) for item in actual)]
+    elif isinstance(actual, dict) and isinstance(operand, dict):
+        return argument_mismatches(operand, actual, path)
+    elif isinstance(actual, dict):
+        missing = [p for p in parts if not isinstance(p, str) or p not in actual]
+    else:
+        missing = parts
+    return [Mismatch(path, f"something that contains {described(p)}", shown(actual)) for p in missing]
+
+
+def _approx(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
+    value, tolerance = operand if isinstance(operand, list) else (operand, None)
+    if _is_number(actual):
+        near = (
+            math.isclose(actual, value, rel_tol=1e-6, abs_tol=1e-12)
+            if tolerance is None
+            else abs(actual - value) <= tolerance
+        )
+        if near:
+            return []
+    words = f"about {value!r}" if tolerance is None else f"{value!r} ± {tolerance!r}"
+    return [Mismatch(path, words, shown(actual))]
+
+
+def _len(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
+    low, high = length_bounds(operand)
+    if isinstance(actual, str | list | dict) and low <= len(actual) <= high:
+        return []
+    words = f"length {operand!r}" if isinstance(operand, int) else f"length from {low} to {high}"
+    got = f"length {len(actual)}" if isinstance(actual, str | list | dict) else shown(actual)
+    return [Mismatch(path, words, got)]
+
+
+def _not(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
+    if mismatches(operand, actual):
+        return []
+    return [Mismatch(path, f"not {described(operand)}", shown(actual))]
+
+
+def _absent(operand: bool, actual: Any, path: ValuePath) -> list[Mismatch]:
+    if (actual is MISSING) == operand:
+        return []
+    return [Mismatch(path, "nothing" if operand else "a value", shown(actual))]
+
+
+def _equals(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
+    return [] if _equal(operand, actual) else [Mismatch(path, shown(operand), shown(actual))]
+
+
+MATCHERS: dict[str, Callable[[Any, Any, ValuePath], list[Mismatch]]] = {
+    "regex": _regex,
+    "any": _any,
+    "between": _between,
+    "one_of": _one_of,
+    "contains": _contains,
+    "approx": _approx,
+    "len": _len,
+    "not": _not,
+    "absent": _absent,
+    "equals": _equals,
+}
+
+
+def check_expectation(expected: Any, path: ValuePath = ()) -> Iterator[MatcherProblem]:
+    """Yield what is written wrongly in an expectation, with its path."""
+    name = matcher_name(expected)
+    if name is not None:
+        operand = expected[name]
+        problem = _operand_problem(name, operand)
+        if problem is not None:
+            yield MatcherProblem(f"{name}: {problem}", (*path, name))
+        elif name in {"not", "one_of", "contains"}:
+            yield from check_expectation(operand, (*path, name))
+        return
+    if isinstance(expected, dict):
+        for key, value in expected.items():
+            yield from check_expectation(value, (*path, key))
+    elif isinstance(expected, list):
+        for index, value in enumerate(expected):
+            yield from check_expectation(value, (*path, index))
+
+
+def _operand_problem(name: str, operand: Any) -> str | None:
+    match name:
+        case "regex":
+            return regex_problem(operand)
+        case "any" if operand is not True and not (isinstance(operand, str) and operand in _TYPES):
+            return f"{operand!r} is neither true nor a type; types are {', '.join(_TYPES)}"
+        case "absent" if not isinstance(operand, bool):
+            return f"{operand!r} is neither true nor false"
+        case "one_of" if not isinstance(operand, list) or not operand:
+            return f"{operand!r} is no list of at least one value"
+        case "contains" if operand in ("", [], {}):
+            return f"{operand!r} is contained in everything"
+        case "between":
+            return _between_problem(operand)
+        case "approx":
+            numbers = operand if isinstance(operand, list) else [operand, 0]
+            good = len(numbers) == 2 and all(map(_is_number, numbers)) and numbers[1] >= 0
+            return None if good else f"{operand!r} is neither a number nor [number, tolerance]"
+        case "len":
+            return _len_problem(operand)
+        case _:
+            return None
+
+
+def regex_problem(pattern: Any) -> str | None:
+    """Return why a value is no regular expression; `None` if it is one."""
+    if not isinstance(pattern, str):
+        return f"{pattern!r} is no text"
+    try:
+        compiled(pattern)
+    except re.error as error:
+        return f"{pattern!r} is no regular expression: {error}"
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return a compiled pattern; the same one for the same text."""
+    return re.compile(pattern)
+
+
+def length_bounds(operand: Any) -> tuple[int, float]:
+    """Return the least and greatest length of a `len` operand."""
+    if isinstance(operand, int):
+        return operand, operand
+    if isinstance(operand, list):
+        return operand[0], operand[1]
+    return operand.get("min", 0), operand.get("max", math.inf)
+
+
+def _between_problem(operand: Any) -> str | None:
+    if not isinstance(operand, list) or len(operand) != 2:
+        return f"{operand!r} is not [low, high]"
+    same_type = all(map(_is_number, operand)) or all(isinstance(v, str) for v in operand)
+    if not same_type:
+        return f"{operand!r} is not two numbers or two texts"
+    return f"{operand!r}: low is above high" if operand[0] > operand[1] else None
+
+
+def _len_problem(operand: Any) -> str | None:
+    whole = _TYPES["int"]
+    if isinstance(operand, dict):
+        good = bool(operand) and operand.keys() <= {"min", "max"} and all(map(whole, operand.values()))
+    elif isinstance(operand, list):
+        good = len(operand) == 2 and all(map(whole, operand))
+    else:
+        good = whole(operand)
+    if not good:
+        return f"{operand!r} is neither a number nor [low, high] nor {{min, max}}"
+    low, high = length_bounds(operand)
+    return f"{operand!r}: no length is in it" if low > high or high < 0 else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

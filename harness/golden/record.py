@@ -1,0 +1,65 @@
+"""Record a golden task: run its agent for real once and write the cassette."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.cassette.golden import write_cassette
+from harness.errors import TaskError
+from harness.golden.project import Project, load_agent
+from harness.golden.runner import request_of
+from harness.golden.task import GoldenTask
+from harness.record.recorder import memory_wrap
+from runtime.core.effects import ApprovalAnswer, AskApproval
+from runtime.entry.run import RunResult, run_agent
+from runtime.errors import RuntimeFault
+from runtime.ports.models import ModelPort
+from runtime.ports.prices import RateSource
+
+
+class GrantAll:
+    """Grants each approval of a recording session; the recording says that a rule did."""
+
+    async def ask(self, call: AskApproval) -> ApprovalAnswer:
+        """Grant the call."""
+        return ApprovalAnswer(decision="granted", by="rule", reason="granted for the recording")
+
+
+def record_task(
+    task: GoldenTask,
+    project: Project,
+    *,
+    model: ModelPort | None = None,
+    prices: RateSource | None = None,
+    deploy: str | None = None,
+) -> tuple[Path, RunResult]:
+    """Run a task's agent and write its cassette over the old one.
+
+    Args:
+        task: The task; its agent is a factory.
+        project: Where the cassette goes.
+        model: Answers model calls, in place of the agent's own client.
+        prices: Price table; the offline snapshot by default.
+        deploy: Version label of the recording.
+
+    Raises:
+        TaskError: If the task replays a foreign recording, or its agent cannot run.
+    """
+    if task.is_recorded:
+        raise TaskError(
+            "a task with `agent: recorded` has no agent to run",
+            where=task.where("agent"),
+            next_step="import or lift its recording again",
+        )
+    agent = load_agent(task, project)
+    sink, wrap = memory_wrap()
+    request = request_of(task, agent, deploy=deploy)
+    try:
+        result = run_agent(agent, request, model=model, wrap=wrap, desk=GrantAll(), prices=prices)
+    except RuntimeFault as fault:
+        raise TaskError(fault.what, where=task.where("agent"), next_step=fault.next_step) from fault
+    if result.error is not None:
+        raise TaskError(f"the run died: {result.error}", where=task.where("agent"))
+    path = project.cassette_path(task)
+    write_cassette(path, sink.recording(), provenance={"recorded_by": "goldrun record"}, overwrite=True)
+    return path, result

@@ -1,0 +1,238 @@
+"""The task model of golden files (`golden/1`): input, policy, replay settings and expectations."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
+
+from harness.golden.expect import Expect, Model, Number, Text, Whole
+from harness.golden.yamltext import Lines
+from runtime.core.messages import Message, system_message, user_message
+from runtime.core.money import usd_to_nanos
+from runtime.core.policy import Budget, LoopLimits, OnRefusal, Policy
+
+SUFFIX = ".golden.yaml"
+RECORDED = "recorded"
+"""Agent of tasks whose run follows from the cassette's header alone."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)*\Z")
+_FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
+_TAG = re.compile(r"[A-Za-z_][\w-]*\Z")
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if pattern.match(value) is None:
+            raise PydanticCustomError("form", "{text}", {"text": f"{value!r} is no {what}"})
+        return value
+
+    return AfterValidator(check)
+
+
+Name = Annotated[Text, _matching(_NAME, "name like suite/task (letters, digits, _ . - and /)")]
+
+
+def _date(value: Any) -> Any:
+    # pydantic also takes numbers as dates; a file has them as text.
+    if isinstance(value, str | date):
+        return value
+    raise PydanticCustomError("date", "{text}", {"text": f"{value!r} is no date like 2026-12-01"})
+
+
+class InputMessage(Model):
+    """One message before the first reply."""
+
+    role: Literal["system", "user"]
+    content: Text
+
+
+class TaskInput(Model):
+    """What the agent is given. Tenant and environment are bound at entry, never chosen by the model."""
+
+    prompt: Text | None = None
+    messages: Annotated[tuple[InputMessage, ...], Field(min_length=1)] | None = None
+    tenant: Text | None = None
+    environment: Text | None = None
+    request_id: Text | None = None
+    seed: Whole | None = None
+
+    @model_validator(mode="after")
+    def _one_text(self) -> TaskInput:
+        if self.prompt is not None and self.messages is not None:
+            raise PydanticCustomError("input", "prompt and messages are both given; keep one of them")
+        return self
+
+    def to_messages(self) -> tuple[Message, ...]:
+        """Return the messages before the first reply; empty where the task gives none."""
+        if self.prompt is not None:
+            return (user_message(self.prompt),)
+        make = {"system": system_message, "user": user_message}
+        return tuple(make[m.role](m.content) for m in self.messages or ())
+
+
+class BudgetSpec(Model):
+    """How much the run may use; null is no limit."""
+
+    steps: Annotated[Whole, Field(ge=1)] | None = None
+    seconds: Annotated[Number, Field(gt=0)] | None = None
+    usd: Number | None = None
+    tokens: Whole | None = None
+    tool_calls: Whole | None = None
+
+    def to_budget(self, base: Budget | None = None) -> Budget:
+        """Return the budget: stated limits, and for the others those of `base` (default: the runtime's)."""
+        base = Budget() if base is None else base
+        given = self.model_fields_set
+        usd = None if self.usd is None else usd_to_nanos(self.usd)
+        return Budget(
+            max_steps=self.steps if "steps" in given else base.max_steps,
+            max_seconds=self.seconds if "seconds" in given else base.max_seconds,
+            max_usd_nanos=usd if "usd" in given else base.max_usd_nanos,
+            max_tokens=self.tokens if "tokens" in given else base.max_tokens,
+            max_tool_calls=self.tool_calls if "tool_calls" in given else base.max_tool_calls,
+        )
+
+
+class LoopSpec(Model):
+    """When repetition counts as a loop."""
+
+    same_call: Annotated[Whole, Field(ge=1)] = LoopLimits().same_call
+    cycle: Annotated[Whole, Field(ge=1)] = LoopLimits().cycle
+    same_error: Annotated[Whole, Field(ge=1)] = LoopLimits().same_error
+
+
+class PolicySpec(Model):
+    """What the run may do; fields that are not given keep the agent's value."""
+
+    allow: tuple[Text, ...] | None = None
+    approve: tuple[Text, ...] = ()
+    budget: BudgetSpec = BudgetSpec()
+    on_denied: OnRefusal = "tell"
+    on_unknown: OnRefusal = "tell"
+    on_invalid: OnRefusal = "tell"
+    on_failure: OnRefusal = "stop"
+    max_refusals: Whole = 5
+    approval_timeout_s: Annotated[Number, Field(gt=0)] = 300.0
+    loop: LoopSpec | None = LoopSpec()
+
+    def to_policy(self, base: Policy | None = None) -> Policy:
+        """Return the policy: stated fields, and for the others those of `base` (default: the runtime's)."""
+        import msgspec
+
+        stated: dict[str, Any] = {n: getattr(self, n) for n in self.model_fields_set if n != "budget"}
+        if isinstance(stated.get("loop"), LoopSpec):
+            stated["loop"] = LoopLimits(**stated["loop"].model_dump())
+        return msgspec.structs.replace(Policy() if base is None else base, **stated)
+
+    def to_budget(self, base: Budget | None = None) -> Budget:
+        """Return the budget of this policy, as `BudgetSpec.to_budget`."""
+        return self.budget.to_budget(base)
+
+
+class ToolMatch(Model):
+    """How tool calls are matched; paths like `args.request_time` are not compared."""
+
+    ignore: tuple[Text, ...] = ()
+
+
+class MatchSpec(Model):
+    """How replay matches effects with the cassette."""
+
+    model: Literal["strict", "position", "last_message"] = "strict"
+    tools: ToolMatch = ToolMatch()
+
+
+class ReplaySpec(Model):
+    """Which channels are answered from the cassette, and how they are matched."""
+
+    model: Literal["recorded", "live"] = "recorded"
+    tools: Literal["recorded", "live"] = "recorded"
+    match: MatchSpec = MatchSpec()
+
+
+class Quarantine(Model):
+    """Why a task's failure is tolerated, by whom, and until when; an expired one fails."""
+
+    reason: Text
+    owner: Text
+    until: Annotated[date, BeforeValidator(_date, json_schema_input_type=date)]
+
+    def is_expired(self, today: date) -> bool:
+        """Return whether the last day of the quarantine is over."""
+        return today > self.until
+
+
+class GoldenTask(Model):
+    """One golden task: an input with expectations, read from `<task>.golden.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="goldrun golden task")
+
+    schema_: Literal["golden/1"] = Field(alias="schema")
+    task: Name
+    tags: tuple[Annotated[Text, _matching(_TAG, "tag (a letter, then letters, digits, _ and -)")], ...] = ()
+    agent: Annotated[
+        Text,
+        _matching(
+            re.compile(rf"{RECORDED}\Z|{_FACTORY.pattern}"), "agent: write module:factory, or recorded"
+        ),
+    ]
+    input: TaskInput = TaskInput()
+    cassette: Name | None = None
+    policy: PolicySpec | None = None
+    replay: ReplaySpec = ReplaySpec()
+    expect: Expect = Expect()
+    quarantine: Quarantine | None = None
+
+    _path: Path = PrivateAttr(default=Path())
+    _lines: Lines = PrivateAttr(default=Lines(1))
+
+    @model_validator(mode="after")
+    def _has_input(self) -> GoldenTask:
+        if self.agent != RECORDED and self.input.prompt is None and self.input.messages is None:
+            raise PydanticCustomError("input", "the agent gets nothing; give input.prompt or input.messages")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The file the task was read from."""
+        return self._path
+
+    @property
+    def cassette_name(self) -> str:
+        """Name of the cassette under `cassettes/`; the task's own if none is given."""
+        return self.cassette or self.task
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the run follows from the cassette alone, without agent code."""
+        return self.agent == RECORDED
+
+    def line_of(self, rule: str | tuple[str | int, ...]) -> int:
+        """Return the line, from 1, of a rule like `expect.tools.calls[0]`, or of the nearest field above it."""
+        return self._lines.at(split_path(rule) if isinstance(rule, str) else rule)
+
+    def where(self, rule: str | tuple[str | int, ...]) -> str:
+        """Return `file:line` of a rule."""
+        return f"{self._path.as_posix()}:{self.line_of(rule)}"
+
+    def bind(self, path: Path, lines: Lines) -> None:
+        """Tell the task where it stands; called once by the loader."""
+        self._path = path
+        self._lines = lines
+
+
+def split_path(rule: str) -> tuple[str | int, ...]:
+    """Return the parts of a path like `expect.tools.calls[0].args`."""
+    parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", rule)
+    return tuple(int(index) if index else name for index, name in parts)
+
+
+def task_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of golden files, for editors."""
+    schema = GoldenTask.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,278 @@
+"""Read one YAML document with a line for every node, refusing what two readers would read differently.
+
+Theory. libyaml's scanner makes events; this file builds values from them without recursion in C, so that size,
+depth and alias limits hold before anything is built (composing a deep document in C kills the process).
+Scalars follow the core schema of YAML 1.2. Where YAML 1.1 means something else (`yes`, `12:30:45`, `0123`,
+`1_000`) the document is refused with its line, because a test that means two things checks nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NoReturn
+
+import msgspec
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 40
+MAX_NODES = 50_000
+"""Nodes of the document, those an alias stands for counted each time."""
+
+NodePath = tuple[str | int, ...]
+
+_BOOLS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_OLD_BOOLS = frozenset({"yes", "no", "on", "off"})
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
+_HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
+_OCTAL = re.compile(r"[-+]?0o?[0-9_]+\Z|[-+]?0b[01_]+\Z")
+_GROUPED = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?\Z|0x[0-9a-fA-F_]+_[0-9a-fA-F_]*\Z")
+_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
+
+
+class YamlProblem(Exception):
+    """Why a document is refused.
+
+    Attributes:
+        what: What is wrong.
+        line: Line it stands on, from 1; `None` where it concerns the whole document.
+        next_step: What to write instead.
+    """
+
+    def __init__(self, what: str, line: int | None, next_step: str) -> None:
+        self.what = what
+        self.line = line
+        self.next_step = next_step
+        super().__init__(what)
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """The line of a node, from 1, and the lines of what is in it."""
+
+    line: int
+    children: dict[str | int, Lines] | None = None
+
+    def at(self, path: NodePath) -> int:
+        """Return the line of the deepest node that stands on a path."""
+        node = self
+        for part in path:
+            found = None if node.children is None else node.children.get(part)
+            if found is None:
+                break
+            node = found
+        return node.line
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A document's value and the lines of its nodes."""
+
+    value: Any
+    lines: Lines
+
+
+class _Open(msgspec.Struct):
+    """A collection whose end has not come yet."""
+
+    value: Any
+    lines: Lines
+    anchor: str | None
+    nodes_before: int
+    key: str | None = None
+    key_line: int = 0
+
+
+class _Anchor(msgspec.Struct, frozen=True):
+    """What an alias stands for."""
+
+    value: Any
+    lines: Lines
+    nodes: int
+
+
+def read_yaml(data: bytes) -> Document:
+    """Return the one document that some bytes hold.
+
+    Raises:
+        YamlProblem: If the bytes are no single, unambiguous YAML document within the limits.
+    """
+    if len(data) > MAX_BYTES:
+        what = f"the file has {len(data):,} bytes, more than {MAX_BYTES:,}"
+        raise YamlProblem(what, None, "split it, or keep large values in files beside it")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        what = f"byte {data[error.start]:#04x} is not UTF-8"
+        raise YamlProblem(what, line, "save the file as UTF-8") from error
+    return _Builder().build(text)
+
+
+class _Builder:
+    """Builds one document from libyaml's events."""
+
+    def __init__(self) -> None:
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, _Anchor] = {}
+        self._nodes = 0
+        self._root: Document | None = None
+
+    def build(self, text: str) -> Document:
+        import yaml
+
+        parser: Any = yaml.CSafeLoader(text) if yaml.__with_libyaml__ else yaml.SafeLoader(text)
+        try:
+            while (event := parser.get_event()) is not None:
+                self._take(event)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            what = "; ".join(part for part in (error.context, error.problem) if part)
+            line = None if mark is None else mark.line + 1
+            raise YamlProblem(f"not YAML: {what}", line, _SYNTAX_HELP) from error
+        except yaml.YAMLError as error:
+            raise YamlProblem(f"not YAML: {' '.join(str(error).split())}", None, _SYNTAX_HELP) from error
+        if self._root is None:
+            raise YamlProblem("the file is empty", 1, "write a task into it, or remove the file")
+        return self._root
+
+    def _take(self, event: Any) -> None:
+        match type(event).__name__:
+            case "ScalarEvent":
+                line = event.start_mark.line + 1
+                self._check_tag(event, line)
+                quoted = not event.implicit[0] if event.tag is None else event.tag.endswith(":str")
+                parent = self._stack[-1] if self._stack else None
+                if parent is not None and type(parent.value) is dict and parent.key is None:
+                    self._count(1, line)
+                    self._open_key(parent, event.value, line, quoted=quoted)
+                    return
+                value = event.value if quoted else plain_value(event.value, line)
+                self._add(value, Lines(line), event.anchor, line, 1)
+            case "MappingStartEvent":
+                self._open({}, event)
+            case "SequenceStartEvent":
+                self._open([], event)
+            case "MappingEndEvent" | "SequenceEndEvent":
+                done = self._stack.pop()
+                self._add(done.value, done.lines, done.anchor, done.lines.line, 0, done.nodes_before)
+            case "AliasEvent":
+                self._alias(event)
+            case "DocumentStartEvent" if self._root is not None:
+                line = event.start_mark.line + 1
+                raise YamlProblem("a second document begins here", line, "keep one task in one file")
+            case _:
+                pass
+
+    def _open(self, value: Any, event: Any) -> None:
+        line = event.start_mark.line + 1
+        self._check_tag(event, line)
+        parent = self._stack[-1] if self._stack else None
+        if parent is not None and type(parent.value) is dict and parent.key is None:
+            raise YamlProblem("a key is a list or an object", line, "use text as keys")
+        if len(self._stack) >= MAX_DEPTH:
+            raise YamlProblem(f"nested deeper than {MAX_DEPTH} levels", line, "flatten the value")
+        before = self._nodes
+        self._count(1, line)
+        self._stack.append(_Open(value, Lines(line, {}), event.anchor, before))
+
+    def _open_key(self, parent: _Open, text: str, line: int, *, quoted: bool) -> None:
+        key = text if quoted else plain_value(text, line)
+        if not isinstance(key, str):
+            raise YamlProblem(f"key {text!r} is not text", line, f'quote it: "{text}"')
+        if key == "<<" and not quoted:
+            raise YamlProblem("merge keys (<<) are not read", line, "write the fields out")
+        known = (parent.lines.children or {}).get(key)
+        if known is not None:
+            what = f"field {key!r} stands twice, first in line {known.line}"
+            raise YamlProblem(what, line, "keep one of them")
+        parent.key, parent.key_line = key, line
+
+    def _alias(self, event: Any) -> None:
+        line = event.start_mark.line + 1
+        found = self._anchors.get(event.anchor)
+        if found is None:
+            raise YamlProblem(
+                f"alias *{event.anchor} has no anchor before it", line, "define the anchor first"
+            )
+        parent = self._stack[-1] if self._stack else None
+        if parent is not None and type(parent.value) is dict and parent.key is None:
+            raise YamlProblem("an alias stands as a key", line, "write the key out")
+        self._add(found.value, found.lines, None, line, found.nodes)
+
+    def _add(
+        self, value: Any, lines: Lines, anchor: str | None, line: int, nodes: int, before: int | None = None
+    ) -> None:
+        before = self._nodes if before is None else before
+        self._count(nodes, line)
+        if anchor is not None:
+            self._anchors[anchor] = _Anchor(value, lines, self._nodes - before)
+        if not self._stack:
+            self._root = Document(value, lines)
+            return
+        parent = self._stack[-1]
+        children = parent.lines.children
+        assert children is not None
+        if type(parent.value) is list:
+            children[len(parent.value)] = lines
+            parent.value.append(value)
+            return
+        assert parent.key is not None
+        children[parent.key] = Lines(parent.key_line, lines.children)
+        parent.value[parent.key] = value
+        parent.key = None
+
+    def _count(self, nodes: int, line: int) -> None:
+        self._nodes += nodes
+        if self._nodes > MAX_NODES:
+            what = f"more than {MAX_NODES:,} values, those behind aliases counted each time"
+            raise YamlProblem(what, line, "split the file, or use fewer aliases")
+
+    def _check_tag(self, event: Any, line: int) -> None:
+        if event.tag is not None and event.tag not in _PLAIN_TAGS:
+            raise YamlProblem(f"tag {event.tag!r} is not read", line, "write the plain value")
+
+
+_PLAIN_TAGS = frozenset({"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+_SYNTAX_HELP = "check indentation, brackets and quotes at this line"
+
+
+def plain_value(text: str, line: int) -> Any:
+    """Return the value of an unquoted scalar by the core schema of YAML 1.2.
+
+    Raises:
+        YamlProblem: If YAML 1.1 gives the text another meaning, or JSON has no form for it.
+    """
+    if text in _NULLS:
+        return None
+    first = text[0]
+    if first.isalpha():
+        if text in _BOOLS:
+            return _BOOLS[text]
+        if text.lower() in _OLD_BOOLS:
+            meant = "true" if text.lower() in {"yes", "on"} else "false"
+            what = f"{text} without quotes is a boolean to some YAML readers and text to others"
+            raise YamlProblem(what, line, f'write {meant}, or "{text}" if text is meant')
+        return text
+    if first not in "-+.0123456789":
+        return text
+    if _INT.match(text):
+        return int(text)
+    _refuse_old_number(text, line)
+    if _HEX.match(text):
+        return int(text, 16)
+    return float(text) if _FLOAT.match(text) else text
+
+
+def _refuse_old_number(text: str, line: int) -> None:
+    def refuse(what: str) -> NoReturn:
+        raise YamlProblem(f"{text} without quotes {what}", line, f'write "{text}" if text is meant')
+
+    if _SEXAGESIMAL.match(text):
+        refuse("is a number to base 60 to some YAML readers and text to others")
+    if _OCTAL.match(text):
+        refuse("is an octal or binary number to some YAML readers and not to others")
+    if _GROUPED.match(text):
+        refuse("is a number to some YAML readers and text to others")
+    if _SPECIAL.match(text):
+        refuse("is no JSON number")

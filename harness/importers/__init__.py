@@ -1,0 +1,1 @@
+"""Importers: foreign run logs become cassettes and segments."""

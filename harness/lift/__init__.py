@@ -1,0 +1,1 @@
+"""Recorded HTTP traffic of any agent becomes traces: layouts, endpoints, conversations."""

@@ -1,0 +1,216 @@
+"""Foreign YAML without its dangers: size, depth and alias checks, plain values only.
+
+Theory of operation. libyaml's composer and PyYAML's constructor recurse, so deep YAML kills the process. Here only
+libyaml's event parser runs, which keeps its own stack on the heap; values are built from its events with an
+explicit stack, and the first event past the depth limit ends the reading. An alias is shared, never copied, but
+counts as many nodes as it would expand to, so an alias bomb passes the node limit instead of filling memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ImportFailed
+
+MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_DEPTH = 200
+MAX_NODES = 5_000_000
+_TAG = "tag:yaml.org,2002:"
+_TEXT_TAGS = frozenset({_TAG + "str", _TAG + "python/unicode", _TAG + "python/str", "!"})
+_COLLECTION_TAGS = frozenset({None, "!", _TAG + "seq", _TAG + "map"})
+_NEXT = "check the file with a YAML linter, or record it again"
+_MISSING = object()
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the one document of a YAML (or JSON) file.
+
+    Timestamps stay text; `!!binary` becomes bytes.
+
+    Raises:
+        ImportFailed: If the file is missing, too large, too deep, holds more nodes than the limit once its aliases
+            are followed, uses a tag that is no plain value, or is damaged.
+    """
+    where = path.as_posix()
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise ImportFailed(
+                f"the file has {size} bytes, the limit is {MAX_FILE_BYTES}",
+                where=where,
+                next_step="split the recording",
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImportFailed(
+            f"the file cannot be read: {error.strerror}", where=where, next_step="check the path"
+        ) from error
+    return parse_yaml(data, where=where)
+
+
+def parse_yaml(data: bytes, *, where: str) -> Any:
+    """Return the one document of a YAML text; raises as `read_yaml` does."""
+    import yaml  # heavy
+
+    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    builder = _Builder(where)
+    try:
+        for event in yaml.parse(data, Loader=loader):
+            builder.take(event)
+    except (yaml.YAMLError, UnicodeError) as error:
+        told = " ".join(str(error).split())
+        raise ImportFailed(f"damaged YAML: {told}", where=where, next_step=_NEXT) from error
+    if builder.root is _MISSING:
+        raise ImportFailed("the file is empty", where=where, next_step=_NEXT)
+    return builder.root
+
+
+class _Open:
+    """A collection whose end has not come yet."""
+
+    __slots__ = ("anchor", "key", "nodes", "value")
+
+    def __init__(self, value: list[Any] | dict[Any, Any], anchor: str | None) -> None:
+        self.value = value
+        self.anchor = anchor
+        self.key: Any = _MISSING
+        self.nodes = 1
+
+
+class _Builder:
+    """Builds one value from events."""
+
+    def __init__(self, where: str) -> None:
+        from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+        from yaml.resolver import Resolver
+
+        self.root: Any = _MISSING
+        self._where = where
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._resolvers = Resolver.yaml_implicit_resolvers
+        self._scalar_type = ScalarEvent
+        self._starts: dict[type, type] = {MappingStartEvent: dict, SequenceStartEvent: list}
+        self._alias_type = AliasEvent
+        self._plain: dict[str, Any] = {}
+
+    def take(self, event: Any) -> None:
+        """Take the next event."""
+        kind = type(event)
+        if kind is self._scalar_type:
+            value = self._scalar(event)
+            if event.anchor is not None:
+                self._anchors[event.anchor] = (value, 1)
+            self._put(value, 1, event)
+        elif kind in self._starts:
+            self._open(self._starts[kind](), event)
+        elif kind is self._alias_type:
+            known = self._anchors.get(event.anchor)
+            if known is None:
+                raise self._refusal(f"alias {event.anchor!r} is unknown or holds itself", event)
+            self._put(known[0], known[1], event)
+        elif kind.__name__ in {"SequenceEndEvent", "MappingEndEvent"}:
+            self._close(event)
+        elif kind.__name__ == "DocumentStartEvent" and self.root is not _MISSING:
+            raise self._refusal("a second document begins", event)
+
+    def _open(self, value: Any, event: Any) -> None:
+        if event.tag not in _COLLECTION_TAGS:
+            raise self._refusal(f"tag {event.tag!r} is no plain value", event)
+        if len(self._stack) >= MAX_DEPTH:
+            raise self._refusal(f"nested deeper than {MAX_DEPTH}", event)
+        self._stack.append(_Open(value, event.anchor))
+
+    def _close(self, event: Any) -> None:
+        closed = self._stack.pop()
+        if closed.anchor is not None:
+            self._anchors[closed.anchor] = (closed.value, closed.nodes)
+        self._put(closed.value, closed.nodes, event)
+
+    def _put(self, value: Any, nodes: int, event: Any) -> None:
+        if not self._stack:
+            self.root = value
+            return
+        top = self._stack[-1]
+        top.nodes += nodes
+        if top.nodes > MAX_NODES:
+            raise self._refusal(f"more than {MAX_NODES} nodes once aliases are followed", event)
+        if isinstance(top.value, list):
+            top.value.append(value)
+        elif top.key is _MISSING:
+            if isinstance(value, (dict, list)):
+                raise self._refusal("a mapping key is no scalar", event)
+            top.key = value
+        else:
+            top.value[top.key] = value
+            top.key = _MISSING
+
+    def _scalar(self, event: Any) -> Any:
+        tag, value = event.tag, event.value
+        if tag is None:
+            return self._implicit(value) if event.implicit[0] else value
+        if tag in _TEXT_TAGS:
+            return value
+        if tag == _TAG + "binary":
+            try:
+                return base64.b64decode(value)
+            except (binascii.Error, ValueError) as error:
+                raise self._refusal(f"binary text is no base64: {error}", event) from error
+        if tag.startswith(_TAG) and tag.removeprefix(_TAG) in _SCALARS:
+            return self._convert(tag.removeprefix(_TAG), value, event)
+        raise self._refusal(f"tag {tag!r} is no plain value", event)
+
+    def _implicit(self, value: str) -> Any:
+        """Return what a plain scalar means; few distinct ones repeat often."""
+        known = self._plain.get(value, _MISSING)
+        if known is not _MISSING:
+            return known
+        meaning: Any = value
+        for tag, pattern in self._resolvers.get(value[:1], ()):
+            if pattern.match(value):
+                name = tag.removeprefix(_TAG)
+                meaning = self._convert(name, value, None) if name in _SCALARS else value
+                break
+        self._plain[value] = meaning
+        return meaning
+
+    def _convert(self, name: str, value: str, event: Any) -> Any:
+        try:
+            return _SCALARS[name](value)
+        except (ValueError, KeyError) as error:
+            if event is None:
+                return value
+            raise self._refusal(f"{value!r} is no {name}", event) from error
+
+    def _refusal(self, what: str, event: Any) -> ImportFailed:
+        line = event.start_mark.line + 1
+        return ImportFailed(what, where=f"{self._where}:{line}", next_step=_NEXT)
+
+
+def _integer(text: str) -> int | str:
+    """Return a whole number; sexagesimals and octals without `o`, which are mostly times and codes, stay text."""
+    plain = text.replace("_", "").lstrip("+")
+    digits = plain.removeprefix("-")
+    if ":" in plain or len(digits) > 4_000 or (digits.startswith("0") and digits.isdigit() and digits != "0"):
+        return text
+    return int(plain, 0)
+
+
+def _number(text: str) -> float | str:
+    """Return a number; sexagesimals stay text."""
+    plain = text.replace("_", "").lower()
+    if ":" in plain:
+        return text
+    return float(plain.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_BOOLS = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False}
+_SCALARS: dict[str, Any] = {
+    "null": lambda text: None,
+    "bool": lambda text: _BOOLS[text.lower()],
+    "int": _integer,
+    "float": _number,
+}

@@ -1,0 +1,67 @@
+"""Two deploys side by side, task by task: what each task did, and whether it is the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.reports.history import read_table
+from harness.reports.manifest import Manifest, read_manifest
+from runtime.core.money import usd_text
+
+_COLUMNS = (
+    "task",
+    "suite",
+    "repeat",
+    "stop_reason",
+    "tool_calls",
+    "total_tokens",
+    "cost_nanousd",
+    "trace_hash",
+)
+
+
+def changed_tasks(history: Path, a: str, b: str) -> list[dict[str, Any]]:
+    """Return one row for each task that both deploys ran, sorted by task.
+
+    A task is the same if all its runs have equal traces (times, ids and keys apart).
+
+    Args:
+        history: Folder of the history.
+        a: Deploy label.
+        b: Deploy label.
+
+    Raises:
+        DataError: If a label is unknown or a file is damaged.
+    """
+    manifest = read_manifest(history)
+    before, now = _by_task(history, manifest, a), _by_task(history, manifest, b)
+    return [
+        {
+            "task": task,
+            "changed": [r["trace_hash"] for r in before[task]] != [r["trace_hash"] for r in now[task]],
+            "a": _summary(before[task]),
+            "b": _summary(now[task]),
+        }
+        for task in sorted(before.keys() & now.keys())
+    ]
+
+
+def _by_task(history: Path, manifest: Manifest, deploy: str) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in read_table(history, manifest, "runs", deploy, _COLUMNS).to_pylist():
+        if row["task"] is not None:
+            found.setdefault(row["task"], []).append(row)
+    for rows in found.values():
+        rows.sort(key=lambda r: (r["repeat"] or 0, r["trace_hash"]))
+    return found
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    costs = [r["cost_nanousd"] for r in rows]
+    return {
+        "runs": len(rows),
+        "stop_reason": ", ".join(sorted({r["stop_reason"] for r in rows})),
+        "tool_calls": sum(r["tool_calls"] for r in rows),
+        "cost_usd": None if any(c is None for c in costs) else usd_text(sum(costs)),
+    }

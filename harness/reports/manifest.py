@@ -1,0 +1,146 @@
+"""The manifest of a history: which files belong to it, with their SHA-256.
+
+The manifest is the commit point. A file it does not list is what an interrupted ingest left behind and is
+never read; a file it lists must be there with exactly these bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import DataError
+from harness.reports.schema import Table
+
+SCHEMA = "goldrun.history/1"
+FILE_NAME = "manifest.json"
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One Parquet file of a history.
+
+    Attributes:
+        path: Relative to the history, with forward slashes.
+        table: Table of the rows.
+        deploy: Label of the deploy.
+        rows: Number of rows.
+        size_bytes: Size of the file.
+        sha256: Of the whole file, in hex.
+    """
+
+    path: str
+    table: Table
+    deploy: str
+    rows: int
+    size_bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The committed files of a history, sorted by path."""
+
+    schema: str = SCHEMA
+    parts: tuple[Part, ...] = ()
+
+    def of(self, table: Table, deploy: str) -> list[Part]:
+        """Return the files of one table and deploy."""
+        return [p for p in self.parts if p.table == table and p.deploy == deploy]
+
+    @property
+    def deploys(self) -> list[str]:
+        """Labels that have runs, sorted."""
+        return sorted({p.deploy for p in self.parts if p.table == "runs"})
+
+
+def read_manifest(history: Path) -> Manifest:
+    """Return the manifest of a history; an empty one where nothing was ever ingested.
+
+    Raises:
+        DataError: If the manifest is damaged, or missing although there are Parquet files.
+    """
+    path = history / FILE_NAME
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        if next(history.glob("runs/deploy=*/part-*.parquet"), None) is not None:
+            raise DataError(
+                "the manifest is missing, so no file can be trusted",
+                where=str(path),
+                next_step="restore the manifest, or ingest the recordings into a new history",
+            ) from None
+        return Manifest()
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise DataError(
+            f"the manifest is damaged: {error}",
+            where=str(path),
+            next_step="restore it, or ingest the recordings into a new history",
+        ) from error
+    if manifest.schema != SCHEMA:
+        raise DataError(f"the manifest has schema {manifest.schema!r}, not {SCHEMA!r}", where=str(path))
+    return manifest
+
+
+def write_manifest(history: Path, manifest: Manifest) -> None:
+    """Replace the manifest atomically and durably."""
+    parts = tuple(sorted(manifest.parts, key=lambda p: p.path))
+    data = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(manifest, parts=parts)), indent=1)
+    target = history / FILE_NAME
+    temporary = target.with_suffix(".json.tmp")
+    with temporary.open("wb") as file:
+        file.write(data + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    sync_folder(history)
+
+
+def read_part(history: Path, part: Part) -> bytes:
+    """Return the bytes of a listed file.
+
+    Raises:
+        DataError: If the file is missing or is not what was written.
+    """
+    path = history / part.path
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"the manifest lists this file, but it cannot be read: {error.strerror}",
+            where=str(path),
+            next_step="restore the file, or ingest the recordings into a new history",
+        ) from error
+    if hashlib.sha256(data).hexdigest() != part.sha256:
+        raise DataError(
+            f"the file is damaged: {len(data)} bytes whose SHA-256 differs from the manifest"
+            f" ({part.size_bytes} bytes were written)",
+            where=str(path),
+            next_step="restore the file, or ingest the recordings into a new history",
+        )
+    return data
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(history: Path) -> Iterator[None]:
+    """Hold the history for one writer; the lock goes with the process that holds it."""
+    import fcntl
+
+    history.mkdir(parents=True, exist_ok=True)
+    with (history / ".lock").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,108 @@
+"""The columns of the history: explicit, versioned Arrow schemas of the tables `runs` and `calls`.
+
+Columns are only ever added, at the end, and the version counts up. Readers pass every stored file through
+`unify`, so that a file of an older version has nulls in the columns it does not know, and a file of a newer
+version loses the columns we do not know. Types are never inferred from data: a batch whose values are all
+null would become type null, and integers would turn into floats. Low-cardinality text is a dictionary, which
+also lets readers that take `deploy` from the folder name merge it with the column.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Table = Literal["runs", "calls"]
+
+VERSIONS: dict[Table, int] = {"runs": 1, "calls": 1}
+"""Version of each table's columns, stored in the file's metadata."""
+
+METADATA_KEY = b"goldrun.schema"
+
+_RUNS = """
+run_id:text request_id:text source:name deploy:name git_sha:name environment:name tenant:name agent:name
+agent_version:name suite:name task:name repeat:count model:name prompt_hash:name tools_hash:name
+policy_hash:name cassette_hash:text started_at:time duration_s:real model_s:real tool_s:real steps:count
+model_calls:count tool_calls:count retries:count denials:count approvals:count errors:count loops:count
+stop_reason:name stop_class:name passed:flag input_tokens:big output_tokens:big cache_read_tokens:big
+cache_write_tokens:big reasoning_tokens:big total_tokens:big cost_nanousd:big price_table:name
+trace_hash:text tool_executions:count in_doubt:count parent:text
+"""
+
+_CALLS = """
+run_id:text seq:count step:count lane:text kind:name name:name status:name attempt:count write:flag
+effect_key:text args_hash:text result_hash:text idempotency_key:text model:name started_offset_s:real
+duration_s:real input_tokens:big output_tokens:big cache_read_tokens:big cache_write_tokens:big
+reasoning_tokens:big cost_nanousd:big error_type:name step_hash:text
+"""
+
+_COLUMNS: dict[Table, str] = {"runs": _RUNS, "calls": _CALLS}
+
+
+def column_names(table: Table) -> tuple[str, ...]:
+    """Return the columns of a table in stored order."""
+    return tuple(entry.partition(":")[0] for entry in _COLUMNS[table].split())
+
+
+@cache
+def schema_of(table: Table) -> pa.Schema:
+    """Return the Arrow schema of a table, its version in the metadata."""
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {
+        "text": pa.string(),
+        "name": pa.dictionary(pa.int32(), pa.string()),
+        "count": pa.int32(),
+        "big": pa.int64(),
+        "real": pa.float64(),
+        "flag": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+    }
+    fields = [pa.field(name, types[kind]) for name, _, kind in (e.partition(":") for e in _entries(table))]
+    return pa.schema(fields, metadata={METADATA_KEY: f"{table}/{VERSIONS[table]}".encode()})
+
+
+def _entries(table: Table) -> list[str]:
+    return _COLUMNS[table].split()
+
+
+def check_table(table: Table, stored: pa.Schema, *, where: str) -> None:
+    """Refuse a file that is not of this table.
+
+    Raises:
+        DataError: If the file's metadata name another table or none, or a known column has another type.
+    """
+    mark = (stored.metadata or {}).get(METADATA_KEY, b"").decode("ascii", "replace")
+    if mark.partition("/")[0] != table:
+        raise DataError(
+            f"the file is marked {mark!r}, not {table}/<version>",
+            where=where,
+            next_step="move foreign files out of the history",
+        )
+    known = schema_of(table)
+    for name in stored.names:
+        if name in known.names and stored.field(name).type != known.field(name).type:
+            raise DataError(
+                f"column {name!r} has type {stored.field(name).type}, not {known.field(name).type}",
+                where=where,
+                next_step="ingest the recordings again into a new history",
+            )
+
+
+def unify(table: Table, data: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+    """Return the columns in the order asked for; those a file does not hold are null."""
+    import pyarrow as pa
+
+    schema = schema_of(table)
+    arrays = [
+        data.column(name)
+        if name in data.column_names
+        else pa.chunked_array([pa.nulls(data.num_rows, schema.field(name).type)])
+        for name in columns
+    ]
+    return pa.table(arrays, schema=pa.schema([schema.field(name) for name in columns]))

@@ -1,0 +1,141 @@
+"""The checks of this repository, one session each; `nox -l` lists them.
+
+Every session makes its own environment. `nox --no-venv --no-install` runs them in the active one, which needs the
+`dev` extra; CI does so, because the README's test command has made it already.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.needs_version = ">=2026.1"
+nox.options.error_on_external_run = True
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests", "golden", "docs_check", "build"]
+
+ROOT = Path(__file__).resolve().parent
+TYPED = ("runtime", "harness", "tests", "examples", "benchmarks", "noxfile.py")
+SHELL = ("bash", "-euo", "pipefail", "-c")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of everything, tests included."""
+    session.install("-e", ".[dev]")
+    session.run("mypy", *TYPED)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the code tests; arguments after `--` go to pytest."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests"]))
+
+
+@nox.session
+def golden(session: nox.Session) -> None:
+    """Replay the golden tasks; arguments after `--` go to pytest."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "pytest", "golden", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run every benchmark, or those named after `--`; fail at the end if one missed a target."""
+    session.install("-e", ".[dev]")
+    scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))
+    wanted = [path for path in scripts if not session.posargs or path.stem in session.posargs]
+    if not wanted:
+        session.error(f"no benchmark is named {session.posargs}; there are {[path.stem for path in scripts]}")
+    missed = []
+    for path in wanted:
+        session.log(f"--- {path.stem}")
+        try:
+            session.run("python", str(path.relative_to(ROOT)))
+        except CommandFailed:
+            missed.append(path.stem)
+    if missed:
+        session.error(f"missed a target: {', '.join(missed)}")
+
+
+@nox.session
+def docs_check(session: nox.Session) -> None:
+    """Run the commands that README.md marks, as a reader would, in a clean copy of the tree.
+
+    The test command runs last, and only if asked for by `-- tests`: `.ci/run` runs it in the checkout itself.
+    """
+    names = session.run("python", ".ci/readme_command.py", silent=True)
+    marked = [name for name in str(names).split() if name != "tests"]
+    with tempfile.TemporaryDirectory() as folder:
+        copy_tree(Path(folder, "goldrun"))
+        with session.chdir(Path(folder, "goldrun")):
+            for name in [*marked, *session.posargs]:
+                command = str(session.run("python", ".ci/readme_command.py", name, silent=True)).strip()
+                session.run(*SHELL, command, external=True, env={"VIRTUAL_ENV": None, "PATH": outer_path()})
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build both archives, install the wheel out of reach of the checkout, and run the demo there."""
+    session.install("build")
+    with tempfile.TemporaryDirectory() as folder:
+        dist, elsewhere = Path(folder, "dist"), Path(folder, "elsewhere")
+        elsewhere.mkdir()
+        # The wheel is built from the source archive, so that a file missing from one is missing from both.
+        session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+        (wheel,) = dist.glob("*.whl")
+        (archive,) = dist.glob("*.tar.gz")
+        session.log(
+            f"{wheel.name}: {wheel.stat().st_size:,} bytes; {archive.name}: {archive.stat().st_size:,} bytes"
+        )
+        session.run("python", "-m", "venv", str(elsewhere / "venv"))
+        binaries = elsewhere / "venv" / "bin"
+        with session.chdir(elsewhere):
+            run = {"external": True, "env": {"PYTHONPATH": None, "VIRTUAL_ENV": None}}
+            pip = (str(binaries / "python"), "-m", "pip", "install", "-q")
+            session.run(*pip, str(wheel), **run)
+            session.run(str(binaries / "goldrun"), "--help", silent=True, **run)
+            session.run(str(binaries / "python"), "-c", _IMPORTS_FROM_HERE, **run)
+            session.run(*pip, f"{wheel}[all]", **run)
+            session.run(str(binaries / "goldrun"), "demo", **run)
+
+
+_IMPORTS_FROM_HERE = """
+import pathlib, sys, harness, runtime
+for module in (harness, runtime):
+    assert pathlib.Path(module.__file__).is_relative_to(sys.prefix), module.__file__
+    for name in module.__all__:
+        getattr(module, name)
+"""
+
+
+def outer_path() -> str:
+    """Return the search path without the environments that a reader would not have."""
+    inner = {str(Path(sys.prefix, "bin")), os.path.join(os.environ.get("VIRTUAL_ENV", ""), "bin")}
+    return os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part not in inner)
+
+
+def copy_tree(target: Path) -> None:
+    """Copy what git tracks or would add, as it stands now."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)

@@ -1,0 +1,9 @@
+"""The error of the codecs: a body that is not what its dialect says."""
+
+from __future__ import annotations
+
+from runtime.errors import DataFault
+
+
+class DialectError(DataFault):
+    """A body that is no request or no reply of its dialect; the message names the place and what stood there."""

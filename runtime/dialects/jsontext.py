@@ -1,0 +1,106 @@
+"""JSON text as providers write it: huge integers, lone surrogates, arguments that are no JSON at all.
+
+`msgspec` reads integers of any size exactly (`orjson` turns them into floats). Text with lone surrogates, which
+appear where a stream splits a character between two chunks, is left to the standard library and mended later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import orjson
+
+from runtime.dialects.errors import DialectError
+
+MAX_DEPTH = 200
+"""Deepest nesting that is read; deeper values would end the interpreter's stack where they are written again."""
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        DialectError: If the text is no JSON, or nested deeper than `MAX_DEPTH`.
+    """
+    if _is_deep(text):
+        raise DialectError(f"no JSON that is read: nested deeper than {MAX_DEPTH}")
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        reason = error
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        shown = text[:40]
+        raise DialectError(f"no JSON: {reason}; begins {shown!r}") from error
+
+
+def dump_json(value: Any) -> str:
+    """Return the compact JSON text of a value, keys in their own order."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def parse_arguments(raw: Any) -> Any:
+    """Return a call's arguments: an object, or the raw text where it is no JSON object.
+
+    Several servers write a call without arguments as `""` or null; both are the empty object.
+    """
+    if isinstance(raw, dict):
+        return raw
+    if raw is None:
+        return {}
+    if not isinstance(raw, str):
+        return dump_json(raw)
+    if not raw.strip():
+        return {}
+    if _is_deep(raw):
+        return mend_text(raw)
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return mend_text(raw)
+    return value if isinstance(value, dict) else raw
+
+
+def arguments_text(arguments: Any) -> str:
+    """Return the JSON text of a call's arguments; text stays as it is."""
+    return arguments if isinstance(arguments, str) else dump_json(arguments)
+
+
+def mend_text(text: str) -> str:
+    """Return the text with split surrogate pairs joined and lone ones replaced, so that it is valid Unicode."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _is_deep(text: str | bytes) -> bool:
+    brackets = (
+        text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    )
+    if brackets <= MAX_DEPTH:
+        return False
+    plain = text if isinstance(text, str) else text.decode("utf-8", "replace")
+    depth = 0
+    for token in _TOKEN.finditer(plain):
+        first = token[0][0]
+        depth += (first in "[{") - (first in "]}")
+        if depth > MAX_DEPTH:
+            return True
+    return False
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")

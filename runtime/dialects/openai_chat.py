@@ -1,0 +1,25 @@
+"""The OpenAI chat-completions dialect: the door to its request, reply, stream and error codecs.
+
+Spoken also by Azure, OpenRouter, Groq, Mistral, DeepSeek, Together, Cerebras, Ollama, vLLM and others; what they
+add (`reasoning`, content lists, `x_groq`, `usage.cost`) is read where it says something a trace keeps. The name
+of the provider is no part of the dialect: the caller sets it.
+"""
+
+from __future__ import annotations
+
+from runtime.dialects.errors import DialectError
+from runtime.dialects.openai_chat_error import decode_error
+from runtime.dialects.openai_chat_reply import decode_reply, encode_reply
+from runtime.dialects.openai_chat_request import decode_request, encode_request
+from runtime.dialects.openai_chat_stream import StreamDecoder, encode_stream
+
+__all__ = [
+    "DialectError",
+    "StreamDecoder",
+    "decode_error",
+    "decode_reply",
+    "decode_request",
+    "encode_reply",
+    "encode_request",
+    "encode_stream",
+]

@@ -1,0 +1,249 @@
+"""Requests of the OpenAI chat dialect, in both directions.
+
+What has no place in our request rides in `parameters` under the dialect's own name, so that it passes through:
+tools that are no functions stay in `parameters["tools"]`. Legacy `functions` and `function_call` are read as tools
+and tool calls; they carry no ids, so a call's id is made of its function's name. Reasoning is not sent back,
+because OpenAI refuses unknown message fields. Inline data of files is not kept, only its digest.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from runtime.core.canonical import digest
+from runtime.core.messages import (
+    FilePart,
+    Message,
+    ModelRequest,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    Role,
+    TextPart,
+    ToolCallPart,
+    ToolResponsePart,
+    ToolSchema,
+)
+from runtime.dialects.errors import DialectError
+from runtime.dialects.jsontext import arguments_text
+from runtime.dialects.openai_chat_parts import (
+    call_parts,
+    content_pieces,
+    legacy_call_id,
+    reasoning_text,
+    string,
+)
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "tool": "tool",
+    "function": "tool",
+}
+_OWN_FIELDS = frozenset(
+    {"model", "messages", "tools", "functions", "function_call", "stream", "stream_options"}
+)
+_URL_MODALITIES = frozenset({"image", "video", "audio"})
+
+
+def encode_request(
+    request: ModelRequest, *, stream: bool = False, max_output_tokens: int | None = None
+) -> dict[str, Any]:
+    """Return the request's body.
+
+    Args:
+        request: What the model is asked; `parameters` pass through as they are.
+        stream: Whether the answer shall be streamed; usage is then asked for.
+        max_output_tokens: Limit of this call. It replaces `max_tokens` where the parameters name that, else it is
+            `max_completion_tokens`.
+
+    Raises:
+        DialectError: If a file part has no uri to send.
+    """
+    body: dict[str, Any] = {**request.parameters, "model": request.model}
+    body["messages"] = [wire for message in request.messages for wire in _encode_message(message)]
+    tools = [_encode_tool(tool) for tool in request.tools]
+    if tools:
+        body["tools"] = [*tools, *_entries(request.parameters.get("tools"))]
+    if max_output_tokens is not None:
+        name = "max_tokens" if "max_tokens" in request.parameters else "max_completion_tokens"
+        body[name] = max_output_tokens
+    if stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def decode_request(body: Any) -> ModelRequest:
+    """Return what a request's body asks; `model` is empty where the body names none (Azure's is in the URL).
+
+    Raises:
+        DialectError: If the body is no request of this dialect.
+    """
+    if not isinstance(body, dict):
+        raise DialectError(f"no chat request: body is {type(body).__name__}")
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        raise DialectError(f"no chat request: messages is {type(messages).__name__}")
+    parameters = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
+    tools, foreign = _decode_tools(body)
+    if foreign:
+        parameters["tools"] = foreign
+    if (choice := body.get("function_call")) is not None:
+        named = {"type": "function", "function": choice}
+        parameters["tool_choice"] = named if isinstance(choice, dict) else choice
+    return ModelRequest(
+        model=string(body.get("model")),
+        messages=tuple(_decode_message(message, index) for index, message in enumerate(messages)),
+        tools=tools,
+        parameters=parameters,
+    )
+
+
+def _encode_message(message: Message) -> list[dict[str, Any]]:
+    if message.role == "tool":
+        return [
+            {"role": "tool", "tool_call_id": part.id, "content": part.response}
+            for part in message.parts
+            if isinstance(part, ToolResponsePart)
+        ]
+    wire: dict[str, Any] = {"role": message.role}
+    pieces = [_encode_part(p) for p in message.parts if isinstance(p, (TextPart, FilePart))]
+    calls = [_encode_call(p) for p in message.parts if isinstance(p, ToolCallPart)]
+    refusals = [p.content for p in message.parts if isinstance(p, RefusalPart)]
+    if len(pieces) == 1 and pieces[0]["type"] == "text":
+        wire["content"] = pieces[0]["text"]
+    elif pieces:
+        wire["content"] = pieces
+    else:
+        wire["content"] = None if calls or refusals else ""
+    if refusals:
+        wire["refusal"] = "".join(refusals)
+    if calls:
+        wire["tool_calls"] = calls
+    return [wire]
+
+
+def _encode_part(part: TextPart | FilePart) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.content}
+    if part.uri is None:
+        raise DialectError(
+            f"a {part.modality} part without a uri cannot be sent",
+            next_step="keep the bytes where a uri reaches them and name it in the part",
+        )
+    if part.modality in _URL_MODALITIES:
+        kind = f"{part.modality}_url"
+        return {"type": kind, kind: {"url": part.uri}}
+    field = "file_data" if "://" in part.uri else "file_id"
+    return {"type": "file", "file": {field: part.uri}}
+
+
+def _encode_call(call: ToolCallPart) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": arguments_text(call.arguments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _encode_tool(tool: ToolSchema) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+    return {"type": "function", "function": function}
+
+
+def _decode_tools(body: dict[str, Any]) -> tuple[tuple[ToolSchema, ...], list[Any]]:
+    """Return the function tools, and the entries that are something else."""
+    schemas: list[ToolSchema] = []
+    foreign: list[Any] = []
+    for tool in [*_entries(body.get("tools")), *_entries(body.get("functions"))]:
+        function = tool.get("function", tool) if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            foreign.append(tool)
+            continue
+        parameters = function.get("parameters")
+        schemas.append(
+            ToolSchema(
+                name=function["name"],
+                description=string(function.get("description")),
+                parameters=parameters if isinstance(parameters, dict) else {},
+            )
+        )
+    return tuple(schemas), foreign
+
+
+def _entries(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DialectError(f"no chat request: tools is {type(value).__name__}")
+    return value
+
+
+def _decode_message(wire: Any, index: int) -> Message:
+    role = _ROLES.get(string(wire.get("role"))) if isinstance(wire, dict) else None
+    if role is None:
+        shown = wire.get("role") if isinstance(wire, dict) else type(wire).__name__
+        raise DialectError(f"no chat request: role of messages[{index}] is {shown!r}")
+    if role == "tool":
+        call_id = string(wire.get("tool_call_id")) or legacy_call_id(string(wire.get("name")))
+        text = "".join(p.content for p in _content(wire) if isinstance(p, TextPart))
+        return Message(role="tool", parts=(ToolResponsePart(id=call_id, response=text),))
+    parts = _content(wire)
+    if role == "assistant":
+        thought = reasoning_text(wire)
+        if thought:
+            parts.insert(0, ReasoningPart(content=thought))
+        if isinstance(wire.get("refusal"), str):
+            parts.append(RefusalPart(content=wire["refusal"]))
+        parts += call_parts(wire)
+    return Message(role=role, parts=tuple(parts))
+
+
+def _content(wire: dict[str, Any]) -> list[Part]:
+    content = wire.get("content")
+    if isinstance(content, str):
+        # An empty text beside tool calls says nothing; elsewhere it is what was sent.
+        return [] if not content else [TextPart(content)]
+    parts: list[Part] = []
+    for piece in content if isinstance(content, list) else ():
+        known = content_pieces([piece])
+        parts += known or [_file_part(piece)]
+    return parts
+
+
+def _file_part(piece: Any) -> FilePart:
+    """Return a part that is neither text nor thought by reference."""
+    if not isinstance(piece, dict):
+        return FilePart(modality="unknown", digest=digest(repr(piece).encode()))
+    kind = string(piece.get("type")) or "unknown"
+    inner = piece.get(kind)
+    if kind.endswith("_url"):
+        url = inner.get("url") if isinstance(inner, dict) else inner
+        return _from_uri(kind.removesuffix("_url"), string(url))
+    if kind == "input_audio" and isinstance(inner, dict):
+        return _from_base64("audio", f"audio/{string(inner.get('format'))}", string(inner.get("data")))
+    if kind == "file" and isinstance(inner, dict):
+        return _from_uri("file", string(inner.get("file_id")) or string(inner.get("file_data")))
+    return FilePart(modality=kind, digest=digest(arguments_text(piece).encode("utf-8", "replace")))
+
+
+def _from_uri(modality: str, uri: str) -> FilePart:
+    if not uri.startswith("data:"):
+        return FilePart(modality=modality, uri=uri or None)
+    head, _, data = uri.partition(",")
+    return _from_base64(modality, head.removeprefix("data:").partition(";")[0], data)
+
+
+def _from_base64(modality: str, mime_type: str, data: str) -> FilePart:
+    try:
+        content = base64.b64decode(data, validate=False)
+    except (binascii.Error, ValueError):
+        content = data.encode("utf-8", "replace")
+    return FilePart(
+        modality=modality, mime_type=mime_type or None, digest=digest(content), size_bytes=len(content)
+    )

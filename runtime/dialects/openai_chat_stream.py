@@ -1,0 +1,274 @@
+"""Streamed replies of the OpenAI chat dialect: chunks become a reply, and a reply becomes chunks.
+
+Theory of operation. Tool calls arrive in fragments. A fragment belongs to the call of its `index`; without an index,
+to the call of its `id`, else to the last call. Some servers give every call index 0: a fragment that brings
+another id and a name begins a new call. Nothing raises: what a damaged or cut stream told is in the reply, and
+`error` says what went wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.core.effects import Failure, FailureKind
+from runtime.core.messages import ModelReply, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
+from runtime.core.money import Usage
+from runtime.dialects.errors import DialectError
+from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_arguments, parse_json
+from runtime.dialects.openai_chat_error import decode_error
+from runtime.dialects.openai_chat_parts import (
+    content_pieces,
+    decode_usage,
+    encode_usage,
+    legacy_call_id,
+    normal_finish,
+    stated_cost,
+    string,
+)
+from runtime.dialects.openai_chat_reply import RESPONSE_ID, finish_text, wire_finish
+
+DONE = "[DONE]"
+"""The payload that ends a stream."""
+
+
+class _Call:
+    """One call while its fragments come in."""
+
+    __slots__ = ("arguments", "id", "index", "name")
+
+    def __init__(self, index: int | None) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.arguments: list[str] = []
+
+    def part(self, position: int, *, cut: bool) -> ToolCallPart:
+        """Return the call; in a cut stream, absent arguments are not taken for empty ones."""
+        text = mend_text("".join(self.arguments))
+        arguments = text if cut and not text.strip() else parse_arguments(text)
+        return ToolCallPart(id=self.id or f"call_{position}", name=self.name, arguments=arguments)
+
+
+class StreamDecoder:
+    """Collects one streamed reply from its SSE data payloads.
+
+    Attributes:
+        error: What went wrong: an error event inside the stream, a payload that is no JSON, or a stream that
+            ended before its answer did (known after `finish()`); `None` if all is well.
+        done: Whether `[DONE]` was seen.
+    """
+
+    def __init__(self) -> None:
+        self.error: Failure | None = None
+        self.done = False
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+        self._refusals: list[str] = []
+        self._calls: list[_Call] = []
+        self._legacy: _Call | None = None
+        self._finish: str | None = None
+        self._model: str | None = None
+        self._id: str | None = None
+        self._usage: Usage | None = None
+        self._cost: int | None = None
+
+    def feed(self, data: str) -> list[str]:
+        """Take one payload and return its text deltas; never raises."""
+        payload = data.strip()
+        if not payload:
+            return []
+        if payload == DONE:
+            self.done = True
+            return []
+        try:
+            chunk = parse_json(payload)
+        except DialectError as error:
+            self._fail(_stream_failure(f"a chunk of the stream is {error.what}", "invalid_chunk"))
+            return []
+        if not isinstance(chunk, dict):
+            self._fail(_stream_failure(f"a chunk of the stream is {type(chunk).__name__}", "invalid_chunk"))
+            return []
+        return self._take(chunk)
+
+    def finish(self) -> ModelReply:
+        """Return all that was told; may be called once the stream is over, however it ended."""
+        cut = self._finish is None and not self.done
+        if cut:
+            self._fail(_stream_failure("the stream ended before the answer did", "stream_cut"))
+        parts: list[Part] = []
+        if thought := mend_text("".join(self._thoughts)):
+            parts.append(ReasoningPart(content=thought))
+        if text := mend_text("".join(self._texts)):
+            parts.append(TextPart(text))
+        if refusal := mend_text("".join(self._refusals)):
+            parts.append(RefusalPart(content=refusal))
+        parts += self._call_parts(cut=cut)
+        return ModelReply(
+            parts=tuple(parts),
+            finish_reason=normal_finish(self._finish),
+            raw_finish_reason=self._finish,
+            response_model=self._model,
+            response_id=self._id,
+            usage=self._usage,
+            cost_nanousd=self._cost,
+        )
+
+    def _fail(self, failure: Failure) -> None:
+        if self.error is None:
+            self.error = failure
+
+    def _take(self, chunk: dict[str, Any]) -> list[str]:
+        if chunk.get("error"):
+            self._fail(decode_error(None, chunk))
+        self._model = string(chunk.get("model")) or self._model
+        self._id = self._id or string(chunk.get("id")) or None
+        self._take_usage(chunk)
+        choices = chunk.get("choices")
+        deltas: list[str] = []
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict) or choice.get("index") not in (0, None):
+                continue
+            if isinstance(choice.get("error"), dict):
+                self._fail(decode_error(None, choice))
+            # A last chunk that only reports an error must not overwrite how the answer ended.
+            if self._finish is None or not chunk.get("error"):
+                self._finish = finish_text(choice) or self._finish
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                deltas += self._take_delta(delta)
+        return deltas
+
+    def _take_usage(self, chunk: dict[str, Any]) -> None:
+        groq = chunk.get("x_groq")
+        wire = chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
+        usage = decode_usage(wire)
+        if usage is not None:
+            self._usage = usage
+        cost = stated_cost(wire)
+        if cost is not None:
+            self._cost = cost
+
+    def _take_delta(self, delta: dict[str, Any]) -> list[str]:
+        for name in ("reasoning_content", "reasoning"):
+            if isinstance(delta.get(name), str) and delta[name]:
+                self._thoughts.append(delta[name])
+                break
+        texts = self._take_content(delta.get("content"))
+        if isinstance(delta.get("refusal"), str):
+            self._refusals.append(delta["refusal"])
+        calls = delta.get("tool_calls")
+        for fragment in calls if isinstance(calls, list) else ():
+            if isinstance(fragment, dict):
+                self._take_fragment(fragment)
+        legacy = delta.get("function_call")
+        if isinstance(legacy, dict):
+            self._legacy = self._legacy or _Call(None)
+            _extend(self._legacy, legacy)
+        return texts
+
+    def _take_content(self, content: Any) -> list[str]:
+        # Strings are kept as they came: a surrogate pair may be split between two chunks.
+        if isinstance(content, str):
+            texts = [content] if content else []
+        else:
+            parts = content_pieces(content)
+            self._thoughts += [p.content for p in parts if isinstance(p, ReasoningPart)]
+            texts = [p.content for p in parts if isinstance(p, TextPart) and p.content]
+        self._texts += texts
+        return [mend_text(text) for text in texts]
+
+    def _take_fragment(self, fragment: dict[str, Any]) -> None:
+        raw_index = fragment.get("index")
+        index = raw_index if isinstance(raw_index, int) else None
+        function = fragment.get("function")
+        function = function if isinstance(function, dict) else {}
+        call_id = string(fragment.get("id"))
+        call = self._find(index, call_id, named=bool(function.get("name")))
+        if call is None:
+            call = _Call(index)
+            self._calls.append(call)
+        call.id = call.id or call_id
+        _extend(call, function)
+
+    def _find(self, index: int | None, call_id: str, *, named: bool) -> _Call | None:
+        """Return the call a fragment belongs to; `None` if it begins a new one."""
+        if index is None:
+            if call_id:
+                return next((c for c in reversed(self._calls) if c.id == call_id), None)
+            return None if named or not self._calls else self._calls[-1]
+        found = next((c for c in reversed(self._calls) if c.index == index), None)
+        if found is not None and named and call_id and found.id and call_id != found.id:
+            return None
+        return found
+
+    def _call_parts(self, *, cut: bool) -> list[ToolCallPart]:
+        calls = self._calls
+        if all(c.index is not None for c in calls):
+            calls = sorted(calls, key=lambda c: c.index or 0)
+        parts = [call.part(position, cut=cut) for position, call in enumerate(calls)]
+        if self._legacy is not None:
+            self._legacy.id = legacy_call_id(self._legacy.name)
+            parts.append(self._legacy.part(len(parts), cut=cut))
+        return parts
+
+
+def _extend(call: _Call, function: dict[str, Any]) -> None:
+    name = string(function.get("name"))
+    if name and name != call.name:
+        call.name += name
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        call.arguments.append(arguments)
+    elif arguments is not None:
+        call.arguments.append(dump_json(arguments))
+
+
+def _stream_failure(message: str, error_type: str) -> Failure:
+    return Failure(
+        kind=FailureKind.ERROR, message=message, retryable=True, phase="stream", error_type=error_type
+    )
+
+
+def encode_stream(
+    reply: ModelReply,
+    *,
+    model: str,
+    created: int = 0,
+    response_id: str = RESPONSE_ID,
+    piece_chars: int = 16,
+) -> list[str]:
+    """Return the data payloads of a streamed reply, `[DONE]` last.
+
+    Args:
+        reply: The reply; texts of one kind are joined.
+        model: Model id the chunks name.
+        created: Seconds since the epoch the chunks name.
+        response_id: Id the chunks name.
+        piece_chars: Longest text of one chunk, at least 1.
+    """
+    head = {"id": response_id, "object": "chat.completion.chunk", "created": created, "model": model}
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return dump_json({**head, "choices": [choice]})
+
+    payloads = [chunk({"role": "assistant", "content": ""})]
+    thought = "".join(p.content for p in reply.parts if isinstance(p, ReasoningPart))
+    for name, text in (("reasoning_content", thought), ("content", reply.text), ("refusal", reply.refusal)):
+        payloads += [chunk({name: piece}) for piece in _pieces(text or "", piece_chars)]
+    for index, call in enumerate(reply.tool_calls):
+        opening = {"index": index, "id": call.id, "type": "function"}
+        payloads.append(
+            chunk({"tool_calls": [{**opening, "function": {"name": call.name, "arguments": ""}}]})
+        )
+        for piece in _pieces(arguments_text(call.arguments), piece_chars):
+            payloads.append(chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
+    payloads.append(chunk({}, wire_finish(reply)))
+    usage = encode_usage(reply.usage, reply.cost_nanousd)
+    if usage is not None:
+        payloads.append(dump_json({**head, "choices": [], "usage": usage}))
+    return [*payloads, DONE]
+
+
+def _pieces(text: str, size: int) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]

@@ -1,0 +1,291 @@
+"""A model provider on 127.0.0.1: a real HTTP server that speaks chat completions and answers from a policy.
+
+Demo, tests and benchmarks use it in place of a paid service; any client of the dialect can talk to it.
+
+Rules.
+1. An answer follows from the request alone: no clock, no counter, no date header. Equal requests get equal
+   bytes, so that recordings of it are stable.
+2. A failure of the policy goes over the wire as a provider would send it: a status with an error body, or a
+   connection that breaks (`phase` connect or request: no answer; `stream`: in the middle of a stream).
+3. An exception of the policy is a bug of its author: the connection is dropped, and `close` raises it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import socket
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from runtime.core.effects import Failure, FailureKind
+from runtime.core.messages import ModelReply, ModelRequest
+from runtime.dialects.errors import DialectError
+from runtime.dialects.jsontext import dump_json, parse_json
+from runtime.dialects.openai_chat import decode_request, encode_reply, encode_stream
+from runtime.errors import UsageFault
+from runtime.models.scripted import Policy, complete_turn, says
+
+MAX_BODY_BYTES = 64_000_000
+"""Larger requests are answered 413."""
+
+CHAT_PATH = "/v1/chat/completions"
+_POLL_S = 0.02
+_BROKEN = frozenset({"connect", "request"})
+_STATUS = {
+    FailureKind.RATE_LIMITED: 429,
+    FailureKind.UNAVAILABLE: 503,
+    FailureKind.TIMEOUT: 408,
+}
+
+
+class LoopbackProvider:
+    """A chat completions server in a background thread; use it as a context manager.
+
+    Attributes:
+        base_url: What a client is given, for example `http://127.0.0.1:40123/v1`.
+        requests: How many calls were answered or broken off, refused ones included.
+    """
+
+    def __init__(self, policy: Policy, *, port: int = 0) -> None:
+        """Take a policy; the server starts with `start` or on entering the context.
+
+        Args:
+            policy: Decides each answer from the request alone; called from many threads at once.
+            port: Port on 127.0.0.1; 0 picks a free one.
+        """
+        self._policy = policy
+        self._port = port
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._requests = 0
+        self._bug: BaseException | None = None
+
+    @property
+    def base_url(self) -> str:
+        """The address of the running server.
+
+        Raises:
+            UsageFault: If it is not running.
+        """
+        if self._server is None:
+            raise UsageFault("the loopback provider is not running", next_step="use it in a with statement")
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    @property
+    def requests(self) -> int:
+        """How many calls were made."""
+        return self._requests
+
+    def start(self) -> LoopbackProvider:
+        """Start serving and return self.
+
+        Raises:
+            UsageFault: If it already runs, or the port is taken.
+        """
+        if self._server is not None:
+            raise UsageFault("the loopback provider already runs")
+        try:
+            self._server = _Server(("127.0.0.1", self._port), self._answer)
+        except OSError as error:
+            raise UsageFault(
+                f"port {self._port} cannot be used: {error.strerror}", next_step="leave the port out"
+            ) from error
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_S,), name="loopback-provider", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop serving and cut open connections; closing twice is harmless.
+
+        Raises:
+            BaseException: The first exception of the policy, if it raised one.
+        """
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.shutdown()
+        server.cut_connections()
+        server.server_close()
+        if self._thread is not None:
+            self._thread.join()
+        if self._bug is not None:
+            raise self._bug
+
+    def __enter__(self) -> LoopbackProvider:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _answer(self, body: bytes) -> _Answer:
+        """Return what to send for the body of one call."""
+        with self._lock:
+            self._requests += 1
+        try:
+            document = parse_json(body)
+            request = decode_request(document)
+        except DialectError as error:
+            return _error_answer(400, error.what, "bad_request")
+        try:
+            turn = complete_turn(self._policy(request), request, provider="loopback")
+        except BaseException as error:
+            self._bug = self._bug or error
+            raise
+        response_id = f"chatcmpl-{hashlib.sha256(body).hexdigest()[:24]}"
+        streamed = document.get("stream") is True
+        if isinstance(turn, Failure):
+            return _failed_answer(turn, request, response_id, streamed=streamed)
+        return _replied(turn, request, response_id, streamed=streamed)
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes over the wire: one body, or events of a stream; `broken` cuts the connection after them."""
+
+    status: int = 200
+    body: bytes = b""
+    events: tuple[str, ...] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    broken: bool = False
+
+
+def _replied(reply: ModelReply, request: ModelRequest, response_id: str, *, streamed: bool) -> _Answer:
+    name, model = reply.response_id or response_id, reply.response_model or request.model
+    if streamed:
+        return _Answer(events=tuple(encode_stream(reply, model=model, response_id=name)))
+    return _Answer(body=dump_json(encode_reply(reply, model=model, response_id=name)).encode())
+
+
+def _failed_answer(failure: Failure, request: ModelRequest, response_id: str, *, streamed: bool) -> _Answer:
+    """Return a failure as a provider shows it; see the rules of this module."""
+    if failure.phase in _BROKEN:
+        return _Answer(broken=True)
+    if failure.phase == "stream" and streamed:
+        begun = complete_turn(says(failure.message), request, provider="loopback")
+        assert isinstance(begun, ModelReply)
+        events = encode_stream(begun, model=request.model, response_id=response_id)
+        return _Answer(events=tuple(events[: len(events) // 2]), broken=True)
+    status = _STATUS.get(failure.kind, 500 if failure.retryable else 400)
+    answer = _error_answer(status, failure.message, failure.error_type or failure.kind.value)
+    if failure.after_s is None:
+        return answer
+    # The standard header has whole seconds only; the other one is what providers add for shorter waits.
+    waits = (
+        ("Retry-After", str(math.ceil(failure.after_s))),
+        ("Retry-After-Ms", str(round(failure.after_s * 1000))),
+    )
+    return msgspec.structs.replace(answer, headers=waits)
+
+
+def _error_answer(status: int, message: str, code: str) -> _Answer:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    error = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    return _Answer(status=status, body=dump_json(error).encode())
+
+
+class _Server(ThreadingHTTPServer):
+    """Knows its open connections, so that closing does not wait for idle clients."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, address: tuple[str, int], answer: Callable[[bytes], _Answer]) -> None:
+        self.answer = answer
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._open_lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing: a client that left is no news, and a bug of the policy is raised by `close`."""
+
+    def cut_connections(self) -> None:
+        """End the reads that handler threads wait in."""
+        with self._open_lock:
+            connections = list(self._open)
+        for connection in connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue  # the client was faster
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Reads one call after another from a kept connection."""
+
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
+    timeout = 600
+
+    def do_POST(self) -> None:
+        """Answer one call."""
+        size = self.headers.get("Content-Length", "")
+        if not size.isdecimal():
+            self._refuse(411, "a body with Content-Length is needed")
+        elif int(size) > MAX_BODY_BYTES:
+            self._refuse(413, f"a body has at most {MAX_BODY_BYTES} bytes")
+        else:
+            body = self.rfile.read(int(size))
+            if self.path.partition("?")[0] != CHAT_PATH:
+                self._send(_error_answer(404, f"there is no {self.path!r}; use {CHAT_PATH}", "not_found"))
+            else:
+                self._send(self.server.answer(body))
+
+    def do_GET(self) -> None:
+        """Answer 404: there is nothing to read here."""
+        self._send(_error_answer(404, f"there is no {self.path!r}; POST to {CHAT_PATH}", "not_found"))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
+        """Write no log."""
+
+    def _refuse(self, status: int, message: str) -> None:
+        self.close_connection = True  # the body was not read, so nothing after it can be
+        self._send(_error_answer(status, message, "bad_request"))
+
+    def _send(self, answer: _Answer) -> None:
+        if answer.events is None and answer.broken:
+            self.close_connection = True
+            return
+        self.send_response_only(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        if answer.events is None:
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+            self.wfile.flush()
+            return
+        self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for event in answer.events:
+            data = f"data: {event}\n\n".encode()
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.wfile.flush()
+        if answer.broken:
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
+        self.wfile.flush()

@@ -1,0 +1,45 @@
+"""Lanes: text round trip, children, and what is no lane."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.core.lanes import lane, parse_lane, step_of
+
+whats = st.sampled_from(["model", "tool", "approval", "wait", "admit", "input", "toolwait"])
+counts = st.integers(0, 10**6)
+
+
+@given(counts, whats, st.none() | counts, counts)
+def test_lane_round_trips(step: int, what: str, index: int | None, attempt: int) -> None:
+    text = lane(step, what, index=index, attempt=attempt)
+    parsed = parse_lane(text)
+
+    assert (parsed.prefix, parsed.step, parsed.what, parsed.index, parsed.attempt) == (
+        None,
+        step,
+        what,
+        index,
+        attempt,
+    )
+    assert step_of(text) == step
+
+
+def test_child_keeps_the_lane_of_the_call_that_started_it() -> None:
+    parsed = parse_lane("4.tool2/1>0.tool1/2>3.model/1")
+
+    assert (parsed.prefix, parsed.step, parsed.what) == ("4.tool2/1>0.tool1/2", 3, "model")
+    assert step_of("4.tool2/1>3.model/1") == 3
+
+
+@pytest.mark.parametrize("text", ["", "begin", "end", "4.model", "x.model/1", "4.model/x", "4./1"])
+def test_other_texts_are_no_lane(text: str) -> None:
+    with pytest.raises(ValueError, match="no lane"):
+        parse_lane(text)
+
+
+def test_begin_and_end_belong_to_no_step() -> None:
+    assert step_of("begin") is None
+    assert step_of("end") is None
