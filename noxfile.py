@@ -107,13 +107,17 @@ def build(session: nox.Session) -> None:
         session.run("python", "-m", "venv", str(elsewhere / "venv"))
         binaries = elsewhere / "venv" / "bin"
         with session.chdir(elsewhere):
-            run = {"external": True, "env": {"PYTHONPATH": None, "VIRTUAL_ENV": None}}
-            pip = (str(binaries / "python"), "-m", "pip", "install", "-q")
-            session.run(*pip, str(wheel), **run)
-            session.run(str(binaries / "goldrun"), "--help", silent=True, **run)
-            session.run(str(binaries / "python"), "-c", _IMPORTS_FROM_HERE, **run)
-            session.run(*pip, f"{wheel}[all]", **run)
-            session.run(str(binaries / "goldrun"), "demo", **run)
+            python, goldrun = str(binaries / "python"), str(binaries / "goldrun")
+            _run_foreign(session, python, "-m", "pip", "install", "-q", str(wheel))
+            _run_foreign(session, goldrun, "--help")
+            _run_foreign(session, python, "-m", "pip", "install", "-q", f"{wheel}[all]")
+            _run_foreign(session, python, "-c", _IMPORTS_FROM_HERE)
+            _run_foreign(session, goldrun, "demo")
+
+
+def _run_foreign(session: nox.Session, *command: str) -> None:
+    """Run a command of another environment, untouched by the one this session runs in."""
+    session.run(*command, external=True, env={"PYTHONPATH": None, "VIRTUAL_ENV": None})
 
 
 _IMPORTS_FROM_HERE = """
@@ -127,7 +131,7 @@ for module in (harness, runtime):
 
 def outer_path() -> str:
     """Return the search path without the environments that a reader would not have."""
-    inner = {str(Path(sys.prefix, "bin")), os.path.join(os.environ.get("VIRTUAL_ENV", ""), "bin")}
+    inner = {str(Path(sys.prefix, "bin")), str(Path(os.environ.get("VIRTUAL_ENV", "-"), "bin"))}
     return os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part not in inner)
 
 

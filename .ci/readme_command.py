@@ -40,9 +40,9 @@ def main() -> int:
     commands = readme_commands(readme.read_text(encoding="utf-8"))
     wanted = sys.argv[1:]
     if unknown := [name for name in wanted if name not in commands]:
-        print(f"{readme.name} marks no command {unknown}; it marks {list(commands)}", file=sys.stderr)
+        sys.stderr.write(f"{readme.name} marks no command {unknown}; it marks {list(commands)}\n")
         return 3
-    print("\n".join([commands[name] for name in wanted] if wanted else commands))
+    sys.stdout.write("".join(f"{line}\n" for line in ([commands[name] for name in wanted] or commands)))
     return 0
 
 

@@ -16,6 +16,7 @@ if __package__ in (None, ""):  # run as a script, so only the script's own folde
     sys.path.insert(0, str(ROOT))
 
 from examples.loopback import loopback_model  # noqa: E402 - needs the path above
+from harness.cassette.files import replace_file  # noqa: E402
 from harness.cassette.golden import read_cassette  # noqa: E402
 from harness.golden.loader import find_tasks, load_task  # noqa: E402
 from harness.golden.project import Project  # noqa: E402
@@ -66,7 +67,8 @@ def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Re
         _, result = record_task(task, project, model=model)
     is_same = known is not None and known == decisions(path)
     if is_same and before is not None:
-        path.write_bytes(before)
+        with replace_file(path, overwrite=True) as file:
+            file.write(before)
     return Recorded(
         task=task.task,
         stop_reason=result.stop_reason,
@@ -76,10 +78,13 @@ def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Re
 
 
 def decisions(path: Path) -> list[tuple[str, str | None]]:
-    """Return what a cassette's run decided: lanes and keys, the configuration's hashes, and the trace hash."""
+    """Return what a cassette's run decided: lanes with keys, the configuration's hashes, and the trace hash.
+
+    Sorted by lane: calls of one turn finish in any order, which decides nothing.
+    """
     recording = read_cassette(path)
     header = recording.header
-    lanes = [(each.lane, each.key) for each in recording.interactions]
+    lanes = sorted((each.lane, each.key) for each in recording.interactions)
     hashes = [
         ("prompt", header.prompt_hash),
         ("tools", header.tools_hash),

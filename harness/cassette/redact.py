@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,6 +29,11 @@ from runtime.core.messages import (
 from runtime.core.run import Header
 
 PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")
+_RULES = (*SHAPES, *ASSIGNMENTS)
+_PASSES = 4
+"""Replacing one secret may lay bare another that overlapped it."""
+_Span = tuple[int, int, int, str]
+"""Start, end, rank of the rule, its name."""
 _SCHEMES = ("bearer ", "basic ", "token ")
 
 
@@ -142,10 +146,12 @@ class Redactor:
             if inner is not None:
                 return inner
         clean = text
-        for shape in (*SHAPES, *ASSIGNMENTS):
-            if not shape.is_possible(low):
-                continue
-            clean = shape.pattern.sub(partial(self._replace, rule=shape.name), clean)
+        for _ in range(_PASSES):
+            spans = _spans(clean, low)
+            if not spans:
+                break
+            clean = self._replace(clean, spans)
+            low = clean.lower()
         return text if clean == text else clean
 
     def _json_text(self, text: str) -> str | None:
@@ -158,18 +164,18 @@ class Redactor:
         if clean is value:
             return text
         separators = (", ", ": ") if '": ' in text else (",", ":")
-        return json.dumps(clean, ensure_ascii=False, separators=separators)
+        told = json.dumps(clean, ensure_ascii=False, separators=separators)
+        return told if _is_encodable(told) else json.dumps(clean, separators=separators)
 
-    def _replace(self, found: re.Match[str], *, rule: str) -> str:
-        group: str | int = 0
-        for name in ("secret", "other"):
-            if found.groupdict().get(name) is not None:
-                group = name
-        secret = found[group]
-        if PSEUDONYM.fullmatch(secret):
-            return found[0]
-        start, end = found.start(group) - found.start(), found.end(group) - found.start()
-        return found[0][:start] + self._name(secret, rule) + found[0][end:]
+    def _replace(self, text: str, spans: list[_Span]) -> str:
+        """Replace spans from left to right, so that numbers follow first appearance."""
+        pieces: list[str] = []
+        done = 0
+        for start, end, _, rule in spans:
+            if start >= done:
+                pieces += (text[done:start], self._name(text[start:end], rule))
+                done = end
+        return "".join((*pieces, text[done:]))
 
     def _name(self, secret: str, rule: str) -> str:
         self.counts[rule] = self.counts.get(rule, 0) + 1
@@ -183,6 +189,24 @@ class Redactor:
         if "<secret#" in text:
             numbers = [int(found["number"]) for found in PSEUDONYM.finditer(text) if found["number"]]
             self._highest = max([self._highest, *numbers])
+
+
+def _is_encodable(text: str) -> bool:
+    """Return whether text has no lone surrogate, which no file can hold unescaped."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _spans(text: str, low: str) -> list[_Span]:
+    """Return where the rules find secrets, by place; of several at one place the first rule's comes first."""
+    spans: list[_Span] = []
+    for rank, shape in enumerate(_RULES):
+        if shape.is_possible(low):
+            for found in shape.pattern.finditer(text):
+                group = found.lastgroup or 0
+                if not PSEUDONYM.fullmatch(found[group]):
+                    spans.append((found.start(group), found.end(group), rank, shape.name))
+    spans.sort(key=lambda span: (span[0], span[2]))
+    return spans
 
 
 def looks_secret(data: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from harness.cassette.redact import Redactor
 from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
 from runtime.core.keys import Cleaner
 from runtime.errors import InvariantFault
+from runtime.execution.drivers import CANCELLED
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording import Recording, recording_of
@@ -72,12 +74,19 @@ class RecordingPerformer:
         intent = builder.intent(effect)
         if intent is not None:
             self._sink.append(intent)
-        outcome = await self._inner.perform(effect)
+        try:
+            outcome = await self._inner.perform(effect)
+        except asyncio.CancelledError:
+            self._append_outcome(builder, effect, CANCELLED)
+            raise
+        self._append_outcome(builder, effect, outcome)
+        return outcome
+
+    def _append_outcome(self, builder: RecordBuilder, effect: SingleEffect, outcome: Outcome) -> None:
         root = self._sink.root(self._run) if isinstance(effect, End) else None
         record = builder.outcome(effect, outcome, root=root)
         if record is not None:
             self._sink.append(record)
-        return outcome
 
 
 class Recorder:

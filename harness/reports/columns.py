@@ -80,6 +80,9 @@ def read_sides(
 ) -> Columns:
     """Return columns of two deploys.
 
+    Rows are sorted by their numbers and names by the alphabet, so that sums of floats, and with them reports,
+    do not depend on the order in which runs were ingested.
+
     Raises:
         DataError: If a label is unknown or a file is damaged.
     """
@@ -91,10 +94,12 @@ def read_sides(
     both = pa.concat_tables([first, second]).unify_dictionaries()
     side = np.zeros(both.num_rows, dtype=np.int64)
     side[first.num_rows :] = 1
+    amounts = {name: _floats(both.column(name)) for name in numbers}
+    order = np.lexsort((*amounts.values(), side))
     return Columns(
-        side=side,
-        numbers={name: _floats(both.column(name)) for name in numbers},
-        names={name: _names(both.column(name)) for name in names},
+        side=side[order],
+        numbers={name: values[order] for name, values in amounts.items()},
+        names={name: _names(both.column(name), order) for name in names},
     )
 
 
@@ -125,7 +130,7 @@ def _floats(column: pa.ChunkedArray[Any]) -> Floats:
     return np.where(known, values.astype(np.float64), np.nan)
 
 
-def _names(column: pa.ChunkedArray[Any]) -> Names:
+def _names(column: pa.ChunkedArray[Any], order: Ints) -> Names:
     import pyarrow as pa
 
     if not column.num_chunks:

@@ -168,7 +168,7 @@ class Report:
 
 def report_json(report: Report) -> dict[str, Any]:
     """Return the `goldrun.report/1` document: JSON types only, no NaN, unknown values null."""
-    plain = asdict(report)
+    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(report).items()}
     del plain["history"]
     attribution = plain["attribution"] or {"measure": "not_available"}
     return {"schema": SCHEMA, **plain, "attribution": attribution}

@@ -111,7 +111,9 @@ def agent_setup(agent: Agent, request: Request, recorded: Header) -> RunSetup:
         labels=request.labels,
     )
     prices = RecordedPrices(recorded.price_table, recorded.rates)
-    return prepare(agent, as_recorded, prices=prices, started_at=recorded.started_at)
+    return prepare(
+        agent, as_recorded, prices=prices, started_at=recorded.started_at, inputs=recorded.inputs
+    )
 
 
 def replay_run(

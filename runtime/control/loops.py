@@ -51,6 +51,7 @@ class LoopGuard:
             length = period * repeats + 1
             if len(calls) < length:
                 return False
-            if all(calls[-i] == calls[-i - period] for i in range(1, length - period + 1)):
-                return self._streak < period
+            repeated = all(calls[-i] == calls[-i - period] for i in range(1, length - period + 1))
+            if repeated and self._streak < period:
+                return True
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from runtime.core.effects import Performer
 from runtime.core.ids import run_id, seed_of
@@ -92,6 +93,7 @@ def prepare(
     *,
     prices: RateSource | None = None,
     started_at: str | None = None,
+    inputs: Literal["none", "recorded"] = "none",
 ) -> RunSetup:
     """Return the setup of a run, its budget and policy checked.
 
@@ -100,6 +102,7 @@ def prepare(
         request: Who asks for what; its `request_id` is set.
         prices: Price table; the offline snapshot by default.
         started_at: Wall time, ISO 8601 UTC.
+        inputs: Whether further input is asked for after each step.
 
     Raises:
         UsageFault: If the policy names a tool the agent lacks, or dollars are limited without a known price
@@ -132,6 +135,7 @@ def prepare(
         provider=agent.provider,
         parameters=agent.model_parameters,
         tools=tuple(t.decl for t in agent.tools),
+        inputs=inputs,
         policy=policy,
         budget=budget,
         model_retry=agent.model_retry,
@@ -182,7 +186,13 @@ async def run_agent_async(
             f"agent {agent.name!r} has no model client", next_step="pass model=... or set Agent.client"
         )
     time = clock or SystemClock()
-    setup = prepare(agent, request, prices=prices, started_at=_stamp(time))
+    setup = prepare(
+        agent,
+        request,
+        prices=prices,
+        started_at=_stamp(time),
+        inputs="none" if inputs is None else "recorded",
+    )
     live: Performer = LivePerformer(
         Ports(
             model=port,

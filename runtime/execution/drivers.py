@@ -16,6 +16,8 @@ from runtime.core.effects import (
     CallModel,
     Effect,
     End,
+    Failure,
+    FailureKind,
     Flow,
     Outcome,
     Performer,
@@ -42,6 +44,14 @@ class Finished:
     end: End
     trace: Trace
     error: Exception | None = None
+
+
+CANCELLED = Outcome(
+    failure=Failure(
+        kind=FailureKind.INTERRUPTED, message="the caller went away", phase="run", cause="cancelled"
+    )
+)
+"""The outcome of an effect that was in flight when the caller was cancelled; its time is not known."""
 
 
 class RunLog:
@@ -94,8 +104,9 @@ def drive(flow: Flow[End], performer: SyncPerformer, header: Header) -> Finished
     except StopIteration:
         return log.finished()
     except Exception as error:  # noqa: BLE001 - the edge where a bug becomes the run's end
+        ended = log.is_closed
         end = died(log, error)
-        if not isinstance(error, PerformerError):
+        if not ended and not isinstance(error, PerformerError):
             performer.perform(end)
         return log.finished(error)
     finally:
@@ -133,13 +144,15 @@ async def drive_async(flow: Flow[End], performer: Performer, header: Header) -> 
     except StopIteration:
         return log.finished()
     except asyncio.CancelledError:
-        end = log.close(End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away"))
-        await asyncio.shield(asyncio.ensure_future(performer.perform(end)))
+        if not log.is_closed:
+            end = log.close(End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away"))
+            await _perform_end(end, performer)
         raise
     except Exception as error:  # noqa: BLE001 - the edge where a bug becomes the run's end
+        ended = log.is_closed
         end = died(log, error)
-        if not isinstance(error, PerformerError):
-            await performer.perform(end)
+        if not ended and not isinstance(error, PerformerError):
+            await _perform_end(end, performer)
         return log.finished(error)
     finally:
         flow.close()
@@ -153,25 +166,41 @@ def died(log: RunLog, error: Exception) -> End:
 
 async def _answer_async(effect: Effect, performer: Performer, log: RunLog) -> Outcome:
     if isinstance(effect, Batch):
-        outcomes = await _all(effect, performer)
+        outcomes = await _all(effect, performer, log)
         for single, outcome in zip(effect.effects, outcomes, strict=True):
             log.add(single, outcome)
         return _together(outcomes)
     if isinstance(effect, End):
-        return await performer.perform(log.close(effect))
-    outcome = await performer.perform(effect)
+        return await _perform_end(log.close(effect), performer)
+    try:
+        outcome = await performer.perform(effect)
+    except asyncio.CancelledError:
+        log.add(effect, CANCELLED)
+        raise
     log.add(effect, outcome)
     return outcome
 
 
-async def _all(batch: Batch, performer: Performer) -> tuple[Outcome, ...]:
+async def _all(batch: Batch, performer: Performer, log: RunLog) -> tuple[Outcome, ...]:
     tasks = [asyncio.ensure_future(performer.perform(single)) for single in batch.effects]
     try:
         return tuple(await asyncio.gather(*tasks))
     except BaseException:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for single, answer in zip(batch.effects, answers, strict=True):
+            log.add(single, answer if isinstance(answer, Outcome) else CANCELLED)
+        raise
+
+
+async def _perform_end(end: End, performer: Performer) -> Outcome:
+    """Perform the end whole, also if the caller goes away meanwhile: it is performed exactly once."""
+    task = asyncio.ensure_future(performer.perform(end))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
         raise
 
 

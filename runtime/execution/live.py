@@ -102,7 +102,7 @@ class LivePerformer:
                 control = self._ports.control
                 return (Admission() if control is None else await control.admit(effect)), None
             case AskApproval():
-                return await self._ask(effect), None
+                return await self._ask(effect)
             case ReadControls():
                 control = self._ports.control
                 return (Controls() if control is None else await control.read(effect.tools)), None
@@ -166,13 +166,22 @@ class LivePerformer:
             return None, answer
         return answer, None
 
-    async def _ask(self, effect: AskApproval) -> ApprovalAnswer:
+    async def _ask(self, effect: AskApproval) -> Answer:
         if self._ports.desk is None:
-            return ApprovalAnswer(decision="denied", by="rule", reason="nobody is there to approve")
+            return ApprovalAnswer(decision="denied", by="rule", reason="nobody is there to approve"), None
+        header = self._header
+        deadline_s = None if header is None else header.budget.max_seconds
+        limits = Limits(deadline_s=deadline_s, timeout_s=effect.timeout_s)
+        limit, by_deadline = self._limit_s(limits)
         try:
-            return await bounded(self._ports.desk.ask(effect), effect.timeout_s)
+            return await bounded(self._ports.desk.ask(effect), limit), None
         except TimeLimitError:
-            return ApprovalAnswer(decision="timeout")
+            if not by_deadline:
+                return ApprovalAnswer(decision="timeout"), None
+            message = f"the approval of '{effect.name}' was waited for until the run's time was over"
+            return None, Failure(
+                kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline"
+            )
 
     async def _within(self, work: Awaitable[Any], limits: Limits, what: str) -> Any:
         limit, by_deadline = self._limit_s(limits)

@@ -44,7 +44,7 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
             outcome = yield from _attempt(progress, model, attempt, allowance)
             progress.see(outcome)
             if isinstance(outcome.value, ModelReply):
-                progress.settle(outcome.value, allowance.reserved_nanos)
+                progress.settle(outcome.value, allowance)
                 return outcome.value
             if isinstance(outcome.value, Admission):
                 stop = _not_admitted(outcome.value, model)
@@ -56,7 +56,7 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
             if failure.kind is FailureKind.INTERRUPTED:
                 return interrupted(failure)
             if failure.kind not in _UNSPENT:
-                progress.spent.nanos += allowance.reserved_nanos or 0
+                progress.charge_lost(allowance)
             last = _exhausted(failure, model)
             used = progress.model_retries
             if not may_retry(header.model_retry, failure, attempt=tried, retries_used=used):

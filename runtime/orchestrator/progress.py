@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.control.budgets import Spent
+from runtime.control.budgets import Allowance, Spent
 from runtime.control.loops import LoopGuard
 from runtime.core.canonical import canonical_bytes
 from runtime.core.effects import Outcome
@@ -65,14 +65,23 @@ class Progress:
             bound += len(canonical_bytes(self._schemas))
         return bound
 
-    def settle(self, reply: ModelReply, reserved_nanos: int | None) -> None:
+    def settle(self, reply: ModelReply, allowance: Allowance) -> None:
         """Charge a reply; what the provider does not tell is charged as reserved."""
         usage = reply.usage
         known = None
         if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
             known = usage.input_tokens + usage.output_tokens
-        self.spent.tokens += self.input_bound() if known is None else known
-        self.spent.nanos += (reserved_nanos or 0) if reply.cost_nanousd is None else reply.cost_nanousd
+        self.spent.tokens += self._worst_tokens(allowance) if known is None else known
+        nanos = allowance.reserved_nanos or 0
+        self.spent.nanos += nanos if reply.cost_nanousd is None else reply.cost_nanousd
+
+    def charge_lost(self, allowance: Allowance) -> None:
+        """Charge a call whose reply was lost as reserved: the provider may have done all the work."""
+        self.spent.tokens += self._worst_tokens(allowance)
+        self.spent.nanos += allowance.reserved_nanos or 0
+
+    def _worst_tokens(self, allowance: Allowance) -> int:
+        return self.input_bound() + (allowance.max_output_tokens or 0)
 
     def accept(self, reply: ModelReply) -> tuple[ToolCallPart, ...]:
         """Append a reply to the conversation and return its calls, each with an id of its own."""

@@ -162,6 +162,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
         _see(progress, outcomes)
         again: list[Call] = []
         failed: list[StopReason] = []
+        asked_s = 0.0
         for call, outcome in zip(calls, outcomes, strict=True):
             if isinstance(outcome.value, ToolResult):
                 call.content, call.error = outcome.value.content, outcome.value.error
@@ -171,6 +172,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
                 retry, failure, attempt=attempt, retries_used=progress.tool_retries + len(again)
             ):
                 again.append(call)
+                asked_s = max(asked_s, failure.after_s or 0.0)
                 continue
             stop = _given_up(progress, call, failure)
             if stop is not None:
@@ -178,7 +180,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
         reason = first_stop(failed)
         if reason is not None or not again:
             return reason
-        stop = yield from _pause(progress, len(again), attempt)
+        stop = yield from _pause(progress, len(again), attempt, asked_s)
         if stop is not None:
             return stop
         calls, attempt = again, attempt + 1
@@ -243,8 +245,11 @@ def _repeatable(call: Call, failure: Failure) -> bool:
 
 def _given_up(progress: Progress, call: Call, failure: Failure) -> StopReason | None:
     status = failure_status(failure, write=call.write)
-    if failure.kind is FailureKind.INTERRUPTED and status != "in_doubt":
-        return interrupted(failure)
+    if failure.kind is FailureKind.INTERRUPTED:
+        reasons = [interrupted(failure)]
+        if status == "in_doubt":
+            reasons.append(StopReason(StopKind.IN_DOUBT, call.name))
+        return first_stop(reasons)
     lost = failure.kind is FailureKind.TIMEOUT and not _repeatable(call, failure)
     if status == "in_doubt" or lost:
         return StopReason(StopKind.IN_DOUBT, call.name)
@@ -258,11 +263,11 @@ def _given_up(progress: Progress, call: Call, failure: Failure) -> StopReason | 
     return StopReason(StopKind.TOOL_ERROR_EXHAUSTED, call.name)
 
 
-def _pause(progress: Progress, repeats: int, attempt: int) -> Flow[StopReason | None]:
+def _pause(progress: Progress, repeats: int, attempt: int, asked_s: float) -> Flow[StopReason | None]:
     header = progress.setup.header
     progress.tool_retries += repeats
     place = lane(progress.step, "toolwait", attempt=attempt + 1)
-    seconds = backoff_s(header.tool_retry, attempt=attempt, seed=header.seed, purpose=place)
+    seconds = max(backoff_s(header.tool_retry, attempt=attempt, seed=header.seed, purpose=place), asked_s)
     if header.budget.max_seconds is not None and progress.spent.at + seconds >= header.budget.max_seconds:
         return StopReason(StopKind.MAX_SECONDS)
     outcome = yield from perform(Wait(lane=place, seconds=seconds))

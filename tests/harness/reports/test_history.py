@@ -202,6 +202,7 @@ def _add_part(history: Path, data: pa.Table, deploy: str) -> None:
     folder = history / "runs" / f"deploy={deploy}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "part-00000-stored.parquet"
+    listed = read_manifest(history).parts
     pq.write_table(data, path)
     raw = path.read_bytes()
     part = Part(
@@ -212,7 +213,7 @@ def _add_part(history: Path, data: pa.Table, deploy: str) -> None:
         size_bytes=len(raw),
         sha256=hashlib.sha256(raw).hexdigest(),
     )
-    write_manifest(history, Manifest(parts=(*read_manifest(history).parts, part)))
+    write_manifest(history, Manifest(parts=(*listed, part)))
 
 
 def test_files_of_other_versions_are_read_with_the_unified_schema(tmp_path: Path, make_run: MakeRun) -> None:

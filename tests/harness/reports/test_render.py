@@ -61,7 +61,7 @@ def test_hostile_names_form_no_markup(make_run: MakeRun, compare_runs: CompareRu
     assert "@team" not in text
     assert "<script" not in re.sub(r"\\<", "", outside)
     assert "#12" not in outside
-    assert "://" not in outside
+    assert "://evil" not in outside
     rows = [line for line in text.splitlines() if line.startswith("|")]
     for line in rows:
         assert len(re.findall(r"(?<!\\)\|", line)) in (3, 6, 8)

@@ -1,0 +1,73 @@
+"""Checks that the pages say what the code does: the table of stop reasons and the marked commands of the README."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.core.stop import CLASS_OF, SUBJECT_KINDS, StopKind
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def stop_rows() -> list[list[str]]:
+    """Return the cells of each row of the table of stop reasons."""
+    page = (ROOT / "docs" / "stop-reasons.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("| `")]
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def test_page_has_one_row_for_each_stop_kind() -> None:
+    kinds = [re.split(r"[:`]", row[0])[1] for row in stop_rows()]
+
+    assert sorted(kinds) == sorted(kind.value for kind in StopKind)
+
+
+def test_page_names_class_and_subject_as_the_code_does() -> None:
+    for text, stop_class, cause, next_step in stop_rows():
+        kind, _, subject = text.strip("`").partition(":")
+        assert stop_class == CLASS_OF[StopKind(kind)]
+        assert bool(subject) == (StopKind(kind) in SUBJECT_KINDS), text
+        assert cause.endswith("."), text
+        assert next_step.endswith("."), text
+
+
+def readme_command(*names: str, script: Path = ROOT / ".ci" / "readme_command.py") -> tuple[int, str]:
+    """Return the exit code and output of the script that reads the README's commands."""
+    command = [sys.executable, str(script), *names]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["demo", "tests"])
+def test_readme_marks_a_command_that_sets_everything_up(name: str) -> None:
+    code, text = readme_command(name)
+
+    assert code == 0, text
+    assert text.count("\n") == 1
+    assert text.startswith("python3 -m venv .venv && ")
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("<!-- command: demo -->\n```sh\none\ntwo\n```\n", "exactly one"),
+        ("<!-- command: demo -->\n\nno block\n", "no fenced block"),
+        ("<!-- command: demo -->\n```sh\none\n```\n" * 2, "stands twice"),
+        ("# nothing\n", "marks no command"),
+    ],
+)
+def test_unclear_command_is_refused(tmp_path: Path, page: str, expected: str) -> None:
+    script = tmp_path / ".ci" / "readme_command.py"
+    script.parent.mkdir()
+    script.write_bytes((ROOT / ".ci" / "readme_command.py").read_bytes())
+    (tmp_path / "README.md").write_text(page, encoding="utf-8")
+
+    code, text = readme_command("demo", script=script)
+
+    assert code != 0
+    assert expected in text
