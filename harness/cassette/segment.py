@@ -212,9 +212,12 @@ class Segment:
             return recording_of(records, source=where)
 
     def _records(self, run: SegmentRun, where: str) -> list[Record]:
-        with self.path.open("rb") as file:
-            file.seek(run.offset)
-            frame = file.read(run.length)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(run.offset)
+                frame = file.read(run.length)
+        except OSError as error:
+            raise CassetteError(f"cannot be read: {error.strerror}", where=where) from error
         if len(frame) != run.length or f"{zlib.crc32(frame):08x}" != run.crc:
             raise _damaged("the run's bytes do not fit their checksum", where)
         data = unpack(frame, run.size, where=where)

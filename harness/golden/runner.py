@@ -243,6 +243,7 @@ def failure_text(outcome: GoldenOutcome) -> str:
         if more > 0:
             lines.append(f"  and {more} more that follow from it")
     lines += _change_lines(outcome)
+    lines += _validation_lines(outcome)
     for failure in outcome.failures:
         lines += [f"  {line}" for line in failure.message.splitlines()]
     lines.append(f"  next: {_next_step(outcome)}")
@@ -259,6 +260,18 @@ def _change_lines(outcome: GoldenOutcome) -> list[str]:
     ]
     changed = [f"{name} {a} -> {b}" for name, a, b in rows if a != b]
     return [f"  recorded -> now: {', '.join(changed)}"] if changed else []
+
+
+def _validation_lines(outcome: GoldenOutcome) -> list[str]:
+    """Show what the model was told of arguments that no longer validate; each text once."""
+    told = {c.error: c.name for c in outcome.trace.tool_calls if c.status == "invalid_arguments" and c.error}
+    before = {c.error for c in outcome.recorded.tool_calls}
+    shown = [(name, text) for text, name in told.items() if text not in before][:SHOWN_DIVERGENCES]
+    return [f"  validation errors of {name}: {_short(_problems(text))}" for name, text in shown]
+
+
+def _problems(text: str) -> str:
+    return "; ".join(line.removeprefix("- ") for line in text.splitlines()[1:])
 
 
 def _next_step(outcome: GoldenOutcome) -> str:

@@ -92,7 +92,7 @@ class _Conversion:
         pairs: Effects with outcomes, in the flow's order.
         steps: Recorded replies.
         ending: How the run ended.
-        output: Text of the last reply of a finished run.
+        output: Text of the last reply of a finished run; `None` if it said nothing.
         assert_only: Why the flow cannot rebuild the conversation, if it cannot.
     """
 
@@ -140,7 +140,7 @@ class _Conversion:
         self._check_order(step, len(calls), [m["role"] for m in after], last=last)
         seen = [self._call(step, i, call, results) for i, call in enumerate(calls)]
         if last and not after:
-            self.ending, self.output = "finish", value.text
+            self.ending, self.output = "finish", value.text or None
         denials = tuple(d for m in told if m.role == "user" and (d := _denial(step, m)) is not None)
         answer = InputReply(messages=tuple(told), end=self.ending if last else None, denials=denials)
         self.pairs.append((Input(lane=lane(step, "input")), Outcome(answer)))

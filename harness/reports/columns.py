@@ -137,8 +137,13 @@ def _names(column: pa.ChunkedArray[Any], order: Ints) -> Names:
         return Names(codes=np.zeros(0, dtype=np.int64), values=())
     array: Any = pa.concat_arrays(column.chunks)
     codes, known = _buffers(array.indices, np.dtype(np.int32))
+    values = array.dictionary.to_pylist()
+    alphabet = sorted(range(len(values)), key=values.__getitem__)
+    # The last rank is that of code -1, which stands for a missing name.
+    ranks = np.full(len(values) + 1, -1, dtype=np.int64)
+    ranks[alphabet] = np.arange(len(values))
     return Names(
-        codes=np.where(known, codes, -1).astype(np.int64), values=tuple(array.dictionary.to_pylist())
+        codes=ranks[np.where(known, codes, -1)[order]], values=tuple(values[index] for index in alphabet)
     )
 
 

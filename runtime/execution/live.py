@@ -71,11 +71,12 @@ class Ports:
 
 
 class LivePerformer:
-    """Carries out the effects of one run."""
+    """Carries out the effects of one run; `elapsed_s` is the time a resumed run has used before."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, *, elapsed_s: float = 0.0) -> None:
         self._ports = ports
-        self._began = ports.clock.monotonic_s()
+        self._elapsed_s = elapsed_s
+        self._began = ports.clock.monotonic_s() - elapsed_s
         self._header: Header | None = None
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
@@ -84,7 +85,7 @@ class LivePerformer:
         """Return an effect's outcome; time counts from `Begin`."""
         clock = self._ports.clock
         if isinstance(effect, Begin):
-            self._began = clock.monotonic_s()
+            self._began = clock.monotonic_s() - self._elapsed_s
             self._header = effect.header
             return Outcome(at=0.0, duration_s=0.0)
         started = clock.monotonic_s()

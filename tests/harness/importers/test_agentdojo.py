@@ -81,6 +81,13 @@ def test_a_finished_run_replays_as_the_same_run() -> None:
     assert replay_run(recording).verdict == "same"
 
 
+def test_a_run_whose_last_reply_says_nothing_finishes_without_output() -> None:
+    recording = imported(run_of(says(None)))
+
+    assert (recording.stop_reason, recording.trace().output) == ("finish", None)
+    assert replay_run(recording).verdict == "same"
+
+
 def test_the_request_of_a_step_is_the_recorded_conversation_before_it() -> None:
     recording = imported(
         run_of(asks(call("pay", {}, None), content="Hm."), result("paid"), user("more"), says("ok"))

@@ -62,7 +62,7 @@ def test_importing_twice_changes_nothing(tmp_path: Path) -> None:
 def test_two_files_with_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
     for family, text in (("agentdyn", "a"), ("drift", "b")):
         (tmp_path / family / "m").mkdir(parents=True)
-        write_lines(tmp_path / family / "m" / "banking.jsonl", lined("m", 1, says(text)))
+        write_lines(tmp_path / family / "m" / "banking.jsonl", lined("m", 1, text))
 
     summary = import_paths("agentdojo", [tmp_path / "agentdyn", tmp_path / "drift"], tmp_path / "out")
 

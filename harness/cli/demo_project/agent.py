@@ -1,0 +1,34 @@
+"""The support agent: instructions, tools, limits."""
+
+from __future__ import annotations
+
+from runtime import Agent, Budget, LoopLimits, Policy, RetryPolicy
+
+from . import settings
+from .tools import shop_tools
+from .world import World
+
+INSTRUCTIONS = """\
+You answer customers of a small shop.
+Call order.lookup(order_id) before you speak about an order, then carrier.track(tracking).
+If a parcel is late, open a ticket with ticket.create(order_id, summary).
+For anything else, or if a carrier does not answer, look into kb.search(q).
+"""
+
+
+def build() -> Agent:
+    """Return the agent with a world of its own; replay needs no model client."""
+    return Agent(
+        name="support",
+        version="1.0.0",
+        model="gpt-4o-mini",
+        provider="openai",
+        instructions=INSTRUCTIONS,
+        tools=shop_tools(World()),
+        policy=Policy(
+            on_failure="tell", max_refusals=10, loop=LoopLimits(same_call=8, same_error=8)
+        ),
+        budget=Budget(max_steps=12, max_seconds=60.0, max_usd_nanos=50_000_000),
+        max_output_tokens=300,
+        tool_retry=RetryPolicy(attempts=settings.CARRIER_ATTEMPTS, first_s=0.1, ceiling_s=1.0),
+    )

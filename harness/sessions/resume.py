@@ -1,0 +1,209 @@
+"""Resume a run that a crash cut off: completed effects are answered from its journal, the rest happens live.
+
+An intent without outcome asks the idempotency claim: a stored result is the outcome. Without one, a write that
+cannot be repeated is in doubt, and anything else runs again. The resumed run goes to a journal of its own that
+holds the whole run; the old one is left as it is. Nothing is reset: budgets count what the first part used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.cassette.redact import Redactor
+from harness.errors import CassetteError, UsageError
+from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
+from runtime.core.effects import (
+    KIND_OF,
+    Admission,
+    Admit,
+    Begin,
+    CallTool,
+    Controls,
+    End,
+    Failure,
+    FailureKind,
+    Outcome,
+    ReadControls,
+    SingleEffect,
+    ToolResult,
+)
+from runtime.core.keys import Keyer
+from runtime.core.lanes import step_of
+from runtime.core.run import ToolDecl
+from runtime.entry.agent import Agent
+from runtime.entry.run import RunResult, result_of
+from runtime.execution.drivers import drive_async
+from runtime.execution.live import LivePerformer, Ports
+from runtime.journal.builder import RecordBuilder
+from runtime.journal.files import JournalWriter
+from runtime.journal.recording import Interaction, Recording
+from runtime.orchestrator.loop import run_flow
+from runtime.orchestrator.setup import RunSetup
+from runtime.ports.models import ModelPort
+from runtime.ports.tools import ApprovalDesk, ControlPlane
+
+
+class Claims(Protocol):
+    """Looks up what became of a write by its idempotency key."""
+
+    def result(self, idempotency_key: str) -> ToolResult | None:
+        """Return the stored result of a completed call; `None` if the claim is open or absent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What the live part of a resumed run is handed; see `runtime.execution.live.Ports`."""
+
+    model: ModelPort
+    desk: ApprovalDesk | None = None
+    control: ControlPlane | None = None
+    claims: Claims | None = None
+
+
+async def resume_run(recording: Recording, agent: Agent, world: World, *, out: Path) -> RunResult:
+    """Carry a cut-off run to its end.
+
+    Args:
+        recording: The run's journal as it was found.
+        agent: The agent's code; its tools must be those that were recorded.
+        world: Answers what is not recorded.
+        out: Journal to write; it must not exist.
+
+    Raises:
+        CassetteError: If the run was recorded to its end.
+        UsageError: If the agent's code asks for something else than was recorded, or `out` exists.
+    """
+    if recording.end is not None:
+        raise CassetteError(
+            f"run {recording.header.request_id} ended with {recording.stop_reason}; there is nothing to resume",
+            where=recording.source,
+            next_step="replay it with `goldrun replay`, or start a new run",
+        )
+    _check_new(out)
+    header = recording.header
+    setup = RunSetup(header=header, tools=None if header.tools == "opaque" else agent.specs)
+    live = LivePerformer(
+        Ports(
+            model=world.model,
+            tools={t.name: t for t in agent.tools},
+            desk=world.desk,
+            control=world.control,
+            rates=header.rates,
+        ),
+        elapsed_s=_elapsed(recording),
+    )
+    with JournalWriter(out) as journal:
+        performer = ResumePerformer(recording, live, journal, claims=world.claims)
+        finished = await drive_async(run_flow(setup), performer, header)
+    return result_of(header, finished)
+
+
+def _check_new(out: Path) -> None:
+    if out.exists():
+        raise UsageError("this file exists already", where=str(out), next_step="name a new file")
+
+
+def _elapsed(recording: Recording) -> float:
+    times = [i.record.at for i in recording.interactions if i.record.at is not None]
+    return max(times, default=0.0)
+
+
+class ResumePerformer:
+    """Answers what was recorded, carries out the rest, and records the whole run again."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        live: LivePerformer,
+        journal: JournalWriter,
+        *,
+        claims: Claims | None = None,
+    ) -> None:
+        self._recording = recording
+        self._index = RecordingIndex(recording)
+        self._live = live
+        self._journal = journal
+        self._claims = claims
+        redact = recording.header.redaction == "default"
+        self._keys = EffectKeys(Keyer(Redactor() if redact else None), self._index.matchers)
+        self._builder = RecordBuilder(run=recording.header.run_id, cleaner=Redactor() if redact else None)
+        self._begun = {(step_of(i.lane), i.lane.partition(".")[2]) for i in recording.interactions}
+
+    async def perform(self, effect: SingleEffect) -> Outcome:
+        """Return the recorded outcome of an effect, or carry it out.
+
+        Raises:
+            UsageError: If the effect is not the one that was recorded at its lane.
+        """
+        return await self._recorded(effect, self._answer(effect))
+
+    def _answer(self, effect: SingleEffect) -> Outcome | None:
+        """Return the outcome that is known without doing anything; `None` if the effect must be carried out."""
+        if isinstance(effect, Begin | End):
+            return None
+        found = self._index.by_lane.get(effect.lane)
+        key = self._keys.key(effect)
+        if found is None:
+            return self._neutral(effect) if self._was_passed(effect) else None
+        if found.kind is not KIND_OF[type(effect)] or self._index.keys[effect.lane] != key:
+            raise UsageError(
+                f"the agent asks for {type(effect).__name__} at {effect.lane}, which is not what was recorded there",
+                where=self._recording.source,
+                next_step="resume with the code that began the run, or use `goldrun fork` to go on with other code",
+            )
+        if found.answered:
+            return found.outcome()
+        return self._in_flight(effect, found)
+
+    def _in_flight(self, effect: SingleEffect, found: Interaction) -> Outcome | None:
+        if not isinstance(effect, CallTool) or not effect.write:
+            return None
+        intent = found.intent or found.record
+        key = effect.limits.idempotency_key or (intent.limits.idempotency_key if intent.limits else None)
+        done = None if self._claims is None or key is None else self._claims.result(key)
+        at = _elapsed(self._recording)
+        if done is not None:
+            return Outcome(done, None, at)
+        decl = next((t for t in self._decls() if t.schema.name == effect.name), None)
+        if decl is not None and decl.repeatable:
+            return None
+        message = f"the process ended while '{effect.name}' was running; whether it happened is not known"
+        return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), at)
+
+    def _decls(self) -> tuple[ToolDecl, ...]:
+        tools = self._recording.header.tools
+        return () if tools == "opaque" else tools
+
+    def _was_passed(self, effect: SingleEffect) -> bool:
+        """Return whether a guard without a record was passed before the crash: what it guards was begun."""
+        if KIND_OF[type(effect)] not in NEUTRAL:
+            return False
+        assert not isinstance(effect, Begin | End)
+        step, _, rest = effect.lane.partition(".")
+        if isinstance(effect, ReadControls):
+            return any(s == int(step) and name.startswith("tool") for s, name in self._begun)
+        guarded = rest.replace("admit/", "model/").replace("admit", "tool")
+        return (int(step), guarded) in self._begun
+
+    def _neutral(self, effect: SingleEffect) -> Outcome:
+        match effect:
+            case Admit():
+                return Outcome(Admission(), None, None)
+            case ReadControls():
+                return Outcome(Controls(), None, None)
+            case _:
+                return Outcome()
+
+    async def _recorded(self, effect: SingleEffect, known: Outcome | None) -> Outcome:
+        intent = self._builder.intent(effect)
+        if intent is not None:
+            self._journal.append(intent)
+        outcome = await self._live.perform(effect) if known is None else known
+        root = self._journal.root(self._recording.header.run_id) if isinstance(effect, End) else None
+        record = self._builder.outcome(effect, outcome, root=root)
+        if record is not None:
+            self._journal.append(record)
+        return outcome
