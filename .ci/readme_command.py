@@ -37,7 +37,11 @@ def readme_commands(text: str) -> dict[str, str]:
 def main() -> int:
     """Print the command named by the first argument."""
     readme = Path(__file__).resolve().parents[1] / "README.md"
-    commands = readme_commands(readme.read_text(encoding="utf-8"))
+    try:
+        commands = readme_commands(readme.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{readme.name}: {error}\n")
+        return 3
     wanted = sys.argv[1:]
     if unknown := [name for name in wanted if name not in commands]:
         sys.stderr.write(f"{readme.name} marks no command {unknown}; it marks {list(commands)}\n")

@@ -277,10 +277,12 @@ def _problems(text: str) -> str:
 def _next_step(outcome: GoldenOutcome) -> str:
     task = outcome.task.task
     if outcome.divergences:
-        return (
-            f"if the change is wanted: `goldrun record {task}` records it anew; "
-            f"else undo it. `goldrun replay cassettes/{outcome.task.cassette_name}{'.cassette.json'}` shows all"
+        anew = (
+            "import or lift its recording again"
+            if outcome.task.is_recorded
+            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it anew"
         )
+        return f"undo the change, or if it is wanted: {anew}"
     return "correct the rule in the task file, or the agent"
 
 

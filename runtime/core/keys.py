@@ -10,6 +10,7 @@ first appearance (`call#1`, ...); text and arguments are never searched. Keys ar
 from __future__ import annotations
 
 import hashlib
+import operator
 from typing import Any, Protocol
 
 import msgspec
@@ -104,7 +105,7 @@ class Keyer:
     def _shared_prefix(self, messages: tuple[Message, ...]) -> int:
         seen = self._seen
         kept = min(len(seen), len(messages))
-        if all(map(_same, seen, messages)):
+        if all(map(operator.is_, seen, messages)):
             return kept
         return next(i for i in range(kept) if seen[i] is not messages[i])
 
@@ -154,7 +155,3 @@ def rename_ids(message: Message, ids: IdNames) -> Message:
             case _:
                 parts.append(part)
     return Message(role=message.role, parts=tuple(parts))
-
-
-def _same(a: Message, b: Message) -> bool:
-    return a is b

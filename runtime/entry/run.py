@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -228,12 +228,21 @@ def run_agent(
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(
-            run_agent_async(agent, prompt, model=model, wrap=wrap, desk=desk, prices=prices, clock=clock)
-        )
+        port = model or agent.client
+        run = run_agent_async(agent, prompt, model=port, wrap=wrap, desk=desk, prices=prices, clock=clock)
+        return asyncio.run(_then_close(run, port))
     raise UsageFault(
         "run_agent was called inside a running event loop", next_step="await run_agent_async(...)"
     )
+
+
+async def _then_close(run: Coroutine[None, None, RunResult], port: ModelPort | None) -> RunResult:
+    """Await a run, then let go of the model's connections: they belong to the loop that ends now."""
+    try:
+        return await run
+    finally:
+        if port is not None:
+            await port.aclose()
 
 
 def result_of(header: Header, finished: Finished) -> RunResult:

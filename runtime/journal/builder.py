@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     KIND_OF,
     Admit,
@@ -264,14 +265,16 @@ class RecordBuilder:
 
 def _clean_tool(effect: CallTool | Refuse | AskApproval, cleaner: Cleaner | None) -> ToolBody:
     arguments = effect.arguments if cleaner is None else cleaner.value(effect.arguments)
+    # A hash of arguments that held a secret would let a short one be guessed.
+    args_hash = effect.args_hash if arguments is effect.arguments else fingerprint(arguments)
     if isinstance(effect, AskApproval):
         return ToolBody(
             arguments=arguments,
-            args_hash=effect.args_hash,
+            args_hash=args_hash,
             policy_hash=effect.policy_hash,
             timeout_s=effect.timeout_s,
         )
-    return ToolBody(arguments=arguments, args_hash=effect.args_hash)
+    return ToolBody(arguments=arguments, args_hash=args_hash)
 
 
 def _shared(before: tuple[Message, ...], now: tuple[Message, ...]) -> int:

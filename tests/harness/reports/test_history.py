@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -194,6 +195,24 @@ def test_files_of_an_interrupted_ingest_are_not_read(tmp_path: Path, make_run: M
     (tmp_path / "runs" / "deploy=a" / "part-00009-abc.parquet").write_bytes(b"torn")
 
     assert len(load(tmp_path)) == 1
+
+
+def test_two_processes_that_ingest_at_once_lose_nothing(tmp_path: Path, make_run: MakeRun) -> None:
+    context = multiprocessing.get_context("spawn")
+    groups = [[make_run(f"t{i}-{k}") for k in range(5)] for i in range(3)]
+    workers = [context.Process(target=_ingest, args=(tmp_path, group)) for group in groups]
+
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert load(tmp_path)["run_id"].nunique() == len(load(tmp_path)) == 15
+
+
+def _ingest(history: Path, traces: list[Trace]) -> None:
+    ingest(traces, deploy="a", history=history)
 
 
 def _add_part(history: Path, data: pa.Table, deploy: str) -> None:

@@ -1,0 +1,110 @@
+"""The hard time limit: cancelled, waited for a grace, abandoned."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from runtime.execution.bounded import GRACE_S, TimeLimitError, bounded
+
+SHORT = 0.02
+
+
+def test_work_within_its_limit_gives_its_result() -> None:
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return 7
+
+    assert asyncio.run(bounded(work(), 10.0)) == 7
+    assert asyncio.run(bounded(work(), None)) == 7
+
+
+def test_the_error_of_the_work_is_the_caller_s() -> None:
+    async def work() -> int:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        asyncio.run(bounded(work(), 10.0))
+
+
+def test_work_past_its_limit_is_cancelled() -> None:
+    ends: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("cleaned up")
+
+    with pytest.raises(TimeLimitError) as caught:
+        asyncio.run(bounded(work(), SHORT))
+
+    assert not caught.value.abandoned
+    assert ends == ["cleaned up"]
+
+
+def test_work_that_swallows_cancellation_is_abandoned_within_limit_and_grace() -> None:
+    async def stubborn(over: asyncio.Event) -> None:
+        while not over.is_set():
+            try:
+                await over.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def main() -> tuple[bool, float]:
+        over = asyncio.Event()
+        began = time.monotonic()
+        try:
+            await bounded(stubborn(over), SHORT)
+        except TimeLimitError as error:
+            return error.abandoned, time.monotonic() - began
+        finally:
+            over.set()
+            await asyncio.sleep(0)
+        raise AssertionError("the limit did not hold")
+
+    abandoned, took = asyncio.run(main())
+
+    assert abandoned
+    assert took < SHORT + GRACE_S + 1.0
+
+
+def test_a_limit_already_passed_starts_nothing_long() -> None:
+    with pytest.raises(TimeLimitError):
+        asyncio.run(bounded(asyncio.Event().wait(), -1.0))
+
+
+def test_a_cancelled_caller_takes_the_work_with_it() -> None:
+    async def main() -> bool:
+        started = asyncio.Event()
+        work = asyncio.ensure_future(_hang(started))
+        caller = asyncio.ensure_future(bounded(work, 100.0))
+        await started.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        return work.cancelled()
+
+    assert asyncio.run(main())
+
+
+async def _hang(started: asyncio.Event) -> None:
+    started.set()
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("limit", [None, 10.0])
+def test_work_that_cancels_itself_does_not_cancel_its_caller(limit: float | None) -> None:
+    async def work() -> None:
+        raise asyncio.CancelledError
+
+    async def main() -> str:
+        try:
+            await bounded(work(), limit)
+        except Exception as error:  # noqa: BLE001 - shows that it is an error and no cancellation
+            return type(error).__name__
+        return "nothing"
+
+    assert asyncio.run(main()) == "SelfCancelledError"
