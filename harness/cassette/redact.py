@@ -14,7 +14,14 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.rules import ASSIGNMENTS, HEADERS, SHAPES, is_secret_field, is_suspect
+from harness.cassette.rules import (
+    ASSIGNMENTS,
+    HEADERS,
+    SHAPES,
+    is_secret_field,
+    is_suspect,
+    may_hold_secret,
+)
 from harness.errors import CassetteError
 from runtime.core.messages import (
     FilePart,
@@ -53,6 +60,13 @@ class Redactor:
     def secrets(self) -> int:
         """How many distinct secrets were replaced."""
         return len(self._names)
+
+    def suspects(self, encoded: bytes) -> bool:
+        """Return whether a value of this JSON may hold a secret; if not, cleaning returns the same object.
+
+        One look at all of a message; most hold nothing, and are then not walked.
+        """
+        return may_hold_secret(encoded.decode("utf-8", "replace").lower())
 
     def text(self, text: str) -> str:
         """Return the text without secrets; the same object if there are none."""

@@ -153,3 +153,14 @@ def is_suspect(low: str) -> bool:
         or "bearer" in low
         or "basic" in low
     )
+
+
+def may_hold_secret(low: str) -> bool:
+    r"""Return whether a rule or a field's name may find something in lower-case JSON text.
+
+    Beside the rules' hints: the names of fields that are secret without one, letters that case-blind expressions
+    take for `s` and `i`, and escaped letters, which may be any.
+    """
+    return (
+        is_suspect(low) or "pwd" in low or "author" in low or "\\u" in low or "\u017f" in low or "\u0131" in low
+    )

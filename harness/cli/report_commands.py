@@ -71,7 +71,7 @@ def report(
     match found.verdict:
         case "regressed":
             return ExitCode.CHECK_FAILED
-        case "not_comparable":
+        case "not_comparable" | "insufficient":
             return ExitCode.DATA
         case _:
             return ExitCode.OK

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from runtime.core.canonical import DIGEST_CHARS, digest, fingerprint
+from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest, fingerprint
 from runtime.core.effects import AskApproval, CallModel, CallTool, Load, Refuse, Save, SingleEffect, Wait
 from runtime.core.messages import Message, ModelRequest, Part, ToolCallPart, ToolResponsePart
 
@@ -25,6 +25,10 @@ _START = b"goldrun.key/1"
 
 class Cleaner(Protocol):
     """Takes secrets out of values before they are hashed or written."""
+
+    def suspects(self, encoded: bytes) -> bool:
+        """Return whether a value of this JSON may hold a secret; if not, cleaning returns the same object."""
+        ...
 
     def message(self, message: Message) -> Message:
         """Return the message without secrets; the same object if there are none."""
@@ -110,11 +114,12 @@ class Keyer:
         return next(i for i in range(kept) if seen[i] is not messages[i])
 
     def _canonical(self, message: Message) -> bytes:
-        if self._cleaner is not None:
-            message = self._cleaner.message(message)
         if message.role in {"assistant", "tool"}:
             message = rename_ids(message, self.ids)
-        return _encode(message)
+        encoded = _encode(message)
+        if self._cleaner is None or not self._cleaner.suspects(encoded):
+            return encoded
+        return _encode(self._cleaner.message(message))
 
     def _tail(self, request: ModelRequest) -> bytes:
         known = self._tails.get(id(request.tools))
@@ -125,14 +130,15 @@ class Keyer:
         ):
             return known[2]
         closing: Any = [request.model, request.parameters, request.tools]
-        if self._cleaner is not None:
-            closing = self._cleaner.value(msgspec.to_builtins(closing))
-        tail = hashlib.sha256(_encode(closing)).digest()
+        encoded = _encode(closing)
+        if self._cleaner is not None and self._cleaner.suspects(encoded):
+            encoded = _encode(self._cleaner.value(msgspec.to_builtins(closing)))
+        tail = hashlib.sha256(encoded).digest()
         self._tails[id(request.tools)] = (request.tools, (request.model, request.parameters), tail)
         return tail
 
     def _args_hash(self, arguments: Any, args_hash: str) -> str:
-        if self._cleaner is None:
+        if self._cleaner is None or not self._cleaner.suspects(canonical_bytes(arguments)):
             return args_hash
         clean = self._cleaner.value(arguments)
         return args_hash if clean is arguments else fingerprint(clean)

@@ -22,24 +22,32 @@ class TimeLimitError(Exception):
         self.abandoned = abandoned
 
 
+class SelfCancelledError(Exception):
+    """The work ended as cancelled by itself; passed on, that would look as if the caller had gone away."""
+
+    def __init__(self) -> None:
+        super().__init__("it was cancelled from inside")
+
+
 async def bounded(work: Awaitable[T], limit_s: float | None) -> T:
     """Return the result of some work within a limit.
 
     Raises:
         TimeLimitError: If the limit passed; at most `GRACE_S` later.
+        SelfCancelledError: If the work ended as cancelled though nobody cancelled it.
         asyncio.CancelledError: If the caller is cancelled; the work is cancelled too.
     """
-    if limit_s is None:
-        return await work
     task = asyncio.ensure_future(work)
     try:
-        done, _ = await asyncio.wait({task}, timeout=max(limit_s, 0.0))
+        done, _ = await asyncio.wait({task}, timeout=None if limit_s is None else max(limit_s, 0.0))
     except asyncio.CancelledError:
         task.cancel()
         await asyncio.wait({task}, timeout=GRACE_S)
         _forget(task)
         raise
     if done:
+        if task.cancelled():
+            raise SelfCancelledError
         return task.result()
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=GRACE_S)

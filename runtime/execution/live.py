@@ -37,7 +37,7 @@ from runtime.core.messages import Message, ModelReply
 from runtime.core.money import Rate
 from runtime.core.run import Header
 from runtime.errors import InvariantFault
-from runtime.execution.bounded import TimeLimitError, bounded
+from runtime.execution.bounded import SelfCancelledError, TimeLimitError, bounded
 from runtime.execution.clock import Clock, SystemClock
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource, ToolContext, ToolPort
@@ -188,6 +188,8 @@ class LivePerformer:
         limit, by_deadline = self._limit_s(limits)
         try:
             return await bounded(work, limit)
+        except SelfCancelledError as error:
+            return Failure(kind=FailureKind.ERROR, message=f"{what}: {error}", phase="run", error_type="cancelled")
         except TimeLimitError as error:
             if by_deadline:
                 message = f"{what} was cut off: the run's time is over"
