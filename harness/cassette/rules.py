@@ -28,7 +28,7 @@ class Shape:
 
     def is_possible(self, low: str) -> bool:
         """Return whether lower-case text holds one of the hints."""
-        return any(hint in low for hint in self.hints)
+        return any(map(low.__contains__, self.hints))
 
 
 def _shape(name: str, hints: str, expression: str) -> Shape:
@@ -158,9 +158,7 @@ def is_suspect(low: str) -> bool:
 def may_hold_secret(low: str) -> bool:
     r"""Return whether a rule or a field's name may find something in lower-case JSON text.
 
-    Beside the rules' hints: the names of fields that are secret without one, letters that case-blind expressions
-    take for `s` and `i`, and escaped letters, which may be any.
+    Beside the rules' hints: the names of fields that are secret without one, the letter that case-blind
+    expressions take for an `s`, and escaped letters, which may be any.
     """
-    return (
-        is_suspect(low) or "pwd" in low or "author" in low or "\\u" in low or "\u017f" in low or "\u0131" in low
-    )
+    return is_suspect(low) or "pwd" in low or "author" in low or "\\u" in low or "\u017f" in low

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from harness.cli.output import say, wants_colour
 from harness.text import safe_line
 
-WIDTH = 108
+WIDTH = 110
 INDENT = "   "
 _BOLD, _CYAN, _GREEN, _RED, _RESET = "\x1b[1m", "\x1b[36m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _PAINT = {

@@ -191,6 +191,7 @@ def _spent(calls: list[Call]) -> Delta:
     for call in calls:
         if isinstance(call, ToolStep):
             used = call.duration_s if call.attempts else 0.0
+            nanousd = None if nanousd is None else nanousd + (call.cost_nanousd or 0)
         else:
             used = call.duration_s
             cost, got, sent = call.cost_nanousd, call.input_tokens, call.output_tokens

@@ -70,6 +70,14 @@ def check_tool_calls(budget: Budget, spent: Spent, asked: int) -> StopReason | N
     return None
 
 
+def reserve_tool_cost(budget: Budget, spent: Spent, nanos: int) -> StopReason | None:
+    """Reserve the price of one attempt of a tool, or return why it may not start."""
+    if budget.max_usd_nanos is not None and spent.nanos + nanos > budget.max_usd_nanos:
+        return StopReason(StopKind.MAX_USD)
+    spent.nanos += nanos
+    return None
+
+
 def allow_model_call(
     budget: Budget, spent: Spent, *, rate: Rate | None, input_bound: int, configured: int | None
 ) -> Allowance | StopReason:

@@ -30,7 +30,20 @@ def canonical_bytes(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=_builtin)
     except TypeError:
         plain = msgspec.to_builtins(value, str_keys=True)
-        return json.dumps(_finite(plain), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+        return json.dumps(_finite(plain), sort_keys=True, separators=(",", ":"), allow_nan=False).encode(
+            "ascii"
+        )
+
+
+def valid_text(text: str) -> str:
+    """Return the text with `?` for each lone surrogate, which UTF-8 and so every provider has no form for."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
 
 
 def digest(data: bytes) -> str:

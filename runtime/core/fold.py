@@ -27,6 +27,7 @@ from runtime.core.effects import (
 )
 from runtime.core.lanes import Lane, parse_lane
 from runtime.core.messages import ModelReply, ReasoningPart
+from runtime.core.money import Usage
 from runtime.core.run import Header, Totals
 from runtime.core.trace import ApprovalEntry, DenialEntry, ModelStep, Step, ToolStep, Trace
 
@@ -35,6 +36,8 @@ LOOP_LENGTH = 3
 
 Pair = tuple[SingleEffect, Outcome]
 Number = TypeVar("Number", int, float)
+
+_UNTOLD = Usage()
 
 _STATUS: dict[FailureKind, CallStatus] = {
     FailureKind.TIMEOUT: "timeout",
@@ -138,6 +141,7 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
     finish = None if reply is None else reply.finish_reason
     failure = outcome.failure
     content = [effect.request.model, finish, text, refusal, [[c.name, c.arguments] for c in calls]]
+    usage = _usage(replies)
     return ModelStep(
         lane=effect.lane,
         provider=None if reply is None else reply.provider,
@@ -147,11 +151,11 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
         text=text or refusal or "",
         reasoning="".join(thought) if thought else None,
         tool_names=tuple(c.name for c in calls),
-        input_tokens=_usage(replies, "input_tokens"),
-        output_tokens=_usage(replies, "output_tokens"),
-        cache_read_tokens=_usage(replies, "cache_read_tokens"),
-        cache_write_tokens=_usage(replies, "cache_write_tokens"),
-        reasoning_tokens=_usage(replies, "reasoning_tokens"),
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
         cost_nanousd=_sum([r.cost_nanousd for r in replies]),
         started_s=_started(attempts[0][2]),
         duration_s=_sum(durations),
@@ -167,6 +171,7 @@ def _tool_step(attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: di
     started = [o for _, e, o in attempts if isinstance(e, CallTool)]
     status, result, error = _result(effect, outcome)
     content = [effect.name, effect.arguments, status, result]
+    price = effect.limits.reserved_nanousd if isinstance(effect, CallTool) else None
     call_id = names.setdefault(effect.call_id, f"call#{len(names) + 1}")
     return ToolStep(
         id=call_id,
@@ -180,6 +185,7 @@ def _tool_step(attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: di
         attempts=len(started),
         started_s=_started(attempts[0][2]),
         duration_s=_sum([o.duration_s for o in started]),
+        cost_nanousd=None if price is None else price * len(started),
         args_hash=effect.args_hash,
         idempotency_key=effect.limits.idempotency_key if isinstance(effect, CallTool) else None,
         hash=digest(canonical_bytes(content)),
@@ -264,11 +270,18 @@ def count_totals(
         cache_write_tokens=_sum([m.cache_write_tokens for m in models]),
         reasoning_tokens=_sum([m.reasoning_tokens for m in models]),
         total_tokens=total if total is not None else header.recorded_tokens,
-        cost_nanousd=_sum([m.cost_nanousd for m in models]),
+        cost_nanousd=_cost(models, calls),
         duration_s=header.recorded_duration_s if last_at is None else last_at,
         model_s=_sum([m.duration_s for m in models]),
         tool_s=_sum([c.duration_s for c in calls if c.attempts]) if calls else 0.0,
     )
+
+
+def _cost(models: list[ModelStep], calls: list[ToolStep]) -> int | None:
+    """Return what models and priced tools cost together; `None` if a model's price is unknown."""
+    spent = _sum([m.cost_nanousd for m in models]) if models else 0
+    priced = [c.cost_nanousd for c in calls if c.cost_nanousd is not None]
+    return None if spent is None or not (models or priced) else spent + sum(priced)
 
 
 def count_loops(calls: list[ToolStep]) -> int:
@@ -299,12 +312,18 @@ def _started(outcome: Outcome) -> float | None:
     return max(outcome.at - outcome.duration_s, 0.0)
 
 
-def _usage(replies: list[ModelReply], name: str) -> int | None:
-    values: list[int | None] = [None if r.usage is None else getattr(r.usage, name) for r in replies]
-    if name in {"input_tokens", "output_tokens"}:
-        return _sum(values)
-    known = [v for v in values if v is not None]
-    return sum(known) if known else None
+def _usage(replies: list[ModelReply]) -> Usage:
+    """Return the usage of all replies; kinds of tokens that few providers report count where they are told."""
+    told = [r.usage or _UNTOLD for r in replies]
+    if len(told) == 1:
+        return told[0]
+    return Usage(
+        input_tokens=_sum([u.input_tokens for u in told]),
+        output_tokens=_sum([u.output_tokens for u in told]),
+        cache_read_tokens=_sum([u.cache_read_tokens for u in told if u.cache_read_tokens is not None]),
+        cache_write_tokens=_sum([u.cache_write_tokens for u in told if u.cache_write_tokens is not None]),
+        reasoning_tokens=_sum([u.reasoning_tokens for u in told if u.reasoning_tokens is not None]),
+    )
 
 
 def _sum(values: list[Number | None]) -> Number | None:

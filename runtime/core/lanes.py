@@ -39,14 +39,8 @@ def parse_lane(text: str) -> Lane:
     found = _FORM.match(text)
     if found is None:
         raise ValueError(f"{text!r} is no lane; lanes look like '4.tool2/1'")
-    index = found["index"]
-    return Lane(
-        prefix=found["prefix"],
-        step=int(found["step"]),
-        what=found["what"],
-        index=None if index is None else int(index),
-        attempt=int(found["attempt"]),
-    )
+    prefix, step, what, index, attempt = found.groups()
+    return Lane(prefix, int(step), what, None if index is None else int(index), int(attempt))
 
 
 def step_of(text: str) -> int | None:

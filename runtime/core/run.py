@@ -26,6 +26,7 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         idempotent: Whether a repeated call is harmless by itself.
         takes_key: Whether the tool uses the idempotency key, which makes a repeated write safe.
         timeout_s: Hard limit of one attempt, in seconds.
+        cost_nanousd: Price of one attempt; counts against the budget of dollars.
     """
 
     schema: ToolSchema
@@ -33,6 +34,7 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idempotent: bool = False
     takes_key: bool = False
     timeout_s: float | None = 30.0
+    cost_nanousd: int = 0
 
     @property
     def repeatable(self) -> bool:

@@ -66,6 +66,7 @@ class ToolStep(msgspec.Struct, frozen=True, kw_only=True):
         error: The error's text, if it was one.
         attempts: Attempts that started; 0 for a call no guard let through.
         duration_s: All attempts together.
+        cost_nanousd: Price of all attempts; `None` for a tool without a price.
         hash: Fingerprint without times, ids and keys.
     """
 
@@ -80,6 +81,7 @@ class ToolStep(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     started_s: float | None = None
     duration_s: float | None = None
+    cost_nanousd: int | None = None
     args_hash: str = ""
     idempotency_key: str | None = None
     key: str | None = None
@@ -164,6 +166,8 @@ def trace_json(trace: Trace) -> dict[str, Any]:
     for step in plain["steps"]:
         if step["model"] is not None:
             _money_out(step["model"])
+        for call in step["tool_calls"]:
+            _money_out(call)
     return {"schema": SCHEMA, **plain}
 
 
@@ -179,7 +183,10 @@ def parse_trace(document: Any) -> Trace:
     plain = {**document, "totals": _money_in(document.get("totals", {})), "steps": []}
     for step in document.get("steps", []):
         model = step.get("model")
-        plain["steps"].append({**step, "model": None if model is None else _money_in(model)})
+        calls = [_money_in(call) for call in step.get("tool_calls", [])]
+        plain["steps"].append(
+            {**step, "model": None if model is None else _money_in(model), "tool_calls": calls}
+        )
     try:
         return msgspec.convert(plain, Trace)
     except msgspec.ValidationError as error:

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 import msgspec
 
+from runtime.core.canonical import valid_text
 from runtime.core.effects import (
     Admission,
     Admit,
@@ -180,16 +181,16 @@ class LivePerformer:
             if not by_deadline:
                 return ApprovalAnswer(decision="timeout"), None
             message = f"the approval of '{effect.name}' was waited for until the run's time was over"
-            return None, Failure(
-                kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline"
-            )
+            return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
 
     async def _within(self, work: Awaitable[Any], limits: Limits, what: str) -> Any:
         limit, by_deadline = self._limit_s(limits)
         try:
             return await bounded(work, limit)
         except SelfCancelledError as error:
-            return Failure(kind=FailureKind.ERROR, message=f"{what}: {error}", phase="run", error_type="cancelled")
+            return Failure(
+                kind=FailureKind.ERROR, message=f"{what}: {error}", phase="run", error_type="cancelled"
+            )
         except TimeLimitError as error:
             if by_deadline:
                 message = f"{what} was cut off: the run's time is over"
@@ -218,7 +219,7 @@ def failure_of(error: Exception) -> Failure:
     after: Callable[[], float] | float | None = getattr(error, "after_s", None)
     return Failure(
         kind=FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.ERROR,
-        message=f"{type(error).__name__}: {error}",
+        message=valid_text(f"{type(error).__name__}: {error}"),
         retryable=retryable,
         phase="run",
         error_type=type(error).__name__,

@@ -51,6 +51,11 @@ class Call:
         return self.part.name
 
     @property
+    def cost_nanos(self) -> int:
+        """Price of one attempt, in nano-dollars."""
+        return 0 if self.spec is None else self.spec.decl.cost_nanousd
+
+    @property
     def write(self) -> bool:
         """Whether the call has effects outside."""
         return self.spec is not None and self.spec.decl.write

@@ -6,7 +6,7 @@ the calls together. If a reason to stop stands after the pure checks, nothing of
 
 from __future__ import annotations
 
-from runtime.control.budgets import check_steps, check_time, check_tool_calls
+from runtime.control.budgets import check_steps, check_time, check_tool_calls, reserve_tool_cost
 from runtime.control.retries import backoff_s, may_retry
 from runtime.core.effects import (
     Admission,
@@ -52,17 +52,30 @@ def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopR
     if reason is not None:
         yield from _start_none(progress, calls, reason)
         return reason
+    broke = _reserve(progress, [c for c in calls if c.refusal is None])
     yield from perform_all([refusal_effect(progress, c) for c in calls if c.refusal is not None])
     startable = [c for c in calls if c.refusal is None]
     progress.spent.tool_calls += len(startable)
     for call in startable:
         if call.write:
             call.key = progress.next_key(call.name, call.args_hash)
-    reason = yield from _rounds(progress, startable)
+    reason = (yield from _rounds(progress, startable)) or broke
     if reason is not None:
         return reason
     progress.messages += [tool_message(c.part.id, c.content) for c in calls]
     return _same_error(progress, calls)
+
+
+def _reserve(progress: Progress, calls: list[Call]) -> StopReason | None:
+    """Reserve the price of each call in declared order; what the money does not reach for is not started."""
+    stop: StopReason | None = None
+    for call in calls:
+        budget = progress.setup.header.budget
+        broke = reserve_tool_cost(budget, progress.spent, call.cost_nanos) if call.cost_nanos else None
+        if broke is not None:
+            stop = broke
+            call.refusal = ("not_started", "", broke.kind.value)
+    return stop
 
 
 def perform_all(effects: list[SingleEffect]) -> Flow[tuple[Outcome, ...]]:
@@ -168,13 +181,15 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
                 call.content, call.error = outcome.value.content, outcome.value.error
                 continue
             failure = outcome.failure or Failure(kind=FailureKind.ERROR, message="no result was given")
-            if _repeatable(call, failure) and may_retry(
-                retry, failure, attempt=attempt, retries_used=progress.tool_retries + len(again)
-            ):
-                again.append(call)
-                asked_s = max(asked_s, failure.after_s or 0.0)
-                continue
-            stop = _given_up(progress, call, failure)
+            used = progress.tool_retries + len(again)
+            stop = None
+            if _repeatable(call, failure) and may_retry(retry, failure, attempt=attempt, retries_used=used):
+                stop = _reserve(progress, [call])
+                if stop is None:
+                    again.append(call)
+                    asked_s = max(asked_s, failure.after_s or 0.0)
+                    continue
+            stop = stop or _given_up(progress, call, failure)
             if stop is not None:
                 failed.append(stop)
         reason = first_stop(failed)
@@ -230,6 +245,7 @@ def _effect(progress: Progress, call: Call, attempt: int) -> CallTool:
         limits=Limits(
             deadline_s=progress.setup.header.budget.max_seconds,
             timeout_s=timeout_s,
+            reserved_nanousd=call.cost_nanos or None,
             idempotency_key=call.key,
         ),
         bound=call.value,

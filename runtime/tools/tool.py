@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
 import msgspec
 
-from runtime.core.canonical import canonical_bytes
+from runtime.core.canonical import canonical_bytes, valid_text
 from runtime.core.effects import ToolResult
 from runtime.core.ids import RESERVED_ARGUMENTS
 from runtime.core.messages import ToolSchema
+from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
@@ -98,14 +99,15 @@ class Tool:
             else:
                 result = await asyncio.to_thread(self.function, **arguments)
         except ToolError as error:
-            return ToolResult(content=str(error), status="error", error=str(error))
+            text = valid_text(str(error))
+            return ToolResult(content=text, status="error", error=text)
         return ToolResult(content=text_of(result))
 
 
 def text_of(result: Any) -> str:
     """Return what a model sees of a result: text as it is, anything else as canonical JSON."""
     if isinstance(result, str):
-        return result
+        return valid_text(result)
     if hasattr(result, "model_dump"):
         result = result.model_dump(mode="json")
     return canonical_bytes(msgspec.to_builtins(result, str_keys=True)).decode()
@@ -121,7 +123,9 @@ def tool(
     name: str | None = None,
     write: bool = False,
     idempotent: bool = False,
+    takes_key: bool = False,
     timeout_s: float | None = 30.0,
+    cost_usd: float | str = 0,
     rename: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
@@ -133,20 +137,24 @@ def tool(
     name: str | None = None,
     write: bool = False,
     idempotent: bool = False,
+    takes_key: bool = False,
     timeout_s: float | None = 30.0,
+    cost_usd: float | str = 0,
     rename: dict[str, str] | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a typed function.
 
-    A parameter `ctx` is given the `ToolContext` and is not part of the schema. A function that takes
-    `ctx` may use `ctx.idempotency_key`, which makes repeating its writes safe; say so with `idempotent=True`.
+    A parameter `ctx` is given the `ToolContext` and is not part of the schema. A function that hands
+    `ctx.idempotency_key` to what it writes to says so with `takes_key=True`, which makes repeating it safe.
 
     Args:
         function: The function, when used as a bare decorator.
         name: Exact name; the function's by default.
         write: Whether a call has effects outside.
-        idempotent: Whether repeating a call is harmless.
+        idempotent: Whether repeating a call is harmless by itself.
+        takes_key: Whether the function uses the idempotency key of its context.
         timeout_s: Hard limit of one attempt, in seconds.
+        cost_usd: Price of one attempt in dollars; counts against the budget.
         rename: Names in the schema for parameters, by parameter.
 
     Raises:
@@ -160,7 +168,14 @@ def tool(
             description=inspect.cleandoc(of.__doc__ or ""),
             parameters=_parameters(model),
         )
-        decl = ToolDecl(schema=schema, write=write, idempotent=idempotent, timeout_s=timeout_s)
+        decl = ToolDecl(
+            schema=schema,
+            write=write,
+            idempotent=idempotent,
+            takes_key=takes_key,
+            timeout_s=timeout_s,
+            cost_nanousd=usd_to_nanos(cost_usd),
+        )
         return Tool(of, decl, model)
 
     return make if function is None else make(function)
