@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,8 +71,9 @@ RETRIES = BadDeploy(
     report_until=("share ",),
 )
 BASELINE = "v1"
-_LEFT_OUT = ("- looping runs", "tokens  ", "steps  ")
-"""Lines of a report that say what others of it say."""
+_CONSEQUENCES = ("recorded: ", "now: ", "then: ", "nearest: ", "next: ")
+_REPEATS = ("18 tasks paired", "- looping runs", "tokens  ", "steps  ")
+"""What is left out of a failure and of a report: other lines say it too."""
 DIFFED = "req_where_is_7302"
 
 
@@ -81,6 +83,7 @@ class Story:
 
     Attributes:
         project: The project in its folder.
+        pool: Lets customers ask while the suite runs.
         show: Prints.
         runs: Production runs of each deploy.
         broken: What did not come out as told.
@@ -88,6 +91,7 @@ class Story:
     """
 
     project: DemoProject
+    pool: ThreadPoolExecutor
     show: Show = field(default_factory=Show)
     runs: dict[str, list[Trace]] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
@@ -112,8 +116,9 @@ def run_demo(keep: Path | None) -> int:
     started = time.perf_counter()
     root = Path(tempfile.mkdtemp(prefix="goldrun-demo-")) if keep is None else keep.resolve()
     try:
-        story = Story(DemoProject.create(root))
-        _tell(story)
+        with ThreadPoolExecutor(1) as pool:
+            story = Story(DemoProject.create(root), pool)
+            _tell(story)
     finally:
         if keep is None:
             shutil.rmtree(root, ignore_errors=True)
@@ -167,6 +172,7 @@ def _pass(story: Story) -> None:
         "The cassettes answer in place of model and tools; guards, retries and prompts are the real code.",
     )
     story.show.command("pytest -q golden")
+    customers = story.pool.submit(story.project.serve, BASELINE)
     with progress("demo", STEPS) as advance:
         advance(story.done, "pytest")
         code, said = story.project.pytest()
@@ -174,7 +180,7 @@ def _pass(story: Story) -> None:
     lines = [line for line in said.splitlines() if line.strip() and not line.startswith("===")]
     story.show.output(lines if code else lines[-2:])
     story.expect(code == ExitCode.OK, f"the golden suite of {BASELINE} is not green")
-    _serve(story, BASELINE)
+    _serve(story, BASELINE, customers)
     story.expect(
         all(run.stop_reason == "finish" for run in story.runs[BASELINE]),
         f"a run of {BASELINE} did not finish",
@@ -189,13 +195,14 @@ def _catch(story: Story, deploy: BadDeploy) -> None:
     show.stage(f"{deploy.name}: {deploy.title}", deploy.why)
     show.change(deploy.edit.file, deploy.edit.before, deploy.edit.after)
     show.command("goldrun test golden --no-pytest")
+    customers = story.pool.submit(project.serve, deploy.name)
     with progress("demo", STEPS) as advance:
         advance(story.done, f"golden suite on {deploy.name}")
         suite = project.suite()
     story.done += 1
     _show_suite(story, suite, deploy)
     show.text(deploy.aftermath)
-    _serve(story, deploy.name)
+    _serve(story, deploy.name, customers)
 
 
 def _show_suite(story: Story, suite: Suite, deploy: BadDeploy) -> None:
@@ -203,7 +210,7 @@ def _show_suite(story: Story, suite: Suite, deploy: BadDeploy) -> None:
 
     shown = next((row for row in suite.failed if row["task"] == deploy.shown), None)
     if shown is not None:
-        story.show.output(shortened(shown["message"], without=("then: ", "nearest: ", "next: ")))
+        story.show.output(shortened(shown["message"], without=_CONSEQUENCES))
     story.show.output(summary_lines([row for row in suite.rows if row["outcome"] != "error"]))
     story.expect(suite.code == ExitCode.CHECK_FAILED, f"the golden suite does not fail on {deploy.name}")
     story.expect(shown is not None, f"{deploy.shown} does not fail on {deploy.name}")
@@ -213,11 +220,11 @@ def _show_suite(story: Story, suite: Suite, deploy: BadDeploy) -> None:
     )
 
 
-def _serve(story: Story, deploy: str) -> None:
+def _serve(story: Story, deploy: str, customers: Future[list[Trace]]) -> None:
     story.show.command(f"python -m shop.traffic {deploy}")
     with progress("demo", STEPS) as advance:
         advance(story.done, f"customers of {deploy}")
-        runs = story.runs[deploy] = story.project.serve(deploy)
+        runs = story.runs[deploy] = customers.result()
     story.done += 1
     story.show.output([f"{len(runs)} runs recorded in production/{deploy}.jsonl: {stop_counts(runs)}"])
 
@@ -271,7 +278,7 @@ def _show_report(story: Story, deploy: BadDeploy) -> None:
         advance(story.done, f"report on {deploy.name}")
         found = compare(story.project.history, baseline=BASELINE, candidate=deploy.name, gates=deploy.gates)
     story.done += 1
-    story.show.output(shortened(render_text(found), until=deploy.report_until, without=_LEFT_OUT))
+    story.show.output(shortened(render_text(found), until=deploy.report_until, without=_REPEATS))
     story.expect(found.verdict == "regressed", f"the report on {deploy.name} says {found.verdict}")
 
 

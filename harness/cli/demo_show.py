@@ -9,7 +9,7 @@ from harness.cli.output import say, wants_colour
 from harness.text import safe_line
 
 WIDTH = 110
-INDENT = "   "
+INDENT = "  "
 _BOLD, _CYAN, _GREEN, _RED, _RESET = "\x1b[1m", "\x1b[36m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 _PAINT = {
     "verdict: ok": _GREEN,
@@ -17,8 +17,6 @@ _PAINT = {
     "verdict: regressed": _RED,
     "REGRESSED": _RED,
     "cause: ": _RED,
-    "- ": _RED,
-    "+ ": _GREEN,
 }
 
 
@@ -37,7 +35,7 @@ class Show:
         """Begin the next stage."""
         self._stage += 1
         say()
-        say(self._painted(f"{self._stage}  {title}", _BOLD))
+        say(self._painted(f"{self._stage} {title}", _BOLD))
         for sentence in sentences:
             self.text(sentence)
 
@@ -60,7 +58,9 @@ class Show:
 
     def change(self, file: str, before: str, after: str) -> None:
         """Print an edit of one line."""
-        self.output([file, f"- {before}", f"+ {after}"])
+        self.output([file])
+        say(INDENT + self._painted(f"- {before}", _RED))
+        say(INDENT + self._painted(f"+ {after}", _GREEN))
 
     def _painted(self, text: str, paint: str) -> str:
         return f"{paint}{text}{_RESET}" if paint and self._colour else text

@@ -12,6 +12,7 @@ from harness.cassette.redact import Redactor
 from harness.replay.divergence import Divergence, ReplayDivergence
 from harness.replay.matching import STRICT, Matchers, RecordingIndex
 from harness.replay.performer import ReplayPerformer
+from harness.sessions.verdicts import hold_verdicts
 from runtime.core.money import Rate
 from runtime.core.run import Header
 from runtime.core.trace import Trace, trace_json
@@ -86,7 +87,7 @@ def recorded_setup(recording: Recording) -> RunSetup:
         specs = {
             t.schema.name: ToolSpec(decl=t, validate=specs[t.schema.name].validate) for t in header.tools
         }
-    return RunSetup(header=header, tools=specs)
+    return RunSetup(header=header, tools=hold_verdicts(recording, specs))
 
 
 def agent_setup(agent: Agent, request: Request, recorded: Header) -> RunSetup:

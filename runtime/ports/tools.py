@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,6 +30,7 @@ class ToolContext:
         attempt: Attempt of this call, from 1.
         idempotency_key: Makes a repeated write safe; `None` for reads.
         seconds_left: Until the attempt is cancelled; `None` if it has no limit.
+        on_late: Told the outcome of a call that was given up and ended after all.
     """
 
     request_id: str
@@ -39,6 +40,7 @@ class ToolContext:
     attempt: int
     idempotency_key: str | None
     seconds_left: float | None
+    on_late: Callable[[ToolResult], None] | None = None
 
 
 class ToolPort(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, get_type_hints, overload
@@ -18,6 +17,7 @@ from runtime.core.run import ToolDecl
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import ToolContext
+from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.schema_check import problem_lines
 
 if TYPE_CHECKING:
@@ -45,12 +45,14 @@ class RetryableError(Exception):
 class Tool:
     """A tool: its declaration, the check of its arguments, and the function behind it."""
 
-    def __init__(self, function: Callable[..., Any], decl: ToolDecl, arguments: type[BaseModel]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], decl: ToolDecl, arguments: type[BaseModel], *, kind: Kind
+    ) -> None:
         self.function = function
         self.decl = decl
         self.arguments = arguments
+        self.kind = kind
         self._takes_context = "ctx" in inspect.signature(function).parameters
-        self._is_async = inspect.iscoroutinefunction(function)
         self._fallback: Any = None
 
     @property
@@ -89,19 +91,41 @@ class Tool:
         )
 
     async def call(self, bound: Any, context: ToolContext) -> ToolResult:
-        """Run the function; a thread runs it if it is no coroutine function."""
+        """Run the function where its kind says."""
         arguments = {name: getattr(bound, name) for name in type(bound).model_fields}
         if self._takes_context:
             arguments["ctx"] = context
+        result: Any = None
         try:
-            if self._is_async:
-                result = await self.function(**arguments)
-            else:
-                result = await asyncio.to_thread(self.function, **arguments)
-        except ToolError as error:
+            match self.kind:
+                case "async":
+                    result = await self.function(**arguments)
+                case "thread":
+                    result = await in_thread(self.function, arguments, _late(context))
+                case "process":
+                    result = await in_process(self.function, bound.model_dump(mode="json"))
+        except (ToolError, ProcessToolError) as error:
+            if isinstance(error, ProcessToolError) and not error.domain:
+                raise
             text = valid_text(str(error))
             return ToolResult(content=text, status="error", error=text)
         return ToolResult(content=text_of(result))
+
+
+def _late(context: ToolContext) -> Late | None:
+    """Return what tells the outcome of a thread that was given up, if somebody keeps it."""
+    if context.on_late is None:
+        return None
+    tell = context.on_late
+
+    def late(result: Any, error: BaseException | None) -> None:
+        if error is None:
+            tell(ToolResult(content=text_of(result)))
+            return
+        text = valid_text(f"{type(error).__name__}: {error}")
+        tell(ToolResult(content=text, status="error", error=text))
+
+    return late
 
 
 def text_of(result: Any) -> str:
@@ -121,6 +145,7 @@ def tool(function: Callable[..., Any], /) -> Tool: ...
 def tool(
     *,
     name: str | None = None,
+    kind: Kind | None = None,
     write: bool = False,
     idempotent: bool = False,
     takes_key: bool = False,
@@ -135,6 +160,7 @@ def tool(
     /,
     *,
     name: str | None = None,
+    kind: Kind | None = None,
     write: bool = False,
     idempotent: bool = False,
     takes_key: bool = False,
@@ -150,6 +176,8 @@ def tool(
     Args:
         function: The function, when used as a bare decorator.
         name: Exact name; the function's by default.
+        kind: Where the function runs; `async` for a coroutine function, else `thread`, unless told. A `process`
+            is killed at its time limit and takes no `ctx`.
         write: Whether a call has effects outside.
         idempotent: Whether repeating a call is harmless by itself.
         takes_key: Whether the function uses the idempotency key of its context.
@@ -176,9 +204,26 @@ def tool(
             timeout_s=timeout_s,
             cost_nanousd=usd_to_nanos(cost_usd),
         )
-        return Tool(of, decl, model)
+        return Tool(of, decl, model, kind=_kind(of, kind))
 
     return make if function is None else make(function)
+
+
+def _kind(function: Callable[..., Any], asked: Kind | None) -> Kind:
+    is_async = inspect.iscoroutinefunction(function)
+    if asked is None:
+        return "async" if is_async else "thread"
+    if (asked == "async") != is_async:
+        raise UsageFault(
+            f"tool {function.__name__!r} is {'a' if is_async else 'no'} coroutine function, its kind is {asked!r}",
+            next_step="use kind='async' for coroutine functions, 'thread' or 'process' for others",
+        )
+    if asked == "process" and "ctx" in inspect.signature(function).parameters:
+        raise UsageFault(
+            f"the process tool {function.__name__!r} takes ctx, which cannot cross to its process",
+            next_step="take what it needs as arguments, or use kind='thread'",
+        )
+    return asked
 
 
 def _arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> type[BaseModel]:

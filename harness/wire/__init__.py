@@ -1,0 +1,1 @@
+"""HTTP recordings of agents that are not built on this runtime: record, replay, proxy."""

@@ -1,0 +1,94 @@
+"""The rate limiter: a sliding window that never lets more than the limit through in any window of its length.
+
+Theory of operation. The limiter keeps when it granted how much. Grants that fall within 1/64 of the window after
+one another share an entry, which counts as if all of it came at the latest: at most 66 entries are kept whatever
+the limit, calls further apart than that are counted exactly, and nobody waits longer than 65/64 of a window.
+A token bucket or a fixed window would let almost twice the limit through around a boundary.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+GRAIN = 64
+
+
+class RateRule(msgspec.Struct, frozen=True):
+    """At most `limit` in any window of `window_s` seconds; both above 0."""
+
+    limit: int
+    window_s: float
+
+
+class Grants(msgspec.Struct, frozen=True, array_like=True):
+    """One entry: `count` granted from `first` to `last`, in epoch seconds."""
+
+    first: float
+    last: float
+    count: int
+
+
+class RateState(msgspec.Struct, frozen=True):
+    """What a limiter keeps, oldest entry first."""
+
+    entries: tuple[Grants, ...] = ()
+
+
+FRESH = RateState()
+
+
+class RateAnswer(msgspec.Struct, frozen=True):
+    """Whether the tokens were taken.
+
+    Attributes:
+        granted: The verdict.
+        left: What may still be taken at this moment.
+        after_s: If not granted: seconds until it would be, if nobody else takes any; `None` if it never would.
+    """
+
+    granted: bool
+    left: int
+    after_s: float | None = 0.0
+
+
+def take(state: RateState, rule: RateRule, *, now: float, cost: int = 1) -> tuple[RateState, RateAnswer]:
+    """Return the state after asking for some tokens, and the answer; a refusal takes none.
+
+    Args:
+        state: What the limiter keeps.
+        rule: The limit; it may differ from call to call.
+        now: Epoch seconds. A time slightly before the latest grant counts as that; after a clock that went back
+            by more than a window, earlier grants count as made now.
+        cost: Tokens wanted, at least 1.
+
+    Raises:
+        ValueError: If limit, window or cost are not above 0.
+    """
+    if rule.limit < 1 or rule.window_s <= 0 or cost < 1:
+        raise ValueError(f"limit, window and cost are above 0, not {rule!r} and {cost!r}")
+    entries = state.entries
+    if entries and now < entries[-1].last:
+        if entries[-1].last - now <= rule.window_s:
+            now = entries[-1].last
+        else:
+            entries = tuple(Grants(min(e.first, now), min(e.last, now), e.count) for e in entries)
+    entries = tuple(e for e in entries if e.last + rule.window_s > now)
+    left = max(0, rule.limit - sum(e.count for e in entries))
+    if cost > left:
+        return RateState(entries), RateAnswer(False, left, _after_s(entries, rule, now, cost))
+    if entries and now - entries[-1].first < rule.window_s / GRAIN:
+        entries = (*entries[:-1], Grants(entries[-1].first, now, entries[-1].count + cost))
+    else:
+        entries = (*entries, Grants(now, now, cost))
+    return RateState(entries), RateAnswer(True, left - cost)
+
+
+def _after_s(entries: tuple[Grants, ...], rule: RateRule, now: float, cost: int) -> float | None:
+    if cost > rule.limit:
+        return None
+    live = sum(e.count for e in entries)
+    for entry in entries:
+        live -= entry.count
+        if live + cost <= rule.limit:
+            return entry.last + rule.window_s - now
+    return None
