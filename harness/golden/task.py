@@ -10,11 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.golden.expect import Expect, Model, Number, Text, Whole
+from harness.golden.expect import Expect, Model, Text, Whole
 from harness.golden.yamltext import Lines
 from runtime.core.messages import Message, system_message, user_message
-from runtime.core.money import usd_to_nanos
-from runtime.core.policy import Budget, LoopLimits, OnRefusal, Policy
+from runtime.entry.policy_file import PolicySpec
 
 SUFFIX = ".golden.yaml"
 RECORDED = "recorded"
@@ -73,65 +72,6 @@ class TaskInput(Model):
             return (user_message(self.prompt),)
         make = {"system": system_message, "user": user_message}
         return tuple(make[m.role](m.content) for m in self.messages or ())
-
-
-class BudgetSpec(Model):
-    """How much the run may use; null is no limit."""
-
-    steps: Annotated[Whole, Field(ge=1)] | None = None
-    seconds: Annotated[Number, Field(gt=0)] | None = None
-    usd: Number | None = None
-    tokens: Whole | None = None
-    tool_calls: Whole | None = None
-
-    def to_budget(self, base: Budget | None = None) -> Budget:
-        """Return the budget: stated limits, and for the others those of `base` (default: the runtime's)."""
-        base = Budget() if base is None else base
-        given = self.model_fields_set
-        usd = None if self.usd is None else usd_to_nanos(self.usd)
-        return Budget(
-            max_steps=self.steps if "steps" in given else base.max_steps,
-            max_seconds=self.seconds if "seconds" in given else base.max_seconds,
-            max_usd_nanos=usd if "usd" in given else base.max_usd_nanos,
-            max_tokens=self.tokens if "tokens" in given else base.max_tokens,
-            max_tool_calls=self.tool_calls if "tool_calls" in given else base.max_tool_calls,
-        )
-
-
-class LoopSpec(Model):
-    """When repetition counts as a loop."""
-
-    same_call: Annotated[Whole, Field(ge=1)] = LoopLimits().same_call
-    cycle: Annotated[Whole, Field(ge=1)] = LoopLimits().cycle
-    same_error: Annotated[Whole, Field(ge=1)] = LoopLimits().same_error
-
-
-class PolicySpec(Model):
-    """What the run may do; fields that are not given keep the agent's value."""
-
-    allow: tuple[Text, ...] | None = None
-    approve: tuple[Text, ...] = ()
-    budget: BudgetSpec = BudgetSpec()
-    on_denied: OnRefusal = "tell"
-    on_unknown: OnRefusal = "tell"
-    on_invalid: OnRefusal = "tell"
-    on_failure: OnRefusal = "stop"
-    max_refusals: Whole = 5
-    approval_timeout_s: Annotated[Number, Field(gt=0)] = 300.0
-    loop: LoopSpec | None = LoopSpec()
-
-    def to_policy(self, base: Policy | None = None) -> Policy:
-        """Return the policy: stated fields, and for the others those of `base` (default: the runtime's)."""
-        import msgspec
-
-        stated: dict[str, Any] = {n: getattr(self, n) for n in self.model_fields_set if n != "budget"}
-        if isinstance(stated.get("loop"), LoopSpec):
-            stated["loop"] = LoopLimits(**stated["loop"].model_dump())
-        return msgspec.structs.replace(Policy() if base is None else base, **stated)
-
-    def to_budget(self, base: Budget | None = None) -> Budget:
-        """Return the budget of this policy, as `BudgetSpec.to_budget`."""
-        return self.budget.to_budget(base)
 
 
 class ToolMatch(Model):

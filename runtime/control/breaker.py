@@ -131,9 +131,7 @@ def ask(
             probing = msgspec.structs.replace(
                 state, phase="half_open", probe=token, probe_until=now + rule.probe_ttl_s
             )
-            return probing, BreakerVerdict(
-                allowed=True, generation=generation, phase="half_open", probe=True
-            )
+            return probing, BreakerVerdict(allowed=True, generation=generation, phase="half_open", probe=True)
 
 
 def report(

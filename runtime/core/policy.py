@@ -23,12 +23,35 @@ class LoopLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     same_error: int = 5
 
 
+class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one argument of a tool may be; all stated conditions must hold.
+
+    Attributes:
+        path: Where in the arguments, for example `order.id`.
+        one_of: Allowed values.
+        pattern: Regular expression that the whole text must match.
+        at_least: Smallest number.
+        at_most: Largest number.
+        max_chars: Longest text.
+        required: Whether it must be there; an absent argument breaks no other condition.
+    """
+
+    path: str
+    one_of: tuple[str | int | float | bool, ...] | None = None
+    pattern: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    max_chars: int | None = None
+    required: bool = False
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run is allowed to do. Names are exact; there are no prefixes or globs.
 
     Attributes:
         allow: Tools that may be called; `None` allows each tool the agent has.
         approve: Tools whose every call needs an approval.
+        arguments: Rules for arguments, by tool; a call that breaks one is denied.
         on_denied: What a call outside `allow` does: end the run, or tell the model.
         on_unknown: The same for a tool that does not exist.
         on_invalid: The same for arguments that do not validate.
@@ -40,6 +63,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     allow: tuple[str, ...] | None = None
     approve: tuple[str, ...] = ()
+    arguments: dict[str, tuple[ArgumentRule, ...]] = {}
     on_denied: OnRefusal = "tell"
     on_unknown: OnRefusal = "tell"
     on_invalid: OnRefusal = "tell"

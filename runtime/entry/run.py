@@ -266,7 +266,12 @@ def _default_prices() -> RateSource:
 
 def _check_names(agent: Agent, policy: Policy) -> None:
     known = {t.name for t in agent.tools}
-    for field_name, names in (("allow", policy.allow or ()), ("approve", policy.approve)):
+    named = (
+        ("allow", policy.allow or ()),
+        ("approve", policy.approve),
+        ("arguments", tuple(policy.arguments)),
+    )
+    for field_name, names in named:
         missing = sorted(set(names) - known)
         if missing:
             raise UsageFault(

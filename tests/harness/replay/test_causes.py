@@ -127,11 +127,14 @@ def test_a_policy_change_that_changes_nothing_is_a_warning() -> None:
     assert replay.warnings == ("policy or budget is not the recorded one",)
 
 
-def test_one_attempt_fewer_leaves_the_retry_missing() -> None:
-    replay = replay_under(shop_agent(Shop(), tool_retry=RetryPolicy(attempts=1), policy=Policy(on_failure="tell")))
+def test_one_attempt_fewer_changes_what_the_model_sees_and_leaves_the_retry_missing() -> None:
+    agent = shop_agent(Shop(), tool_retry=RetryPolicy(attempts=1), policy=Policy(on_failure="tell"))
 
-    found = first(replay)
-    assert (found.lane, found.cause) == ("1.model/1", "upstream result")
+    replay = replay_under(agent, collect=True)
+
+    assert (first(replay).lane, first(replay).cause) == ("1.model/1", "upstream result")
+    missing = [(d.lane, d.cause) for d in replay.divergences if d.verdict == "missing"]
+    assert missing == [("0.tool0/2", "count")]
 
 
 def test_a_retry_tweak_that_doubles_executions_is_a_count() -> None:
@@ -221,16 +224,15 @@ def test_a_failure_turned_into_a_success_leaves_the_retry_missing() -> None:
     assert [(d.lane, d.verdict, d.cause) for d in replay.divergences] == [("0.tool0/2", "missing", "count")]
 
 
-def test_a_success_turned_into_a_failure_asks_for_more_than_was_recorded() -> None:
+def test_a_write_turned_into_a_failure_ends_the_run_early() -> None:
     sink = recorded()
     bad = next(r for r in sink.records if r.lane == "0.tool0/1" and r.phase == "outcome")
-    found = first(
-        replay_run(
-            changed(sink, at("1.tool0/1", lambda r: msgspec.structs.replace(r, failure=bad.failure, outcome=bad.outcome)))
-        )
+    replay = replay_run(
+        changed(sink, at("1.tool0/1", lambda r: msgspec.structs.replace(r, failure=bad.failure, outcome=bad.outcome)))
     )
 
-    assert found.verdict in {"extra", "missing", "repeated"}
+    assert (replay.trace is not None and replay.trace.stop_reason) == "tool_error_exhausted:order"
+    assert (first(replay).lane, first(replay).verdict) == ("2.model/1", "missing")
 
 
 def test_an_attempt_left_out_of_the_recording_is_extra() -> None:

@@ -147,7 +147,9 @@ def test_inputs_are_noted_in_the_header_where_a_source_is_given() -> None:
     agent = shop_agent(Shop())
 
     assert prepare(agent, Request(prompt="hi"), prices=Prices()).header.inputs == "none"
-    assert prepare(agent, Request(prompt="hi"), prices=Prices(), inputs="recorded").header.inputs == "recorded"
+    assert (
+        prepare(agent, Request(prompt="hi"), prices=Prices(), inputs="recorded").header.inputs == "recorded"
+    )
 
 
 def test_a_performer_can_be_put_around_the_live_one() -> None:

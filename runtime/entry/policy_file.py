@@ -1,0 +1,154 @@
+"""Policies and budgets from YAML or JSON: pydantic at the edge, unknown fields refused, frozen values inside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from runtime.core.money import usd_to_nanos
+from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
+from runtime.errors import DataFault, UsageFault
+
+MAX_FILE_BYTES = 1_000_000
+
+Whole = Annotated[int, Strict(), Field(ge=0)]
+Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Text = Annotated[str, Strict(), Field(min_length=1)]
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    return value
+
+
+class Spec(BaseModel):
+    """Base of these models: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BudgetSpec(Spec):
+    """How much the run may use; null is no limit."""
+
+    steps: Annotated[Whole, Field(ge=1)] | None = None
+    seconds: Annotated[Number, Field(gt=0)] | None = None
+    usd: Number | None = None
+    tokens: Whole | None = None
+    tool_calls: Whole | None = None
+
+    def to_budget(self, base: Budget | None = None) -> Budget:
+        """Return the budget: stated limits, and for the others those of `base` (default: the runtime's)."""
+        base = Budget() if base is None else base
+        given = self.model_fields_set
+        usd = None if self.usd is None else usd_to_nanos(self.usd)
+        return Budget(
+            max_steps=self.steps if "steps" in given else base.max_steps,
+            max_seconds=self.seconds if "seconds" in given else base.max_seconds,
+            max_usd_nanos=usd if "usd" in given else base.max_usd_nanos,
+            max_tokens=self.tokens if "tokens" in given else base.max_tokens,
+            max_tool_calls=self.tool_calls if "tool_calls" in given else base.max_tool_calls,
+        )
+
+
+class LoopSpec(Spec):
+    """When repetition counts as a loop."""
+
+    same_call: Annotated[Whole, Field(ge=1)] = LoopLimits().same_call
+    cycle: Annotated[Whole, Field(ge=1)] = LoopLimits().cycle
+    same_error: Annotated[Whole, Field(ge=1)] = LoopLimits().same_error
+
+
+class ArgumentSpec(Spec):
+    """What one argument of a tool may be; all stated conditions must hold."""
+
+    path: Text
+    one_of: tuple[str | int | float | bool, ...] | None = None
+    pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
+    at_least: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    at_most: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    max_chars: Whole | None = None
+    required: bool = False
+
+
+class PolicySpec(Spec):
+    """What the run may do; fields that are not given keep the agent's value."""
+
+    allow: tuple[Text, ...] | None = None
+    approve: tuple[Text, ...] = ()
+    arguments: dict[Text, tuple[ArgumentSpec, ...]] = {}
+    budget: BudgetSpec = BudgetSpec()
+    on_denied: OnRefusal = "tell"
+    on_unknown: OnRefusal = "tell"
+    on_invalid: OnRefusal = "tell"
+    on_failure: OnRefusal = "stop"
+    max_refusals: Whole = 5
+    approval_timeout_s: Annotated[Number, Field(gt=0)] = 300.0
+    loop: LoopSpec | None = LoopSpec()
+
+    def to_policy(self, base: Policy | None = None) -> Policy:
+        """Return the policy: stated fields, and for the others those of `base` (default: the runtime's)."""
+        stated: dict[str, Any] = {n: getattr(self, n) for n in self.model_fields_set if n != "budget"}
+        if isinstance(stated.get("loop"), LoopSpec):
+            stated["loop"] = LoopLimits(**stated["loop"].model_dump())
+        if "arguments" in stated:
+            stated["arguments"] = {
+                tool: tuple(ArgumentRule(**rule.model_dump()) for rule in rules)
+                for tool, rules in stated["arguments"].items()
+            }
+        return msgspec.structs.replace(Policy() if base is None else base, **stated)
+
+    def to_budget(self, base: Budget | None = None) -> Budget:
+        """Return the budget of this policy, as `BudgetSpec.to_budget`."""
+        return self.budget.to_budget(base)
+
+
+class PolicyFile(PolicySpec):
+    """A policy in a file of its own."""
+
+    schema_: Literal["policy/1"] = Field(alias="schema")
+
+
+def read_policy(
+    path: Path, *, policy: Policy | None = None, budget: Budget | None = None
+) -> tuple[Policy, Budget]:
+    """Return the policy and budget of a YAML or JSON file of schema `policy/1`.
+
+    Args:
+        path: The file.
+        policy: What fields that are not given keep; the runtime's defaults if none.
+        budget: The same for limits.
+
+    Raises:
+        DataFault: If the file cannot be read or is too large.
+        UsageFault: If it is wrong; every mistake is named with its field.
+    """
+    import yaml
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataFault(f"the policy cannot be read: {error.strerror}", where=str(path)) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise DataFault(f"the policy has {len(data)} bytes, more than {MAX_FILE_BYTES}", where=str(path))
+    try:
+        # The Python loader: the C one dies of deep nesting, and a policy is small.
+        found = PolicyFile.model_validate(yaml.load(data, Loader=yaml.SafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageFault(f"this is no YAML: {error}", where=str(path)) from error
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise UsageFault("; ".join(lines), where=str(path), next_step="correct these fields") from error
+    return found.to_policy(policy), found.to_budget(budget)
+
+
+def policy_json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of policy files, for editors."""
+    schema = PolicyFile.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
