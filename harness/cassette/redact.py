@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -61,12 +62,16 @@ class Redactor:
         """How many distinct secrets were replaced."""
         return len(self._names)
 
-    def suspects(self, encoded: bytes) -> bool:
+    def suspects(self, encoded: bytes, *, shared: bool = False) -> bool:
         """Return whether a value of this JSON may hold a secret; if not, cleaning returns the same object.
 
         One look at all of a message; most hold nothing, and are then not walked.
+
+        Args:
+            encoded: The value's JSON.
+            shared: Remember what was found, for tool schemas that all runs of an agent share.
         """
-        return may_hold_secret(encoded.decode("utf-8", "replace").lower())
+        return not _is_plain(encoded) if shared else may_hold_secret(encoded.decode("utf-8", "replace").lower())
 
     def text(self, text: str) -> str:
         """Return the text without secrets; the same object if there are none."""
@@ -203,6 +208,16 @@ class Redactor:
         if "<secret#" in text:
             numbers = [int(found["number"]) for found in PSEUDONYM.finditer(text) if found["number"]]
             self._highest = max([self._highest, *numbers])
+
+
+@lru_cache(maxsize=64)
+def _is_plain(encoded: bytes) -> bool:
+    """Return whether cleaning a value would change nothing, in whichever run it stands."""
+    if not may_hold_secret(encoded.decode("utf-8", "replace").lower()):
+        return True
+    # A pseudonym is no secret, but the numbers of a run go on above it.
+    value = msgspec.json.decode(encoded)
+    return b"<secret" not in encoded and Redactor().value(value) is value
 
 
 def _is_encodable(text: str) -> bool:

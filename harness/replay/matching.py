@@ -70,9 +70,12 @@ class EffectKeys:
     def __init__(self, keyer: Keyer, matchers: Matchers) -> None:
         self._keyer = keyer
         self._matchers = matchers
+        self._exact = matchers == STRICT
 
     def key(self, effect: SingleEffect) -> str | None:
         """Return the key to look an effect up by; `None` where the lane alone decides."""
+        if self._exact:
+            return self._keyer.key(effect)
         matchers = self._matchers
         if isinstance(effect, CallModel) and matchers.model != "strict":
             if matchers.model == "position":

@@ -48,7 +48,7 @@ class ReplayPerformer:
         self._cleaner = cleaner
         self._keys = EffectKeys(Keyer(cleaner), index.matchers)
         self._used: set[str] = set()
-        self._now: float | None = 0.0
+        self._now: float | None = None
         self.divergences: list[Divergence] = []
         self.effects = 0
 
@@ -64,6 +64,8 @@ class ReplayPerformer:
         index = self._index
         lane = effect.lane
         recorded = index.by_lane.get(lane)
+        if recorded is None and isinstance(effect, Admit):
+            return self._neutral(effect)  # granted admissions, half of all effects, are not recorded
         key = self._keys.key(effect)
         if recorded is not None and index.keys[lane] == key and _same_gate(effect, recorded):
             self._used.add(lane)
@@ -144,13 +146,11 @@ class ReplayPerformer:
         return self._serve(served)
 
     def _neutral(self, effect: SingleEffect) -> Outcome:
-        match effect:
-            case Admit():
-                return Outcome(_GRANTED, None, self._now)
-            case ReadControls():
-                return Outcome(_UNCHANGED, None, self._now)
-            case _:
-                return Outcome(at=self._now)
+        if isinstance(effect, Admit):
+            return Outcome(_GRANTED, None, self._now)
+        if isinstance(effect, ReadControls):
+            return Outcome(_UNCHANGED, None, self._now)
+        return Outcome(at=self._now)
 
 
 def _same_gate(effect: SingleEffect, interaction: Interaction) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 
 from harness.cassette.redact import Redactor
 from harness.replay.divergence import Divergence, ReplayDivergence
-from harness.replay.matching import STRICT, Matchers, RecordingIndex
+from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool_key
 from harness.replay.performer import ReplayPerformer
 from harness.sessions.verdicts import hold_verdicts
 from runtime.core.money import Rate
@@ -112,9 +112,7 @@ def agent_setup(agent: Agent, request: Request, recorded: Header) -> RunSetup:
         labels=request.labels,
     )
     prices = RecordedPrices(recorded.price_table, recorded.rates)
-    return prepare(
-        agent, as_recorded, prices=prices, started_at=recorded.started_at, inputs=recorded.inputs
-    )
+    return prepare(agent, as_recorded, prices=prices, started_at=recorded.started_at, inputs=recorded.inputs)
 
 
 def replay_run(
@@ -158,7 +156,7 @@ def replay_run(
     trace = finished.trace
     divergences = [*performer.divergences, *performer.leftovers(trace.stop_reason)]
     if not divergences:
-        divergences += _trace_differs(recording, trace)
+        divergences += _trace_differs(recording, trace, matchers)
     return RunReplay(
         recording=recording,
         verdict="diverged" if divergences else "same",
@@ -169,7 +167,7 @@ def replay_run(
     )
 
 
-def _trace_differs(recording: Recording, trace: Trace) -> list[Divergence]:
+def _trace_differs(recording: Recording, trace: Trace, matchers: Matchers) -> list[Divergence]:
     """Every effect matched; the trace may still differ in stop reason, output or a refusal's words."""
     known = recording.end.trace_hash if recording.end is not None else None
     if known is not None and known == trace.trace_hash:
@@ -181,8 +179,10 @@ def _trace_differs(recording: Recording, trace: Trace) -> list[Divergence]:
         return [_end_differs("stop_reason", before.stop_reason, trace.stop_reason)]
     if before.output != trace.output:
         return [_end_differs("output", before.output, trace.output)]
+    if matchers.ignore and _without_ignored(before, matchers) == _without_ignored(trace, matchers):
+        return []
     for old, new in zip(before.tool_calls, trace.tool_calls, strict=False):
-        if old.hash != new.hash:
+        if (old.status, old.result) != (new.status, new.result):
             return [
                 Divergence(
                     step=None,
@@ -197,6 +197,18 @@ def _trace_differs(recording: Recording, trace: Trace) -> list[Divergence]:
                 )
             ]
     return [_end_differs("trace_hash", before.trace_hash, trace.trace_hash)]
+
+
+def _without_ignored(trace: Trace, matchers: Matchers) -> list[object]:
+    """Return what a trace hash is made of, without the ignored arguments of tool calls."""
+    return [
+        [(d.step, d.tool, d.rule) for d in trace.denials],
+        [(m.request_model, m.finish_reason, m.text, m.tool_names, m.error) for m in trace.model_calls],
+        [
+            (loose_tool_key(c.name, c.arguments, matchers.ignore), c.status, c.result)
+            for c in trace.tool_calls
+        ],
+    ]
 
 
 def _end_differs(path: str, recorded: str | None, replayed: str | None) -> Divergence:

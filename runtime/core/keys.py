@@ -26,8 +26,13 @@ _START = b"goldrun.key/1"
 class Cleaner(Protocol):
     """Takes secrets out of values before they are hashed or written."""
 
-    def suspects(self, encoded: bytes) -> bool:
-        """Return whether a value of this JSON may hold a secret; if not, cleaning returns the same object."""
+    def suspects(self, encoded: bytes, *, shared: bool = False) -> bool:
+        """Return whether a value of this JSON may hold a secret; if not, cleaning returns the same object.
+
+        Args:
+            encoded: The value's JSON.
+            shared: Whether other runs are likely to hold the same value, so that the answer is worth keeping.
+        """
         ...
 
     def message(self, message: Message) -> Message:
@@ -131,7 +136,7 @@ class Keyer:
             return known[2]
         closing: Any = [request.model, request.parameters, request.tools]
         encoded = _encode(closing)
-        if self._cleaner is not None and self._cleaner.suspects(encoded):
+        if self._cleaner is not None and self._cleaner.suspects(encoded, shared=True):
             encoded = _encode(self._cleaner.value(msgspec.to_builtins(closing)))
         tail = hashlib.sha256(encoded).digest()
         self._tails[id(request.tools)] = (request.tools, (request.model, request.parameters), tail)
@@ -153,11 +158,9 @@ def rename_ids(message: Message, ids: IdNames) -> Message:
     """Return the message with its call ids renamed by first appearance."""
     parts: list[Part] = []
     for part in message.parts:
-        match part:
-            case ToolCallPart(id=old, name=name, arguments=arguments):
-                parts.append(ToolCallPart(id=ids.name(old), name=name, arguments=arguments))
-            case ToolResponsePart(id=old, response=response):
-                parts.append(ToolResponsePart(id=ids.name(old), response=response))
-            case _:
-                parts.append(part)
-    return Message(role=message.role, parts=tuple(parts))
+        if isinstance(part, ToolCallPart):
+            part = ToolCallPart(ids.name(part.id), part.name, part.arguments)
+        elif isinstance(part, ToolResponsePart):
+            part = ToolResponsePart(ids.name(part.id), part.response)
+        parts.append(part)
+    return Message(message.role, tuple(parts))

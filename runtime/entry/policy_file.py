@@ -94,7 +94,7 @@ class PolicySpec(Spec):
 
     def to_policy(self, base: Policy | None = None) -> Policy:
         """Return the policy: stated fields, and for the others those of `base` (default: the runtime's)."""
-        stated: dict[str, Any] = {n: getattr(self, n) for n in self.model_fields_set if n != "budget"}
+        stated: dict[str, Any] = {n: getattr(self, n) for n in self.model_fields_set - {"budget", "schema_"}}
         if isinstance(stated.get("loop"), LoopSpec):
             stated["loop"] = LoopLimits(**stated["loop"].model_dump())
         if "arguments" in stated:

@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.core.effects import (
     Batch,
+    Begin,
     CallModel,
     Effect,
     End,
@@ -64,7 +65,9 @@ class RunLog:
         self._end: End | None = None
 
     def add(self, effect: SingleEffect, outcome: Outcome) -> None:
-        """Keep one effect with its outcome."""
+        """Keep one effect with its outcome; begin is left out, as it is from a recording's pairs."""
+        if isinstance(effect, Begin):
+            return
         if isinstance(effect, CallModel):
             request = ModelRequest(model=effect.request.model, messages=())
             effect = CallModel(lane=effect.lane, request=request, limits=effect.limits)

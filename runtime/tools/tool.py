@@ -228,8 +228,15 @@ def _kind(function: Callable[..., Any], asked: Kind | None) -> Kind:
 
 def _arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> type[BaseModel]:
     from pydantic import ConfigDict, Field, create_model
+    from pydantic.errors import PydanticUserError
 
-    hints = get_type_hints(function, include_extras=True)
+    try:
+        hints = get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise UsageFault(
+            f"a type of tool {function.__name__!r} is not known where the tool is defined: {error}",
+            next_step="define or import the type at the top of the module",
+        ) from error
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name == "ctx":
@@ -244,9 +251,16 @@ def _arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> ty
             raise UsageFault(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], Field(default, alias=alias))
-    model: type[BaseModel] = create_model(
-        f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
-    )
+    try:
+        model: type[BaseModel] = create_model(
+            f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
+        )
+        model.model_json_schema(by_alias=True)
+    except PydanticUserError as error:
+        raise UsageFault(
+            f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
+            next_step="use types that JSON has, or a pydantic model",
+        ) from error
     return model
 
 

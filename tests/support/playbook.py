@@ -79,7 +79,9 @@ def setup_of(of: Header) -> RunSetup:
     """Return the setup of a run from its header."""
     if of.tools == "opaque":
         return RunSetup(header=of, tools=None)
-    specs = {t.schema.name: ToolSpec(decl=t, validate=schema_validator(t.schema.parameters)) for t in of.tools}
+    specs = {
+        t.schema.name: ToolSpec(decl=t, validate=schema_validator(t.schema.parameters)) for t in of.tools
+    }
     return RunSetup(header=of, tools=specs)
 
 

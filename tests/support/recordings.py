@@ -20,7 +20,9 @@ from tests.support.agents import FakeClock, Prices
 REQUEST = Request(prompt="sell me fruit", request_id="req_1", tenant="acme", environment="test", seed=3)
 
 
-def record(agent: Agent, script: list[Any], request: Request = REQUEST, **ports: Any) -> tuple[RunResult, Recording]:
+def record(
+    agent: Agent, script: list[Any], request: Request = REQUEST, **ports: Any
+) -> tuple[RunResult, Recording]:
     """Run an agent on a script and return the run with its recording."""
     result, sink = record_to_sink(agent, script, request, **ports)
     return result, sink.recording()

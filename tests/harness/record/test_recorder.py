@@ -69,7 +69,8 @@ def test_the_intent_of_a_call_is_kept_before_the_call_and_its_outcome_before_the
 
 def test_refused_calls_are_single_guard_records() -> None:
     _, sink = record_to_sink(
-        shop_agent(Shop(), policy=Policy(allow=("stock",))), [calls(("order", {"item": "apple"}), ("x", {})), "no"]
+        shop_agent(Shop(), policy=Policy(allow=("stock",))),
+        [calls(("order", {"item": "apple"}), ("x", {})), "no"],
     )
 
     guards = [r for r in sink.records if r.phase == "guard"]

@@ -95,7 +95,9 @@ CODE_CHANGES: list[tuple[str, Callable[[], Agent], str, str, str, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("agent", "lane", "verdict", "cause", "path"), [c[1:] for c in CODE_CHANGES], ids=[c[0] for c in CODE_CHANGES]
+    ("agent", "lane", "verdict", "cause", "path"),
+    [c[1:] for c in CODE_CHANGES],
+    ids=[c[0] for c in CODE_CHANGES],
 )
 def test_a_change_of_code_is_named_by_its_cause(
     agent: Callable[[], Agent], lane: str, verdict: str, cause: str, path: str
@@ -117,7 +119,12 @@ def test_a_changed_request_is_a_prompt_change() -> None:
 def test_a_new_approval_rule_is_named_as_policy() -> None:
     found = first(replay_under(shop_agent(Shop(), policy=Policy(approve=("order",)))))
 
-    assert (found.kind, found.verdict, found.cause, found.lane) == ("approval", "extra", "policy", "1.approval0/1")
+    assert (found.kind, found.verdict, found.cause, found.lane) == (
+        "approval",
+        "extra",
+        "policy",
+        "1.approval0/1",
+    )
 
 
 def test_a_policy_change_that_changes_nothing_is_a_warning() -> None:
@@ -169,7 +176,11 @@ def test_another_result_upstream_is_shown_with_its_place() -> None:
     found = first(mutate(at("0.tool1/1", lambda r: with_outcome(r, content="7 of pear"))))
 
     assert (found.lane, found.verdict, found.cause) == ("1.model/1", "changed", "upstream result")
-    assert (found.path, found.recorded, found.replayed) == ("messages[4].parts[0].response", "0 of pear", "7 of pear")
+    assert (found.path, found.recorded, found.replayed) == (
+        "messages[4].parts[0].response",
+        "0 of pear",
+        "7 of pear",
+    )
 
 
 def test_other_arguments_of_the_model_change_the_call() -> None:
@@ -218,7 +229,9 @@ def test_a_failure_turned_into_a_success_leaves_the_retry_missing() -> None:
     sink = recorded()
     good = next(r for r in sink.records if r.lane == "0.tool0/2" and r.phase == "outcome")
     replay = replay_run(
-        changed(sink, at("0.tool0/1", lambda r: msgspec.structs.replace(r, failure=None, outcome=good.outcome)))
+        changed(
+            sink, at("0.tool0/1", lambda r: msgspec.structs.replace(r, failure=None, outcome=good.outcome))
+        )
     )
 
     assert [(d.lane, d.verdict, d.cause) for d in replay.divergences] == [("0.tool0/2", "missing", "count")]
@@ -228,7 +241,10 @@ def test_a_write_turned_into_a_failure_ends_the_run_early() -> None:
     sink = recorded()
     bad = next(r for r in sink.records if r.lane == "0.tool0/1" and r.phase == "outcome")
     replay = replay_run(
-        changed(sink, at("1.tool0/1", lambda r: msgspec.structs.replace(r, failure=bad.failure, outcome=bad.outcome)))
+        changed(
+            sink,
+            at("1.tool0/1", lambda r: msgspec.structs.replace(r, failure=bad.failure, outcome=bad.outcome)),
+        )
     )
 
     assert (replay.trace is not None and replay.trace.stop_reason) == "tool_error_exhausted:order"

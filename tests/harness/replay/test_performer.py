@@ -81,7 +81,7 @@ def test_a_guard_the_recording_does_not_hold_is_answered_neutrally_and_is_never_
 ) -> None:
     replay = performer(recorded().recording())
 
-    assert replay.perform(effect) == Outcome(value, None, 0.0)
+    assert replay.perform(effect) == Outcome(value)
     assert replay.divergences == []
 
 
@@ -105,7 +105,12 @@ def test_a_recorded_guard_verdict_is_replayed() -> None:
     sink, wrap = memory_wrap()
     result = asyncio.run(
         run_agent_async(
-            shop_agent(Shop()), REQUEST, model=ScriptedModel(SCRIPT), wrap=wrap, control=Plane(), prices=Prices()
+            shop_agent(Shop()),
+            REQUEST,
+            model=ScriptedModel(SCRIPT),
+            wrap=wrap,
+            control=Plane(),
+            prices=Prices(),
         )
     )
     replay = replay_run(sink.recording())
@@ -168,7 +173,10 @@ def test_a_miss_never_reaches_the_world() -> None:
     assert shop.calls == []
     assert replay.trace is not None
     assert replay.trace.stop_reason == "open"
-    assert [(d.lane, d.verdict) for d in replay.divergences] == [("1.tool0/1", "extra"), ("2.model/1", "missing")]
+    assert [(d.lane, d.verdict) for d in replay.divergences] == [
+        ("1.tool0/1", "extra"),
+        ("2.model/1", "missing"),
+    ]
 
 
 def test_position_matches_any_request_at_its_place() -> None:
@@ -181,9 +189,13 @@ def test_position_matches_any_request_at_its_place() -> None:
 def test_last_message_ignores_the_prompt_but_not_the_last_result() -> None:
     sink = recorded()
     setup = agent_setup(shop_agent(Shop(), instructions="Other."), REQUEST, sink.recording().header)
-    other = changed(sink, lambda r: with_outcome(r, content="9") if (r.lane, r.phase) == ("1.tool0/1", "outcome") else r)
+    other = changed(
+        sink, lambda r: with_outcome(r, content="9") if (r.lane, r.phase) == ("1.tool0/1", "outcome") else r
+    )
 
-    assert replay_run(sink.recording(), setup=setup, matchers=Matchers(model="last_message")).verdict == "same"
+    assert (
+        replay_run(sink.recording(), setup=setup, matchers=Matchers(model="last_message")).verdict == "same"
+    )
     found = replay_run(other, setup=setup, matchers=Matchers(model="last_message"))
     assert found.divergences[0].lane == "2.model/1"
 
@@ -205,8 +217,8 @@ def test_ignored_argument_paths_may_differ_and_no_others() -> None:
     strict = Matchers(model="position")
 
     assert replay_run(other(9, "apple"), matchers=strict).divergences[0].path == "arguments.count"
-    assert [d.lane for d in replay_run(other(9, "apple"), matchers=loose).divergences] in ([], ["1.tool0/1"])
-    assert replay_run(other(9, "pear"), matchers=loose).divergences[0].path == "arguments.item"
+    assert replay_run(other(9, "apple"), matchers=loose).divergences == ()
+    assert replay_run(other(2, "pear"), matchers=loose).divergences[0].path == "arguments.item"
 
 
 json_values = st.recursive(
@@ -232,7 +244,11 @@ def test_windows_show_the_first_difference_of_two_texts(a: str, b: str) -> None:
     assert len(right) <= 122
 
 
-@given(st.dictionaries(st.sampled_from("ab"), st.integers(0, 3) | st.dictionaries(st.sampled_from("xy"), st.integers(0, 3))))
+@given(
+    st.dictionaries(
+        st.sampled_from("ab"), st.integers(0, 3) | st.dictionaries(st.sampled_from("xy"), st.integers(0, 3))
+    )
+)
 def test_a_loose_key_depends_on_what_is_not_ignored_alone(arguments: dict[str, Any]) -> None:
     without = {k: v for k, v in arguments.items() if k != "a"}
 
@@ -269,7 +285,10 @@ def test_an_answer_that_says_how_a_conversation_ends_is_replayed() -> None:
 
     assert result.output == "two"
     assert replay_run(recording).verdict == "same"
-    assert replay_run(recording, setup=agent_setup(shop_agent(Shop()), REQUEST, recording.header)).verdict == "same"
+    assert (
+        replay_run(recording, setup=agent_setup(shop_agent(Shop()), REQUEST, recording.header)).verdict
+        == "same"
+    )
 
 
 def test_a_request_is_rebuilt_from_the_recording_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import date
 from typing import Annotated, Any
 
 import msgspec
@@ -82,7 +83,9 @@ def test_replay_of_a_recording_equals_the_run(
 ) -> None:
     shop = Shop(faults={name: [FAULTS[f](f) for f in kinds] for name, kinds in faulty.items()})
     fields: dict[str, Any] = {"policy": policy, "budget": budget, "max_output_tokens": 200}
-    request = Request(prompt="sell me fruit", request_id="req_1", tenant="acme", environment="test", seed=seed)
+    request = Request(
+        prompt="sell me fruit", request_id="req_1", tenant="acme", environment="test", seed=seed
+    )
     result, sink = record_to_sink(shop_agent(shop, **fields), [*script, "done", *["done"] * 9], request)
     recording = sink.recording()
     idle = Shop()
@@ -113,7 +116,7 @@ def test_finishing_order_of_a_batch_is_never_a_difference() -> None:
         records = [*sink.records[: first + 4], *outcomes, *sink.records[last:]]
         verdicts.append(replay_run(recording_of(records)).verdict)
 
-    assert [r.phase for r in sink.records[first:last]] == ["intent", "outcome"] * 4 or len(sink.records) == 15
+    assert [r.phase for r in sink.records[first:last]] == ["intent"] * 4 + ["outcome"] * 4
     assert verdicts == ["same"] * 200
 
 
@@ -135,7 +138,9 @@ def run_in_order(order: list[str]) -> tuple[RunResult, MemorySink]:
 
         agent = Agent(name="a", model="m1", tools=(work,))
         model = ScriptedModel([calls(*(("work", {"name": n}) for n in sorted(order))), "done"])
-        return await run_agent_async(agent, REQUEST, model=model, wrap=wrap, prices=Prices(), clock=FakeClock())
+        return await run_agent_async(
+            agent, REQUEST, model=model, wrap=wrap, prices=Prices(), clock=FakeClock()
+        )
 
     return asyncio.run(main()), sink
 
@@ -158,8 +163,6 @@ def test_runs_whose_calls_finish_in_any_order_have_one_trace_and_replay_the_same
 
 
 def test_what_pydantic_alone_refuses_replays_from_the_recording_alone() -> None:
-    from datetime import date
-
     @tool
     async def book(day: date) -> str:
         """Book a day."""
@@ -189,7 +192,9 @@ def test_a_verdict_on_a_redacted_value_holds_on_replay() -> None:
 def test_a_recorded_25_minute_run_replays_without_waiting_and_with_its_times() -> None:
     clock = FakeClock()
     shop = Shop(faults={"stock": [RetryableError("busy", after_s=1500.0)]})
-    result, sink = record_to_sink(shop_agent(shop), [calls(("stock", {"item": "apple"})), "done"], clock=clock)
+    result, sink = record_to_sink(
+        shop_agent(shop), [calls(("stock", {"item": "apple"})), "done"], clock=clock
+    )
 
     replay = replay_run(sink.recording())
 

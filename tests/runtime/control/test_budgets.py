@@ -20,7 +20,9 @@ from runtime.core.stop import StopKind, StopReason
 
 limits = st.none() | st.integers(0, 10**6)
 amounts = st.integers(0, 10**6)
-rates = st.builds(Rate, input=st.integers(0, 10**10), output=st.integers(0, 10**10), request=st.integers(0, 1000))
+rates = st.builds(
+    Rate, input=st.integers(0, 10**10), output=st.integers(0, 10**10), request=st.integers(0, 1000)
+)
 
 
 @settings(max_examples=100)
@@ -59,7 +61,9 @@ def test_a_call_is_only_refused_where_it_buys_less_than_a_useful_reply() -> None
     assert allow_model_call(just, nothing, rate=rate, input_bound=0, configured=100) == Allowance(
         max_output_tokens=16, reserved_nanos=16
     )
-    assert allow_model_call(less, nothing, rate=rate, input_bound=0, configured=100) == StopReason(StopKind.MAX_USD)
+    assert allow_model_call(less, nothing, rate=rate, input_bound=0, configured=100) == StopReason(
+        StopKind.MAX_USD
+    )
     assert allow_model_call(less, nothing, rate=rate, input_bound=0, configured=8) == Allowance(
         max_output_tokens=8, reserved_nanos=8
     )

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
-    AskApproval,
     ApprovalAnswer,
+    AskApproval,
     CallModel,
     CallTool,
     Denial,
@@ -42,9 +42,13 @@ def model_pairs(draw: st.DrawFn, step: int) -> list[Pair]:
     pairs: list[Pair] = []
     for attempt in range(1, draw(st.integers(1, 3)) + 1):
         usage = draw(st.none() | st.builds(Usage, input_tokens=counts, output_tokens=counts))
-        reply = ModelReply(parts=(TextPart(draw(st.text(max_size=3))),), usage=usage, cost_nanousd=draw(counts))
+        reply = ModelReply(
+            parts=(TextPart(draw(st.text(max_size=3))),), usage=usage, cost_nanousd=draw(counts)
+        )
         failure = Failure(kind=draw(st.sampled_from(FailureKind)), message="m")
-        effect = CallModel(lane=lane(step, "model", attempt=attempt), request=ModelRequest(model="m", messages=()))
+        effect = CallModel(
+            lane=lane(step, "model", attempt=attempt), request=ModelRequest(model="m", messages=())
+        )
         at, took = draw(seconds), draw(seconds)
         answered = draw(st.booleans())
         pairs.append((effect, Outcome(reply if answered else None, None if answered else failure, at, took)))
@@ -64,7 +68,9 @@ def call_pairs(draw: st.DrawFn, step: int, index: int) -> list[Pair]:
     }
     if draw(st.booleans()):
         status = draw(st.sampled_from(["denied", "unknown_tool", "not_started"]))
-        refuse = Refuse(lane=lane(step, "tool", index=index), status=status, message="no", rule="policy", **known)
+        refuse = Refuse(
+            lane=lane(step, "tool", index=index), status=status, message="no", rule="policy", **known
+        )
         return [(refuse, Outcome(at=draw(seconds)))]
     pairs: list[Pair] = []
     for attempt in range(1, draw(st.integers(1, 3)) + 1):
@@ -108,7 +114,9 @@ def test_totals_obey_their_laws(pairs: list[Pair]) -> None:
     assert totals.model_calls == sum(isinstance(e, CallModel) for e, _ in pairs)
     assert totals.tool_calls == len(calls) == sum(totals.tool_calls_by_name.values())
     assert totals.tool_executions == started
-    assert totals.retries == (totals.model_calls - totals.steps) + started - sum(c.attempts > 0 for c in calls)
+    assert totals.retries == (totals.model_calls - totals.steps) + started - sum(
+        c.attempts > 0 for c in calls
+    )
     assert totals.denials == len(trace.denials) == sum(c.status == "denied" for c in calls)
     assert totals.in_doubt == sum(c.status == "in_doubt" for c in calls)
     assert totals.errors <= totals.tool_calls + totals.steps
@@ -186,7 +194,13 @@ def test_denials_of_a_recorded_guard_count_as_denials() -> None:
 
 def test_an_approval_keeps_its_answer_and_the_arguments_it_was_for() -> None:
     asked = AskApproval(
-        lane="0.approval0/1", call_id="a", name="pay", arguments={}, args_hash="h", policy_hash="p", timeout_s=1
+        lane="0.approval0/1",
+        call_id="a",
+        name="pay",
+        arguments={},
+        args_hash="h",
+        policy_hash="p",
+        timeout_s=1,
     )
 
     trace = fold((asked, Outcome(ApprovalAnswer(decision="denied", by="ann", reason="too much"))))

@@ -36,7 +36,9 @@ plain_messages = st.one_of(
 id_messages = st.one_of(
     plain_messages,
     st.builds(tool_message, st.sampled_from("abc"), texts),
-    st.builds(lambda i: Message(role="assistant", parts=(ToolCallPart(i, "t", {"x": i}),)), st.sampled_from("abc")),
+    st.builds(
+        lambda i: Message(role="assistant", parts=(ToolCallPart(i, "t", {"x": i}),)), st.sampled_from("abc")
+    ),
 )
 
 
@@ -64,14 +66,14 @@ def conversations(draw: st.DrawFn) -> list[tuple[Message, ...]]:
 def test_sharing_prefixes_never_changes_a_key(run: list[tuple[Message, ...]]) -> None:
     sharing, reading = Keyer(), Keyer()
 
-    assert [sharing.model_key(request(*m)) for m in run] == [reading.model_key(request(*fresh(m))) for m in run]
+    assert [sharing.model_key(request(*m)) for m in run] == [
+        reading.model_key(request(*fresh(m))) for m in run
+    ]
 
 
 @settings(max_examples=60)
 @given(st.lists(st.lists(plain_messages, max_size=5).map(tuple), min_size=1, max_size=5), st.data())
-def test_chain_equals_a_key_made_from_nothing(
-    run: list[tuple[Message, ...]], data: st.DataObject
-) -> None:
+def test_chain_equals_a_key_made_from_nothing(run: list[tuple[Message, ...]], data: st.DataObject) -> None:
     keyer = Keyer()
     before: tuple[Message, ...] = ()
     for messages in run:
@@ -151,7 +153,14 @@ def test_limits_lanes_and_ids_are_no_part_of_a_key() -> None:
 
 def test_a_refused_call_has_the_key_of_the_call() -> None:
     refused = Refuse(
-        lane="0.tool0/1", call_id="a", name="t", arguments={}, args_hash="h", status="denied", message="", rule="policy"
+        lane="0.tool0/1",
+        call_id="a",
+        name="t",
+        arguments={},
+        args_hash="h",
+        status="denied",
+        message="",
+        rule="policy",
     )
     asked = AskApproval(
         lane="0.approval0/1", call_id="a", name="t", arguments={}, args_hash="h", policy_hash="p", timeout_s=1
@@ -171,7 +180,9 @@ def test_waits_loads_and_saves_are_keyed_by_what_was_decided() -> None:
 
 def test_keys_are_made_after_redaction_so_a_redacted_recording_matches() -> None:
     arguments = {"q": f"use {TOKEN}"}
-    live = CallTool(lane="0.tool0/1", call_id="a", name="t", arguments=arguments, args_hash=fingerprint(arguments))
+    live = CallTool(
+        lane="0.tool0/1", call_id="a", name="t", arguments=arguments, args_hash=fingerprint(arguments)
+    )
     stored = {"q": "use <secret#1>"}
     replayed = msgspec.structs.replace(live, arguments=stored, args_hash=fingerprint(stored))
 

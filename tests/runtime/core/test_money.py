@@ -31,7 +31,8 @@ tokens = st.integers(0, 10_000)
 
 
 @pytest.mark.parametrize(
-    ("usd", "nanos"), [("0.05", 50_000_000), (1, 10**9), (0.1, 10**8), ("0.0000000015", 2), (Decimal(2), 2 * 10**9)]
+    ("usd", "nanos"),
+    [("0.05", 50_000_000), (1, 10**9), (0.1, 10**8), ("0.0000000015", 2), (Decimal(2), 2 * 10**9)],
 )
 def test_dollars_become_exact_nanos(usd: Any, nanos: int) -> None:
     assert usd_to_nanos(usd) == nanos

@@ -25,13 +25,22 @@ from runtime.core.trace import (
 texts = st.text(max_size=5)
 words = st.none() | texts
 nanos = st.none() | st.integers(0, 10**15)
-arguments = st.dictionaries(texts, st.integers() | texts | st.lists(st.booleans(), max_size=2), max_size=2) | texts
+arguments = (
+    st.dictionaries(texts, st.integers() | texts | st.lists(st.booleans(), max_size=2), max_size=2) | texts
+)
 statuses = st.sampled_from(["ok", "error", "timeout", "denied", "in_doubt", "not_started", "cached"])
 models = st.builds(
     ModelStep, lane=st.just("0.model/1"), request_model=texts, text=texts, cost_nanousd=nanos, error=words
 )
 calls = st.builds(
-    ToolStep, id=texts, lane=texts, name=texts, arguments=arguments, status=statuses, result=words, error=words
+    ToolStep,
+    id=texts,
+    lane=texts,
+    name=texts,
+    arguments=arguments,
+    status=statuses,
+    result=words,
+    error=words,
 )
 steps = st.builds(
     Step, index=st.integers(0, 9), model=st.none() | models, tool_calls=st.lists(calls, max_size=2).map(tuple)
@@ -48,7 +57,8 @@ traces = st.builds(
     labels=st.dictionaries(texts, st.booleans() | texts, max_size=2),
     steps=st.lists(steps, max_size=3).map(tuple),
     denials=st.lists(
-        st.builds(DenialEntry, step=st.integers(0, 3), lane=texts, tool=words, rule=texts, message=texts), max_size=2
+        st.builds(DenialEntry, step=st.integers(0, 3), lane=texts, tool=words, rule=texts, message=texts),
+        max_size=2,
     ).map(tuple),
     approvals=st.lists(
         st.builds(ApprovalEntry, step=st.integers(0, 3), lane=texts, tool=texts, decision=texts), max_size=2
@@ -70,7 +80,13 @@ def test_document_round_trips_through_json(trace: Trace) -> None:
 
 
 def small_trace(**fields: Any) -> Trace:
-    known: dict[str, Any] = {"request_id": "r", "run_id": "u", "tenant": "t", "environment": "e", "agent": "a"}
+    known: dict[str, Any] = {
+        "request_id": "r",
+        "run_id": "u",
+        "tenant": "t",
+        "environment": "e",
+        "agent": "a",
+    }
     return Trace(**{**known, "stop_reason": "finish", **fields})
 
 
@@ -89,9 +105,13 @@ def test_money_is_a_decimal_string_outside_and_unknown_money_is_null() -> None:
 def test_document_holds_the_fields_of_the_contract() -> None:
     document = trace_json(small_trace())
 
-    assert {"run_id", "parent", "source", "suite", "repeat", "labels", "prompt_hash", "tools_hash"} < set(document)
+    assert {"run_id", "parent", "source", "suite", "repeat", "labels", "prompt_hash", "tools_hash"} < set(
+        document
+    )
     assert {"policy_hash", "price_table", "trace_hash", "denials", "approvals", "totals"} < set(document)
-    assert {"steps", "tool_executions", "retries", "in_doubt", "total_tokens", "model_s"} < set(document["totals"])
+    assert {"steps", "tool_executions", "retries", "in_doubt", "total_tokens", "model_s"} < set(
+        document["totals"]
+    )
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"schema": "goldrun.trace/2"}, {"schema": SCHEMA}])

@@ -41,9 +41,7 @@ SHORT = 0.02
 
 def run(agent: Agent, script: list[Any], request: str | Request = "go", **ports: Any) -> RunResult:
     ports.setdefault("clock", FakeClock())
-    return asyncio.run(
-        run_agent_async(agent, request, model=ScriptedModel(script), prices=Prices(), **ports)
-    )
+    return asyncio.run(run_agent_async(agent, request, model=ScriptedModel(script), prices=Prices(), **ports))
 
 
 def agent_of(*tools: Tool, **fields: Any) -> Agent:
@@ -157,9 +155,7 @@ def test_a_model_that_hangs_times_out() -> None:
 
     agent = agent_of(model_timeout_s=SHORT)
 
-    result = asyncio.run(
-        run_agent_async(agent, "go", model=Hanging([]), prices=Prices(), clock=FakeClock())
-    )
+    result = asyncio.run(run_agent_async(agent, "go", model=Hanging([]), prices=Prices(), clock=FakeClock()))
 
     assert result.stop_reason == "model_timeout:m1"
     assert result.totals.model_calls == 3
@@ -356,7 +352,9 @@ def test_times_count_from_begin() -> None:
             return ToolResult(content="ok")
 
     clock = FakeClock()
-    effect = CallTool(lane="0.tool0/1", call_id="a", name="slow", arguments={}, args_hash="h", limits=Limits(timeout_s=9))
+    effect = CallTool(
+        lane="0.tool0/1", call_id="a", name="slow", arguments={}, args_hash="h", limits=Limits(timeout_s=9)
+    )
 
     outcome = perform(effect, clock, {"slow": Slow(clock)})
 

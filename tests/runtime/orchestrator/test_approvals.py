@@ -119,7 +119,8 @@ def test_switches_pulled_while_a_person_thought_stop_the_run(switch: str, reason
 
 def test_switches_are_read_for_the_tools_that_may_still_start() -> None:
     book = Playbook(
-        [asks_each(("pay", {}), ("send", {}), ("look", {}), ("nope", {})), "done"], approvals={"send": "denied"}
+        [asks_each(("pay", {}), ("send", {}), ("look", {}), ("nope", {})), "done"],
+        approvals={"send": "denied"},
     )
 
     book.run(header(policy=POLICY))
@@ -142,7 +143,11 @@ def test_a_run_whose_time_passed_while_a_person_thought_starts_nothing() -> None
 def test_an_interrupted_wait_for_a_person_ends_with_its_cause() -> None:
     class Killed(Playbook):
         def _answer(self, effect: SingleEffect) -> object:
-            return failed("interrupted", cause="kill") if isinstance(effect, AskApproval) else super()._answer(effect)
+            return (
+                failed("interrupted", cause="kill")
+                if isinstance(effect, AskApproval)
+                else super()._answer(effect)
+            )
 
     book = Killed([asks("pay")])
 

@@ -206,14 +206,19 @@ def test_what_each_call_came_to_is_told_in_declared_order() -> None:
     book.run()
 
     told = [p.response for m in book.last_told() for p in m.parts if hasattr(p, "response")]
-    assert told == ["look ok", "There is no tool 'nope'. The tools are: find, look, pay, put, send.", "find ok"]
+    assert told == [
+        "look ok",
+        "There is no tool 'nope'. The tools are: find, look, pay, put, send.",
+        "find ok",
+    ]
 
 
 def test_ids_are_made_where_a_provider_gives_none_or_the_same_twice() -> None:
     from runtime.core.messages import ModelReply, ToolCallPart
 
     doubled = ModelReply(
-        parts=tuple(ToolCallPart(id="x", name="look", arguments={"n": n}) for n in (1, 2)), finish_reason="tool_call"
+        parts=tuple(ToolCallPart(id="x", name="look", arguments={"n": n}) for n in (1, 2)),
+        finish_reason="tool_call",
     )
     book = Playbook([doubled, doubled, "done"])
 
@@ -241,7 +246,9 @@ def test_an_idempotency_key_is_stable_over_retries_and_other_steps() -> None:
     plain.run()
     late.run()
 
-    keys = [e.limits.idempotency_key for b in (plain, late) for e in b.seen if isinstance(e, CallTool) and e.write]
+    keys = [
+        e.limits.idempotency_key for b in (plain, late) for e in b.seen if isinstance(e, CallTool) and e.write
+    ]
     assert len(keys) == 3
     assert len(set(keys)) == 1
 

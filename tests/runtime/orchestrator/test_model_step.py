@@ -51,7 +51,12 @@ def test_a_failure_that_is_not_retryable_ends_the_run(failure: Failure, reason: 
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
-    [("deadline", "max_seconds"), ("kill", "operator_kill"), ("tenant", "tenant_disabled"), ("cancelled", "cancelled")],
+    [
+        ("deadline", "max_seconds"),
+        ("kill", "operator_kill"),
+        ("tenant", "tenant_disabled"),
+        ("cancelled", "cancelled"),
+    ],
 )
 def test_an_interrupted_call_ends_the_run_with_its_cause(cause: str, reason: str) -> None:
     book = Playbook([failed("interrupted", cause=cause, retryable=True)])

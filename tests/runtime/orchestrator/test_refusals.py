@@ -82,7 +82,9 @@ def test_invalid_arguments_are_told_with_path_and_rule() -> None:
 def test_malformed_arguments_are_told_too() -> None:
     from runtime.core.messages import ModelReply, ToolCallPart
 
-    broken = ModelReply(parts=(ToolCallPart(id="a", name="look", arguments='{"n": '),), finish_reason="tool_call")
+    broken = ModelReply(
+        parts=(ToolCallPart(id="a", name="look", arguments='{"n": '),), finish_reason="tool_call"
+    )
     book = Playbook([broken, "done"])
 
     finished = book.run()
@@ -148,7 +150,9 @@ def test_the_loop_guard_can_be_switched_off() -> None:
 
 
 def test_a_tool_s_own_error_is_told_and_never_repeated() -> None:
-    book = Playbook([asks("look"), "done"], tools={"look": [ToolResult(content="gone", status="error", error="gone")]})
+    book = Playbook(
+        [asks("look"), "done"], tools={"look": [ToolResult(content="gone", status="error", error="gone")]}
+    )
 
     finished = book.run()
 

@@ -36,7 +36,9 @@ class Provider(Playbook):
     def _size(self, message: Message) -> int:
         known = self._sizes.get(id(message))
         if known is None:
-            size = self._last_output if message.role == "assistant" else self._tokens(canonical_bytes(message))
+            size = (
+                self._last_output if message.role == "assistant" else self._tokens(canonical_bytes(message))
+            )
             known = self._sizes[id(message)] = (message, size)
         return known[1]
 
@@ -130,7 +132,9 @@ def test_the_clamp_is_no_part_of_what_the_agent_asks() -> None:
     assert book.requests[0].request.parameters == {"max_completion_tokens": 1_000}
 
 
-@pytest.mark.parametrize(("budget", "reason"), [({"max_usd_nanos": 100}, "max_usd"), ({"max_tokens": 50}, "max_tokens")])
+@pytest.mark.parametrize(
+    ("budget", "reason"), [({"max_usd_nanos": 100}, "max_usd"), ({"max_tokens": 50}, "max_tokens")]
+)
 def test_a_run_stops_before_a_call_that_could_buy_nothing_useful(budget: dict[str, int], reason: str) -> None:
     book = Playbook(["done"])
 

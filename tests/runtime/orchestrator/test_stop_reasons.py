@@ -38,7 +38,9 @@ def failing(tool: str, kind: str, **fields: Any) -> Playbook:
 def cases() -> list[Case]:
     plain = header()
     priced = header(
-        budget=Budget(max_usd_nanos=10), parameters={"max_tokens": 100}, rates={"m1": Rate(input=10**6, output=10**6)}
+        budget=Budget(max_usd_nanos=10),
+        parameters={"max_tokens": 100},
+        rates={"m1": Rate(input=10**6, output=10**6)},
     )
     approve = header(policy=Policy(approve=("pay",), on_denied="stop"))
     refusal = ModelReply(parts=(RefusalPart("no"),), finish_reason="stop")

@@ -84,7 +84,9 @@ def test_a_repeated_write_goes_under_the_same_idempotency_key() -> None:
     assert len({e.limits.idempotency_key for e in book.seen if isinstance(e, CallTool)}) == 1
 
 
-@pytest.mark.parametrize("answer", [failed("error", retryable=True, phase="connect"), failed("rate_limited", retryable=True)])
+@pytest.mark.parametrize(
+    "answer", [failed("error", retryable=True, phase="connect"), failed("rate_limited", retryable=True)]
+)
 def test_a_write_that_surely_did_not_happen_is_repeated(answer: ToolAnswer) -> None:
     book = Playbook([asks("pay"), "done"], tools={"pay": [answer, "ok"]})
 
@@ -113,9 +115,16 @@ def test_how_a_read_failed_is_the_stop_reason(answer: ToolAnswer, reason: str) -
 
 @pytest.mark.parametrize(
     ("cause", "reason"),
-    [("deadline", "in_doubt:pay"), ("kill", "operator_kill"), ("tenant", "tenant_disabled"), ("cancelled", "cancelled")],
+    [
+        ("deadline", "in_doubt:pay"),
+        ("kill", "operator_kill"),
+        ("tenant", "tenant_disabled"),
+        ("cancelled", "cancelled"),
+    ],
 )
-def test_an_interrupted_write_is_in_doubt_under_the_reason_that_takes_precedence(cause: str, reason: str) -> None:
+def test_an_interrupted_write_is_in_doubt_under_the_reason_that_takes_precedence(
+    cause: str, reason: str
+) -> None:
     book = Playbook([asks("pay")], tools={"pay": [failed("interrupted", cause=cause)]})
 
     finished = book.run()

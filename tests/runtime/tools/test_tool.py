@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -133,6 +134,22 @@ def test_a_parameter_without_type_is_refused() -> None:
         tool(bad)
 
 
+def test_a_type_without_json_form_is_refused() -> None:
+    def bad(n: threading.Event) -> str:
+        return str(n)
+
+    with pytest.raises(UsageFault, match="has no JSON form"):
+        tool(bad)
+
+
+def test_a_type_that_is_not_known_is_refused() -> None:
+    def bad(n: Nowhere) -> str:  # type: ignore[name-defined]  # noqa: F821 - the point of the test
+        return str(n)
+
+    with pytest.raises(UsageFault, match="'Nowhere' is not defined"):
+        tool(bad)
+
+
 def test_renamed_parameters_are_known_by_their_new_names_alone() -> None:
     assert list(renamed.decl.schema.parameters["properties"]) == ["from", "class"]
     assert call(renamed, {"from": "a", "class": 2}).content == "a/2"
@@ -150,7 +167,11 @@ def test_renamed_parameters_are_known_by_their_new_names_alone() -> None:
         (plain, "{", ("arguments: expected a JSON object",)),
         (plain, ["item"], ("arguments: expected a JSON object",)),
         (typed, {"kind": "c", "size": 10}, ("kind: expected one of ['a', 'b']", "size: breaks maximum 9")),
-        (nested, {"address": {"number": "x"}, "notes": {"a": 1}}, ("address.number: expected integer", "address.street: required")),
+        (
+            nested,
+            {"address": {"number": "x"}, "notes": {"a": 1}},
+            ("address.number: expected integer", "address.street: required"),
+        ),
         (empty, {"a": 1}, ("a: not allowed",)),
     ],
 )
@@ -173,12 +194,33 @@ def test_a_wrong_schema_is_refused() -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-20, 20) | st.floats(-9, 9) | st.text(max_size=3) | st.sampled_from("ab"),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["street", "number", "x"]), inner),
+    st.none()
+    | st.booleans()
+    | st.integers(-20, 20)
+    | st.floats(-9, 9)
+    | st.text(max_size=3)
+    | st.sampled_from("ab"),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["street", "number", "x"]), inner)
+    ),
     max_leaves=4,
 )
 names = st.sampled_from(
-    ["item", "count", "kind", "size", "ratio", "tags", "address", "notes", "flag", "from", "class", "source", "zz"]
+    [
+        "item",
+        "count",
+        "kind",
+        "size",
+        "ratio",
+        "tags",
+        "address",
+        "notes",
+        "flag",
+        "from",
+        "class",
+        "source",
+        "zz",
+    ]
 )
 
 
@@ -232,8 +274,6 @@ def test_an_error_of_the_tool_s_domain_is_told() -> None:
 
 
 def test_a_plain_function_runs_in_a_thread() -> None:
-    import threading
-
     @tool
     def where() -> str:
         return threading.current_thread().name

@@ -1,0 +1,154 @@
+"""Requests that a recording cannot answer: the signal inside the client, the error afterwards, their words.
+
+Rules.
+1. The signal is no `Exception`: an agent, a tool or an SDK's retry loop cannot take it for a flaky network.
+2. It is kept on the session too, and raised again as `WireMiss` when the session ends, swallowed or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from harness.errors import CheckFailed
+from harness.wire.exchange import HttpRequest
+from harness.wire.matching import body_form
+
+MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
+WINDOW = 40
+"""Characters shown on each side of a change."""
+_MOST_SHOWN = 3
+
+
+class Miss(msgspec.Struct, frozen=True, kw_only=True):
+    """One request without a recorded answer.
+
+    Attributes:
+        verdict: How it differs: changed, repeated too often, nothing like it, or an answer that was not kept.
+        method: Its method.
+        url: Its URL, redacted.
+        call: Which call of the session it was, from 1.
+        nearest: Number of the recorded exchange that is most like it.
+        path: JSON path of the first difference to that one.
+        recorded: The recorded value around the difference.
+        sent: The value sent now.
+        detail: What else there is to say.
+    """
+
+    verdict: MissVerdict
+    method: str
+    url: str
+    call: int
+    nearest: int | None = None
+    path: str | None = None
+    recorded: str | None = None
+    sent: str | None = None
+    detail: str | None = None
+
+    def text(self) -> str:
+        """Return the miss in words."""
+        asked = f"{self.method} {self.url} (call {self.call})"
+        match self.verdict:
+            case "repeated":
+                return f"{asked} was made more often than it was recorded: {self.detail}"
+            case "cut_off" | "read_on" | "dropped":
+                return f"{asked}: {self.detail}"
+            case _:
+                lines = f"no recorded answer for {asked}"
+        if self.nearest is None:
+            return f"{lines}\n  nearest: none; {self.detail}"
+        told = f"{lines}\n  nearest: exchange {self.nearest}"
+        return f"{told}, differs in {self.path}: {self.recorded} -> {self.sent}"
+
+
+class Unanswered(BaseException):
+    """Stops a client whose request has no recorded answer."""
+
+    def __init__(self, miss: Miss, where: str) -> None:
+        self.miss = miss
+        super().__init__(f"{where}: {miss.text()}")
+
+
+class WireMiss(CheckFailed, AssertionError):
+    """A replay was asked for what was not recorded, or did not ask for what was.
+
+    Attributes:
+        misses: The requests without answer, in order.
+        unused: Numbers of the recorded exchanges that nothing asked for, if that was to be checked.
+    """
+
+    def __init__(self, misses: Sequence[Miss], *, where: str, unused: Sequence[int] = ()) -> None:
+        self.misses = tuple(misses)
+        self.unused = tuple(unused)
+        shown = [miss.text() for miss in self.misses[:_MOST_SHOWN]]
+        if len(self.misses) > _MOST_SHOWN:
+            shown.append(f"and {len(self.misses) - _MOST_SHOWN} more")
+        if self.unused:
+            numbers = ", ".join(map(str, self.unused[:10])) + (" ..." if len(self.unused) > 10 else "")
+            shown.append(f"{len(self.unused)} recorded exchanges were not asked for: {numbers}")
+        super().__init__(
+            "\n".join(shown),
+            where=where,
+            next_step="if the change is wanted, record again: mode='record' or `goldrun record`",
+        )
+
+
+def first_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str, str]:
+    """Return the path of the first difference of two requests and the values around it."""
+    if recorded.method != sent.method:
+        return "method", recorded.method, sent.method
+    if recorded.url != sent.url:
+        return ("url", *_around(recorded.url, sent.url))
+    a, b = body_form(recorded), body_form(sent)
+    if a[0] != b[0]:
+        return "body", f"<{a[0]}>", f"<{b[0]}>"
+    found = _differ(a[1:], b[1:], "body")
+    if found is None:
+        return "body", "<equal>", "<equal>"
+    path, old, new = found
+    path = path.replace("body[0]", "body" if a[0] != "json" else "$", 1)
+    if isinstance(old, str) and isinstance(new, str):
+        return (path, *_around(old, new))
+    return path, _short(old), _short(new)
+
+
+_ABSENT = object()
+
+
+def _differ(a: Any, b: Any, path: str) -> tuple[str, Any, Any] | None:
+    if isinstance(a, dict) and isinstance(b, dict):
+        for name in [*a, *(n for n in b if n not in a)]:
+            found = _differ(a.get(name, _ABSENT), b.get(name, _ABSENT), f"{path}.{name}")
+            if found is not None:
+                return found
+        return None
+    if isinstance(a, list) and isinstance(b, list):
+        for at in range(max(len(a), len(b))):
+            old = a[at] if at < len(a) else _ABSENT
+            found = _differ(old, b[at] if at < len(b) else _ABSENT, f"{path}[{at}]")
+            if found is not None:
+                return found
+        return None
+    same = a is b or (type(a) is type(b) and a == b)
+    return None if same else (path, a, b)
+
+
+def _around(old: str, new: str) -> tuple[str, str]:
+    """Return the surroundings of the first difference of two texts."""
+    at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    start = max(0, at - WINDOW)
+    return _window(old, start, at), _window(new, start, at)
+
+
+def _window(text: str, start: int, at: int) -> str:
+    end = at + WINDOW
+    return repr(("…" if start else "") + text[start:end] + ("…" if end < len(text) else ""))
+
+
+def _short(value: Any) -> str:
+    if value is _ABSENT:
+        return "<absent>"
+    text = repr(value)
+    return text if len(text) <= 2 * WINDOW else text[: 2 * WINDOW] + "…"

@@ -1,0 +1,127 @@
+"""Values of the control store that no guard judges: leases, runs, audit checkpoints, and its one error."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runtime.errors import DataFault
+
+
+class ControlUnavailable(DataFault):  # noqa: N818
+    """The control store cannot be read or written now; guards refuse instead of guessing."""
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A slot that is taken.
+
+    Attributes:
+        name: What is limited.
+        fencing: Number of this lease, one higher than the last of its name; with the name it is the lease's id.
+        owner: Who holds it, for people.
+        expires_at: When it lapses; epoch seconds.
+    """
+
+    name: str
+    fencing: int
+    owner: str
+    expires_at: float
+
+
+class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to asking for a slot.
+
+    Attributes:
+        lease: The slot; `None` if all are taken.
+        live: Slots taken, this one included.
+        after_s: If refused: seconds until the first lease lapses unless it is renewed.
+    """
+
+    lease: Lease | None
+    live: int
+    after_s: float = 0.0
+
+
+class RunKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Which run; a request id of one tenant never finds the run of another."""
+
+    tenant: str
+    environment: str
+    request_id: str
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A run as the index knows it.
+
+    Attributes:
+        key: Which run.
+        run_id: Names this execution.
+        agent: What runs.
+        started_at: Epoch seconds, as all times here.
+        payload_hash: Fingerprint of the request; the same request id with another payload is a conflict.
+        parent: Request id of the run that started it.
+        deploy: Version label.
+        policy_hash: Policy it began under.
+        journal: Where its journal is.
+        alive_until: When it counts as crashed unless it is heard of; `None` while it is parked or not watched.
+        fencing: One higher each time it is taken over; what an earlier owner says does nothing.
+        stop_reason: Text form; `None` while it runs.
+        ended_at: When the stop reason was set.
+    """
+
+    key: RunKey
+    run_id: str
+    agent: str
+    started_at: float
+    payload_hash: str = ""
+    parent: str | None = None
+    deploy: str | None = None
+    policy_hash: str | None = None
+    journal: str | None = None
+    alive_until: float | None = None
+    fencing: int = 1
+    stop_reason: str | None = None
+    ended_at: float | None = None
+
+
+class RunOpened(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to opening a run.
+
+    Attributes:
+        first: Whether this delivery is the first; only then the run is carried out.
+        conflict: Whether the first delivery had another payload.
+        run: The run of the first delivery.
+    """
+
+    first: bool
+    conflict: bool
+    run: Run
+
+
+class RunStopped(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to setting a stop reason.
+
+    Attributes:
+        applied: Whether this one is the run's stop reason.
+        run: The run as it stands now; `None` if it is not known.
+    """
+
+    applied: bool
+    run: Run | None
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A point of an audit chain: its entry number, the chain's digest there, and when (epoch seconds)."""
+
+    chain: str
+    seq: int
+    digest: str
+    at: float
+
+
+class BreakerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A breaker as metrics show it."""
+
+    key: str
+    phase: str
+    trips: int
+    retry_at: float
