@@ -9,7 +9,6 @@ Rules.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from harness.cassette.redact import Redactor
@@ -109,11 +108,23 @@ class HttpIndex:
             told = exchange.request
             if told.method != request.method or _path(told.url) != path:
                 continue
-            common = len(os.path.commonprefix([unpack(told.body), body]))
+            common = _common(unpack(told.body), body)
             rank = (told.url == request.url, at in unused, common)
             if best is None or rank > best:
                 best, number = rank, at
         return number
+
+
+def _common(a: bytes, b: bytes) -> int:
+    """Return the length of the common beginning, by halving: slices compare far faster than single bytes."""
+    low, high = 0, min(len(a), len(b))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _path(url: str) -> str:

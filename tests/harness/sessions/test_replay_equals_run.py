@@ -42,13 +42,21 @@ tool_calls = st.sampled_from(
         ("nope", {}),
     ]
 )
+asking = st.lists(tool_calls, min_size=1, max_size=4).map(lambda asked: calls(*asked))
 turns = st.one_of(
-    st.lists(tool_calls, min_size=1, max_size=4).map(lambda asked: calls(*asked)),
-    st.lists(tool_calls, min_size=1, max_size=4).map(lambda asked: calls(*asked)),
+    asking,
+    asking,
+    asking,
+    asking,
     st.builds(fails, st.sampled_from(["error", "timeout", "rate_limited"]), retryable=st.just(True)),
-    st.just(ModelReply(parts=(), finish_reason="stop")),
-    st.just(ModelReply(parts=(RefusalPart("no"),), finish_reason="stop")),
-    st.just(f"the token is {TOKEN}"),
+    st.sampled_from(
+        [
+            ModelReply(parts=(), finish_reason="stop"),
+            ModelReply(parts=(), finish_reason="stop"),
+            ModelReply(parts=(RefusalPart("no"),), finish_reason="stop"),
+            f"the token is {TOKEN}",
+        ]
+    ),
 )
 faults = st.sampled_from(["busy", "broken", "reset", "slow"])
 FAULTS = {"busy": RetryableError, "broken": ValueError, "reset": ConnectionResetError, "slow": TimeoutError}
@@ -57,22 +65,22 @@ policies = st.builds(
     allow=st.sampled_from([None, ("stock", "note")]),
     approve=st.sampled_from([(), ("order",)]),
     on_failure=st.sampled_from(["stop", "tell"]),
-    on_invalid=st.sampled_from(["stop", "tell"]),
-    max_refusals=st.integers(1, 5),
+    on_invalid=st.sampled_from(["tell", "tell", "stop"]),
+    max_refusals=st.integers(1, 9),
     loop=st.none() | st.builds(LoopLimits, same_call=st.integers(1, 4)),
 )
 budgets = st.builds(
     Budget,
-    max_steps=st.integers(1, 6),
-    max_seconds=st.none() | st.integers(1, 10).map(float),
-    max_tool_calls=st.none() | st.integers(0, 6),
-    max_usd_nanos=st.none() | st.integers(0, 3_000_000),
+    max_steps=st.sampled_from([1, 2, 4, 12, 12]),
+    max_seconds=st.sampled_from([None, None, 1.0, 8.0, 60.0]),
+    max_tool_calls=st.sampled_from([None, None, 0, 3, 9]),
+    max_usd_nanos=st.sampled_from([None, None, 500_000, 2_000_000, 20_000_000]),
 )
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.lists(turns, max_size=6),
+    st.lists(turns, min_size=2, max_size=8),
     st.dictionaries(st.sampled_from(["stock", "order", "note"]), st.lists(faults, max_size=4), max_size=3),
     policies,
     budgets,

@@ -13,6 +13,7 @@ from runtime.core.effects import (
     ApprovalAnswer,
     AskApproval,
     CallModel,
+    CallStatus,
     CallTool,
     Denial,
     End,
@@ -67,7 +68,8 @@ def call_pairs(draw: st.DrawFn, step: int, index: int) -> list[Pair]:
         "write": draw(st.booleans()),
     }
     if draw(st.booleans()):
-        status = draw(st.sampled_from(["denied", "unknown_tool", "not_started"]))
+        refusals: list[CallStatus] = ["denied", "unknown_tool", "not_started"]
+        status = draw(st.sampled_from(refusals))
         refuse = Refuse(
             lane=lane(step, "tool", index=index), status=status, message="no", rule="policy", **known
         )

@@ -1,0 +1,106 @@
+"""The replaying side: requests are answered from a recording, and what it cannot answer is kept."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from harness.wire.exchange import HttpAnswer, Sent
+from harness.wire.index import HttpIndex
+from harness.wire.misses import Miss, MissVerdict, Unanswered
+from harness.wire.store import StoredExchange, read_http
+
+_CUT_OFF = "the recording was cut off while this exchange was in flight"
+_DROPPED = "its answer was not kept: {}"
+
+
+class ServedExchange:
+    """One recorded exchange on its way to a client."""
+
+    __slots__ = ("_player", "answer", "call", "duration_s", "request")
+
+    def __init__(self, player: Player, call: int, exchange: StoredExchange, answer: HttpAnswer) -> None:
+        self._player = player
+        self.call = call
+        self.request = exchange.request
+        self.answer = answer
+        self.duration_s = exchange.duration_s or 0.0
+
+    def refuse(self, verdict: MissVerdict, detail: str) -> NoReturn:
+        """Stop the client: it asks for more than was recorded.
+
+        Raises:
+            Unanswered: Always.
+        """
+        request = self.request
+        self._player.stop(
+            Miss(verdict=verdict, method=request.method, url=request.url, call=self.call, detail=detail)
+        )
+
+
+class Player:
+    """Answers requests from recordings; safe to share between threads.
+
+    Attributes:
+        path: The first file.
+        misses: What could not be answered, in order.
+        calls: Requests made.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Read the files.
+
+        Raises:
+            CassetteError: If one cannot be read.
+        """
+        files = [read_http(path) for path in paths]
+        self.path = paths[0]
+        self.misses: list[Miss] = []
+        self.calls = 0
+        self.is_cut_off = any(not file.ended for file in files)
+        exchanges = [exchange for file in files for exchange in file.exchanges]
+        self.exchanges = tuple(exchanges)
+        self._index = HttpIndex(exchanges, redacted=any(f.head.redaction != "none" for f in files))
+        self._lock = threading.Lock()
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Numbers of the recorded exchanges that nothing asked for."""
+        with self._lock:
+            return self._index.unused
+
+    def serve(self, sent: Sent) -> ServedExchange:
+        """Return the answer to a request.
+
+        Raises:
+            Unanswered: If there is none; the miss is kept.
+        """
+        with self._lock:
+            self.calls += 1
+            call = self.calls
+            found = self._index.take(sent, call)
+        if isinstance(found, Miss):
+            if self.is_cut_off and found.detail is not None:
+                found = msgspec.structs.replace(found, detail=f"{found.detail}; the recording was cut off")
+            self.stop(found)
+        answer = found.answer
+        served = ServedExchange(self, call, found, HttpAnswer(end="reset") if answer is None else answer)
+        if answer is None:
+            served.refuse("cut_off", _CUT_OFF)
+        if answer.dropped is not None:
+            served.refuse("dropped", _DROPPED.format(answer.dropped))
+        return served
+
+    def stop(self, miss: Miss) -> NoReturn:
+        """Keep a miss and stop the client.
+
+        Raises:
+            Unanswered: Always.
+        """
+        with self._lock:
+            self.misses.append(miss)
+        raise Unanswered(miss, str(self.path))
