@@ -80,12 +80,13 @@ def _print_tasks(a: str, b: str, rows: list[dict[str, Any]], changed: list[dict[
             safe_text(r["task"], 60),
             _pair(r["a"]["stop_reason"], r["b"]["stop_reason"]),
             _pair(r["a"]["tool_calls"], r["b"]["tool_calls"]),
+            _pair(r["a"]["tool_executions"], r["b"]["tool_executions"]),
             _pair(r["a"]["cost_usd"] or "unknown", r["b"]["cost_usd"] or "unknown"),
         ]
         for r in changed[:40]
     ]
     if cells:
-        say(table(cells, ["task", "stop reason", "tool calls", "cost $"]))
+        say(table(cells, ["task", "stop reason", "tool calls", "executions", "cost $"]))
     if len(changed) > len(cells):
         say(f"... and {len(changed) - len(cells)} more")
 

@@ -11,10 +11,10 @@ from runtime.core.money import usd_text
 
 _COLUMNS = (
     "task",
-    "suite",
     "repeat",
     "stop_reason",
     "tool_calls",
+    "tool_executions",
     "total_tokens",
     "cost_nanousd",
     "trace_hash",
@@ -24,7 +24,7 @@ _COLUMNS = (
 def changed_tasks(history: Path, a: str, b: str) -> list[dict[str, Any]]:
     """Return one row for each task that both deploys ran, sorted by task.
 
-    A task is the same if all its runs have equal traces (times, ids and keys apart).
+    A task is the same if all its runs have equal traces (times, ids and keys apart) and as many executions.
 
     Args:
         history: Folder of the history.
@@ -39,7 +39,7 @@ def changed_tasks(history: Path, a: str, b: str) -> list[dict[str, Any]]:
     return [
         {
             "task": task,
-            "changed": [r["trace_hash"] for r in before[task]] != [r["trace_hash"] for r in now[task]],
+            "changed": _behaviour(before[task]) != _behaviour(now[task]),
             "a": _summary(before[task]),
             "b": _summary(now[task]),
         }
@@ -57,11 +57,16 @@ def _by_task(history: Path, manifest: Manifest, deploy: str) -> dict[str, list[d
     return found
 
 
+def _behaviour(rows: list[dict[str, Any]]) -> list[tuple[Any, Any]]:
+    return [(r["trace_hash"], r["tool_executions"]) for r in rows]
+
+
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     costs = [r["cost_nanousd"] for r in rows]
     return {
         "runs": len(rows),
         "stop_reason": ", ".join(sorted({r["stop_reason"] for r in rows})),
         "tool_calls": sum(r["tool_calls"] for r in rows),
+        "tool_executions": sum(r["tool_executions"] for r in rows),
         "cost_usd": None if any(c is None for c in costs) else usd_text(sum(costs)),
     }

@@ -152,7 +152,7 @@ class ResumePerformer:
             raise UsageError(
                 f"the agent asks for {type(effect).__name__} at {effect.lane}, which is not what was recorded there",
                 where=self._recording.source,
-                next_step="resume with the code that began the run, or use `goldrun fork` to go on with other code",
+                next_step="resume with the code that began the run, or start a new run",
             )
         if found.answered:
             return found.outcome()
