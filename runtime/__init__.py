@@ -14,28 +14,40 @@ if TYPE_CHECKING:
     from runtime.core.policy import Budget, LoopLimits, Policy, RetryPolicy
     from runtime.core.trace import Trace
     from runtime.entry.agent import Agent
-    from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
+    from runtime.entry.request import Request, RunResult
+    from runtime.entry.run import run_agent, run_agent_async
+    from runtime.entry.service import Principal, Service
+    from runtime.execution.governor import Governor
+    from runtime.execution.rules import ControlRules
+    from runtime.models.anthropic import AnthropicMessages
     from runtime.models.loopback import LoopbackProvider
     from runtime.models.openai_chat import OpenAIChat
     from runtime.models.prices import PriceTable
     from runtime.models.scripted import ScriptedModel
     from runtime.ports.tools import ToolContext
+    from runtime.state.sqlite_store import SqliteControlStore
     from runtime.tools.tool import RetryableError, Tool, ToolError, tool
 
 __all__ = [
     "Agent",
+    "AnthropicMessages",
     "ApprovalAnswer",
     "Budget",
+    "ControlRules",
+    "Governor",
     "LoopLimits",
     "LoopbackProvider",
     "OpenAIChat",
     "Policy",
     "PriceTable",
+    "Principal",
     "Request",
     "RetryPolicy",
     "RetryableError",
     "RunResult",
     "ScriptedModel",
+    "Service",
+    "SqliteControlStore",
     "Tool",
     "ToolContext",
     "ToolError",
@@ -47,18 +59,24 @@ __all__ = [
 
 _HOME = {
     "Agent": "runtime.entry.agent",
+    "AnthropicMessages": "runtime.models.anthropic",
     "ApprovalAnswer": "runtime.core.effects",
     "Budget": "runtime.core.policy",
+    "ControlRules": "runtime.execution.rules",
+    "Governor": "runtime.execution.governor",
     "LoopLimits": "runtime.core.policy",
     "LoopbackProvider": "runtime.models.loopback",
     "OpenAIChat": "runtime.models.openai_chat",
     "Policy": "runtime.core.policy",
     "PriceTable": "runtime.models.prices",
-    "Request": "runtime.entry.run",
+    "Principal": "runtime.entry.service",
+    "Request": "runtime.entry.request",
     "RetryPolicy": "runtime.core.policy",
     "RetryableError": "runtime.tools.tool",
-    "RunResult": "runtime.entry.run",
+    "RunResult": "runtime.entry.request",
     "ScriptedModel": "runtime.models.scripted",
+    "Service": "runtime.entry.service",
+    "SqliteControlStore": "runtime.state.sqlite_store",
     "Tool": "runtime.tools.tool",
     "ToolContext": "runtime.ports.tools",
     "ToolError": "runtime.tools.tool",

@@ -15,8 +15,10 @@ from harness.cassette.document import (
     content_root,
     default_shape,
 )
-from harness.cassette.files import MAX_CASSETTE_BYTES, guarded, replace_file
+from harness.cassette.files import guarded, replace_file
+from harness.cassette.limits import MAX_CASSETTE_BYTES, decode_strict
 from harness.cassette.lines import unfold_json, unfold_part, unfold_text
+from harness.cassette.ranges import unreadable
 from harness.cassette.redact import refuse_secrets
 from harness.errors import CassetteError
 from runtime.core.canonical import fingerprint
@@ -84,16 +86,13 @@ def _load(path: Path) -> Document:
     try:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_CASSETTE_BYTES else b""
-    except OSError as error:
-        raise CassetteError(f"cannot be read: {error.strerror}", where=where) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(error, where) from error
     if size > MAX_CASSETTE_BYTES:
         raise CassetteError(f"{size} bytes pass the limit of {MAX_CASSETTE_BYTES}", where=where)
     if not data.strip():
         raise CassetteError("the cassette is empty", where=where, next_step=_RESTORE)
-    try:
-        plain = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CassetteError(f"not JSON, or cut off: {error}", where=where, next_step=_RESTORE) from error
+    plain = decode_strict(data, where=where, next_step=_RESTORE)
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         found = plain.get("schema") if isinstance(plain, dict) else type(plain).__name__
         raise CassetteError(
@@ -101,7 +100,9 @@ def _load(path: Path) -> Document:
             where=where,
             next_step="foreign recordings become cassettes with `goldrun import`",
         )
-    if plain.get("root") != content_root(plain):
+    with guarded(where):
+        root = content_root(plain)
+    if plain.get("root") != root:
         raise CassetteError(
             f"its content does not fit its root {plain.get('root')!r}: it was edited by hand or damaged",
             where=where,

@@ -1,4 +1,4 @@
-"""Limits of what is read and written: sizes, depth, expansion; and JSON that means one thing only."""
+"""Limits of what is read and written: sizes and expansion; and JSON that means one thing only."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ MAX_DICTIONARY_BYTES = 1024 * 1024
 MAX_RATIO = 10_000
 """Decompressed bytes for one compressed byte; text of runs reaches some hundreds."""
 RATIO_FREE_BYTES = 1024 * 1024
-MAX_DEPTH = 200
-"""Levels of lists and mappings in a golden document."""
 
 
 def check_expansion(packed: int, size: int, *, where: str, limit: int = MAX_RUN_BYTES) -> None:
@@ -39,22 +37,21 @@ def decode_strict(data: bytes, *, where: str, next_step: str | None = None) -> A
     """Return the value of JSON that says each thing once.
 
     Raises:
-        CassetteError: If it is no JSON, names a key twice, holds NaN, or is nested beyond `MAX_DEPTH`.
+        CassetteError: If it is no JSON, names a key twice, holds NaN, or is nested deeper than the interpreter
+            can follow (about 1,000 levels).
     """
     try:
         value = msgspec.json.decode(data)
         compact = msgspec.json.format(data, indent=-1)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CassetteError(f"not JSON, or cut off: {error}", where=where, next_step=next_step) from error
-    if len(compact) > MAX_DEPTH and _depth(compact) > MAX_DEPTH:
-        raise CassetteError(
-            f"nested beyond the limit of {MAX_DEPTH} levels", where=where, next_step="do not trust this file"
-        )
     # A document that says each key once encodes to itself; only one that does not is looked at closely.
     if len(msgspec.json.encode(value)) != len(compact):
         repeated = _repeated_key(data)
         if repeated is not None:
-            raise CassetteError(f"the key {repeated!r} stands twice in one object", where=where, next_step=next_step)
+            raise CassetteError(
+                f"the key {repeated!r} stands twice in one object", where=where, next_step=next_step
+            )
     return value
 
 
@@ -76,28 +73,3 @@ def _repeated_key(data: bytes) -> str | None:
     except _Repeated as repeated:
         return str(repeated)
     return None
-
-
-def _depth(compact: bytes) -> int:
-    """Return an upper bound of the nesting, exact unless text holds brackets."""
-    opened = compact.count(b"[") + compact.count(b"{")
-    if opened <= MAX_DEPTH:
-        return opened
-    depth = deepest = 0
-    inside = escaped = False
-    for byte in compact:
-        if inside:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                inside = False
-        elif byte == 0x22:
-            inside = True
-        elif byte in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"]}":
-            depth -= 1
-    return deepest

@@ -1,29 +1,37 @@
-"""The redactor of one run: secrets become `<secret#n>` before anything is hashed or written.
+"""The redactor of one run: secrets become pseudonyms before anything is hashed or written.
 
-Each distinct secret is numbered by its first appearance in the run: no key, nothing to guess, equal on every
-machine. Pseudonyms of either form (`<secret#1>`, `<secret:9f3a>`) are left alone, so redacted data replays as
-it is; a new secret then takes a number above those seen.
+Rules.
+1. Each distinct secret has one pseudonym: `<secret#n>` by first appearance in the run, or `<secret:hex>` under a
+   key. Pseudonyms of either form are left alone, so redacted data replays as it is.
+2. What was looked at is either written without its secrets or not at all: a text beyond the limits becomes
+   `<dropped:sha256:...>`.
+3. A value without secrets is returned as the same object, after one look: the gate (see `rules`).
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 
-from harness.cassette.rules import (
-    ASSIGNMENTS,
+from harness.cassette.redaction.dropped import DROPPED, dropped_bytes, dropped_value
+from harness.cassette.redaction.edits import Edit, apply_edits, edit_pieces
+from harness.cassette.redaction.fields import (
     HEADERS,
-    SHAPES,
-    is_secret_field,
-    is_suspect,
-    may_hold_secret,
+    Secrecy,
+    hides,
+    is_password_field,
+    is_secret_header,
+    secrecy,
 )
-from harness.errors import CassetteError
+from harness.cassette.redaction.known import known_credentials, literal_forms
+from harness.cassette.redaction.pseudonyms import Keyed, Numbers, redaction_key
+from harness.cassette.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
+from harness.cassette.rules import Ruleset, ruleset
+from harness.errors import CassetteError, UsageError
 from runtime.core.messages import (
     FilePart,
     Message,
@@ -36,31 +44,80 @@ from runtime.core.messages import (
 )
 from runtime.core.run import Header
 
-PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")
-_RULES = (*SHAPES, *ASSIGNMENTS)
+__all__ = [
+    "HEADERS",
+    "PSEUDONYM",
+    "Redactor",
+    "is_secret_header",
+    "known_credentials",
+    "looks_secret",
+    "process_redactor",
+    "redaction_key",
+    "refuse_secrets",
+]
+
+RULES_VARIABLE = "GOLDRUN_REDACTION_RULES"
+MAX_BODY_BYTES = 32 << 20
+MAX_NESTING = 200
+"""Levels of lists and mappings; a limit of our own, since the interpreter's depends on the caller's stack."""
+_LEAST_CHARS = 8
+"""No rule fits a shorter text."""
 _PASSES = 4
-"""Replacing one secret may lay bare another that overlapped it."""
-_Span = tuple[int, int, int, str]
-"""Start, end, rank of the rule, its name."""
-_SCHEMES = ("bearer ", "basic ", "token ")
+"""A replacement may lay bare a secret that overlapped it."""
 
 
 class Redactor:
     """Takes secrets out of the values of one run; see `runtime.core.keys.Cleaner`.
 
     Attributes:
-        counts: How often each rule replaced something, for a redaction report.
+        counts: How often each rule replaced something, for a redaction report; `dropped` counts what was left out.
+        key_id: Names the key of keyed pseudonyms; `None` for numbers.
     """
 
-    def __init__(self) -> None:
-        self._names: dict[str, str] = {}
-        self._highest = 0
+    def __init__(
+        self,
+        *,
+        rules: str | Path | Ruleset | None = None,
+        known: Iterable[str] = (),
+        personal_data: bool = False,
+        pseudonyms: Literal["numbered", "keyed"] = "numbered",
+        key: bytes | None = None,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        """Make a redactor.
+
+        Args:
+            rules: File of further rules; or rules that were made ready, with their known values.
+            known: Values that are secret by themselves, found in any encoding; those below 8 bytes are ignored.
+            personal_data: Look for e-mail addresses, phone numbers, IBANs and payment cards too.
+            pseudonyms: Numbers within the run, or names under a key.
+            key: The key; see `redaction_key`.
+            max_body_bytes: Longer texts are dropped.
+
+        Raises:
+            UsageError: If the rules are wrong, or `keyed` comes without a key.
+        """
+        if (pseudonyms == "keyed") != (key is not None):
+            raise UsageError(
+                "keyed pseudonyms need a key, and numbered ones have none", next_step="pass both or neither"
+            )
+        # The rules of most runs are the same object, compiled once.
+        if isinstance(rules, Ruleset):
+            self._rules = rules
+        elif rules or known or personal_data:
+            self._rules = _rules_of(rules, known, personal_data)
+        else:
+            self._rules = ruleset()
+        self._gate = self._rules.gate.test
+        self._names: Numbers | Keyed = Numbers() if key is None else Keyed(key)
+        self._max_bytes = max_body_bytes
+        self.key_id = None if key is None else Keyed(key).key_id
         self.counts: dict[str, int] = {}
 
     @property
     def secrets(self) -> int:
         """How many distinct secrets were replaced."""
-        return len(self._names)
+        return len(self._names.names)
 
     def suspects(self, encoded: bytes, *, shared: bool = False) -> bool:
         """Return whether a value of this JSON may hold a secret; if not, cleaning returns the same object.
@@ -71,12 +128,19 @@ class Redactor:
             encoded: The value's JSON.
             shared: Remember what was found, for tool schemas that all runs of an agent share.
         """
-        return not _is_plain(encoded) if shared else may_hold_secret(encoded.decode("utf-8", "replace").lower())
+        if len(encoded) > self._max_bytes:
+            return True
+        return not _is_plain(self._rules, encoded) if shared else self._gate(encoded)
 
     def text(self, text: str) -> str:
         """Return the text without secrets; the same object if there are none."""
-        low = text.lower()
-        return self._scrub(text, low) if is_suspect(low) else text
+        if len(text) < _LEAST_CHARS:
+            return text
+        data = text.encode("utf-8", "surrogatepass")
+        if len(data) <= self._max_bytes and not self._gate(data):
+            return text
+        clean = self._scrub(data)
+        return text if clean == data else clean.decode("utf-8", "surrogatepass")
 
     def message(self, message: Message) -> Message:
         """Return the message without secrets; the same object if there are none."""
@@ -89,23 +153,58 @@ class Redactor:
 
     def value(self, value: Any) -> Any:
         """Return a JSON value without secrets; the same object if there are none."""
-        match value:
-            case str():
-                return self.text(value)
-            case dict():
-                return self._mapping(value)
-            case list() | tuple():
-                return self._items(value)
-            case _:
-                return value
+        return self._value(value, 0)
 
     def headers(self, headers: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
         """Return HTTP headers with the values of the deny-list replaced and shapes cleaned in the others."""
         clean: dict[str, str | list[str]] = {}
         for name, value in headers.items():
-            hide = self._whole if name.lower() in HEADERS else self.text
+            hide = self._whole if is_secret_header(name) else self.text
             clean[name] = hide(value) if isinstance(value, str) else [hide(v) for v in value]
         return clean
+
+    def redact_chunks(self, chunks: Sequence[str]) -> list[str]:
+        """Return the pieces of one text without secrets, also those split over pieces.
+
+        Pieces keep their number, their borders and all other characters; a pseudonym stands in the piece where its
+        secret began. A text that is dropped leaves its mark in the first piece.
+        """
+        pieces = [chunk.encode("utf-8", "surrogatepass") for chunk in chunks]
+        for _ in range(_PASSES):
+            edits = self._edits(b"".join(pieces))
+            if not edits:
+                break
+            pieces = edit_pieces(pieces, edits)
+        return [piece.decode("utf-8", "surrogatepass") for piece in pieces]
+
+    def error_text(self, error: BaseException) -> str:
+        """Return the traceback of an exception without secrets."""
+        import traceback
+
+        return self.text("".join(traceback.format_exception(error)))
+
+    def renumber(self, value: Any) -> Any:
+        """Return a JSON value with keyed pseudonyms as numbers, by first appearance; for golden files.
+
+        Numbers that are there stay; new ones go on above them, so let it see values in their order.
+        """
+        if not isinstance(self._names, Numbers):
+            raise UsageError("only a redactor with numbered pseudonyms renumbers")
+        return _renumbered(value, self._names)
+
+    def looks_secret(self, data: bytes) -> str | None:
+        """Return the name of the first rule that finds something in bytes about to be written; see `looks_secret`."""
+        return _first_found(data, self._rules)
+
+    def _value(self, value: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if not isinstance(value, dict | list | tuple):
+            return value
+        if depth >= MAX_NESTING:
+            self._count("dropped")
+            return dropped_value(value)
+        return self._mapping(value, depth + 1) if isinstance(value, dict) else self._items(value, depth + 1)
 
     def _part(self, part: Part) -> Part:
         match part:
@@ -122,149 +221,194 @@ class Redactor:
                 uri = None if part.uri is None else self.text(part.uri)
                 return part if uri is part.uri else msgspec.structs.replace(part, uri=uri)
 
-    def _mapping(self, value: dict[Any, Any]) -> dict[Any, Any]:
+    def _mapping(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
         changed = False
         clean: dict[Any, Any] = {}
         for key, item in value.items():
-            name = self.text(key) if isinstance(key, str) else key
-            secret = isinstance(key, str) and is_secret_field(key)
-            new = self._field(item) if secret else self.value(item)
+            if not isinstance(key, str):
+                name, new = key, self._value(item, depth)
+            else:
+                name = self.text(key)
+                if secrecy(key) is not Secrecy.NONE:
+                    new = self._field(key, item, depth)
+                elif isinstance(item, dict) and key.lower() in {"headers", "header", "cookies"}:
+                    new = self._headers(item, depth)
+                else:
+                    new = self._value(item, depth)
             changed = changed or new is not item or name is not key
             clean[name] = new
         return clean if changed else value
 
-    def _items(self, value: Any) -> Any:
-        clean = [self.value(item) for item in value]
+    def _headers(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
+        """Clean a mapping that is headers by its name; what is in it still is any JSON."""
+        clean = {
+            key: self._whole_item(item, depth)
+            if isinstance(key, str) and is_secret_header(key)
+            else self._value(item, depth)
+            for key, item in value.items()
+        }
+        return value if all(clean[key] is value[key] for key in value) else clean
+
+    def _items(self, value: Any, depth: int) -> Any:
+        clean = [self._value(item, depth) for item in value]
         if all(new is old for new, old in zip(clean, value, strict=True)):
             return value
         return tuple(clean) if isinstance(value, tuple) else clean
 
-    def _field(self, item: Any) -> Any:
-        """Replace the text of a field that is secret by its name, also in a list."""
+    def _field(self, name: str, item: Any, depth: int) -> Any:
+        """Replace what stands in a field whose name says secret, also in a list."""
+        if isinstance(item, str):
+            return self._whole(item) if hides(name, item) else self.text(item)
+        if isinstance(item, int) and not isinstance(item, bool):
+            return self._whole(str(item)) if abs(item) >= 1000 and is_password_field(name) else item
+        if secrecy(name) is Secrecy.HARD:
+            return self._whole_item(item, depth)
+        return self._value(item, depth)
+
+    def _whole_item(self, item: Any, depth: int) -> Any:
         if isinstance(item, str):
             return self._whole(item)
         if isinstance(item, list) and item and all(isinstance(entry, str) for entry in item):
             clean = [self._whole(entry) for entry in item]
             return item if clean == item else clean
-        return self.value(item)
+        return self._value(item, depth)
 
     def _whole(self, text: str) -> str:
         """Replace a whole value, keeping the scheme of an authorization."""
-        scheme = next((len(s) for s in _SCHEMES if text[: len(s)].lower() == s), 0)
-        secret = text[scheme:]
-        if not secret.strip() or PSEUDONYM.fullmatch(secret):
-            self._notice(secret)
+        data = text.encode("utf-8", "surrogatepass")
+        scheme = without_scheme(data)
+        secret = data[scheme:]
+        if not secret.strip() or is_pseudonym(secret):
+            self._names.notice(text)
             return text
         return text[:scheme] + self._name(secret, "field")
 
-    def _scrub(self, text: str, low: str) -> str:
-        self._notice(text)
-        start = text[:64].lstrip()[:1]
-        if start in {"{", "["}:
-            inner = self._json_text(text)
-            if inner is not None:
-                return inner
-        clean = text
+    def _scrub(self, data: bytes) -> bytes:
         for _ in range(_PASSES):
-            spans = _spans(clean, low)
-            if not spans:
+            edits = self._edits(data)
+            if not edits:
                 break
-            clean = self._replace(clean, spans)
-            low = clean.lower()
-        return text if clean == text else clean
+            data = apply_edits(data, edits)
+        return data
 
-    def _json_text(self, text: str) -> str | None:
-        """Clean JSON inside a string by its structure; `None` if the text is no JSON."""
+    def _edits(self, data: bytes) -> list[Edit]:
+        """Return what is to be replaced in a text, from left to right, so that numbers follow first appearance."""
+        if len(data) > self._max_bytes:
+            return self._drop(data)
+        if b"<secret#" in data:
+            self._names.notice(data.decode("utf-8", "replace"))
         try:
-            value = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
-        clean = self.value(value)
-        if clean is value:
-            return text
-        separators = (", ", ": ") if '": ' in text else (",", ":")
-        told = json.dumps(clean, ensure_ascii=False, separators=separators)
-        return told if _is_encodable(told) else json.dumps(clean, separators=separators)
+            spans = find_secrets(data, self._rules)
+        except (ScanError, RecursionError, MemoryError, ValueError):
+            return self._drop(data)
+        return [
+            Edit(
+                span.start, span.end, span.quotes + self._name(span.secret, span.rule).encode() + span.quotes
+            )
+            for span in spans
+        ]
 
-    def _replace(self, text: str, spans: list[_Span]) -> str:
-        """Replace spans from left to right, so that numbers follow first appearance."""
-        pieces: list[str] = []
-        done = 0
-        for start, end, _, rule in spans:
-            if start >= done:
-                pieces += (text[done:start], self._name(text[start:end], rule))
-                done = end
-        return "".join((*pieces, text[done:]))
+    def _drop(self, data: bytes) -> list[Edit]:
+        if DROPPED.fullmatch(data):
+            return []
+        self._count("dropped")
+        return [Edit(0, len(data), dropped_bytes(data))]
 
-    def _name(self, secret: str, rule: str) -> str:
+    def _name(self, secret: bytes, rule: str) -> str:
+        self._count(rule)
+        return self._names.name(secret)
+
+    def _count(self, rule: str) -> None:
         self.counts[rule] = self.counts.get(rule, 0) + 1
-        known = self._names.get(secret)
-        if known is None:
-            self._highest += 1
-            known = self._names[secret] = f"<secret#{self._highest}>"
-        return known
-
-    def _notice(self, text: str) -> None:
-        if "<secret#" in text:
-            numbers = [int(found["number"]) for found in PSEUDONYM.finditer(text) if found["number"]]
-            self._highest = max([self._highest, *numbers])
 
 
-@lru_cache(maxsize=64)
-def _is_plain(encoded: bytes) -> bool:
-    """Return whether cleaning a value would change nothing, in whichever run it stands."""
-    if not may_hold_secret(encoded.decode("utf-8", "replace").lower()):
-        return True
-    # A pseudonym is no secret, but the numbers of a run go on above it.
-    value = msgspec.json.decode(encoded)
-    return b"<secret" not in encoded and Redactor().value(value) is value
+def process_redactor(environ: Mapping[str, str], **options: Any) -> Redactor:
+    """Return a redactor that knows a process's credentials and rules; for entry points, which read the environment.
 
+    Args:
+        environ: Variables whose names look secret give known values; `GOLDRUN_REDACTION_RULES` names a file.
+        options: As for `Redactor`; `known` values are added to those found.
 
-def _is_encodable(text: str) -> bool:
-    """Return whether text has no lone surrogate, which no file can hold unescaped."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-def _spans(text: str, low: str) -> list[_Span]:
-    """Return where the rules find secrets, by place; of several at one place the first rule's comes first."""
-    spans: list[_Span] = []
-    for rank, shape in enumerate(_RULES):
-        if shape.is_possible(low):
-            for found in shape.pattern.finditer(text):
-                group = found.lastgroup or 0
-                if not PSEUDONYM.fullmatch(found[group]):
-                    spans.append((found.start(group), found.end(group), rank, shape.name))
-    spans.sort(key=lambda span: (span[0], span[2]))
-    return spans
+    Raises:
+        UsageError: As `Redactor`.
+    """
+    known = (*options.pop("known", ()), *known_credentials(environ))
+    rules = options.pop("rules", None) or environ.get(RULES_VARIABLE) or None
+    return Redactor(rules=rules, known=known, **options)
 
 
 def looks_secret(data: bytes) -> str | None:
-    """Return the name of the first shape found in bytes about to be written; `None` if they look clean.
+    """Return the name of the first rule that finds something in bytes about to be written; `None` if they look clean.
 
     The tripwire behind the redactor: it looks for shapes alone, not for field names.
     """
-    text = data.decode("utf-8", "replace")
-    low = text.lower()
-    if not is_suspect(low):
-        return None
-    for shape in SHAPES:
-        for found in shape.pattern.finditer(text) if shape.is_possible(low) else ():
-            secret = found["secret"] if "secret" in shape.pattern.groupindex else found[0]
-            if not PSEUDONYM.fullmatch(secret):
-                return shape.name
-    return None
+    return _first_found(data, ruleset())
 
 
-def refuse_secrets(data: bytes, header: Header, *, where: str) -> None:
+def refuse_secrets(data: bytes, header: Header, *, where: str, redactor: Redactor | None = None) -> None:
     """Refuse bytes about to be written that look secret, unless the run was recorded without redaction.
 
+    Args:
+        data: What is about to be written.
+        header: Of the run.
+        where: Where to.
+        redactor: Whose rules and known values are looked for; by default our own rules.
+
     Raises:
-        CassetteError: If a shape is found; the message names the shape, never the secret.
+        CassetteError: If something is found, or the bytes cannot be scanned; the message names the rule, never
+            the secret.
     """
-    found = None if header.redaction == "none" else looks_secret(data)
+    if header.redaction == "none":
+        return
+    try:
+        found = looks_secret(data) if redactor is None else redactor.looks_secret(data)
+    except ScanError as error:
+        found = error.what
     if found is not None:
         raise CassetteError(
             f"run {header.run_id!r} still looks secret ({found}); nothing was written",
             where=where,
             next_step="add a redaction rule, then record the run again",
         )
+
+
+def _first_found(data: bytes, rules: Ruleset) -> str | None:
+    spans = find_secrets(data, rules, tripwire=True)
+    return spans[0].rule if spans else None
+
+
+def _rules_of(rules: str | Path | None, known: Iterable[str], personal_data: bool) -> Ruleset:
+    return ruleset(
+        None if rules is None else str(rules), literals=literal_forms(known), personal=personal_data
+    )
+
+
+@lru_cache(maxsize=64)
+def _is_plain(rules: Ruleset, encoded: bytes) -> bool:
+    """Return whether cleaning a value would change nothing, in whichever run it stands."""
+    if not rules.gate.test(encoded):
+        return True
+    # A pseudonym is no secret, but the numbers of a run go on above it.
+    if b"<secret" in encoded:
+        return False
+    value = msgspec.json.decode(encoded)
+    return Redactor(rules=rules).value(value) is value
+
+
+def _renumbered(value: Any, names: Numbers) -> Any:
+    match value:
+        case str():
+            if "<secret" not in value:
+                return value
+            names.notice(value)
+            return PSEUDONYM.sub(
+                lambda found: found[0] if found["number"] else names.name(found[0].encode()), value
+            )
+        case dict():
+            return {_renumbered(key, names): _renumbered(item, names) for key, item in value.items()}
+        case list():
+            return [_renumbered(item, names) for item in value]
+        case tuple():
+            return tuple(_renumbered(item, names) for item in value)
+        case _:
+            return value

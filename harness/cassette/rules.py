@@ -1,164 +1,248 @@
-"""Redaction rules as data: shapes of secrets in text, names of fields and headers that hold one.
+"""The redaction rules: read from one data file, checked, and compiled when they are first needed.
 
-A shape is a regular expression whose group `secret` (or whole match) is replaced. No shape matches a pseudonym
-(`<secret#1>`, `<secret:9f3a>`), so cleaning twice changes nothing. Repetitions are bounded or over one character
-class, so that hostile text costs linear time.
+Theory of operation. Almost all text holds no secret, so one expression, the gate, looks at every text first: it
+joins the keywords of all rules, the endings of secret names and runs of encoded text into one automaton. What the
+gate lets pass is never changed, so each rule must be covered by it: a match of a rule holds one of its keywords
+(or fits its `stem`). Only behind the gate are single rules tried, those whose keyword stands in the text.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from harness.cassette.redaction.engine import Finder, compile_finder
+from harness.cassette.redaction.fields import HEADERS, NAME_STEM, is_secret_field
+from harness.errors import UsageError
+
+__all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_rules", "ruleset"]
+
+Literals = tuple[tuple[bytes, bytes], ...]
+SCHEMA = "goldrun.secret_rules/1"
+Need = Literal["digit", "mixed", "name", "assigned", "quoted", "parameter", "luhn", "iban", "phone"]
+_EDGE = r"(?:\b|\\[nrt])"
+"""No letter or digit before, or an escaped line break: rules look at encoded text too."""
+_FIELD_GATE = NAME_STEM + r"(?:\\{0,16}[\"']|[ ]?[:=])"
+_ENCODED_GATE = r"[A-Za-z0-9]{28}"
+"""Base64 of a key of 20 characters has 27 or 28; ASCII text encodes to letters and digits almost alone."""
+_ALWAYS = (r"<secret#", r"\\u00[2-7]", r"-----BEGIN")
+"""Numbers already given; escaped letters, which may spell any name."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How one kind of secret looks.
 
     Attributes:
-        name: Name told in messages, never the secret.
-        hints: Lower-case pieces of which each match holds one; `in` is far cheaper than the expression.
-        pattern: Its expression; the group `secret`, where there is one, is what is replaced.
+        id: Name told in messages and counts, never the secret.
+        description: What it is.
+        keywords: Pieces of which each match holds one, case and all.
+        pattern: RE2 expression; the groups `secret`, `secret2`, ..., or else all of the match, are replaced. A
+            group `name` is the name the value was given.
+        positive: Form of a sample, see `harness.cassette.redaction.samples`; no sample is stored.
+        negative: Form of a sample that nearly fits and is left alone.
+        stem: What the gate looks for in place of the keywords, where those are too common or begin no match.
+        needs: Checks of what was found that no expression states.
+        edge: A match begins at the edge of a word.
+        tripwire: Looked for again in what is about to be written; not for hints such as names of fields.
+        personal: Personal data, only looked for on request.
+        fields: Covered by the gate's endings of secret names.
     """
 
-    name: str
-    hints: tuple[str, ...]
-    pattern: re.Pattern[str]
+    id: str
+    description: str
+    keywords: tuple[str, ...]
+    pattern: str
+    positive: str = ""
+    negative: str = ""
+    stem: str | None = None
+    needs: tuple[Need, ...] = ()
+    edge: bool = True
+    tripwire: bool = True
+    personal: bool = False
+    fields: bool = False
 
-    def is_possible(self, low: str) -> bool:
-        """Return whether lower-case text holds one of the hints."""
-        return any(map(low.__contains__, self.hints))
+    @property
+    def expression(self) -> str:
+        """The expression that is compiled."""
+        whole = self.pattern if "(?P<secret>" in self.pattern else f"(?P<secret>{self.pattern})"
+        return _EDGE + whole if self.edge else whole
 
-
-def _shape(name: str, hints: str, expression: str) -> Shape:
-    return Shape(name=name, hints=tuple(hints.split()), pattern=re.compile(expression))
-
-
-_EDGE = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))"
-"""No letter before, or an escaped line break: shapes are looked for in encoded text too."""
-_NAMES = (
-    r"(?:api[_-]?key|access[_-]?key|secret[_-]?key|secret[_-]?access[_-]?key|account[_-]?key|private[_-]?key"
-    r"|client[_-]?secret|access[_-]?token|refresh[_-]?token|auth[_-]?token|id[_-]?token|session[_-]?token"
-    r"|password|passwd|passphrase)"
-)
-
-SHAPES: tuple[Shape, ...] = (
-    _shape("anthropic_key", "sk-ant-", _EDGE + r"sk-ant-[A-Za-z0-9_-]{16,}"),
-    _shape("openai_key", "sk-", _EDGE + r"sk-(?:proj-|svcacct-|admin-|or-v1-)?[A-Za-z0-9_-]{20,}"),
-    _shape(
-        "stripe_key",
-        "sk_live_ sk_test_ rk_live_ rk_test_",
-        _EDGE + r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{16,}",
-    ),
-    _shape("aws_access_key", "akia asia", _EDGE + r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![A-Za-z0-9])"),
-    _shape(
-        "github_token",
-        "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
-        _EDGE + r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})",
-    ),
-    _shape("slack_token", "xox", _EDGE + r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    _shape("google_key", "aiza", _EDGE + r"AIza[0-9A-Za-z_-]{35}"),
-    _shape("jwt", ".eyj", _EDGE + r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{6,}"),
-    _shape(
-        "private_key",
-        "-----begin",
-        r"-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----"
-        r"(?:[\s\S]{0,20000}?-----END [A-Z ]{0,32}PRIVATE KEY-----|(?:\s{0,4}[A-Za-z0-9+/=]{32,})*)",
-    ),
-    _shape(
-        "bearer_token",
-        "bearer",
-        r"\b[Bb](?i:earer)\s{1,4}(?=[A-Za-z._~+/=-]*\d)(?P<secret>[A-Za-z0-9._~+/=-]{16,})",
-    ),
-    _shape("basic_credentials", "basic", r"\b[Bb](?i:asic)\s{1,4}(?P<secret>[A-Za-z0-9+/]{8,}={1,2})"),
-    _shape(
-        "basic_credentials",
-        "basic",
-        r"(?i:authorization)[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?i:basic)\s{1,4}(?P<secret>[A-Za-z0-9+/]{8,})",
-    ),
-    _shape("url_password", "://", r"://[^\s/:@\"'<>]{0,256}:(?P<secret>[^\s/@\"'<>]{1,256})@"),
-)
-"""Shapes that are secret wherever they stand; the tripwire looks for these."""
-
-ASSIGNMENTS: tuple[Shape, ...] = (
-    _shape(
-        "assignment",
-        "key token secret passw passphrase",
-        rf"(?i:(?<![A-Za-z0-9]){_NAMES}=)[\"']?(?P<secret>[^\s\"'&,;<>(){{}}\[\]]{{6,}})",
-    ),
-    _shape(
-        "field",
-        "key token secret passw passphrase",
-        rf"(?i:[\"'](?:[a-z0-9]{{1,32}}[_-]){{0,4}}{_NAMES}[\"'])\s{{0,8}}:\s{{0,8}}"
-        r"(?:\"(?P<secret>(?:[^\"\\<]|\\.){4,})\"|'(?P<other>(?:[^'\\<]|\\.){4,})')",
-    ),
-)
-"""Text that assigns a value to a field with a secret's name; not in the tripwire, since names are only hints."""
-
-HEADERS = frozenset(
-    {
-        "authorization",
-        "proxy-authorization",
-        "cookie",
-        "set-cookie",
-        "x-api-key",
-        "api-key",
-        "x-goog-api-key",
-        "x-auth-token",
-        "x-access-token",
-        "x-csrf-token",
-        "x-amz-security-token",
-        "ocp-apim-subscription-key",
-        "openai-organization",
-        "openai-project",
-        "anthropic-organization-id",
-        "x-goog-user-project",
-    }
-)
-"""Header names whose values are never written, lower case."""
-
-_FIELD = re.compile(rf"(?:.*[_-])?{_NAMES}|secret|pwd|authorization", re.IGNORECASE)
+    @property
+    def gate(self) -> str | None:
+        """What the gate looks for; `None` if the endings of names cover it."""
+        if self.fields:
+            return None
+        return self.stem if self.stem is not None else _any(self.keywords)
 
 
-@lru_cache(maxsize=4096)
-def is_secret_field(name: str) -> bool:
-    """Return whether text in a field of this name is a secret by its name alone."""
-    return len(name) <= 128 and _FIELD.fullmatch(name.strip().replace(" ", "_")) is not None
+class _RuleFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schema: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule ready to be looked for."""
+
+    rule: Rule
+    rank: int
+    finder: Finder
+    secrets: tuple[int, ...]
+    name: int | None
+
+
+class Ruleset:
+    """Rules that are looked for together; immutable, shared by the redactors of all runs.
+
+    Attributes:
+        rules: The rules, the more specific ones first.
+        literals: Values that are secret by themselves: each form one may be written in, with the value.
+    """
+
+    def __init__(
+        self, rules: tuple[Rule, ...], *, literals: Literals = (), engine: str | None = None
+    ) -> None:
+        self.rules = rules
+        self.literals = literals
+        self._engine = engine
+        self._compiled: dict[int, CompiledRule] = {}
+        self._keywords = [(k.encode(), rank) for rank, rule in enumerate(rules) for k in rule.keywords]
+
+    @cached_property
+    def gate(self) -> Finder:
+        """What every text is looked at with first."""
+        return self._gate(lambda rule: True, (_FIELD_GATE, _ENCODED_GATE, *_ALWAYS))
+
+    @cached_property
+    def wire(self) -> Finder:
+        """The gate of the tripwire."""
+        return self._gate(lambda rule: rule.tripwire, (_ENCODED_GATE,))
+
+    def possible(self, data: bytes, *, tripwire: bool = False) -> list[CompiledRule]:
+        """Return the rules whose keywords stand in the data, in order of rank."""
+        ranks = dict.fromkeys([rank for keyword, rank in self._keywords if keyword in data])
+        return [self._compile(rank) for rank in ranks if self.rules[rank].tripwire or not tripwire]
+
+    def _compile(self, rank: int) -> CompiledRule:
+        known = self._compiled.get(rank)
+        if known is None:
+            rule = self.rules[rank]
+            finder = compile_finder(rule.expression, where=f"redaction rule {rule.id!r}", engine=self._engine)
+            known = self._compiled[rank] = CompiledRule(
+                rule=rule,
+                rank=rank,
+                finder=finder,
+                secrets=tuple(n for name, n in finder.groups.items() if name.startswith("secret")),
+                name=finder.groups.get("name"),
+            )
+        return known
+
+    def _gate(self, wanted: Callable[[Rule], bool], always: tuple[str, ...]) -> Finder:
+        rules = [rule for rule in self.rules if wanted(rule)]
+        edged = {rule.gate for rule in rules if rule.gate and rule.edge and rule.stem is None}
+        free = {rule.gate for rule in rules if rule.gate and not (rule.edge and rule.stem is None)}
+        literals = [_any((form.decode("latin-1"),)) for form, _ in self.literals]
+        parts = [*always, *sorted(free), *literals]
+        pattern = f"{_EDGE}(?:{'|'.join(sorted(edged))})|" + "|".join(parts) if edged else "|".join(parts)
+        return compile_finder(pattern, where="redaction rules", engine=self._engine)
+
+
+def load_rules(path: str | Path | None = None) -> tuple[Rule, ...]:
+    """Return the rules of a file, or our own.
+
+    Raises:
+        UsageError: If the file cannot be read, is no file of rules, or a rule of it is wrong.
+    """
+    where = "secret_rules.json" if path is None else str(path)
+    try:
+        if path is None:
+            data = files("harness.cassette").joinpath("secret_rules.json").read_bytes()
+        else:
+            data = Path(path).read_bytes()
+        told = msgspec.json.decode(data, type=_RuleFile)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(
+            f"the redaction rules cannot be read: {error}",
+            where=where,
+            next_step="see docs/redaction.md for the form of a rule",
+        ) from error
+    if told.schema != SCHEMA:
+        raise UsageError(f"the schema is {told.schema!r}, not {SCHEMA!r}", where=where)
+    if path is not None:
+        _check(told.rules, where)
+    return told.rules
+
+
+@lru_cache(maxsize=64)
+def ruleset(
+    path: str | None = None,
+    *,
+    literals: Literals = (),
+    personal: bool = False,
+    engine: str | None = None,
+) -> Ruleset:
+    """Return our rules and those of a file, which come first; the same object for the same arguments.
+
+    Raises:
+        UsageError: As `load_rules`.
+    """
+    own = () if path is None else load_rules(path)
+    rules = tuple(rule for rule in (*own, *load_rules()) if personal or not rule.personal)
+    return Ruleset(rules, literals=literals, engine=engine)
 
 
 def is_suspect(low: str) -> bool:
-    """Return whether a rule may find something in lower-case text; written out, since it sees each byte."""
-    return (
-        "pass" in low
-        or "://" in low
-        or "key" in low
-        or "token" in low
-        or "secret" in low
-        or "sk-" in low
-        or "k_live_" in low
-        or "k_test_" in low
-        or "akia" in low
-        or "asia" in low
-        or "aiza" in low
-        or ".eyj" in low
-        or "ghp_" in low
-        or "gho_" in low
-        or "ghu_" in low
-        or "ghs_" in low
-        or "ghr_" in low
-        or "github_pat_" in low
-        or "xox" in low
-        or "-----begin" in low
-        or "bearer" in low
-        or "basic" in low
+    """Return whether a rule may find something in a text whose letters were made small.
+
+    For callers that look at many short texts at once; it says yes more often than a redactor's `suspects`.
+    """
+    return _blind_gate().test(low.encode("utf-8", "surrogatepass"))
+
+
+@lru_cache(maxsize=1)
+def _blind_gate() -> Finder:
+    parts = [rule.gate for rule in ruleset().rules if rule.gate]
+    return compile_finder(
+        f"(?i:{'|'.join([_FIELD_GATE, _ENCODED_GATE, *_ALWAYS, *parts])})", where="redaction rules"
     )
 
 
-def may_hold_secret(low: str) -> bool:
-    r"""Return whether a rule or a field's name may find something in lower-case JSON text.
+def _check(rules: tuple[Rule, ...], where: str) -> None:
+    """Refuse rules that cannot work, all problems of a file at once."""
+    problems = []
+    ours = {rule.id for rule in load_rules()}
+    for rule in rules:
+        name = f"rule {rule.id!r}"
+        if rule.id in ours:
+            problems.append(f"{name}: the id is one of ours")
+        if not any(rule.keywords) and rule.stem is None:
+            problems.append(f"{name}: it needs a keyword, a piece of text in each match")
+        if not (rule.pattern.isascii() and "".join(rule.keywords).isascii()):
+            problems.append(f"{name}: pattern and keywords must be ASCII")
+            continue
+        for text in (rule.expression, rule.gate or "x"):
+            try:
+                if compile_finder(text, where=name).test(b""):
+                    problems.append(f"{name}: it matches empty text")
+            except UsageError as error:
+                problems.append(f"{name}: {error.what}")
+    if problems:
+        raise UsageError(
+            "; ".join(problems), where=where, next_step="see docs/redaction.md for the form of a rule"
+        )
 
-    Beside the rules' hints: the names of fields that are secret without one, the letter that case-blind
-    expressions take for an `s`, and escaped letters, which may be any.
-    """
-    return is_suspect(low) or "pwd" in low or "author" in low or "\\u" in low or "\u017f" in low
+
+def _any(words: tuple[str, ...]) -> str:
+    return "|".join(
+        "".join(
+            char if char.isascii() and (char.isalnum() or char in "_ /") else f"\\x{ord(char):02x}"
+            for char in word
+        )
+        for word in words
+    )

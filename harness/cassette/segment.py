@@ -1,16 +1,7 @@
-r"""Segments: many runs in one `*.seg` file, each opened and verified alone. Container version 0.
-
-    goldrun.segment/0\n | zstd frame of run 1 | ... | frame of run n | footer (JSON) | trailer
-    trailer = footer length (8 bytes, little endian) + CRC-32 of the footer (4) + b"GRSEG/0\n" (8)
-
-A frame holds a run's records as JSON lines. The footer names each run's place, checksum and root; the segment's
-root is a Merkle root over the runs' roots. A run opens with two reads: the end of the file and its frame.
-"""
+"""Segments: many runs in one `*.seg` file, each opened and verified alone; see `footer` for the container."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,95 +9,122 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.files import MAX_RUN_BYTES, guarded, replace_file, unpack
+from harness.cassette.dictionary import common_text
+from harness.cassette.files import FileOut, guarded, replace_file, unpack
+from harness.cassette.footer import (
+    MAGIC,
+    VERSION,
+    Footer,
+    Place,
+    SegmentRun,
+    Tail,
+    check_head,
+    damaged,
+    encode_tail,
+    read_tail,
+    read_tail_if,
+)
+from harness.cassette.limits import MAX_DICTIONARY_BYTES, MAX_RUN_BYTES
+from harness.cassette.merkle import merkle_root
+from harness.cassette.ranges import FileRanges, Ranges
 from harness.cassette.redact import refuse_secrets
 from harness.errors import CassetteError, UsageError
+from runtime.core.canonical import fingerprint
 from runtime.core.run import Header
 from runtime.journal.files import check_root
 from runtime.journal.recording import Recording, recording_of
 from runtime.journal.records import Chain, EndBody, Record, decode_payload, encode_payload
 
-VERSION = 0
-MAGIC = b"goldrun.segment/0\n"
-_TAIL_MAGIC = b"GRSEG/0\n"
-_TRAILER_BYTES = 8 + 4 + len(_TAIL_MAGIC)
-MAX_FOOTER_BYTES = 1 << 30
-_LEVEL = 6
+__all__ = [
+    "Segment",
+    "SegmentRun",
+    "SegmentWriter",
+    "merkle_root",
+    "open_segment",
+    "open_segment_if",
+    "read_segment",
+]
+
+_LEVEL = 9
+_SAMPLE_RUNS, _SAMPLE_BYTES = 64, 4 * 1024 * 1024
+"""Runs that are looked at for common text before the first is written."""
 
 
-class SegmentRun(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run's entry in the footer.
+class _Waiting(msgspec.Struct, frozen=True):
+    """A run that waits for the dictionary."""
 
-    Attributes:
-        request_id: Finds the run.
-        run_id: Names the execution; unique in the segment.
-        offset: First byte of its frame.
-        length: Bytes of its frame.
-        size: Bytes of its records before compression.
-        crc: CRC-32 of its frame, in hex.
-        root: SHA-256 chain over its records.
-        tenant: From the header.
-        task: From the header.
-        stop_reason: From the end; `crashed` if it was cut off.
-        records: How many records it has.
-    """
-
-    request_id: str
-    run_id: str
-    offset: int
-    length: int
-    size: int
-    crc: str
-    root: str
-    tenant: str
-    task: str | None
-    stop_reason: str
-    records: int
-
-
-class _Footer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    version: int
-    root: str
-    runs: tuple[SegmentRun, ...]
+    header: Header
+    data: bytes
+    entry: SegmentRun
 
 
 class SegmentWriter:
     """Writes a segment to a temporary name and renames it when its block ends without an error.
 
-    Memory is one run and the footer, whatever the number of runs.
+    Memory is the first runs, one run and the footer, whatever the number of runs.
+
+    Args:
+        path: Where to.
+        overwrite: Replace a file that is there.
+        tenant_blind: Name tenants in the footer by their fingerprint only.
+
+    Attributes:
+        sampled_out: Runs that were left out by rule; stated in the footer.
+        dropped: Runs that were left out because their recording was not whole; stated in the footer.
     """
 
-    def __init__(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        tenant_blind: bool = False,
+        sealed_at: str | None = None,
+    ) -> None:
         self.path = Path(path)
-        self.runs: list[SegmentRun] = []
+        self.sampled_out = self.dropped = 0
+        self._runs: list[SegmentRun] = []
         self._known: set[str] = set()
+        self._waiting: list[_Waiting] | None = []
+        self._waiting_bytes = 0
+        self._common = b""
+        self._blind = tenant_blind
+        self._sealed_at = sealed_at
         self._swap = replace_file(self.path, overwrite=overwrite)
 
     def __enter__(self) -> SegmentWriter:
-        import zstandard
-
-        self._pack = zstandard.ZstdCompressor(level=_LEVEL).compress
-        self._file = self._swap.__enter__()
+        self._file: FileOut = self._swap.__enter__()
         self._file.write(MAGIC)
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if kind is None:
-            self._finish()
+            try:
+                self._finish()
+            except BaseException as own:
+                self._swap.__exit__(type(own), own, own.__traceback__)
+                raise
         self._swap.__exit__(kind, error, trace)
 
     def __contains__(self, run_id: object) -> bool:
         return run_id in self._known
 
-    def add(self, records: Iterable[Record]) -> SegmentRun:
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def add(
+        self, records: Iterable[Record], *, run_id: str | None = None, flags: tuple[str, ...] = ()
+    ) -> None:
         """Add the records of one run.
 
-        Returns:
-            Its entry in the footer.
+        Args:
+            records: In order of arrival, begin first.
+            run_id: In place of the header's, where a journal holds two executions of one name.
+            flags: Facts for the footer; see `SegmentRun.flags`.
 
         Raises:
             UsageError: If the run is in the segment already.
-            CassetteError: If the records do not begin with a header, or look secret.
+            CassetteError: If the records do not begin with a header, look secret, or are too many.
         """
         chain, lines = Chain(), []
         header: Header | None = None
@@ -121,106 +139,179 @@ class SegmentWriter:
                 stop_reason = msgspec.json.decode(record.outcome, type=EndBody).stop_reason
         if header is None:
             raise CassetteError("the run does not begin with a header", where=str(self.path))
-        if header.run_id in self._known:
-            raise UsageError(f"run {header.run_id!r} is in the segment already", where=str(self.path))
+        name = run_id or header.run_id
+        if name in self._known:
+            raise UsageError(f"run {name!r} is in the segment already", where=str(self.path))
         data = b"\n".join(lines)
+        if len(data) > MAX_RUN_BYTES:
+            raise CassetteError(
+                f"run {name!r} passes the limit of {MAX_RUN_BYTES} bytes", where=str(self.path)
+            )
         refuse_secrets(data, header, where=str(self.path))
-        frame = self._pack(data)
+        self._known.add(name)
         entry = SegmentRun(
             request_id=header.request_id,
-            run_id=header.run_id,
-            offset=self._file.tell(),
-            length=len(frame),
+            run_id=name,
+            offset=0,
+            length=0,
             size=len(data),
-            crc=f"{zlib.crc32(frame):08x}",
+            crc="",
             root=chain.root,
-            tenant=header.tenant,
+            tenant=fingerprint(header.tenant) if self._blind else header.tenant,
             task=header.task,
             stop_reason=stop_reason,
             records=len(lines),
+            flags=flags,
+            started_at=header.started_at,
+        )
+        self._put(_Waiting(header, data, entry))
+
+    def _put(self, run: _Waiting) -> None:
+        if self._waiting is None:
+            self._write(run)
+            return
+        self._waiting.append(run)
+        self._waiting_bytes += len(run.data)
+        if len(self._waiting) >= _SAMPLE_RUNS or self._waiting_bytes >= _SAMPLE_BYTES:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Make the dictionary from the runs seen so far, then write them."""
+        import zstandard
+
+        waiting, self._waiting = self._waiting or [], None
+        if len(waiting) > 1:
+            self._common = common_text(run.header for run in waiting)
+            shared = zstandard.ZstdCompressionDict(self._common, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+            shared.precompute_compress(level=_LEVEL)
+            self._pack = zstandard.ZstdCompressor(level=_LEVEL, dict_data=shared).compress
+        else:
+            self._pack = zstandard.ZstdCompressor(level=_LEVEL).compress
+        for run in waiting:
+            self._write(run)
+
+    def _write(self, run: _Waiting) -> None:
+        frame = self._pack(run.data)
+        self._runs.append(
+            msgspec.structs.replace(
+                run.entry, offset=self._file.tell(), length=len(frame), crc=f"{zlib.crc32(frame):08x}"
+            )
         )
         self._file.write(frame)
-        self._known.add(header.run_id)
-        self.runs.append(entry)
-        return entry
 
     def _finish(self) -> None:
-        footer = _Footer(
-            version=VERSION, root=merkle_root([run.root for run in self.runs]), runs=tuple(self.runs)
+        import zstandard
+
+        if self._waiting is not None:
+            self._settle()
+        dictionary = None
+        if self._common:
+            frame = zstandard.ZstdCompressor(level=19).compress(self._common)
+            dictionary = Place(
+                offset=self._file.tell(),
+                length=len(frame),
+                size=len(self._common),
+                crc=f"{zlib.crc32(frame):08x}",
+            )
+            self._file.write(frame)
+        footer = Footer(
+            version=VERSION,
+            root=merkle_root([run.root for run in self._runs]),
+            runs=tuple(self._runs),
+            dictionary=dictionary,
+            sealed_at=self._sealed_at,
+            sampled_out=self.sampled_out,
+            dropped=self.dropped,
         )
-        data = msgspec.json.encode(footer)
-        self._file.write(data)
-        self._file.write(len(data).to_bytes(8, "little") + zlib.crc32(data).to_bytes(4, "little"))
-        self._file.write(_TAIL_MAGIC)
+        self._file.write(encode_tail(footer))
 
 
 class Segment:
-    """A segment that was opened: its index in memory, its runs on disk.
+    """A segment that was opened: its index in memory, its runs where they are stored.
 
     Attributes:
-        path: The file.
-        version: Container version, 0.
+        name: What it is called in messages: its path or address.
+        footer: The index as it was read.
+        version: Container version, 0 or 1.
         root: Merkle root over the runs' roots.
-        runs: The index, in file order.
+        runs: Entries of the runs that are there, in file order.
+        tombstones: Entries of the runs that were deleted.
     """
 
-    def __init__(self, path: Path, footer: _Footer) -> None:
-        self.path = path
+    def __init__(self, ranges: Ranges, tail: Tail) -> None:
+        footer = tail.footer
+        self.ranges = ranges
+        self.name = ranges.name
+        self.footer = footer
         self.version = footer.version
         self.root = footer.root
-        self.runs = footer.runs
-        self._places: dict[str, list[int]] = {}
-        for place, run in enumerate(footer.runs):
-            self._places.setdefault(run.request_id, []).append(place)
-            if run.run_id != run.request_id:
-                self._places.setdefault(run.run_id, []).append(place)
+        self.runs = tuple(run for run in footer.runs if not run.is_deleted)
+        self.tombstones = tuple(run for run in footer.runs if run.is_deleted)
+        self._packed = tail.dictionary
+        self._shared: bytes | None = None
+        self._places: dict[str, list[SegmentRun]] | None = None
 
-    def open(self, name: str) -> Recording:
-        """Return a run, verified against its root.
+    def find(self, name: str) -> SegmentRun:
+        """Return the entry of a run.
 
         Args:
             name: Request id, or run id where several runs share a request id.
 
         Raises:
-            CassetteError: If there is no such run, or it is damaged.
+            CassetteError: If there is no such run, or it was deleted.
             UsageError: If the name fits several runs.
         """
-        places = self._places.get(name)
-        if not places:
+        found = self._index().get(name, [])
+        there = [run for run in found if not run.is_deleted]
+        if len(there) == 1:
+            return there[0]
+        if there:
+            ids = ", ".join(run.run_id for run in there[:5])
+            raise UsageError(f"{name!r} names {len(there)} runs", where=self.name, next_step=f"use {ids}")
+        if found:
             raise CassetteError(
-                f"no run {name!r} among {len(self.runs)}",
-                where=str(self.path),
-                next_step=f"list its runs with `goldrun show {self.path}`",
+                f"run {name!r} was deleted at {found[0].deleted_at}; its root was {found[0].root}",
+                where=self.name,
             )
-        if len(places) > 1:
-            ids = ", ".join(self.runs[place].run_id for place in places[:5])
-            raise UsageError(
-                f"{name!r} names {len(places)} runs", where=str(self.path), next_step=f"use {ids}"
-            )
-        return self._load(self.runs[places[0]])
+        raise CassetteError(
+            f"no run {name!r} among {len(self.runs)}",
+            where=self.name,
+            next_step=f"list its runs with `goldrun show {self.name}`",
+        )
+
+    def open(self, name: str) -> Recording:
+        """Return a run, verified against its root; `name` and errors as `find`.
+
+        Raises:
+            CassetteError: If the run is damaged.
+        """
+        return self.load(self.find(name))
 
     def __iter__(self) -> Iterator[Recording]:
-        return map(self._load, self.runs)
+        return map(self.load, self.runs)
 
     def __len__(self) -> int:
         return len(self.runs)
 
-    def _load(self, run: SegmentRun) -> Recording:
-        where = f"{self.path}#{run.request_id}"
-        records = self._records(run, where)
+    def load(self, run: SegmentRun) -> Recording:
+        """Return the run of an entry, verified.
+
+        Raises:
+            CassetteError: If it is damaged.
+        """
+        where = f"{self.name}#{run.request_id}"
+        records = self.records(run)
         with guarded(where):
             return recording_of(records, source=where)
 
-    def _records(self, run: SegmentRun, where: str) -> list[Record]:
-        try:
-            with self.path.open("rb") as file:
-                file.seek(run.offset)
-                frame = file.read(run.length)
-        except OSError as error:
-            raise CassetteError(f"cannot be read: {error.strerror}", where=where) from error
-        if len(frame) != run.length or f"{zlib.crc32(frame):08x}" != run.crc:
-            raise _damaged("the run's bytes do not fit their checksum", where)
-        data = unpack(frame, run.size, where=where)
+    def records(self, run: SegmentRun) -> list[Record]:
+        """Return the records of an entry's run, verified against frame checksum and root.
+
+        Raises:
+            CassetteError: If it is damaged.
+        """
+        where = f"{self.name}#{run.request_id}"
+        data = unpack(self.frame(run), run.size, where=where, dictionary=self._dictionary())
         chain = Chain()
         records: list[Record] = []
         with guarded(where):
@@ -230,85 +321,82 @@ class Segment:
                 chain.extend(payload)
                 records.append(record)
         if chain.root != run.root or len(records) != run.records:
-            raise _damaged("the run's records do not fit their root", where)
+            raise damaged("the run's records do not fit their root", where)
         return records
+
+    def frame(self, run: SegmentRun) -> bytes:
+        """Return the compressed bytes of a run, their checksum checked.
+
+        Raises:
+            CassetteError: If they are damaged.
+        """
+        return self._frame(run.offset, run.length, run.crc, f"{self.name}#{run.request_id}")
+
+    def dictionary_frame(self) -> bytes | None:
+        """Return the compressed dictionary, its checksum checked; `None` if there is none.
+
+        Raises:
+            CassetteError: If it is damaged.
+        """
+        place = self.footer.dictionary
+        if place is None:
+            return None
+        where = f"{self.name}, dictionary"
+        if self._packed is None:
+            self._packed = self._frame(place.offset, place.length, place.crc, where)
+        if f"{zlib.crc32(self._packed):08x}" != place.crc:
+            raise damaged("the bytes do not fit their checksum", where)
+        return self._packed
+
+    def _dictionary(self) -> bytes | None:
+        place = self.footer.dictionary
+        if self._shared is None and place is not None:
+            frame = self.dictionary_frame() or b""
+            where = f"{self.name}, dictionary"
+            self._shared = unpack(frame, place.size, where=where, limit=MAX_DICTIONARY_BYTES)
+        return self._shared
+
+    def _frame(self, offset: int, length: int, crc: str, where: str) -> bytes:
+        frame = self.ranges.read(offset, length)
+        if len(frame) != length or f"{zlib.crc32(frame):08x}" != crc:
+            raise damaged("the run's bytes do not fit their checksum", where)
+        return frame
+
+    def _index(self) -> dict[str, list[SegmentRun]]:
+        if self._places is None:
+            self._places = {}
+            for run in self.footer.runs:
+                for name in {run.request_id, run.run_id}:
+                    self._places.setdefault(name, []).append(run)
+        return self._places
 
 
 def read_segment(path: str | Path) -> Segment:
-    """Open a segment by its index; runs are read when they are asked for.
+    """Open a segment of the local disk by its index; runs are read when they are asked for.
 
     Raises:
         CassetteError: If the file is missing, empty, damaged or no segment.
     """
-    path = Path(path)
-    where = str(path)
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            head = file.read(len(MAGIC))
-            if head != MAGIC:
-                raise CassetteError(
-                    "the file is empty"
-                    if size == 0
-                    else "not a segment: it does not begin with its magic line",
-                    where=where,
-                    next_step="give a *.seg file made by `goldrun import` or `goldrun record`",
-                )
-            file.seek(max(size - _TRAILER_BYTES, 0))
-            trailer = file.read(_TRAILER_BYTES)
-            length = int.from_bytes(trailer[:8], "little")
-            start = size - _TRAILER_BYTES - length
-            if not trailer.endswith(_TAIL_MAGIC) or length > MAX_FOOTER_BYTES or start < len(MAGIC):
-                raise _damaged("the segment is cut off: its trailer is missing", where)
-            file.seek(start)
-            data = file.read(length)
-    except OSError as error:
-        raise CassetteError(f"cannot be read: {error.strerror}", where=where) from error
-    if zlib.crc32(data).to_bytes(4, "little") != trailer[8:12]:
-        raise _damaged("the segment's footer does not fit its checksum", where)
-    footer = _decode_footer(data, where)
-    _check_places(footer, start, where)
-    return Segment(path, footer)
+    ranges = FileRanges(Path(path))
+    segment = open_segment(ranges)
+    check_head(ranges, segment.version)
+    return segment
 
 
-def merkle_root(roots: list[str]) -> str:
-    """Return the Merkle root over runs' roots: leaves and nodes are hashed with different prefixes."""
-    level = [hashlib.sha256(b"\0" + root.encode()).digest() for root in roots]
-    if not level:
-        return hashlib.sha256(b"goldrun.segment/empty").hexdigest()
-    while len(level) > 1:
-        pairs = [level[i : i + 2] for i in range(0, len(level), 2)]
-        level = [hashlib.sha256(b"\1" + b"".join(pair)).digest() for pair in pairs]
-    return level[0].hex()
+def open_segment(ranges: Ranges) -> Segment:
+    """Open a segment by its index, with one read of its end where the index is not very long.
+
+    Raises:
+        CassetteError: If it is missing, empty, damaged or no segment.
+    """
+    return Segment(ranges, read_tail(ranges))
 
 
-def _decode_footer(data: bytes, where: str) -> _Footer:
-    try:
-        footer = msgspec.json.decode(data, type=_Footer)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise _damaged(f"the segment's footer is wrong: {error}", where) from error
-    if footer.version != VERSION:
-        raise CassetteError(
-            f"segment version {footer.version} is not known here, {VERSION} is",
-            where=where,
-            next_step="update goldrun",
-        )
-    if footer.root != merkle_root([run.root for run in footer.runs]):
-        raise _damaged("the segment's root does not fit its runs", where)
-    if not footer.runs:
-        raise CassetteError("the segment holds no run", where=where, next_step="import or record it again")
-    return footer
+def open_segment_if(ranges: Ranges, name: str) -> Segment | None:
+    """Open a segment if its index names a run so; `None` if it does not, which is told without decoding it.
 
-
-def _check_places(footer: _Footer, end: int, where: str) -> None:
-    expected = len(MAGIC)
-    for run in footer.runs:
-        if run.offset != expected or run.length <= 0 or not 0 < run.size <= MAX_RUN_BYTES:
-            raise _damaged(f"the place of run {run.request_id!r} is wrong", where)
-        expected += run.length
-    if expected != end:
-        raise _damaged("the runs do not fill the segment", where)
-
-
-def _damaged(what: str, where: str) -> CassetteError:
-    return CassetteError(what, where=where, next_step="take the file from a backup, or import it again")
+    Raises:
+        CassetteError: As `open_segment`.
+    """
+    tail = read_tail_if(ranges, name)
+    return None if tail is None else Segment(ranges, tail)

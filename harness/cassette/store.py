@@ -98,7 +98,7 @@ def split_target(target: str | Path) -> tuple[Path, str | None]:
 
 def _of_file(path: Path) -> Iterator[Recording]:
     _check_there(path)
-    match _kind(path):
+    match kind_of(path):
         case "cassette":
             yield read_cassette(path)
         case "segment":
@@ -113,7 +113,7 @@ def _one(path: Path, name: str) -> Recording:
     _check_there(path)
     if path.is_dir():
         raise UsageError("a folder has no runs of its own", where=str(path), next_step="name a file of it")
-    if _kind(path) == "segment":
+    if kind_of(path) == "segment":
         return read_segment(path).open(name)
     for recording in _of_file(path):
         if name in {recording.header.request_id, recording.header.run_id}:
@@ -127,7 +127,7 @@ def _one(path: Path, name: str) -> Recording:
 
 def _count(path: Path) -> int:
     _check_there(path)
-    match _kind(path):
+    match kind_of(path):
         case "cassette":
             read_cassette(path)
             return 1
@@ -139,7 +139,12 @@ def _count(path: Path) -> int:
                 return sum(1 for _ in read_journal(path))
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """Return which recording a file is by its name: cassette, segment or journal.
+
+    Raises:
+        CassetteError: If the name says neither.
+    """
     if path.name.endswith(SEGMENT):
         return "segment"
     if path.name.endswith(JOURNAL):

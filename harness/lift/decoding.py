@@ -6,16 +6,16 @@ A further dialect joins by its codec in `runtime.dialects` and an entry in `_DEC
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from harness.lift.endpoints import CHAT, Endpoint, identify
+from harness.lift.endpoints import CHAT, MESSAGES, Endpoint, identify
 from harness.lift.exchanges import Exchange
 from runtime.core.effects import Failure, FailureKind
 from runtime.core.messages import ModelReply, ModelRequest
-from runtime.core.money import usd_text
-from runtime.dialects import openai_chat
+from runtime.core.money import Usage, usd_text
+from runtime.dialects import anthropic_messages, openai_chat
 from runtime.dialects.errors import DialectError
 from runtime.dialects.sse import parse_sse
 
@@ -52,10 +52,27 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Decoder(msgspec.Struct, frozen=True):
-    """The codec of one dialect as lift needs it."""
+    """The codec of one dialect as lift needs it.
+
+    Attributes:
+        request: Reads a request's body.
+        answer: Reads a response.
+        told_usage: Turns usage back to the provider's own counting, where that differs from ours.
+    """
 
     request: Callable[[Any], ModelRequest]
     answer: Callable[[Exchange], Answer]
+    told_usage: Callable[[Usage], Usage] | None = None
+
+
+class _Stream(Protocol):
+    """The stream decoder of a dialect of server-sent events."""
+
+    error: Failure | None
+
+    def feed(self, data: str) -> list[str]: ...
+
+    def finish(self) -> ModelReply: ...
 
 
 def decode_exchange(exchange: Exchange) -> LiftedExchange:
@@ -94,7 +111,7 @@ def exchange_json(lifted: LiftedExchange) -> dict[str, Any]:
     """
     request, reply = lifted.request, lifted.reply
     was_decoded = request is not None
-    usage = None if reply is None else reply.usage
+    usage = _told_usage(lifted)
     calls = () if reply is None else reply.tool_calls
     return {
         "idx": lifted.idx,
@@ -118,17 +135,35 @@ def exchange_json(lifted: LiftedExchange) -> dict[str, Any]:
     }
 
 
+def _told_usage(lifted: LiftedExchange) -> Usage | None:
+    usage = None if lifted.reply is None else lifted.reply.usage
+    decoder = _DECODERS.get(lifted.endpoint.name)
+    if usage is None or decoder is None or decoder.told_usage is None:
+        return usage
+    return decoder.told_usage(usage)
+
+
 def _chat_answer(exchange: Exchange) -> Answer:
     if exchange.is_streamed:
-        return _chat_stream(exchange)
+        return _streamed(exchange, openai_chat.StreamDecoder())
+    return _whole(exchange, openai_chat.decode_reply, openai_chat.decode_error)
+
+
+def _messages_answer(exchange: Exchange) -> Answer:
+    if exchange.is_streamed:
+        return _streamed(exchange, anthropic_messages.StreamDecoder())
+    return _whole(exchange, anthropic_messages.decode_reply, anthropic_messages.decode_error)
+
+
+def _whole(
+    exchange: Exchange, decode_reply: Callable[[Any], ModelReply], decode_error: Callable[..., Failure]
+) -> Answer:
     body = exchange.reply_json if exchange.reply_json is not None else exchange.content
     is_error = isinstance(body, dict) and bool(body.get("error"))
     if is_error or (exchange.status is not None and exchange.status >= 400):
-        return Answer(
-            failure=openai_chat.decode_error(exchange.status or 200, body, retry_after_s=_wait(exchange))
-        )
+        return Answer(failure=decode_error(exchange.status or 200, body, retry_after_s=_wait(exchange)))
     try:
-        reply = openai_chat.decode_reply(body)
+        reply = decode_reply(body)
     except DialectError as error:
         return Answer(failure=_unreadable(error.what))
     if reply.finish_reason == "error":
@@ -136,8 +171,7 @@ def _chat_answer(exchange: Exchange) -> Answer:
     return Answer(reply=reply)
 
 
-def _chat_stream(exchange: Exchange) -> Answer:
-    decoder = openai_chat.StreamDecoder()
+def _streamed(exchange: Exchange, decoder: _Stream) -> Answer:
     for event in parse_sse(exchange.content):
         decoder.feed(event.data)
     reply = decoder.finish()
@@ -174,4 +208,9 @@ def _unsupported(exchange: Exchange, endpoint: Endpoint) -> str:
     return f"unknown endpoint: {exchange.method} {endpoint.provider} {endpoint.name}"
 
 
-_DECODERS: dict[str, _Decoder] = {CHAT: _Decoder(openai_chat.decode_request, _chat_answer)}
+_DECODERS: dict[str, _Decoder] = {
+    CHAT: _Decoder(openai_chat.decode_request, _chat_answer),
+    MESSAGES: _Decoder(
+        anthropic_messages.decode_request, _messages_answer, told_usage=anthropic_messages.told_usage
+    ),
+}

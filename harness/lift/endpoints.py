@@ -10,6 +10,9 @@ import msgspec
 CHAT = "chat/completions"
 """Endpoint of the OpenAI chat-completions dialect, whoever serves it."""
 
+MESSAGES = "messages"
+"""Endpoint of the Anthropic messages dialect, whoever serves it."""
+
 _HOSTS: tuple[tuple[str, str], ...] = (
     ("api.openai.com", "openai"),
     ("openai.azure.com", "azure"),
@@ -51,12 +54,12 @@ _SUFFIXES = (
     ("/chat/completions", CHAT),
     ("/completions", "completions"),
     ("/responses", "responses"),
-    ("/v1/messages", "messages"),
+    ("/v1/messages", MESSAGES),
     ("/v2/chat", "v2/chat"),
     ("/v1/chat", "v1/chat"),
     ("/api/chat", "api/chat"),
 )
-_ANYWHERE = frozenset({CHAT, "completions", "responses", "messages"})
+_ANYWHERE = frozenset({CHAT, "completions", "responses", MESSAGES})
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """Recording layouts: a file becomes HTTP exchanges in recorded order.
 
 Read so far: vcrpy's (YAML or JSON) with bodies as text, null, `!!binary` or an older `base64_string`, and the
-variant with `parsed_body` in place of a body. Header values are lists or bare strings.
+variant with `parsed_body` in place of a body. Header values are lists or bare strings. Our own HTTP recordings,
+told by their first line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from harness.errors import ImportFailed
+from harness.lift import own_layout
 from harness.lift.bodies import decode_body
 from harness.lift.safe_yaml import read_yaml
 from runtime.dialects.errors import DialectError
@@ -66,6 +68,9 @@ def read_exchanges(path: Path) -> HttpRecording:
     Raises:
         ImportFailed: If the file is missing, damaged, past a limit, or of no known layout.
     """
+    if own_layout.is_own(path):
+        own = enumerate(own_layout.read_own(path))
+        return HttpRecording(layout=own_layout.LAYOUT, exchanges=tuple(_own(each, idx) for idx, each in own))
     document = read_yaml(path)
     where = path.as_posix()
     interactions = document.get("interactions") if isinstance(document, dict) else None
@@ -73,7 +78,7 @@ def read_exchanges(path: Path) -> HttpRecording:
         raise ImportFailed(
             "not a recording of a known layout: no list `interactions`",
             where=where,
-            next_step="known layouts: vcrpy YAML, also with `parsed_body`",
+            next_step="known layouts: vcrpy YAML, also with `parsed_body`, and our HTTP recordings",
         )
     exchanges = tuple(_exchange(raw, idx, where) for idx, raw in enumerate(interactions))
     parsed = any("parsed_body" in side for raw in interactions for side in (raw["request"], raw["response"]))
@@ -109,6 +114,24 @@ def _exchange(raw: Any, idx: int, where: str) -> Exchange:
         reply_json=answer,
         is_streamed=streamed,
         problem=body.problem,
+    )
+
+
+def _own(own: own_layout.OwnExchange, idx: int) -> Exchange:
+    sent = decode_body(own.request_body, own.request_headers.get("content-encoding"))
+    body = decode_body(own.body, own.headers.get("content-encoding"))
+    streamed = _is_stream(own.headers, body.content)
+    return Exchange(
+        idx=idx,
+        method=own.method,
+        url=own.url,
+        request_json=_json(sent.content),
+        status=own.status,
+        headers=own.headers,
+        content=body.content,
+        reply_json=None if streamed else _json(body.content),
+        is_streamed=streamed,
+        problem=own.problem or body.problem,
     )
 
 

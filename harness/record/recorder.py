@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -11,8 +12,9 @@ from typing import Protocol
 from harness.cassette.redact import Redactor
 from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
 from runtime.core.keys import Cleaner
-from runtime.errors import InvariantFault
-from runtime.execution.drivers import CANCELLED
+from runtime.core.run import Header
+from runtime.errors import InvariantFault, RuntimeFault
+from runtime.execution.drivers import CANCELLED, PerformerError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording import Recording, recording_of
@@ -20,7 +22,11 @@ from runtime.journal.records import Chain, Record, encode_payload
 
 
 class Sink(Protocol):
-    """Takes records; a record is acknowledged when `append` returns."""
+    """Takes the records of one run; a record is acknowledged when `append` returns."""
+
+    def open(self, header: Header) -> str:
+        """Begin the run and return the name that its records carry; empty where the sink holds one run."""
+        ...
 
     def append(self, record: Record) -> None:
         """Keep one record."""
@@ -38,6 +44,10 @@ class MemorySink:
         self.records: list[Record] = []
         self._chain = Chain()
 
+    def open(self, header: Header) -> str:
+        """Begin the run; its records carry no name."""
+        return ""
+
     def append(self, record: Record) -> None:
         """Keep one record."""
         self.records.append(record)
@@ -52,41 +62,83 @@ class MemorySink:
         return recording_of(self.records, source="memory")
 
 
+class JournalSink:
+    """Appends to a journal that other runs share; a second run of one name gets a name of its own."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = writer
+
+    def open(self, header: Header) -> str:
+        """Begin the run and return its name in the file."""
+        return self._writer.claim(header.run_id)
+
+    def append(self, record: Record) -> None:
+        """Append one record.
+
+        Raises:
+            JournalFault: If it could not be written.
+        """
+        self._writer.append(record)
+
+    def root(self, run: str) -> str:
+        """Return the chain over a run's records so far, in hex."""
+        return self._writer.root(run)
+
+
 class RecordingPerformer:
     """Records one run: intent before the call, outcome before the flow sees it."""
 
-    def __init__(self, inner: Performer, sink: Sink, *, cleaner: Cleaner | None, many: bool = True) -> None:
+    def __init__(self, inner: Performer, sink: Sink, *, cleaner: Cleaner | None) -> None:
         self._inner = inner
         self._sink = sink
         self._cleaner = cleaner
-        self._many = many
         self._builder: RecordBuilder | None = None
         self._run = ""
 
     async def perform(self, effect: SingleEffect) -> Outcome:
-        """Record an effect around its performance."""
-        if isinstance(effect, Begin):
-            self._run = effect.header.run_id if self._many else ""
-            self._builder = RecordBuilder(run=self._run, cleaner=self._cleaner)
-        builder = self._builder
-        if builder is None:
-            raise InvariantFault("an effect was performed before Begin")
-        intent = builder.intent(effect)
-        if intent is not None:
-            self._sink.append(intent)
+        """Record an effect around its performance.
+
+        Raises:
+            PerformerError: If the recording cannot be written; the run cannot carry on.
+        """
+        self._before(effect)
         try:
             outcome = await self._inner.perform(effect)
         except asyncio.CancelledError:
-            self._append_outcome(builder, effect, CANCELLED)
+            # The caller went away; that is what ends the run, also where it cannot be written down.
+            with suppress(PerformerError):
+                self._after(effect, CANCELLED)
             raise
-        self._append_outcome(builder, effect, outcome)
+        self._after(effect, outcome)
         return outcome
 
-    def _append_outcome(self, builder: RecordBuilder, effect: SingleEffect, outcome: Outcome) -> None:
-        root = self._sink.root(self._run) if isinstance(effect, End) else None
-        record = builder.outcome(effect, outcome, root=root)
-        if record is not None:
-            self._sink.append(record)
+    def _before(self, effect: SingleEffect) -> None:
+        try:
+            if isinstance(effect, Begin):
+                self._run = self._sink.open(effect.header)
+                self._builder = RecordBuilder(run=self._run, cleaner=self._cleaner)
+            if self._builder is None:
+                raise InvariantFault("an effect was performed before Begin")
+            intent = self._builder.intent(effect)
+            if intent is not None:
+                self._sink.append(intent)
+        except InvariantFault:
+            raise
+        except RuntimeFault as fault:
+            raise PerformerError(str(fault)) from fault
+
+    def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
+        builder = self._builder
+        assert builder is not None
+        try:
+            root = self._sink.root(self._run) if isinstance(effect, End) else None
+            record = builder.outcome(effect, outcome, root=root)
+            if record is not None:
+                self._sink.append(record)
+        except InvariantFault:
+            raise
+        except RuntimeFault as fault:
+            raise PerformerError(str(fault)) from fault
 
 
 class Recorder:
@@ -122,11 +174,12 @@ class Recorder:
         """
         if self._writer is None:
             raise InvariantFault("the recorder is not open; use it in a with statement")
-        return RecordingPerformer(inner, self._writer, cleaner=Redactor() if self._redact else None)
+        sink = JournalSink(self._writer)
+        return RecordingPerformer(inner, sink, cleaner=Redactor() if self._redact else None)
 
 
 def memory_wrap(*, redact: bool = True) -> tuple[MemorySink, Callable[[Performer], Performer]]:
     """Return a sink in memory and the wrapper that records one run into it."""
     sink = MemorySink()
     cleaner = Redactor() if redact else None
-    return sink, lambda inner: RecordingPerformer(inner, sink, cleaner=cleaner, many=False)
+    return sink, lambda inner: RecordingPerformer(inner, sink, cleaner=cleaner)

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 import msgspec
 
-from harness.cassette.redact import PSEUDONYM
+from harness.wire.matching import PSEUDONYM
 
 Clean = Callable[[str], str]
 _MOST_PLACES = 64
@@ -42,7 +42,7 @@ def find_edits(text: str, clean: str) -> list[Edit]:
     """
     if text == clean:
         return []
-    kept = PSEUDONYM.split(clean)[:: 1 + PSEUDONYM.groups]
+    kept = PSEUDONYM.split(clean)
     names = [found[0] for found in PSEUDONYM.finditer(clean)]
     pattern = "(.+?)".join(re.escape(part) for part in kept)
     found = re.fullmatch(pattern, text, re.DOTALL) if len(names) <= _MOST_PLACES else None

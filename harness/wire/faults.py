@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import builtins
 import http.client
+import importlib
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness.wire.exchange import End, ErrorPhase, HttpError
 
-_CONNECT = ("connect", "newconnection", "nameresolution", "gaierror", "ssl", "proxy", "pool", "dns", "certificate")
+_CONNECT = (
+    "connect",
+    "newconnection",
+    "nameresolution",
+    "gaierror",
+    "ssl",
+    "proxy",
+    "pool",
+    "dns",
+    "certificate",
+)
+_REFUSED = frozenset({"NewConnectionError", "NameResolutionError"})
+"""urllib3 derives these from its timeout of connecting, for compatibility."""
 _SEND = ("write", "brokenpipe", "localprotocol", "unsupportedprotocol")
 _READ = ("read", "remote", "disconnected", "payload", "protocol", "reset", "incomplete", "network")
 
@@ -24,6 +37,8 @@ def end_of(error: BaseException) -> End:
     """Return how an exchange ended that this exception ended."""
     if not isinstance(error, Exception):
         return "client_closed"  # cancelled, interrupted, or its generator closed
+    if type(error).__name__ in _REFUSED:
+        return "reset"
     names = [kind.__name__ for kind in type(error).__mro__]
     return "timeout" if any("timeout" in name.lower() for name in names) else "reset"
 
@@ -70,35 +85,42 @@ def connection_error(error: HttpError, end: End, connection: Any) -> Exception:
 
 def _urllib3_error(error: HttpError, connection: Any) -> Exception | None:
     try:
-        from urllib3 import exceptions
+        exceptions: Any = importlib.import_module("urllib3.exceptions")
     except ImportError:
         return None
+    made: Exception
     match error.type:
         case "NewConnectionError" | "NameResolutionError":
-            return exceptions.NewConnectionError(connection, error.message.partition(": ")[2] or error.message)
+            made = exceptions.NewConnectionError(
+                connection, error.message.partition(": ")[2] or error.message
+            )
         case "ConnectTimeoutError":
-            return exceptions.ConnectTimeoutError(connection, error.message)
+            made = exceptions.ConnectTimeoutError(connection, error.message)
         case "ProtocolError":
-            return exceptions.ProtocolError(error.message)
+            made = exceptions.ProtocolError(error.message)
         case "SSLError":
-            return exceptions.SSLError(error.message)
+            made = exceptions.SSLError(error.message)
         case _:
             return None
+    return made
 
 
 def aiohttp_error(error: HttpError, end: End, url: str) -> Exception:
     """Return the exception of aiohttp for a recorded failure."""
-    import aiohttp
-
+    aiohttp: Any = importlib.import_module("aiohttp")
     kind = getattr(aiohttp, error.type, None)
     split = urlsplit(url)
     if error.type in {"ClientConnectorError", "ClientConnectorDNSError"} and isinstance(kind, type):
-        place = SimpleNamespace(host=split.hostname, port=split.port, ssl=True, is_ssl=split.scheme == "https")
+        place = SimpleNamespace(
+            host=split.hostname, port=split.port, ssl=True, is_ssl=split.scheme == "https"
+        )
         made: Exception = kind(place, OSError(0, error.message))
         return made
     plain = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)
     if isinstance(kind, type) and issubclass(kind, plain) and not issubclass(kind, aiohttp.ClientOSError):
-        return kind(error.message)
-    if end == "timeout":
-        return aiohttp.ServerTimeoutError(error.message)
-    return aiohttp.ClientConnectionError(error.message)
+        made = kind(error.message)
+    elif end == "timeout":
+        made = aiohttp.ServerTimeoutError(error.message)
+    else:
+        made = aiohttp.ClientConnectionError(error.message)
+    return made

@@ -12,22 +12,25 @@ from typing import Any
 
 import orjson
 
-from harness.cassette.redact import PSEUDONYM
 from harness.wire.exchange import Encoded, HttpRequest, header_value
 from runtime.core.canonical import fingerprint
 
+PSEUDONYM = re.compile(r"<secret[#:][0-9A-Za-z_-]{1,64}>")
+"""What stands for a secret in a recording, in either form."""
 _BOUNDARY = re.compile(r"multipart/[^;]+;.*?boundary=\"?(?P<text>[^\";,]+)", re.IGNORECASE)
 _MARK = "<secret>"
 
 
 def request_key(request: HttpRequest) -> str:
     """Return the fingerprint of what a request asks."""
-    return fingerprint([request.method, _level(request.url), body_form(request)])
+    return fingerprint([request.method, level(request.url), body_form(request)])
 
 
 def raw_digest(method: str, url: str, body: bytes) -> bytes:
     """Return the digest of a request's own bytes, which needs no reading of the body."""
-    return hashlib.sha256(b"%b %b\n%b" % (method.encode(), url.encode("utf-8", "surrogatepass"), body)).digest()
+    return hashlib.sha256(
+        b"%b %b\n%b" % (method.encode(), url.encode("utf-8", "surrogatepass"), body)
+    ).digest()
 
 
 def body_form(request: HttpRequest) -> list[Any]:
@@ -37,7 +40,7 @@ def body_form(request: HttpRequest) -> list[Any]:
         return ["none"]
     if isinstance(body, Encoded):
         return ["bytes", body.base64]
-    text = _level(body)
+    text = level(body)
     if text.lstrip()[:1] in {"{", "["}:
         try:
             return ["json", orjson.loads(text)]
@@ -47,5 +50,6 @@ def body_form(request: HttpRequest) -> list[Any]:
     return ["text", text.replace(boundary["text"], "boundary") if boundary else text]
 
 
-def _level(text: str) -> str:
+def level(text: str) -> str:
+    """Return a text with every pseudonym as the same word."""
     return PSEUDONYM.sub(_MARK, text) if "<secret" in text else text

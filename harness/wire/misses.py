@@ -14,7 +14,7 @@ import msgspec
 
 from harness.errors import CheckFailed
 from harness.wire.exchange import HttpRequest
-from harness.wire.matching import body_form
+from harness.wire.matching import body_form, level
 
 MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
 WINDOW = 40
@@ -99,8 +99,9 @@ def first_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str
     """Return the path of the first difference of two requests and the values around it."""
     if recorded.method != sent.method:
         return "method", recorded.method, sent.method
-    if recorded.url != sent.url:
-        return ("url", *_around(recorded.url, sent.url))
+    old_url, new_url = level(recorded.url), level(sent.url)
+    if old_url != new_url:
+        return ("url", *_around(old_url, new_url))
     a, b = body_form(recorded), body_form(sent)
     if a[0] != b[0]:
         return "body", f"<{a[0]}>", f"<{b[0]}>"

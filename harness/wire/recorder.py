@@ -111,6 +111,8 @@ class Recorder:
         self._clock = clock
         self._siblings = siblings
         self._lock = threading.Lock()
+        self._writer: ExchangeWriter | None = None
+        self._fault: JournalFault | CassetteError | UsageError | None = None
         self._start_over()
 
     @property
@@ -150,6 +152,8 @@ class Recorder:
 
     def finish(self, exchange: OpenExchange, answer: HttpAnswer, began: float) -> None:
         """Write how an exchange ended, once."""
+        if os.getpid() != self._pid:
+            return  # begun by the process that forked us, which ends it
         now = self.now_s()
         with self._lock:
             if self._open_now.get(exchange.number) is not exchange:
@@ -170,6 +174,8 @@ class Recorder:
         Raises:
             CassetteError: If something could not be written; what was written stays.
         """
+        if os.getpid() != self._pid:
+            return None
         for exchange in list(self._open_now.values()):
             exchange.closed()
         with self._lock:
@@ -200,8 +206,8 @@ class Recorder:
         self._pid = os.getpid()
         self._scrubber = Scrubber(Redactor() if self._redact else None)
         self._began = self._clock.monotonic_s()
-        self._writer: ExchangeWriter | None = None
-        self._fault: JournalFault | CassetteError | UsageError | None = None
+        self._writer = None
+        self._fault = None
         self._open_now: dict[int, OpenExchange] = {}
 
     def _after_fork(self) -> None:

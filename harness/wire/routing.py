@@ -124,13 +124,15 @@ class ThreadCarrier:
     """Carries bindings into threads while it is installed."""
 
     def __init__(self) -> None:
-        self._start = threading.Thread.start
-        self._submit = ThreadPoolExecutor.submit
+        self._start: Any = threading.Thread.start
+        self._submit: Any = ThreadPoolExecutor.submit
         self._installed: tuple[Any, Any] | None = None
 
     def install(self) -> None:
         """Begin to carry."""
-        start, submit = self._start, self._submit = threading.Thread.start, ThreadPoolExecutor.submit
+        start: Any = threading.Thread.start
+        submit: Any = ThreadPoolExecutor.submit
+        self._start, self._submit = start, submit
 
         @functools.wraps(start)
         def carrying_start(thread: threading.Thread) -> None:
@@ -148,7 +150,7 @@ class ThreadCarrier:
             return submit(pool, _carried(current(), function), *args, **kwargs)
 
         self._installed = carrying_start, carrying_submit
-        threading.Thread.start = carrying_start  # type: ignore[method-assign]
+        threading.Thread.start = carrying_start  # type: ignore[method-assign,assignment]
         ThreadPoolExecutor.submit = carrying_submit  # type: ignore[method-assign,assignment]
 
     def remove(self) -> None:

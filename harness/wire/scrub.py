@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
 from harness.cassette.redact import Redactor, looks_secret
-from harness.cassette.rules import HEADERS, is_secret_field, is_suspect
 from harness.wire.edits import clean_pieces
 from harness.wire.encodings import decode_content
 from harness.wire.events import clean_events, is_event_stream
@@ -37,7 +36,11 @@ _PARAMETER = re.compile(r"(?<=[?&])(?P<name>[^=&#]{1,128})=(?P<value>[^&#]*)")
 _SECRET_PARAMETERS = frozenset(
     {"key", "token", "sig", "signature", "auth", "code", "x-amz-signature", "x-amz-credential", "apikey"}
 )
-_SECRET_HEADER = re.compile(r"(?:^|[-_])(?:token|secret|password|apikey|signature)$|api[-_]?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"(?:^|[-_])(?:token|secret|password|apikey|signature)$|api[-_]?key|^(?:proxy-)?authorization$|^(?:set-)?cookie$",
+    re.IGNORECASE,
+)
+"""Names of headers and parameters whose values are never written, beside those the redactor knows."""
 _UNREADABLE = "content-encoding {!r} cannot be read, so it cannot be searched for secrets"
 _SUSPECT = "it still looked secret after redaction ({})"
 
@@ -77,15 +80,19 @@ class Scrubber:
         pieces, dropped, changed = self._body([unpack(piece) for _, piece in answer.chunks], answer.headers)
         headers = clean_headers(redactor, answer.headers)
         offsets = [at for at, _ in answer.chunks]
-        return HttpAnswer(
-            status=answer.status,
-            reason=answer.reason,
-            headers=_fitted(headers, pieces) if changed else headers,
-            chunks=tuple(zip(offsets, map(pack, pieces), strict=True)) if changed else answer.chunks,
-            end=answer.end,
-            error=_clean_error(redactor, answer.error),
-            dropped=dropped,
-        ) if dropped is None else self._without_body(answer, headers, dropped)
+        return (
+            HttpAnswer(
+                status=answer.status,
+                reason=answer.reason,
+                headers=_fitted(headers, pieces) if changed else headers,
+                chunks=tuple(zip(offsets, map(pack, pieces), strict=True)) if changed else answer.chunks,
+                end=answer.end,
+                error=_clean_error(redactor, answer.error),
+                dropped=dropped,
+            )
+            if dropped is None
+            else self._without_body(answer, headers, dropped)
+        )
 
     def refuse(self, line: bytes) -> str | None:
         """Return why a line may not be written; the tripwire behind the redactor."""
@@ -135,35 +142,29 @@ def clean_url(redactor: Redactor, url: str) -> str:
 
 def clean_headers(redactor: Redactor, headers: Headers) -> Headers:
     """Return headers with the values of the deny-list replaced and shapes cleaned in the others."""
-    told = [
-        (name, _header(redactor, value)) if is_secret_header(name) else (name, value)
-        for name, value in headers
-    ]
-    if is_suspect("\n".join([value for _, value in told]).lower()):
-        told = [(name, redactor.text(value)) for name, value in told]
-    return tuple(told)
+    grouped: dict[str, str | list[str]] = {}
+    for name, value in headers:
+        hidden = _hide(redactor, value) if _SECRET_NAME.search(name) else value
+        known = grouped.setdefault(name, [])
+        assert isinstance(known, list)
+        known.append(hidden)
+    cleaned = {name: iter(values) for name, values in redactor.headers(grouped).items()}
+    return tuple([(name, next(cleaned[name])) for name, _ in headers])
 
 
-def is_secret_header(name: str) -> bool:
-    """Return whether a header's value is never written."""
-    return name.lower() in HEADERS or _SECRET_HEADER.search(name) is not None
-
-
-def _header(redactor: Redactor, value: str) -> str:
+def _hide(redactor: Redactor, value: str) -> str:
+    """Replace a whole value, whatever it looks like."""
     told = redactor.headers({"authorization": value})["authorization"]
     assert isinstance(told, str)
     return told
 
 
-_hide = _header
-"""Replaces a whole value, whatever it looks like."""
-
-
 def _parameter(redactor: Redactor, found: re.Match[str]) -> str:
     name = unquote_plus(found["name"])
-    if name.lower() in _SECRET_PARAMETERS or is_secret_header(name) or is_secret_field(name):
+    if name.lower() in _SECRET_PARAMETERS or _SECRET_NAME.search(name):
         return f"{found['name']}={_hide(redactor, found['value'])}"
-    return found[0]
+    value = redactor.value({name: found["value"]}).get(name, found["value"])
+    return f"{found['name']}={value}"
 
 
 def _clean_bytes(redactor: Redactor, pieces: Sequence[bytes], headers: Headers) -> list[bytes] | None:

@@ -166,7 +166,9 @@ def read_http(path: Path) -> HttpFile:
     head = _head(first)
     if len(runs) != 1 or head is None:
         raise CassetteError(
-            "this journal holds runs, not HTTP exchanges", where=where, next_step="look at it with `goldrun show`"
+            "this journal holds runs, not HTTP exchanges",
+            where=where,
+            next_step="look at it with `goldrun show`",
         )
     if head.format != FORMAT:
         raise CassetteError(
@@ -197,7 +199,7 @@ def _head(record: Record) -> RecordingHead | None:
 
 def _exchanges(records: tuple[Record, ...], where: str) -> tuple[StoredExchange, ...]:
     outcomes = {record.lane: record for record in records if record.phase == "outcome"}
-    exchanges = []
+    exchanges: list[StoredExchange] = []
     for record in records:
         if record.phase != "intent" or record.kind is not EffectKind.HTTP:
             continue
@@ -228,5 +230,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: msgspec.Raw, where: str) -
         return decoder.decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise CassetteError(
-            f"not an HTTP exchange: {error}", where=where, next_step="take the file from a backup, or record it again"
+            f"not an HTTP exchange: {error}",
+            where=where,
+            next_step="take the file from a backup, or record it again",
         ) from error

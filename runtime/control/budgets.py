@@ -78,6 +78,38 @@ def reserve_tool_cost(budget: Budget, spent: Spent, nanos: int) -> StopReason | 
     return None
 
 
+def slice_budget(budget: Budget, spent: Spent, *, parts: int) -> list[Budget]:
+    """Return what is left of a budget in parts that together never pass it; the first parts take what is over.
+
+    Args:
+        budget: The run's limits.
+        spent: What is used so far.
+        parts: How many calls of the turn may start child runs.
+    """
+    steps = _shares(budget.max_steps, spent.steps, parts)
+    calls = _shares(budget.max_tool_calls, spent.tool_calls, parts)
+    tokens = _shares(budget.max_tokens, spent.tokens, parts)
+    nanos = _shares(budget.max_usd_nanos, spent.nanos, parts)
+    seconds = None if budget.max_seconds is None else max(budget.max_seconds - spent.at, 0.0)
+    return [
+        Budget(
+            max_steps=steps[i],
+            max_tool_calls=calls[i],
+            max_tokens=tokens[i],
+            max_usd_nanos=nanos[i],
+            max_seconds=seconds,
+        )
+        for i in range(parts)
+    ]
+
+
+def _shares(limit: int | None, used: int, parts: int) -> list[int | None]:
+    if limit is None:
+        return [None] * parts
+    share, over = divmod(max(limit - used, 0), parts)
+    return [share + (i < over) for i in range(parts)]
+
+
 def allow_model_call(
     budget: Budget, spent: Spent, *, rate: Rate | None, input_bound: int, configured: int | None
 ) -> Allowance | StopReason:

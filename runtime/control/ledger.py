@@ -18,6 +18,9 @@ import msgspec
 Unit = Literal["nanos", "tokens", "tool_calls", "steps"]
 HoldState = Literal["open", "settled", "released", "expired"]
 
+LARGEST = 10**15
+"""Most of a unit in one amount: a million dollars; sums of thousands of them still fit into 64 bits."""
+
 
 class Amount(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is reserved or used, each at least 0; `nanos` are nano-dollars."""
@@ -155,6 +158,8 @@ def effective(caps: Caps, override: Caps | None) -> Caps:
 def refuse(use: ScopeUse, caps: Caps, amount: Amount) -> Refusal | None:
     """Return the cap of a scope that a further amount would pass; an amount of 0 passes none."""
     caps = effective(caps, use.override)
+    if caps == NO_CAPS:
+        return None
     spent, held = use.spent, use.held
     for unit, cap, used, asked in (
         ("nanos", caps.nanos, spent.nanos + held.nanos, amount.nanos),
@@ -177,7 +182,7 @@ def make_hold(scopes: tuple[Scope, ...], amount: Amount, estimate: Amount | None
     """Return the hold of a reservation; without an estimate all of it is spent if nobody settles it.
 
     Raises:
-        ValueError: If an amount is negative, an estimate is above the amount, or a scope stands there twice.
+        ValueError: If an amount cannot be, an estimate is above the amount, or a scope stands there twice.
     """
     estimate = amount if estimate is None else estimate
     keys = tuple(sorted(scope.key for scope in scopes))
@@ -191,13 +196,14 @@ def make_hold(scopes: tuple[Scope, ...], amount: Amount, estimate: Amount | None
 
 
 def check_amount(amount: Amount) -> None:
-    """Refuse a negative amount.
+    """Refuse an amount that cannot be.
 
     Raises:
-        ValueError: If a unit is below 0.
+        ValueError: If a unit is below 0 or above `LARGEST`.
     """
-    if min(amount.nanos, amount.tokens, amount.tool_calls, amount.steps) < 0:
-        raise ValueError(f"an amount is never negative, not {amount!r}")
+    units = (amount.nanos, amount.tokens, amount.tool_calls, amount.steps)
+    if min(units) < 0 or max(units) > LARGEST:
+        raise ValueError(f"each unit of an amount is from 0 to {LARGEST}, not {amount!r}")
 
 
 def repeat(found: Hold, wanted: Hold) -> Reserved:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 
 from runtime.core.messages import Message, ModelReply, ModelRequest
+from runtime.core.policy import Budget
 from runtime.core.run import Header, Totals
 
 R = TypeVar("R")
@@ -71,6 +72,15 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of the values of this file."""
 
 
+class Used(_Struct, frozen=True):
+    """What a child run used of its parent's budget."""
+
+    steps: int = 0
+    tool_calls: int = 0
+    tokens: int = 0
+    nanos: int = 0
+
+
 class Failure(_Struct, frozen=True):
     """How and where an effect failed.
 
@@ -81,6 +91,7 @@ class Failure(_Struct, frozen=True):
         phase: Where it failed: `connect`, `request`, `response`, `stream`, `run`.
         error_type: Exception class or provider error code.
         after_s: Seconds the other side asks to wait.
+        used: What child runs of the call used before it failed.
         cause: For `interrupted`: `deadline`, `kill`, `tenant`, `cancelled`, `control_unavailable`.
     """
 
@@ -91,6 +102,7 @@ class Failure(_Struct, frozen=True):
     error_type: str | None = None
     after_s: float | None = None
     cause: str | None = None
+    used: Used | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -118,6 +130,7 @@ class Limits(_Struct, frozen=True):
         max_output_tokens: What is affordable, at most what is configured.
         reserved_nanousd: Worst case reserved before the call.
         idempotency_key: Makes a repeated write safe.
+        child_budget: Slice of the run's budget that child runs of this call may use together.
     """
 
     deadline_s: float | None = None
@@ -125,6 +138,7 @@ class Limits(_Struct, frozen=True):
     max_output_tokens: int | None = None
     reserved_nanousd: int | None = None
     idempotency_key: str | None = None
+    child_budget: Budget | None = None
 
 
 NO_LIMITS = Limits()
@@ -137,11 +151,15 @@ class ToolResult(_Struct, frozen=True):
         content: The text the model sees.
         status: `ok`, `error` for an error of the tool's own domain, or a recorded refusal's status.
         error: The error's text, if it was one.
+        artifact: Digest of the whole result, where it was too large and the model sees only its head.
+        used: What child runs of the call used.
     """
 
     content: str
     status: CallStatus = "ok"
     error: str | None = None
+    artifact: str | None = None
+    used: Used | None = None
 
 
 class Admission(_Struct, frozen=True):

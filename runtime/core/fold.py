@@ -6,7 +6,7 @@ traces. Pairs may come in any order of completion; lanes put them in place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any, TypeVar
 
 import msgspec
@@ -87,8 +87,11 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
                 ]
             case _:
                 pass
+    once = (
+        frozenset() if header.tools == "opaque" else {t.schema.name for t in header.tools if not t.repeatable}
+    )
     names: dict[str, str] = {}
-    steps = tuple(_step(index, parts[index], names) for index in sorted(parts))
+    steps = tuple(_step(index, parts[index], names, once) for index in sorted(parts))
     denials.sort(key=lambda d: (d.step, d.lane))
     approvals.sort(key=lambda a: (a.step, a.lane))
     totals = count_totals(header, steps, len(denials), len(approvals), last_at)
@@ -122,9 +125,9 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
     )
 
 
-def _step(index: int, parts: _StepParts, names: dict[str, str]) -> Step:
+def _step(index: int, parts: _StepParts, names: dict[str, str], once: Set[str]) -> Step:
     model = _model_step(parts.model) if parts.model else None
-    calls = tuple(_tool_step(parts.calls[i], names) for i in sorted(parts.calls))
+    calls = tuple(_tool_step(parts.calls[i], names, once) for i in sorted(parts.calls))
     return Step(index=index, model=model, tool_calls=calls)
 
 
@@ -165,11 +168,15 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
     )
 
 
-def _tool_step(attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str]) -> ToolStep:
+def _tool_step(
+    attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str], once: Set[str]
+) -> ToolStep:
     attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
     started = [o for _, e, o in attempts if isinstance(e, CallTool)]
     status, result, error = _result(effect, outcome)
+    if status == "timeout" and effect.name in once and not _never_sent(outcome):
+        status = "in_doubt"
     content = [effect.name, effect.arguments, status, result]
     price = effect.limits.reserved_nanousd if isinstance(effect, CallTool) else None
     call_id = names.setdefault(effect.call_id, f"call#{len(names) + 1}")
@@ -201,6 +208,10 @@ def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, st
     if outcome.value is None:
         return "interrupted", None, "no outcome was recorded"
     return outcome.value.status, outcome.value.content, outcome.value.error
+
+
+def _never_sent(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.phase == "connect"
 
 
 def failure_status(failure: Failure, *, write: bool) -> CallStatus:

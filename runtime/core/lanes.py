@@ -7,6 +7,7 @@ the call that started it: `4.tool2/1>0.model/1`. A lane is unique in its run.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -30,8 +31,9 @@ def lane(step: int, what: str, *, index: int | None = None, attempt: int = 1) ->
     return f"{step}.{what}/{attempt}" if index is None else f"{step}.{what}{index}/{attempt}"
 
 
+@lru_cache(maxsize=1024)
 def parse_lane(text: str) -> Lane:
-    """Return the parts of a lane.
+    """Return the parts of a lane; all runs have nearly the same lanes.
 
     Raises:
         ValueError: If the text is no lane of a step.

@@ -27,6 +27,8 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         takes_key: Whether the tool uses the idempotency key, which makes a repeated write safe.
         timeout_s: Hard limit of one attempt, in seconds.
         cost_nanousd: Price of one attempt; counts against the budget of dollars.
+        children: Whether a call may start child runs; they draw on slices of the run's budget.
+        dedupe_by: Arguments that make the business key: a call with equal ones gets the first call's result.
     """
 
     schema: ToolSchema
@@ -35,6 +37,8 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     takes_key: bool = False
     timeout_s: float | None = 30.0
     cost_nanousd: int = 0
+    children: bool = False
+    dedupe_by: tuple[str, ...] = ()
 
     @property
     def repeatable(self) -> bool:

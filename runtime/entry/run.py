@@ -4,87 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
+from runtime.core.canonical import fingerprint
 from runtime.core.effects import Performer
 from runtime.core.ids import run_id, seed_of
 from runtime.core.messages import Message, user_message
 from runtime.core.policy import Budget, Policy
-from runtime.core.run import Header, Source, Totals, with_hashes
-from runtime.core.trace import Trace
+from runtime.core.run import Header, with_hashes
+from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
+from runtime.entry.children import CallChildren, ChildRequest
+from runtime.entry.request import Request, RunResult
 from runtime.errors import UsageFault
 from runtime.execution.clock import Clock, SystemClock, new_request_id
 from runtime.execution.drivers import Finished, drive_async
+from runtime.execution.governed import GovernedPerformer
+from runtime.execution.governor import Governor
 from runtime.execution.live import LivePerformer, Ports
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.model_step import configured_output
 from runtime.orchestrator.setup import RunSetup
+from runtime.ports.control_values import Run
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.prices import RateSource
 from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource
 
+__all__ = [
+    "DuplicateRunError",
+    "Request",
+    "RunResult",
+    "Wrap",
+    "prepare",
+    "result_of",
+    "run_agent",
+    "run_agent_async",
+]
+
 Wrap = Callable[[Performer], Performer]
 """Puts a performer around another: a recorder, a fault injector."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """Who asks, in which world, and under which names; bound here, never chosen by the model.
-
-    Attributes:
-        prompt: The user's text, or the conversation so far.
-        tenant: Whose run it is.
-        environment: Which world: `prod`, `staging`, `test`, ...
-        request_id: Finds the run; made here if not given.
-        deploy: Version label that reports compare.
-        source: What kind of execution this is.
-        suite: Golden suite, if it is a golden task.
-        task: Golden task, if it is one.
-        repeat: Number of the repetition.
-        seed: Seeds the retry schedule; derived from the request id if not given.
-        policy: In place of the agent's.
-        budget: In place of the agent's.
-        labels: Facts about the run.
-    """
-
-    prompt: str | Sequence[Message]
-    tenant: str = "default"
-    environment: str = "dev"
-    request_id: str | None = None
-    deploy: str | None = None
-    source: Source = "prod"
-    suite: str | None = None
-    task: str | None = None
-    repeat: int = 0
-    seed: int | None = None
-    policy: Policy | None = None
-    budget: Budget | None = None
-    labels: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """What a run came to.
-
-    Attributes:
-        request_id: Finds the run.
-        run_id: Names this execution.
-        stop_reason: Why it ended, `kind` or `kind:subject`.
-        output: The final text, if it finished.
-        totals: What it used.
-        trace: What happened.
-        error: The exception, if the run died of a bug.
-    """
-
-    request_id: str
-    run_id: str
-    stop_reason: str
-    output: str | None
-    totals: Totals
-    trace: Trace
-    error: Exception | None = None
 
 
 def prepare(
@@ -119,6 +77,7 @@ def prepare(
     header = Header(
         request_id=request_id,
         run_id=run_id(request_id, deploy=request.deploy, source=request.source, repeat=request.repeat),
+        parent=request.parent,
         tenant=request.tenant,
         environment=request.environment,
         agent=agent.name,
@@ -145,7 +104,12 @@ def prepare(
         rates=rates,
         labels=request.labels,
     )
-    return RunSetup(header=with_hashes(header), tools=agent.specs, model_timeout_s=agent.model_timeout_s)
+    return RunSetup(
+        header=with_hashes(header),
+        tools=agent.specs,
+        model_timeout_s=agent.model_timeout_s,
+        root_request_id=request.root,
+    )
 
 
 async def run_agent_async(
@@ -160,6 +124,7 @@ async def run_agent_async(
     observer: StreamObserver | None = None,
     prices: RateSource | None = None,
     clock: Clock | None = None,
+    governor: Governor | None = None,
 ) -> RunResult:
     """Run an agent on a prompt; the result says how it ended.
 
@@ -174,9 +139,12 @@ async def run_agent_async(
         observer: Sees text as it streams.
         prices: Price table; the offline snapshot by default.
         clock: Time; the system's by default.
+        governor: Guards the run by a control store: switches, rates, slots, breakers, claims, approvals.
 
     Raises:
         UsageFault: If the run cannot begin as asked.
+        DuplicateRunError: If the governor's store knows another run of this request id.
+        ControlUnavailable: If the governor's store cannot be used.
         asyncio.CancelledError: If the caller goes away; the run ends with `cancelled`.
     """
     request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
@@ -193,7 +161,7 @@ async def run_agent_async(
         started_at=_stamp(time),
         inputs="none" if inputs is None else "recorded",
     )
-    live: Performer = LivePerformer(
+    live = LivePerformer(
         Ports(
             model=port,
             tools={t.name: t for t in agent.tools},
@@ -205,9 +173,92 @@ async def run_agent_async(
             clock=time,
         )
     )
-    performer = live if wrap is None else wrap(live)
-    finished = await drive_async(run_flow(setup), performer, setup.header)
-    return result_of(setup.header, finished)
+
+    async def start(child: Agent, asked: ChildRequest) -> RunResult:
+        return await run_agent_async(
+            child,
+            _child_request(asked, setup, request),
+            model=child.client or port,
+            wrap=wrap,
+            desk=desk,
+            prices=prices,
+            clock=clock,
+            governor=governor,
+        )
+
+    live.raises(lambda call: CallChildren(setup.header, call, start))
+    if governor is None:
+        performer: Performer = live if wrap is None else wrap(live)
+        finished = await drive_async(run_flow(setup), performer, setup.header)
+        return result_of(setup.header, finished)
+    return await _governed(agent, request, setup, live, governor, wrap=wrap, desk=desk)
+
+
+async def _governed(
+    agent: Agent,
+    request: Request,
+    setup: RunSetup,
+    live: LivePerformer,
+    governor: Governor,
+    *,
+    wrap: Wrap | None,
+    desk: ApprovalDesk | None,
+) -> RunResult:
+    header = setup.header
+    payload = fingerprint([agent.name, header.input, header.policy_hash])
+    opened = governor.open_run(header, payload_hash=payload)
+    if not opened.first:
+        raise DuplicateRunError(opened.run, conflict=opened.conflict)
+    guard = governor.attend(header, fencing=opened.run.fencing)
+    reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
+    governed = GovernedPerformer(live, guard, governor.store, desk=desk, reconcile=reconcile)
+    live.attend(governed)
+    stop_reason = StopKind.INTERNAL_ERROR.value
+    try:
+        performer: Performer = governed if wrap is None else wrap(governed)
+        finished = await drive_async(run_flow(setup), performer, header)
+        stop_reason = finished.end.stop_reason
+        return result_of(header, finished)
+    finally:
+        # `End` closes the guard; this is for runs that could not even perform it.
+        await guard.close(stop_reason)
+
+
+def _child_request(asked: ChildRequest, setup: RunSetup, request: Request) -> Request:
+    header = setup.header
+    return Request(
+        prompt=asked.prompt,
+        tenant=header.tenant,
+        environment=header.environment,
+        request_id=asked.request_id,
+        deploy=header.deploy,
+        source=header.source,
+        suite=header.suite,
+        task=header.task,
+        repeat=header.repeat,
+        parent=asked.parent,
+        root=request.root or header.request_id,
+        policy=asked.policy,
+        budget=asked.budget,
+    )
+
+
+class DuplicateRunError(UsageFault):
+    """A request id was delivered before.
+
+    Attributes:
+        run: The run of the first delivery, as the index knows it.
+        conflict: Whether the first delivery asked for something else.
+    """
+
+    def __init__(self, run: Run, *, conflict: bool) -> None:
+        self.run = run
+        self.conflict = conflict
+        said = "for another request" if conflict else "before"
+        super().__init__(
+            f"request id {run.key.request_id!r} was used {said}",
+            next_step="send each request under an id of its own",
+        )
 
 
 def run_agent(

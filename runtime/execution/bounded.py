@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 GRACE_S = 0.25
@@ -15,10 +15,14 @@ GRACE_S = 0.25
 
 
 class TimeLimitError(Exception):
-    """The limit passed; `abandoned` says that the task still runs."""
+    """The limit passed.
 
-    def __init__(self, *, abandoned: bool) -> None:
-        super().__init__("abandoned" if abandoned else "cancelled")
+    Attributes:
+        abandoned: The work, where it goes on though it was cancelled.
+    """
+
+    def __init__(self, *, abandoned: asyncio.Future[Any] | None) -> None:
+        super().__init__("cancelled" if abandoned is None else "abandoned")
         self.abandoned = abandoned
 
 
@@ -52,7 +56,7 @@ async def bounded(work: Awaitable[T], limit_s: float | None) -> T:
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=GRACE_S)
     _forget(task)
-    raise TimeLimitError(abandoned=not done)
+    raise TimeLimitError(abandoned=None if done else task)
 
 
 def _forget(task: asyncio.Future[T]) -> None:

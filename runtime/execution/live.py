@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -31,6 +33,8 @@ from runtime.core.effects import (
     Refuse,
     Save,
     SingleEffect,
+    ToolResult,
+    Used,
     Wait,
 )
 from runtime.core.lanes import parse_lane
@@ -41,9 +45,18 @@ from runtime.errors import InvariantFault
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, bounded
 from runtime.execution.clock import Clock, SystemClock
 from runtime.ports.models import ModelPort, StreamObserver
-from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource, ToolContext, ToolPort
+from runtime.ports.tools import (
+    Aftermath,
+    ApprovalDesk,
+    ChildRuns,
+    ControlPlane,
+    InputSource,
+    ToolContext,
+    ToolPort,
+)
 
 Answer = tuple[Any, Failure | None]
+_NOTHING = Used()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +72,8 @@ class Ports:
         observer: Sees text as it streams.
         rates: Prices by model id.
         clock: Time.
+        aftermath: Told of calls that were given up and ended after all.
+        children: Makes the child runs of a call; without it a call has none.
     """
 
     model: ModelPort
@@ -69,6 +84,8 @@ class Ports:
     observer: StreamObserver | None = None
     rates: Mapping[str, Rate] = field(default_factory=dict)
     clock: Clock = field(default_factory=SystemClock)
+    aftermath: Aftermath | None = None
+    children: Callable[[CallTool], ChildRuns] | None = None
 
 
 class LivePerformer:
@@ -81,6 +98,18 @@ class LivePerformer:
         self._header: Header | None = None
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
+
+    def elapsed_s(self) -> float:
+        """Return the seconds since the run began."""
+        return self._ports.clock.monotonic_s() - self._began
+
+    def attend(self, aftermath: Aftermath) -> None:
+        """Tell somebody of calls that end after they were given up."""
+        self._ports = dataclasses.replace(self._ports, aftermath=aftermath)
+
+    def raises(self, children: Callable[[CallTool], ChildRuns]) -> None:
+        """Let calls start child runs."""
+        self._ports = dataclasses.replace(self._ports, children=children)
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         """Return an effect's outcome; time counts from `Begin`."""
@@ -149,6 +178,7 @@ class LivePerformer:
                 kind=FailureKind.ERROR, message=f"tool '{effect.name}' has no implementation here"
             )
         limit = self._limit_s(effect.limits)[0]
+        runs = None if self._ports.children is None else self._ports.children(effect)
         context = ToolContext(
             request_id=header.request_id,
             tenant=header.tenant,
@@ -157,16 +187,17 @@ class LivePerformer:
             attempt=parse_lane(effect.lane).attempt,
             idempotency_key=effect.limits.idempotency_key,
             seconds_left=limit,
+            child=None if runs is None else runs.child,
+            on_late=self._late(effect),
         )
         try:
-            answer = await self._within(
-                port.call(effect.bound, context), effect.limits, f"tool '{effect.name}'"
-            )
+            work = port.call(effect.bound, context)
+            answer = await self._within(work, effect.limits, f"tool '{effect.name}'", of=effect, port=port)
         except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
-            return None, failure_of(error)
-        if isinstance(answer, Failure):
-            return None, answer
-        return answer, None
+            answer = failure_of(error)
+        if runs is not None and runs.used != _NOTHING:
+            answer = msgspec.structs.replace(answer, used=runs.used)
+        return (None, answer) if isinstance(answer, Failure) else (answer, None)
 
     async def _ask(self, effect: AskApproval) -> Answer:
         if self._ports.desk is None:
@@ -183,7 +214,19 @@ class LivePerformer:
             message = f"the approval of '{effect.name}' was waited for until the run's time was over"
             return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
 
-    async def _within(self, work: Awaitable[Any], limits: Limits, what: str) -> Any:
+    def _late(self, effect: CallTool) -> Callable[[ToolResult], None] | None:
+        aftermath = self._ports.aftermath
+        return None if aftermath is None else lambda result: aftermath.ended(effect, result)
+
+    async def _within(
+        self,
+        work: Awaitable[Any],
+        limits: Limits,
+        what: str,
+        *,
+        of: CallTool | None = None,
+        port: ToolPort | None = None,
+    ) -> Any:
         limit, by_deadline = self._limit_s(limits)
         try:
             return await bounded(work, limit)
@@ -192,16 +235,32 @@ class LivePerformer:
                 kind=FailureKind.ERROR, message=f"{what}: {error}", phase="run", error_type="cancelled"
             )
         except TimeLimitError as error:
+            lingers = error.abandoned is not None or getattr(port, "lingers", False)
+            if error.abandoned is not None and of is not None:
+                self._follow(error.abandoned, of)
+            phase = "abandoned" if lingers else "run"
             if by_deadline:
                 message = f"{what} was cut off: the run's time is over"
-                return Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
+                return Failure(kind=FailureKind.INTERRUPTED, message=message, phase=phase, cause="deadline")
             return Failure(
                 kind=FailureKind.TIMEOUT,
                 message=f"{what} gave no answer within {limits.timeout_s:g} s",
                 retryable=True,
-                phase="abandoned" if error.abandoned else "run",
+                phase=phase,
                 error_type="timeout",
             )
+
+    def _follow(self, task: asyncio.Future[Any], effect: CallTool) -> None:
+        """Tell the aftermath when an abandoned coroutine ends, and what it gave."""
+        aftermath = self._ports.aftermath
+        if aftermath is None:
+            return
+
+        def ended(done: asyncio.Future[Any]) -> None:
+            result = None if done.cancelled() or done.exception() is not None else done.result()
+            aftermath.ended(effect, result if isinstance(result, ToolResult) else None)
+
+        task.add_done_callback(ended)
 
     def _limit_s(self, limits: Limits) -> tuple[float | None, bool]:
         """Return the seconds an effect may take, and whether the run's deadline is what limits it."""

@@ -3,15 +3,18 @@
 Rules.
 1. One record is one line is one unbuffered `write`: a killed process leaves whole lines and at most one torn tail.
 2. One writer owns a file; the lock is the kernel's and ends with the process.
+   A run of which one record was refused gets no further one: a gap would make the whole file unreadable.
 3. A reader drops a torn tail and says so. Whatever else does not fit is an error naming file and record.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -28,12 +31,13 @@ from runtime.journal.records import (
     open_line,
     seal_line,
 )
+from runtime.journal.syncing import Syncer
 
 if sys.platform != "win32":
     import fcntl
 
 Durability = Literal["process", "power"]
-_SYNC_WAIT_S = 30.0
+_NAME = re.compile(rb'\{"run":("[^"\\]*")')
 
 
 class JournalWriter:
@@ -53,23 +57,55 @@ class JournalWriter:
         self.path = Path(path)
         self._lock = threading.Lock()
         self._chains: dict[str, Chain] = {}
+        self._refused: set[str] = set()
         self._broken: str | None = None
         self._fd = _open_for_append(self.path)
         self._size = os.fstat(self._fd).st_size
-        self._syncer = _Syncer(self._fd) if durability == "power" else None
+        self._names = _names_in(self.path) if self._size else set()
+        self._syncer = Syncer(self._fd) if durability == "power" else None
 
-    def append(self, record: Record) -> None:
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the file."""
+        return self._size
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the file takes no more records, because a write failed or it is closed."""
+        return self._broken is not None
+
+    def claim(self, run: str) -> str:
+        """Return a name for a run that no other run of the file has: its own, or with `~2`, `~3`, ... behind."""
+        with self._lock:
+            name, number = run, 1
+            while name in self._names:
+                number += 1
+                name = f"{run}~{number}"
+            self._names.add(name)
+        return name
+
+    def append(self, record: Record) -> int:
         """Append one record; it is acknowledged when this returns.
 
+        Returns:
+            Bytes it takes in the file.
+
         Raises:
-            JournalFault: If it could not be written whole; the file then ends with the record before it.
+            JournalFault: If it could not be written whole; the file then ends with the record before it, and
+                takes no further record of this run.
         """
         payload = encode_payload(record)
         line = seal_line(payload)
         with self._lock:
             if self._broken is not None:
                 raise JournalFault(f"the journal takes no more records: {self._broken}", where=str(self.path))
-            self._write(line)
+            if record.run in self._refused:
+                raise JournalFault("an earlier record of this run was not written", where=str(self.path))
+            try:
+                self._write(line)
+            except JournalFault:
+                self._refused.add(record.run)
+                raise
             if record.phase == "end":
                 self._chains.pop(record.run, None)
             else:
@@ -80,6 +116,7 @@ class JournalWriter:
             size = self._size
         if self._syncer is not None:
             self._syncer.ask(size, wait=record.write and record.phase == "intent")
+        return len(line)
 
     def root(self, run: str) -> str:
         """Return the chain's root over the run's records so far, which its end record states."""
@@ -117,59 +154,11 @@ class JournalWriter:
             reason = error.strerror or str(error)
         # A half-written record would make the file unreadable for those who append after us.
         self._broken = reason
-        os.ftruncate(self._fd, self._size)
+        with suppress(OSError):
+            os.ftruncate(self._fd, self._size)
         raise JournalFault(
             f"record not written: {reason}", where=str(self.path), next_step="free some space, then go on"
         )
-
-
-class _Syncer:
-    """Syncs a file behind its appends; callers that must wait share one sync."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._changed = threading.Condition()
-        self._asked = self._synced = 0
-        self._stopping = False
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="goldrun-journal-sync", daemon=True)
-        self._thread.start()
-
-    def ask(self, size: int, *, wait: bool) -> None:
-        """Have the first `size` bytes synced; with `wait` return when they are."""
-        with self._changed:
-            self._asked = max(self._asked, size)
-            self._changed.notify_all()
-            if wait and not self._changed.wait_for(lambda: self._done(size), timeout=_SYNC_WAIT_S):
-                raise JournalFault(f"the disk did not confirm a record within {_SYNC_WAIT_S:g} s")
-            if self._error is not None:
-                raise JournalFault(f"record not synced: {self._error}") from self._error
-
-    def stop(self) -> None:
-        """Sync what was asked for and end the thread."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-        self._thread.join()
-
-    def _done(self, size: int) -> bool:
-        return self._synced >= size or self._error is not None
-
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._asked > self._synced or self._stopping)
-                if self._asked <= self._synced or self._error is not None:
-                    return
-                asked = self._asked
-            error: OSError | None = None
-            try:
-                os.fsync(self._fd)
-            except OSError as caught:
-                error = caught
-            with self._changed:
-                self._synced, self._error = asked, error
-                self._changed.notify_all()
 
 
 class RunRecords(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,10 +192,11 @@ class JournalReader:
         runs: Runs yielded so far.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, pause: Callable[[], None] | None = None) -> None:
         self.path = Path(path)
         self.torn_bytes = 0
         self.runs = 0
+        self._pause = pause
 
     def __iter__(self) -> Iterator[RunRecords]:
         open_runs: dict[str, _OpenRun] = {}
@@ -216,6 +206,8 @@ class JournalReader:
             where = f"{self.path}, record {number}"
             payload = open_line(line, where=where)
             record = decode_payload(payload, where=where)
+            if self._pause is not None:
+                self._pause()
             if record.run in ended:
                 raise JournalFault(f"run {record.run!r} goes on after its end", where=where)
             run = open_runs.setdefault(record.run, _OpenRun())
@@ -237,8 +229,9 @@ class JournalReader:
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:
             file = self.path.open("rb")
-        except OSError as error:
-            raise JournalFault(f"cannot be read: {error.strerror}", where=str(self.path)) from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise JournalFault(f"cannot be read: {reason}", where=str(self.path)) from error
         with file:
             number = 0
             while line := file.readline(MAX_RECORD_BYTES + 2):
@@ -310,12 +303,23 @@ def check_root(record: Record, root: str, *, where: str) -> None:
         )
 
 
-def read_journal(path: str | Path) -> JournalReader:
+def read_journal(path: str | Path, *, pause: Callable[[], None] | None = None) -> JournalReader:
     """Return the reader of a journal: iterate it for its runs, then look at `torn_bytes`.
 
     Iterating raises `JournalFault` for an empty, damaged or foreign file, naming file and record.
+
+    Args:
+        path: The file.
+        pause: Called after each record, for readers that must not hold up other threads.
     """
-    return JournalReader(path)
+    return JournalReader(path, pause=pause)
+
+
+def _names_in(path: Path) -> set[str]:
+    """Return the names of the runs that a file holds already, without checking anything else."""
+    with path.open("rb") as file:
+        found = {match[1] for line in file if (match := _NAME.match(line))}
+    return {msgspec.json.decode(name, type=str) for name in found}
 
 
 def _tail_bytes(file: BinaryIO, line: bytes) -> int:
@@ -324,15 +328,45 @@ def _tail_bytes(file: BinaryIO, line: bytes) -> int:
     return len(line)
 
 
+@contextmanager
+def hold_journal(path: Path) -> Iterator[None]:
+    """Keep writers away from a journal while it is sealed.
+
+    Raises:
+        UsageFault: If a writer has it open.
+        JournalFault: If it cannot be opened.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise JournalFault(f"cannot be opened: {reason}", where=str(path)) from error
+    try:
+        _lock(fd, path)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, path: Path) -> None:
+    try:
+        if sys.platform != "win32":
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UsageFault(
+            "another writer has this journal open", where=str(path), next_step="give each writer its own file"
+        ) from error
+
+
 def _open_for_append(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
         fd = os.open(path, flags, 0o600)
-    except OSError as error:
-        raise JournalFault(f"cannot be opened: {error.strerror}", where=str(path)) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise JournalFault(f"cannot be opened: {reason}", where=str(path)) from error
     try:
-        if sys.platform != "win32":
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(fd, path)
         size = os.lseek(fd, 0, os.SEEK_END)
         os.lseek(fd, max(size - 1, 0), os.SEEK_SET)
         if size and os.read(fd, 1) != b"\n":
@@ -341,11 +375,9 @@ def _open_for_append(path: Path) -> int:
                 where=str(path),
                 next_step="seal it with `goldrun recover`, or write to a new file",
             )
-    except BlockingIOError as error:
+    except OSError as error:
         os.close(fd)
-        raise UsageFault(
-            "another writer has this journal open", where=str(path), next_step="give each writer its own file"
-        ) from error
+        raise JournalFault(f"cannot be opened: {error.strerror}", where=str(path)) from error
     except BaseException:
         os.close(fd)
         raise

@@ -6,14 +6,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from runtime.models.anthropic import AnthropicMessages
     from runtime.models.loopback import LoopbackProvider
     from runtime.models.openai_chat import OpenAIChat
     from runtime.models.prices import PriceTable
     from runtime.models.scripted import ScriptedModel, calls, fails, says
 
-__all__ = ["LoopbackProvider", "OpenAIChat", "PriceTable", "ScriptedModel", "calls", "fails", "says"]
+__all__ = [
+    "AnthropicMessages",
+    "LoopbackProvider",
+    "OpenAIChat",
+    "PriceTable",
+    "ScriptedModel",
+    "calls",
+    "fails",
+    "says",
+]
 
 _HOMES = {
+    "AnthropicMessages": "anthropic",
     "LoopbackProvider": "loopback",
     "OpenAIChat": "openai_chat",
     "PriceTable": "prices",

@@ -1,6 +1,7 @@
-"""A model provider on 127.0.0.1: a real HTTP server that speaks chat completions and answers from a policy.
+"""A model provider on 127.0.0.1: a real HTTP server that answers from a policy, in the dialect it is asked in.
 
-Demo, tests and benchmarks use it in place of a paid service; any client of the dialect can talk to it.
+Demo, tests and benchmarks use it in place of a paid service; any client of OpenAI chat completions or Anthropic
+messages can talk to it.
 
 Rules.
 1. An answer follows from the request alone: no clock, no counter, no date header. Equal requests get equal
@@ -13,7 +14,6 @@ Rules.
 from __future__ import annotations
 
 import hashlib
-import math
 import socket
 import threading
 from collections.abc import Callable
@@ -21,31 +21,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
-from runtime.core.effects import Failure, FailureKind
-from runtime.core.messages import ModelReply, ModelRequest
+from runtime.core.effects import Failure
 from runtime.dialects.errors import DialectError
-from runtime.dialects.jsontext import dump_json, parse_json
-from runtime.dialects.openai_chat import decode_request, encode_reply, encode_stream
+from runtime.dialects.jsontext import parse_json
 from runtime.errors import UsageFault
-from runtime.models.scripted import Policy, complete_turn, says
+from runtime.models.loopback_dialects import CHAT, SERVED, Answer, ServedDialect
+from runtime.models.scripted import Policy, complete_turn
 
 MAX_BODY_BYTES = 64_000_000
 """Larger requests are answered 413."""
 
-CHAT_PATH = "/v1/chat/completions"
 _POLL_S = 0.02
-_BROKEN = frozenset({"connect", "request"})
-_STATUS = {
-    FailureKind.RATE_LIMITED: 429,
-    FailureKind.UNAVAILABLE: 503,
-    FailureKind.TIMEOUT: 408,
-}
+_PATHS = " or ".join(SERVED)
 
 
 class LoopbackProvider:
-    """A chat completions server in a background thread; use it as a context manager.
+    """A model server in a background thread; use it as a context manager.
 
     Attributes:
         base_url: What a client is given, for example `http://127.0.0.1:40123/v1`.
@@ -128,69 +119,25 @@ class LoopbackProvider:
     ) -> None:
         self.close()
 
-    def _answer(self, body: bytes) -> _Answer:
+    def _answer(self, dialect: ServedDialect, body: bytes) -> Answer:
         """Return what to send for the body of one call."""
         with self._lock:
             self._requests += 1
         try:
             document = parse_json(body)
-            request = decode_request(document)
+            request = dialect.decode_request(document)
         except DialectError as error:
-            return _error_answer(400, error.what, "bad_request")
+            return dialect.refused(400, error.what, None)
         try:
             turn = complete_turn(self._policy(request), request, provider="loopback")
         except BaseException as error:
             self._bug = self._bug or error
             raise
-        response_id = f"chatcmpl-{hashlib.sha256(body).hexdigest()[:24]}"
+        token = hashlib.sha256(body).hexdigest()[:24]
         streamed = document.get("stream") is True
         if isinstance(turn, Failure):
-            return _failed_answer(turn, request, response_id, streamed=streamed)
-        return _replied(turn, request, response_id, streamed=streamed)
-
-
-class _Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes over the wire: one body, or events of a stream; `broken` cuts the connection after them."""
-
-    status: int = 200
-    body: bytes = b""
-    events: tuple[str, ...] | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    broken: bool = False
-
-
-def _replied(reply: ModelReply, request: ModelRequest, response_id: str, *, streamed: bool) -> _Answer:
-    name, model = reply.response_id or response_id, reply.response_model or request.model
-    if streamed:
-        return _Answer(events=tuple(encode_stream(reply, model=model, response_id=name)))
-    return _Answer(body=dump_json(encode_reply(reply, model=model, response_id=name)).encode())
-
-
-def _failed_answer(failure: Failure, request: ModelRequest, response_id: str, *, streamed: bool) -> _Answer:
-    """Return a failure as a provider shows it; see the rules of this module."""
-    if failure.phase in _BROKEN:
-        return _Answer(broken=True)
-    if failure.phase == "stream" and streamed:
-        begun = complete_turn(says(failure.message), request, provider="loopback")
-        assert isinstance(begun, ModelReply)
-        events = encode_stream(begun, model=request.model, response_id=response_id)
-        return _Answer(events=tuple(events[: len(events) // 2]), broken=True)
-    status = _STATUS.get(failure.kind, 500 if failure.retryable else 400)
-    answer = _error_answer(status, failure.message, failure.error_type or failure.kind.value)
-    if failure.after_s is None:
-        return answer
-    # The standard header has whole seconds only; the other one is what providers add for shorter waits.
-    waits = (
-        ("Retry-After", str(math.ceil(failure.after_s))),
-        ("Retry-After-Ms", str(round(failure.after_s * 1000))),
-    )
-    return msgspec.structs.replace(answer, headers=waits)
-
-
-def _error_answer(status: int, message: str, code: str) -> _Answer:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    error = {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    return _Answer(status=status, body=dump_json(error).encode())
+            return dialect.failed(turn, request, token, streamed=streamed)
+        return dialect.replied(turn, request, token, streamed=streamed)
 
 
 class _Server(ThreadingHTTPServer):
@@ -199,7 +146,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[bytes], _Answer]) -> None:
+    def __init__(self, address: tuple[str, int], answer: Callable[[ServedDialect, bytes], Answer]) -> None:
         self.answer = answer
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
@@ -240,30 +187,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer one call."""
+        path = self.path.partition("?")[0]
+        dialect = SERVED.get(path)
         size = self.headers.get("Content-Length", "")
         if not size.isdecimal():
-            self._refuse(411, "a body with Content-Length is needed")
+            self._refuse(411, "a body with Content-Length is needed", dialect or CHAT)
         elif int(size) > MAX_BODY_BYTES:
-            self._refuse(413, f"a body has at most {MAX_BODY_BYTES} bytes")
+            self._refuse(413, f"a body has at most {MAX_BODY_BYTES} bytes", dialect or CHAT)
         else:
             body = self.rfile.read(int(size))
-            if self.path.partition("?")[0] != CHAT_PATH:
-                self._send(_error_answer(404, f"there is no {self.path!r}; use {CHAT_PATH}", "not_found"))
+            if dialect is None:
+                self._send(CHAT.refused(404, f"there is no {self.path!r}; use {_PATHS}", "not_found"))
             else:
-                self._send(self.server.answer(body))
+                self._send(self.server.answer(dialect, body))
 
     def do_GET(self) -> None:
         """Answer 404: there is nothing to read here."""
-        self._send(_error_answer(404, f"there is no {self.path!r}; POST to {CHAT_PATH}", "not_found"))
+        self._send(CHAT.refused(404, f"there is no {self.path!r}; POST to {_PATHS}", "not_found"))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
         """Write no log."""
 
-    def _refuse(self, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str, dialect: ServedDialect) -> None:
         self.close_connection = True  # the body was not read, so nothing after it can be
-        self._send(_error_answer(status, message, "bad_request"))
+        self._send(dialect.refused(status, message, None))
 
-    def _send(self, answer: _Answer) -> None:
+    def _send(self, answer: Answer) -> None:
         if answer.events is None and answer.broken:
             self.close_connection = True
             return
@@ -281,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for event in answer.events:
-            data = f"data: {event}\n\n".encode()
+            data = event.encode()
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
             self.wfile.flush()
         if answer.broken:

@@ -1,45 +1,28 @@
-"""The live adapter of OpenAI chat completions over httpx, for any compatible base URL, streamed or not.
-
-Rules.
-1. Whatever goes wrong at the provider or on the way is a `Failure`; see `ModelPort`.
-2. One client per event loop, made at the first call: a program may call `asyncio.run` for each run.
-3. The adapter reads no wall clock: a `Retry-After` date is measured against the answer's own `Date`.
-"""
+"""The live adapter of OpenAI chat completions, for any compatible base URL, streamed or not."""
 
 from __future__ import annotations
 
-import asyncio
-import math
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
-import msgspec
-
-from runtime.core.effects import Failure, FailureKind, Limits
-from runtime.core.messages import ModelReply, ModelRequest
-from runtime.dialects.errors import DialectError
-from runtime.dialects.jsontext import dump_json, parse_json
-from runtime.dialects.openai_chat import StreamDecoder, decode_error, decode_reply, encode_request
-from runtime.dialects.sse import SseEvent, SseParser
-from runtime.errors import UsageFault
-from runtime.ports.models import StreamObserver
+from runtime.dialects import openai_chat
+from runtime.models.http_model import Dialect, HttpModel, retry_after_s
 
 if TYPE_CHECKING:
     import httpx
 
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 600.0
-"""Longest silence of a provider where a call has no limit of its own."""
+__all__ = ["OpenAIChat", "retry_after_s"]
 
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_DIALECT = Dialect(
+    encode_request=openai_chat.encode_request,
+    decode_reply=openai_chat.decode_reply,
+    decode_error=openai_chat.decode_error,
+    stream_decoder=openai_chat.StreamDecoder,
+)
 
 
-class OpenAIChat:
+class OpenAIChat(HttpModel):
     """A model port for one provider that speaks chat completions."""
 
     def __init__(
@@ -67,184 +50,15 @@ class OpenAIChat:
         Raises:
             UsageFault: If the base URL is no http or https address.
         """
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageFault(f"{base_url!r} is no base URL", next_step="give an http or https address")
-        self.provider = provider
-        self._url = base_url.rstrip("/") + "/chat/completions"
-        self._local = parts.hostname in _LOOPBACK_HOSTS
-        self._secure = parts.scheme == "https"
-        self._api_key = api_key
-        self._stream = stream
-        self._headers = {**(headers or {}), "Content-Type": "application/json"}
-        if api_key is not None:
-            self._headers["Authorization"] = f"Bearer {api_key}"
-        self._given = client
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
-        self._tls: ssl.SSLContext | None = None
-        self._clock = clock
-
-    async def call(
-        self, request: ModelRequest, limits: Limits, observer: StreamObserver | None = None
-    ) -> ModelReply | Failure:
-        """Ask the provider once; see `ModelPort.call`."""
-        import httpx
-
-        try:
-            body = encode_request(request, stream=self._stream, max_output_tokens=limits.max_output_tokens)
-            content = dump_json(body).encode()
-        except (DialectError, ValueError, TypeError) as error:
-            return self._failure(FailureKind.ERROR, error, phase="request", retryable=False)
-        progress = _Progress()
-        try:
-            answer = await self._exchange(content, limits, observer, progress)
-        except httpx.TimeoutException as error:
-            phase = _phase_of(error, progress)
-            return self._failure(FailureKind.TIMEOUT, error, phase=phase, retryable=True)
-        except httpx.TransportError as error:
-            phase = _phase_of(error, progress)
-            return self._failure(FailureKind.UNAVAILABLE, error, phase=phase, retryable=True)
-        except (httpx.RequestError, httpx.StreamError, DialectError) as error:
-            # An answer that cannot be read is most often a cut or a proxy's page, so asking again may help.
-            phase = "stream" if progress.streaming else "response"
-            return self._failure(FailureKind.ERROR, error, phase=phase, retryable=True)
-        if isinstance(answer, Failure):
-            return msgspec.structs.replace(answer, message=self._without_key(answer.message))
-        return msgspec.structs.replace(
-            answer, provider=self.provider, chunk_offsets=tuple(progress.chunk_offsets)
+        credentials = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        super().__init__(
+            _DIALECT,
+            base_url=base_url,
+            path="/chat/completions",
+            secret=api_key,
+            provider=provider,
+            stream=stream,
+            headers={**(headers or {}), **credentials},
+            client=client,
+            clock=clock,
         )
-
-    async def aclose(self) -> None:
-        """Close the client of the running loop, unless it was handed in."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
-
-    async def _exchange(
-        self, content: bytes, limits: Limits, observer: StreamObserver | None, progress: _Progress
-    ) -> ModelReply | Failure:
-        import httpx
-
-        silence_s = limits.timeout_s if limits.timeout_s is not None else READ_TIMEOUT_S
-        timeout = httpx.Timeout(silence_s, connect=min(CONNECT_TIMEOUT_S, silence_s))
-        began = self._clock()
-        call = self._client().stream(
-            "POST", self._url, content=content, headers=self._headers, timeout=timeout
-        )
-        async with call as response:
-            if response.status_code != 200:
-                data = await response.aread()
-                wait_s = retry_after_s(response.headers)
-                return decode_error(response.status_code, data, retry_after_s=wait_s)
-            if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                return _whole_answer(await response.aread())
-            progress.streaming = True
-            return await self._read_stream(response, began, observer, progress)
-
-    async def _read_stream(
-        self, response: httpx.Response, began: float, observer: StreamObserver | None, progress: _Progress
-    ) -> ModelReply | Failure:
-        decoder = StreamDecoder()
-        async for event in _events(response):
-            deltas = decoder.feed(event.data)
-            if decoder.error is not None:
-                return decoder.error
-            if not decoder.done:
-                progress.chunk_offsets.append(round(self._clock() - began, 6))
-            if observer is not None:
-                for delta in deltas:
-                    observer.on_text(delta)
-        reply = decoder.finish()
-        return reply if decoder.error is None else decoder.error
-
-    def _client(self) -> httpx.AsyncClient:
-        import httpx
-
-        if self._given is not None:
-            return self._given
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            if self._tls is None:
-                # Loading root certificates takes tens of milliseconds, and a plain address needs none.
-                secure = self._secure
-                self._tls = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            # A proxy of the environment cannot reach this machine's own loopback.
-            client = httpx.AsyncClient(verify=self._tls, trust_env=not self._local)
-            self._clients[loop] = client
-        return client
-
-    def _failure(self, kind: FailureKind, error: Exception, *, phase: str, retryable: bool) -> Failure:
-        name = type(error).__name__
-        text = self._without_key(str(error))
-        return Failure(
-            kind=kind,
-            message=f"{name}: {text}" if text else name,
-            retryable=retryable,
-            phase=phase,
-            error_type=name,
-        )
-
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._api_key, "<secret>") if self._api_key else text
-
-
-class _Progress:
-    """How far an exchange came, for the failure that may end it."""
-
-    __slots__ = ("chunk_offsets", "streaming")
-
-    def __init__(self) -> None:
-        self.streaming = False
-        self.chunk_offsets: list[float] = []
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds a provider asks to wait, at least 0; `None` if it does not or is unclear.
-
-    Reads `Retry-After-Ms`, then `Retry-After` as seconds or as an HTTP date (RFC 9110, 10.2.3), which is
-    measured against `Date`.
-
-    Args:
-        headers: Headers of the answer, looked up without regard to case or in lower case.
-    """
-    for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit_s
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    try:
-        until = parsedate_to_datetime(headers["retry-after"])
-        return max(0.0, (until - parsedate_to_datetime(headers["date"])).total_seconds())
-    except (KeyError, ValueError, TypeError):
-        return None
-
-
-def _phase_of(error: Exception, progress: _Progress) -> str:
-    import httpx
-
-    match error:
-        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.ProxyError():
-            return "connect"
-        case httpx.WriteError() | httpx.WriteTimeout():
-            return "request"
-        case _:
-            return "stream" if progress.streaming else "response"
-
-
-def _whole_answer(data: bytes) -> ModelReply | Failure:
-    body = parse_json(data)
-    if isinstance(body, dict) and body.get("error"):
-        return decode_error(200, body)  # gateways report a provider's error under 200
-    return decode_reply(body)
-
-
-async def _events(response: httpx.Response) -> AsyncIterator[SseEvent]:
-    parser = SseParser()
-    async for chunk in response.aiter_bytes():
-        for event in parser.feed(chunk):
-            yield event
-    for event in parser.finish():
-        yield event

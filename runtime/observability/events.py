@@ -1,25 +1,36 @@
 """Events: what a run did, as it happens; one source for log lines, metrics and the audit log.
 
 An event is made from an effect (its intent) and from its outcome; it is never changed afterwards. Arguments are
-never in it, only their hash, keyed for each tenant: a plain hash of a small value can be guessed.
+never in it, only their hash, keyed for each tenant: a plain hash of a small value can be guessed. The same goes for
+the idempotency key, which holds such a hash: it stands in the trace and the journal, not here.
+
+When a sink fails. Its events wait, up to `BACKLOG` of them, and are told in their order as soon as it takes them
+again. A write whose intent it cannot keep is not started, nor is another write admitted; when the backlog is full,
+nothing is. The end of a run is never refused.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from runtime.core.canonical import valid_text
 from runtime.core.effects import (
+    Admission,
     Admit,
     AskApproval,
     Begin,
     CallModel,
     CallTool,
     End,
+    Failure,
+    FailureKind,
     Outcome,
     Performer,
     Refuse,
@@ -27,8 +38,16 @@ from runtime.core.effects import (
 )
 from runtime.core.fold import failure_status
 from runtime.core.run import Header, Totals
+from runtime.errors import InvariantFault, RuntimeFault, UsageFault
+from runtime.ports.state import MemoryChange
 
-EventKind = Literal["run_started", "intent", "outcome", "refused", "approval", "not_admitted", "run_ended"]
+EventKind = Literal[
+    "run_started", "intent", "outcome", "refused", "approval", "not_admitted", "run_ended", "memory"
+]
+BACKLOG = 256
+"""Events of one run that wait for a sink that fails."""
+MIN_KEY_BYTES = 16
+_NAME_CHARS = 128
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,14 +59,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         run_id: Names the execution.
         tenant: Whose run it is.
         environment: Which world.
-        agent: Which agent.
+        agent: Which agent; empty for a change of memory.
+        deploy: Version label.
+        parent: Request id of the run that started this one, when it starts.
+        policy_hash: Fingerprint of policy and budget, when the run starts.
+        started_at: Wall time, ISO 8601 UTC, when the run starts; `at_s` counts from it.
         lane: Where in the run; empty for the run itself.
-        subject: `model` or `tool`, for calls.
-        name: Model or tool.
+        subject: `model`, `tool` or `memory`.
+        name: Model, tool or subject of a memory; at most 128 characters, a model may invent tools.
         status: What became of a call.
         args_hash: Keyed fingerprint of a call's arguments.
         write: Whether the call has effects outside.
-        idempotency_key: Key of a write.
         at_s: Seconds since the run began.
         duration_s: Seconds it took.
         input_tokens: Of a model call.
@@ -65,13 +87,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     environment: str
     agent: str
     deploy: str | None = None
+    parent: str | None = None
+    policy_hash: str | None = None
+    started_at: str | None = None
     lane: str = ""
-    subject: Literal["model", "tool"] | None = None
+    subject: Literal["model", "tool", "memory"] | None = None
     name: str | None = None
     status: str | None = None
     args_hash: str | None = None
     write: bool = False
-    idempotency_key: str | None = None
     at_s: float | None = None
     duration_s: float | None = None
     input_tokens: int | None = None
@@ -83,38 +107,96 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EventSink(Protocol):
-    """Takes events; must not block for long and must not raise for what it cannot keep."""
+    """Takes events, without blocking for long: it is called between the effects of a run."""
 
     def take(self, event: Event) -> None:
-        """Take one event."""
+        """Take one event.
+
+        Raises:
+            RuntimeFault: If it cannot keep it; also `OSError`. It is asked again later, in order.
+        """
         ...
 
 
 class ObservingPerformer:
-    """Tells sinks of each effect before and after another performer carries it out."""
+    """Tells sinks of each effect before and after another performer carries it out; one for each run.
+
+    It stands inside a recorder, so that what it refuses is recorded.
+    """
 
     def __init__(self, inner: Performer, sinks: Sequence[EventSink], *, key: bytes) -> None:
+        """Put it around a performer.
+
+        Args:
+            inner: Carries effects out.
+            sinks: Told of each event, in their order.
+            key: Secret behind the hashes of arguments, at least 16 bytes.
+
+        Raises:
+            UsageFault: If the key is short.
+        """
+        if len(key) < MIN_KEY_BYTES:
+            raise UsageFault(f"the key of the events has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
         self._inner = inner
-        self._sinks = tuple(sinks)
+        self._sinks = [_Buffered(sink) for sink in sinks]
         self._key = key
         self._header: Header | None = None
         self._tenant_key = key
+        self._writes: frozenset[str] | None = frozenset()
+
+    @property
+    def lost(self) -> int:
+        """Events that a sink did not take in the end, over all sinks."""
+        return sum(sink.lost + len(sink.waiting) for sink in self._sinks)
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         """Perform an effect between its events."""
         if isinstance(effect, Begin):
-            self._header = effect.header
-            scope = f"{effect.header.tenant}\0{effect.header.environment}".encode()
-            self._tenant_key = hmac.digest(self._key, scope, "sha256")
-            self._tell("run_started")
+            self._begin(effect.header)
             return await self._inner.perform(effect)
+        if self._header is None:
+            raise InvariantFault("an effect was performed before Begin")
+        if isinstance(effect, Admit) and not self._may_start(effect):
+            outcome = Outcome(
+                Admission(granted=False, cause="unavailable", detail="the events of the run cannot be kept")
+            )
+            self._after(effect, outcome)
+            return outcome
         if isinstance(effect, CallModel | CallTool):
-            self._tell("intent", **self._call(effect))
-        outcome = await self._inner.perform(effect)
+            kept = self._tell("intent", **self._call(effect))
+            if not kept and isinstance(effect, CallTool) and effect.write:
+                outcome = Outcome(failure=NOT_KEPT)
+                self._after(effect, outcome)
+                return outcome
+        try:
+            outcome = await self._inner.perform(effect)
+        except asyncio.CancelledError:
+            # The caller went away; a write in flight may have happened, and that must not go untold.
+            self._after(effect, Outcome(failure=_CANCELLED))
+            raise
         self._after(effect, outcome)
         return outcome
 
-    def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
+    def _begin(self, header: Header) -> None:
+        self._header = header
+        scope = msgspec.json.encode([header.tenant, header.environment])
+        self._tenant_key = hmac.digest(self._key, scope, "sha256")
+        opaque = header.tools == "opaque"
+        self._writes = None if opaque else frozenset(t.schema.name for t in header.tools if t.write)  # type: ignore[union-attr]  # mypy does not narrow by the name
+        self._tell(
+            "run_started",
+            parent=header.parent,
+            policy_hash=header.policy_hash,
+            started_at=header.started_at,
+        )
+
+    def _may_start(self, effect: Admit) -> bool:
+        """Return whether the events of a call could be kept: of a write at once, of others in the backlog."""
+        writes = effect.subject == "tool" and (self._writes is None or effect.name in self._writes)
+        flushed = [sink.flush() for sink in self._sinks]
+        return all(flushed) if writes else all(len(sink.waiting) < BACKLOG for sink in self._sinks)
+
+    def _after(self, effect: SingleEffect, outcome: Outcome) -> None:  # noqa: C901 - one case for each effect
         when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
         failure = outcome.failure
         match effect:
@@ -131,11 +213,14 @@ class ObservingPerformer:
                     cost_nanousd=None if outcome.value is None else outcome.value.cost_nanousd,
                 )
             case CallTool():
-                status = failure_status(failure, write=effect.write) if failure else outcome.value.status
+                value = outcome.value
+                status = "interrupted" if value is None else value.status
+                if failure is not None:
+                    status = failure_status(failure, write=effect.write)
                 kind = None if failure is None else failure.error_type
                 self._tell("outcome", **self._call(effect), **when, status=status, error_type=kind)
             case Refuse():
-                call = {"lane": effect.lane, "subject": "tool", "name": effect.name, "write": effect.write}
+                call = {"lane": effect.lane, "subject": "tool", "name": _named(effect.name), "write": effect.write}
                 hashed = self._hash(effect.args_hash)
                 self._tell(
                     "refused", **call, **when, status=effect.status, args_hash=hashed, error_type=effect.rule
@@ -144,7 +229,13 @@ class ObservingPerformer:
                 decision = "interrupted" if outcome.value is None else outcome.value.decision
                 hashed = self._hash(effect.args_hash)
                 self._tell(
-                    "approval", lane=effect.lane, name=effect.name, **when, status=decision, args_hash=hashed
+                    "approval",
+                    lane=effect.lane,
+                    subject="tool",
+                    name=_named(effect.name),
+                    **when,
+                    status=decision,
+                    args_hash=hashed,
                 )
             case Admit() if outcome.value is not None and not outcome.value.granted:
                 self._tell(
@@ -173,19 +264,18 @@ class ObservingPerformer:
         return {
             "lane": effect.lane,
             "subject": "tool",
-            "name": effect.name,
+            "name": _named(effect.name),
             "args_hash": self._hash(effect.args_hash),
             "write": effect.write,
-            "idempotency_key": effect.limits.idempotency_key,
         }
 
     def _hash(self, args_hash: str) -> str:
         return hmac.new(self._tenant_key, args_hash.encode(), hashlib.sha256).hexdigest()[:32]
 
-    def _tell(self, kind: EventKind, **fields: Any) -> None:
+    def _tell(self, kind: EventKind, **fields: Any) -> bool:
+        """Tell all sinks of an event; return whether all have kept it."""
         header = self._header
-        if header is None:
-            return
+        assert header is not None
         event = Event(
             kind=kind,
             request_id=header.request_id,
@@ -196,5 +286,69 @@ class ObservingPerformer:
             deploy=header.deploy,
             **fields,
         )
-        for sink in self._sinks:
-            sink.take(event)
+        return all([sink.take(event) for sink in self._sinks])  # a list: each is told, also after one failed
+
+
+NOT_KEPT = Failure(
+    kind=FailureKind.UNAVAILABLE,
+    message="the call was not started: its intent could not be kept",
+    retryable=True,
+    phase="connect",
+    error_type="events_not_kept",
+)
+"""Why a write was not started. It may be tried again: by then its admission says whether events are kept."""
+
+_CANCELLED = Failure(
+    kind=FailureKind.INTERRUPTED,
+    message="the caller went away",
+    phase="run",
+    error_type="cancelled",
+    cause="cancelled",
+)
+
+
+class _Buffered:
+    """A sink with the events that it has not taken yet."""
+
+    def __init__(self, sink: EventSink) -> None:
+        self._sink = sink
+        self.waiting: deque[Event] = deque()
+        self.lost = 0
+
+    def take(self, event: Event) -> bool:
+        """Tell the sink of what waits and of one event; return whether it has kept all."""
+        if len(self.waiting) < BACKLOG or self.flush():
+            self.waiting.append(event)
+            return self.flush()
+        self.lost += 1
+        return False
+
+    def flush(self) -> bool:
+        """Tell the sink of what waits; return whether nothing is left."""
+        while self.waiting:
+            try:
+                self._sink.take(self.waiting[0])
+            except (RuntimeFault, OSError):
+                return False
+            self.waiting.popleft()
+        return True
+
+
+def memory_event(change: MemoryChange) -> Event:
+    """Return a change of memory as an event, for `audit=lambda change: log.take(memory_event(change))`."""
+    return Event(
+        kind="memory",
+        request_id=change.request_id or "",
+        run_id="",
+        tenant=change.scope_tenant,
+        environment=change.scope_environment,
+        agent="",
+        subject="memory",
+        name=_named(change.subject),
+        status=change.action,
+        write=True,
+    )
+
+
+def _named(name: str) -> str:
+    return valid_text(name[:_NAME_CHARS])

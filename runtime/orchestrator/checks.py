@@ -14,6 +14,7 @@ from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallStatus, Refuse
 from runtime.core.lanes import lane
 from runtime.core.messages import ToolCallPart
+from runtime.core.policy import Budget
 from runtime.core.stop import StopKind, StopReason
 from runtime.orchestrator.progress import Progress
 from runtime.orchestrator.setup import ToolSpec
@@ -33,6 +34,7 @@ class Call:
         key: Idempotency key, for writes.
         content: What the model will see.
         error: What went wrong with it, if anything, as the loop guard compares it.
+        child_budget: Slice of the run's budget for its child runs.
     """
 
     index: int
@@ -44,6 +46,7 @@ class Call:
     key: str | None = None
     content: str = ""
     error: str | None = None
+    child_budget: Budget | None = None
 
     @property
     def name(self) -> str:

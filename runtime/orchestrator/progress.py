@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.control.budgets import Allowance, Spent
 from runtime.control.loops import LoopGuard
 from runtime.core.canonical import canonical_bytes
-from runtime.core.effects import Outcome
+from runtime.core.effects import Outcome, Used
 from runtime.core.ids import idempotency_key
 from runtime.core.messages import Message, ModelReply, ModelRequest, Part, ToolCallPart, system_message
 from runtime.core.stop import StopKind, StopReason
@@ -96,6 +96,14 @@ class Progress:
             self._settled_tokens = reply.usage.input_tokens + (reply.usage.output_tokens or 0)
             self._settled_messages = len(self.messages)
         return calls
+
+    def charge(self, used: Used | None) -> None:
+        """Charge what child runs of a call used."""
+        if used is not None:
+            self.spent.steps += used.steps
+            self.spent.tool_calls += used.tool_calls
+            self.spent.tokens += used.tokens
+            self.spent.nanos += used.nanos
 
     def refuse(self, kind: StopKind, subject: str | None, *, stop: bool) -> StopReason | None:
         """Count a refusal; return the stop reason if policy stops on it or its cap is passed."""

@@ -6,7 +6,7 @@ the calls together. If a reason to stop stands after the pure checks, nothing of
 
 from __future__ import annotations
 
-from runtime.control.budgets import check_steps, check_time, check_tool_calls, reserve_tool_cost
+from runtime.control.budgets import check_steps, check_time, check_tool_calls, reserve_tool_cost, slice_budget
 from runtime.control.retries import backoff_s, may_retry
 from runtime.core.effects import (
     Admission,
@@ -171,6 +171,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
         if stop is not None:
             yield from _leave_unstarted(progress, calls, attempt, stop)
             return stop
+        _slice(progress, calls)
         outcomes = yield from perform_all([_effect(progress, c, attempt) for c in calls])
         _see(progress, outcomes)
         again: list[Call] = []
@@ -179,8 +180,10 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
         for call, outcome in zip(calls, outcomes, strict=True):
             if isinstance(outcome.value, ToolResult):
                 call.content, call.error = outcome.value.content, outcome.value.error
+                progress.charge(outcome.value.used)
                 continue
             failure = outcome.failure or Failure(kind=FailureKind.ERROR, message="no result was given")
+            progress.charge(failure.used)
             used = progress.tool_retries + len(again)
             stop = None
             if _repeatable(call, failure) and may_retry(retry, failure, attempt=attempt, retries_used=used):
@@ -233,6 +236,14 @@ def _leave_unstarted(progress: Progress, calls: list[Call], attempt: int, reason
     _see(progress, (yield from perform_all([refusal_effect(progress, c) for c in calls])))
 
 
+def _slice(progress: Progress, calls: list[Call]) -> None:
+    parents = [c for c in calls if c.spec is not None and c.spec.decl.children]
+    if parents:
+        budget = progress.setup.header.budget
+        for call, part in zip(parents, slice_budget(budget, progress.spent, parts=len(parents)), strict=True):
+            call.child_budget = part
+
+
 def _effect(progress: Progress, call: Call, attempt: int) -> CallTool:
     timeout_s = None if call.spec is None else call.spec.decl.timeout_s
     return CallTool(
@@ -247,6 +258,7 @@ def _effect(progress: Progress, call: Call, attempt: int) -> CallTool:
             timeout_s=timeout_s,
             reserved_nanousd=call.cost_nanos or None,
             idempotency_key=call.key,
+            child_budget=call.child_budget,
         ),
         bound=call.value,
     )

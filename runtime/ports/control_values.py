@@ -7,7 +7,7 @@ import msgspec
 from runtime.errors import DataFault
 
 
-class ControlUnavailable(DataFault):  # noqa: N818
+class ControlUnavailable(DataFault):
     """The control store cannot be read or written now; guards refuse instead of guessing."""
 
 

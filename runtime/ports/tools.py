@@ -11,9 +11,11 @@ from runtime.core.effects import (
     Admit,
     ApprovalAnswer,
     AskApproval,
+    CallTool,
     Controls,
     InputReply,
     ToolResult,
+    Used,
 )
 from runtime.core.messages import Message
 
@@ -30,6 +32,7 @@ class ToolContext:
         attempt: Attempt of this call, from 1.
         idempotency_key: Makes a repeated write safe; `None` for reads.
         seconds_left: Until the attempt is cancelled; `None` if it has no limit.
+        child: Runs another agent as a child of this call, on a slice of the run's budget; its `RunResult`.
         on_late: Told the outcome of a call that was given up and ended after all.
     """
 
@@ -40,6 +43,7 @@ class ToolContext:
     attempt: int
     idempotency_key: str | None
     seconds_left: float | None
+    child: Callable[[Any, Any], Awaitable[Any]] | None = None
     on_late: Callable[[ToolResult], None] | None = None
 
 
@@ -48,6 +52,31 @@ class ToolPort(Protocol):
 
     def call(self, bound: Any, context: ToolContext) -> Awaitable[ToolResult]:
         """Run a call with its validated arguments; an exception is a failure of the call."""
+        ...
+
+
+Reconcile = Callable[[Any, str], Awaitable[ToolResult | None]]
+"""Finds out, from a write's bound arguments and its key, whether it happened; `None` if it did not."""
+
+
+class ChildRuns(Protocol):
+    """The child runs of one call."""
+
+    @property
+    def used(self) -> Used:
+        """What they used so far."""
+        ...
+
+    def child(self, agent: Any, prompt: Any) -> Awaitable[Any]:
+        """Run an agent as a child of the call."""
+        ...
+
+
+class Aftermath(Protocol):
+    """Told of calls that were given up and ended after all."""
+
+    def ended(self, call: CallTool, result: ToolResult | None) -> None:
+        """Take note of the late end of a call, and of its result if it gave one."""
         ...
 
 

@@ -16,7 +16,7 @@ from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
-from runtime.ports.tools import ToolContext
+from runtime.ports.tools import Reconcile, ToolContext
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.schema_check import problem_lines
 
@@ -46,12 +46,20 @@ class Tool:
     """A tool: its declaration, the check of its arguments, and the function behind it."""
 
     def __init__(
-        self, function: Callable[..., Any], decl: ToolDecl, arguments: type[BaseModel], *, kind: Kind
+        self,
+        function: Callable[..., Any],
+        decl: ToolDecl,
+        arguments: type[BaseModel],
+        *,
+        kind: Kind,
+        reconcile: Reconcile | None,
     ) -> None:
         self.function = function
         self.decl = decl
         self.arguments = arguments
         self.kind = kind
+        self.reconcile = reconcile
+        self.lingers = kind == "thread"
         self._takes_context = "ctx" in inspect.signature(function).parameters
         self._fallback: Any = None
 
@@ -151,6 +159,9 @@ def tool(
     takes_key: bool = False,
     timeout_s: float | None = 30.0,
     cost_usd: float | str = 0,
+    children: bool = False,
+    dedupe_by: tuple[str, ...] = (),
+    reconcile: Reconcile | None = None,
     rename: dict[str, str] | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
@@ -166,6 +177,9 @@ def tool(
     takes_key: bool = False,
     timeout_s: float | None = 30.0,
     cost_usd: float | str = 0,
+    children: bool = False,
+    dedupe_by: tuple[str, ...] = (),
+    reconcile: Reconcile | None = None,
     rename: dict[str, str] | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a typed function.
@@ -183,6 +197,9 @@ def tool(
         takes_key: Whether the function uses the idempotency key of its context.
         timeout_s: Hard limit of one attempt, in seconds.
         cost_usd: Price of one attempt in dollars; counts against the budget.
+        children: Whether the function starts child runs by `ctx.child`.
+        dedupe_by: Arguments that make a business key: a call with equal ones gets the first one's result.
+        reconcile: Finds out whether a write in doubt happened; without it the run stops in doubt.
         rename: Names in the schema for parameters, by parameter.
 
     Raises:
@@ -203,8 +220,10 @@ def tool(
             takes_key=takes_key,
             timeout_s=timeout_s,
             cost_nanousd=usd_to_nanos(cost_usd),
+            children=children,
+            dedupe_by=dedupe_by,
         )
-        return Tool(of, decl, model, kind=_kind(of, kind))
+        return Tool(of, decl, model, kind=_kind(of, kind), reconcile=reconcile)
 
     return make if function is None else make(function)
 

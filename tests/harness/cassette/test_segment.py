@@ -43,7 +43,7 @@ def test_a_segment_gives_back_each_run(tmp_path: Path, make_records: MakeRecords
 
     segment = read_segment(segment_of(tmp_path / "a.seg", *runs))
 
-    assert segment.version == 0
+    assert segment.version == 1
     assert [(run.request_id, run.stop_reason) for run in segment.runs] == [
         ("one", "finish"),
         ("two", "crashed"),

@@ -110,6 +110,27 @@ def test_a_run_never_uses_more_than_its_token_limit(data: st.DataObject, cap: in
     assert finished.end.stop_reason in {"max_tokens", "max_steps", "model_timeout:m1"}
 
 
+def test_a_provider_that_tells_no_usage_is_charged_the_worst_case() -> None:
+    used: list[int] = []
+
+    class Untold(Playbook):
+        def perform(self, effect: SingleEffect) -> Outcome:
+            if not isinstance(effect, CallModel):
+                return super().perform(effect)
+            self.seen.append(effect)
+            limit = effect.limits.max_output_tokens or 0
+            sent = sum(len(canonical_bytes(m)) for m in effect.request.messages)
+            used.append(sent + len(canonical_bytes(effect.request.tools)) + limit)
+            return Outcome(ModelReply(parts=(ToolCallPart(id="", name="look", arguments={}),)), at=0.0)
+
+    book = Untold()
+    finished = book.run(metered(900, max_tokens=6_000))
+
+    assert finished.end.stop_reason == "max_tokens"
+    assert len(used) >= 2
+    assert sum(used) <= 6_000
+
+
 def test_the_output_limit_of_a_request_is_clamped_to_what_is_affordable() -> None:
     cheap, dear = Playbook(["done"]), Playbook(["done"])
 

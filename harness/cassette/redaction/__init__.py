@@ -1,0 +1,1 @@
+"""The parts of the redactor; `harness.cassette.redact` is its door."""

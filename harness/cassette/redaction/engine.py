@@ -1,0 +1,133 @@
+"""One expression compiled over bytes: google-re2 where it is installed, else Python's `re`.
+
+Both see bytes, fold ASCII letters alone and take the leftmost alternative, so that a run gets the same pseudonyms
+under either. The patterns use what both know: no lookaround, no back reference, no repetition above 1,000.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Protocol
+
+from harness.errors import UsageError
+
+Spans = list[tuple[int, int]]
+"""Start and end of the whole match and of each group; (-1, -1) for a group that took no part."""
+_MEMORY_BYTES = 64 << 20
+"""What re2 may use for one expression; the gate over all keywords needs about a tenth."""
+
+
+class Finder(Protocol):
+    """An expression to be looked for in bytes.
+
+    Attributes:
+        groups: Number of each named group.
+    """
+
+    groups: dict[str, int]
+
+    def test(self, data: bytes) -> bool:
+        """Return whether there is a match."""
+        ...
+
+    def find(self, data: bytes) -> Iterator[Spans]:
+        """Yield matches from left to right, not overlapping, never empty."""
+        ...
+
+
+class PythonFinder:
+    """Looks with Python's `re`; linear only because the patterns have no nested repetition."""
+
+    def __init__(self, pattern: bytes) -> None:
+        self._pattern = re.compile(pattern)
+        self.groups = dict(self._pattern.groupindex)
+
+    def test(self, data: bytes) -> bool:
+        """Return whether there is a match."""
+        return self._pattern.search(data) is not None
+
+    def find(self, data: bytes) -> Iterator[Spans]:
+        """Yield matches from left to right."""
+        for found in self._pattern.finditer(data):
+            if found.end() > found.start():
+                yield [found.span(), *(found.span(i) for i in range(1, self._pattern.groups + 1))]
+
+
+class _Re2Finder:
+    """Looks with re2 by its own binding: the package's `search` makes three objects for each call."""
+
+    def __init__(self, binding: Any, pattern: bytes) -> None:
+        options = binding.Options()
+        options.encoding = binding.Options.Encoding.LATIN1
+        options.max_mem = _MEMORY_BYTES
+        options.log_errors = False
+        compiled = binding(pattern, options)
+        if not compiled.ok():
+            raise ValueError(_text(compiled.error()))
+        self.groups = {_text(name): number for name, number in compiled.NamedCapturingGroups()}
+        self._match = compiled.Match
+        options.never_capture = True
+        # Without groups re2 answers from its automaton alone, at hundreds of megabytes a second.
+        self._probe = binding(pattern, options).Match
+        self._anchor = binding.Anchor.UNANCHORED
+
+    def test(self, data: bytes) -> bool:
+        """Return whether there is a match."""
+        return bool(self._probe(self._anchor, data, 0, len(data))[0][0] >= 0)
+
+    def find(self, data: bytes) -> Iterator[Spans]:
+        """Yield matches from left to right."""
+        if not self.test(data):
+            return
+        at, size = 0, len(data)
+        while at < size:
+            spans = self._match(self._anchor, data, at, size)
+            start, end = spans[0]
+            if start < 0:
+                return
+            if end > start:
+                yield list(spans)
+            at = max(end, at + 1)
+
+
+def _text(told: Any) -> str:
+    return told.decode("latin-1") if isinstance(told, bytes) else str(told)
+
+
+@lru_cache(maxsize=1)
+def re2_binding() -> Any | None:
+    """Return the class of re2's own binding, `None` where it is not installed or looks different."""
+    try:
+        from re2._re2 import RE2
+
+        _Re2Finder(RE2, b"(?P<a>x)")
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return None
+    return RE2
+
+
+def compile_finder(pattern: str, *, where: str, engine: str | None = None) -> Finder:
+    """Compile an expression.
+
+    Args:
+        pattern: The expression; only ASCII.
+        where: Rule or file, for the message.
+        engine: `re2` or `python`; by default re2 where it is there.
+
+    Raises:
+        UsageError: If it is no expression, or one that takes more than linear time.
+    """
+    make: Callable[[bytes], Finder] = PythonFinder
+    binding = None if engine == "python" else re2_binding()
+    if binding is not None:
+        make = lambda told: _Re2Finder(binding, told)  # noqa: E731 - the same shape as the other engine
+    try:
+        return make(pattern.encode("ascii"))
+    except (ValueError, re.error) as error:
+        raise UsageError(
+            f"the pattern cannot be compiled: {error}",
+            where=where,
+            next_step="use RE2 syntax: no lookaround, no back reference, repetitions up to 1,000",
+        ) from error

@@ -1,0 +1,118 @@
+"""Stable names for secrets: numbered within a run, or keyed over a whole segment.
+
+Numbers (`<secret#1>`) need no key, hold nothing to guess, and are equal on every machine. Keyed names
+(`<secret:9f3a01c7>`) are equal in all runs under one key, so a secret can be followed through production without
+being known; an HMAC and not a hash, since a short secret could be guessed from its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from harness.cassette.redaction.scan import PSEUDONYM
+from harness.errors import UsageError
+
+KEY_VARIABLE = "GOLDRUN_REDACTION_KEY"
+_LEAST_KEY_BYTES = 16
+_NAME_CHARS = 8
+
+
+class Numbers:
+    """Numbers secrets by their first appearance, above the numbers that were there already."""
+
+    def __init__(self) -> None:
+        self.names: dict[bytes, str] = {}
+        self._highest = 0
+
+    def name(self, secret: bytes) -> str:
+        """Return the pseudonym of a secret."""
+        known = self.names.get(secret)
+        if known is None:
+            self._highest += 1
+            known = self.names[secret] = f"<secret#{self._highest}>"
+        return known
+
+    def notice(self, text: str) -> None:
+        """Take in the numbers that stand in a text."""
+        if "<secret#" in text:
+            numbers = [int(found["number"]) for found in PSEUDONYM.finditer(text) if found["number"]]
+            self._highest = max([self._highest, *numbers])
+
+
+class Keyed:
+    """Names secrets by an HMAC-SHA256 under a key.
+
+    Attributes:
+        key_id: Names the key in headers without telling it.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        """Take the key.
+
+        Raises:
+            UsageError: If it is shorter than 16 bytes.
+        """
+        if len(key) < _LEAST_KEY_BYTES:
+            raise UsageError(
+                f"the redaction key has {len(key)} bytes, fewer than {_LEAST_KEY_BYTES}",
+                next_step=f"set {KEY_VARIABLE} to a longer secret, or leave it out and let a key file be made",
+            )
+        self._key = key
+        self.names: dict[bytes, str] = {}
+        self.key_id = self._mac(b"goldrun.redaction.key-id/1")
+
+    def name(self, secret: bytes) -> str:
+        """Return the pseudonym of a secret."""
+        known = self.names.get(secret)
+        if known is None:
+            known = self.names[secret] = f"<secret:{self._mac(b'secret/1' + secret)}>"
+        return known
+
+    def notice(self, text: str) -> None:
+        """Ignore names that stand in a text: keyed names need no order."""
+
+    def _mac(self, data: bytes) -> str:
+        return hmac.new(self._key, data, hashlib.sha256).hexdigest()[:_NAME_CHARS]
+
+
+def redaction_key(value: str | None, path: Path) -> bytes:
+    """Return the key of keyed pseudonyms.
+
+    Args:
+        value: Of the environment variable `GOLDRUN_REDACTION_KEY`; it wins.
+        path: File of the key; made with mode 0600 and a new random key if it is not there.
+
+    Raises:
+        UsageError: If the file cannot be read or made, or others may read it.
+    """
+    if value:
+        return value.encode()
+    try:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return _stored_key(path)
+        with os.fdopen(descriptor, "wb") as file:
+            key = secrets.token_hex(32).encode()
+            file.write(key)
+            file.flush()
+            os.fsync(file.fileno())
+        return key
+    except OSError as error:
+        raise UsageError(
+            f"the redaction key cannot be read or made: {error.strerror}",
+            where=str(path),
+            next_step=f"set {KEY_VARIABLE}, or make the folder writable",
+        ) from error
+
+
+def _stored_key(path: Path) -> bytes:
+    if os.name == "posix" and path.stat().st_mode & 0o077:
+        raise UsageError(
+            "others may read the redaction key", where=str(path), next_step=f"run `chmod 600 {path}`"
+        )
+    return path.read_bytes().strip()

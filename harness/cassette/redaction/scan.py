@@ -1,0 +1,206 @@
+"""Where the secrets of a text are: by rules, in encoded runs, and in the strings of JSON to any sane depth.
+
+A text is scanned as bytes of UTF-8. Nothing is changed here; the caller replaces the spans.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+
+from harness.cassette.redaction.checks import accepted
+from harness.cassette.redaction.dropped import DROPPED
+from harness.cassette.redaction.fields import hides, is_password_field
+from harness.cassette.redaction.jsontext import Leaf, Places, decoded, leaves, looks_like_json
+from harness.cassette.rules import Ruleset
+from harness.errors import DataError
+
+PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")
+_PSEUDONYM = re.compile(PSEUDONYM.pattern.encode())
+MAX_DEPTH = 8
+"""JSON inside strings of JSON."""
+MAX_SPANS = 100_000
+_RUN = re.compile(rb"[A-Za-z0-9+/]{27,}={0,2}")
+_HEX = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")
+_SCHEMES = (b"bearer ", b"basic ", b"token ", b"bot ", b"key ", b"apikey ")
+_FIELD_RANK, _RUN_RANK, _LITERAL_RANK = -1, 1_000_000, -2
+_MAX_RUN = 1 << 20
+
+
+class ScanError(DataError):
+    """A text cannot be scanned within its limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A secret in a text.
+
+    Attributes:
+        start: First byte.
+        end: Byte after the last.
+        rank: Rules of lower rank are told first.
+        rule: What found it.
+        secret: The secret itself, without escapes: what gets a pseudonym.
+        quotes: What goes around a pseudonym that replaces a JSON number, escaped as its place asks.
+    """
+
+    start: int
+    end: int
+    rank: int
+    rule: str
+    secret: bytes
+    quotes: bytes = b""
+
+
+def find_secrets(data: bytes, rules: Ruleset, *, tripwire: bool = False, depth: int = 0) -> list[Span]:
+    """Return the secrets of a text from left to right, not overlapping.
+
+    Args:
+        data: UTF-8.
+        rules: What to look for.
+        tripwire: Look for shapes alone: not for names of fields, nor inside JSON strings.
+        depth: How many strings of JSON this text stands in.
+
+    Raises:
+        ScanError: If there are too many, or JSON is inside JSON too often.
+    """
+    gate = rules.wire if tripwire else rules.gate
+    if not gate.test(data):
+        return []
+    spans = _literals(data, rules) + _by_rules(data, rules, tripwire) + _encoded(data, rules)
+    if not tripwire and looks_like_json(data):
+        spans = _in_json(data, rules, depth, spans)
+    if len(spans) > MAX_SPANS:
+        raise ScanError(f"more than {MAX_SPANS} findings in one text")
+    return _merged(data, [span for span in spans if not is_pseudonym(span.secret)])
+
+
+def is_pseudonym(secret: bytes) -> bool:
+    """Return whether nothing but pseudonyms is left of a secret."""
+    if b"<" not in secret:
+        return False
+    if DROPPED.fullmatch(secret):
+        return True
+    rest = _PSEUDONYM.split(secret)[:: _PSEUDONYM.groups + 1]
+    return len(rest) > 1 and all(sum(map(str.isalnum, piece.decode("latin-1"))) < 4 for piece in rest)
+
+
+def without_scheme(secret: bytes) -> int:
+    """Return where the credential of an authorization value begins."""
+    low = secret[:8].lower()
+    return next((len(scheme) for scheme in _SCHEMES if low.startswith(scheme)), 0)
+
+
+def _by_rules(data: bytes, rules: Ruleset, tripwire: bool) -> list[Span]:
+    spans = []
+    for one in rules.possible(data, tripwire=tripwire):
+        for found in one.finder.find(data):
+            start, end = next((found[n] for n in one.secrets if found[n][0] >= 0), found[0])
+            name = None if one.name is None else data[slice(*found[one.name])]
+            size = accepted(one.rule.needs, data[start:end], name) if one.rule.needs else end - start
+            if size:
+                spans.append(_whole_chars(data, start, start + size, one.rank, one.rule.id))
+    return spans
+
+
+def _whole_chars(data: bytes, start: int, end: int, rank: int, rule: str) -> Span:
+    """Return a span that ends between characters: a bounded repetition counts bytes."""
+    while end < len(data) and data[end] & 0xC0 == 0x80:
+        end += 1
+    return Span(start, end, rank, rule, data[start:end])
+
+
+def _literals(data: bytes, rules: Ruleset) -> list[Span]:
+    spans = []
+    for literal, value in rules.literals:
+        at = data.find(literal)
+        while at >= 0:
+            spans.append(Span(at, at + len(literal), _LITERAL_RANK, "known_value", value))
+            at = data.find(literal, at + len(literal))
+    return spans
+
+
+def _encoded(data: bytes, rules: Ruleset) -> list[Span]:
+    """Return runs of base64 or hex that say a secret."""
+    spans = []
+    for found in _RUN.finditer(data):
+        run = found[0]
+        if len(run) <= _MAX_RUN and any(_says_secret(text, rules) for text in _decodings(run)):
+            spans.append(Span(*found.span(), _RUN_RANK, "encoded", run))
+    return spans
+
+
+def _decodings(run: bytes) -> list[bytes]:
+    """Return what a run may say: base64 that begins at one of its first four characters, or hex."""
+    if _HEX.fullmatch(run):
+        return [binascii.unhexlify(run)]
+    plain = run.rstrip(b"=")
+    told = []
+    for offset in range(4):
+        body = plain[offset:]
+        body = body[: len(body) - 1] if len(body) % 4 == 1 else body
+        told.append(binascii.a2b_base64(body + b"=" * (-len(body) % 4)))
+    return told
+
+
+def _says_secret(text: bytes, rules: Ruleset) -> bool:
+    if not rules.wire.test(text):
+        return False
+    return bool(_by_rules(text, rules, True)) or any(literal in text for literal, _ in rules.literals)
+
+
+def _in_json(data: bytes, rules: Ruleset, depth: int, spans: list[Span]) -> list[Span]:
+    """Return what is found in JSON: in its strings as they read, and outside of them as it stands."""
+    strings: list[tuple[int, int]] = []
+    found: list[Span] = []
+    for leaf in leaves(data):
+        strings.append((leaf.start, leaf.end))
+        found += _in_leaf(leaf, rules, depth)
+    outside, at = [], 0
+    for span in sorted(spans, key=lambda span: span.start):
+        while at < len(strings) and strings[at][1] <= span.start:
+            at += 1
+        # What crosses the border of a string is no secret: a replacement would break the JSON.
+        if at == len(strings) or span.end < strings[at][0]:
+            outside.append(span)
+    return found + outside
+
+
+def _in_leaf(leaf: Leaf, rules: Ruleset, depth: int) -> list[Span]:
+    if leaf.is_number:
+        secret = leaf.name is not None and is_password_field(leaf.name)
+        return [Span(leaf.start, leaf.end, _FIELD_RANK, "field", leaf.raw, b'"')] if secret else []
+    text = decoded(leaf.raw)
+    if leaf.name is not None and hides(leaf.name, text.decode("utf-8", "replace")):
+        start = without_scheme(text)
+        if not text[start:].strip():
+            return []
+        inner = [Span(start, len(text), _FIELD_RANK, "field", text[start:])]
+    elif depth + 1 >= MAX_DEPTH and looks_like_json(text) and rules.gate.test(text):
+        raise ScanError(f"JSON inside JSON more than {MAX_DEPTH} times")
+    else:
+        inner = find_secrets(text, rules, depth=depth + 1)
+    if not inner:
+        return []
+    places = Places(leaf.raw)
+    told = []
+    for span in inner:
+        start, end = places.span(span.start, span.end)
+        quotes = span.quotes.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        told.append(Span(leaf.start + start, leaf.start + end, span.rank, span.rule, span.secret, quotes))
+    return told
+
+
+def _merged(data: bytes, spans: list[Span]) -> list[Span]:
+    """Join spans that overlap: the first rule's name, and all that any of them covers."""
+    told: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, span.rank, -span.end)):
+        last = told[-1] if told else None
+        if last is None or span.start >= last.end:
+            told.append(span)
+        elif span.end > last.end:
+            told[-1] = Span(
+                last.start, span.end, last.rank, last.rule, data[last.start : span.end], last.quotes
+            )
+    return told

@@ -1,0 +1,150 @@
+"""`goldrun promote` and `resume`: from a production run to a golden task, from a cut-off run to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+from harness.cassette.files import replace_file
+from harness.cassette.golden import write_cassette
+from harness.cassette.remote import is_url, read_remote_segment
+from harness.cassette.segment import read_segment
+from harness.cassette.store import kind_of, read_recording, split_target
+from harness.cli.output import emit_json, say, warn
+from harness.cli.recording import _model as model_of
+from harness.cli.replaying import _agent as agent_of
+from harness.errors import ExitCode, UsageError
+from harness.golden.baseline import baseline_path
+from harness.golden.loader import load_task
+from harness.golden.project import Project
+from harness.golden.runner import run_task
+from harness.golden.task import SUFFIX
+from harness.golden.update import update_baseline
+from harness.sessions.promote import Promotion, promote_run
+from harness.sessions.resume import World, resume_run
+from harness.text import safe_text
+from runtime.journal.recording import Recording
+
+_TASK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)+\Z")
+
+
+def promote_target(target: str, task: str, *, agent: str | None, root: Path, as_json: bool) -> int:
+    """Make a golden task of a run; return the exit code.
+
+    Raises:
+        UsageError: If the name is no task name, or one of the files is there already.
+        CassetteError: If the run cannot be read, was cut off, or still looks secret.
+    """
+    if _TASK.match(task) is None:
+        raise UsageError(
+            f"{task!r} is no task name", next_step="use suite/name: letters, digits, _ . - and /"
+        )
+    project = Project(root.resolve())
+    path = project.golden / f"{task}{SUFFIX}"
+    cassette = project.cassettes / f"{task}.cassette.json"
+    for taken in (path, cassette, baseline_path(path)):
+        if taken.exists():
+            raise UsageError(
+                "the file is there already",
+                where=str(taken),
+                next_step="choose another name, or remove it first",
+            )
+    recording, origin = _production_run(target)
+    made = promote_run(recording, task, agent=agent, origin=origin)
+    write_cassette(cassette, made.recording, provenance=made.provenance)
+    with replace_file(path) as file:
+        file.write(_yaml(made, target).encode())
+    golden = load_task(path)
+    update_baseline(golden, project, new=True, changed=False)
+    outcome = run_task(golden, project)
+    report = {
+        "schema": "goldrun.promote/1",
+        "task": task,
+        "passed": outcome.passed,
+        "files": [str(p) for p in (path, cassette, baseline_path(path))],
+        "redaction": made.redaction.document(),
+        "provenance": made.provenance,
+    }
+    if as_json:
+        emit_json(report)
+    else:
+        _say_promoted(report)
+    if not outcome.passed:
+        warn(f"the task does not pass yet; see `goldrun test {path}`")
+    return ExitCode.OK if outcome.passed else ExitCode.CHECK_FAILED
+
+
+def _say_promoted(report: dict[str, Any]) -> None:
+    redaction = report["redaction"]
+    say(f"promoted to {report['task']}: {'passes' if report['passed'] else 'FAILS'}")
+    for path in report["files"]:
+        say(f"  {safe_text(path, 160)}")
+    found = ", ".join(f"{rule} {count}" for rule, count in sorted(redaction["found"].items())) or "none"
+    say(
+        f"  redaction: {redaction['pseudonyms']} pseudonyms, {redaction['renamed']} renamed, newly found: {found}"
+    )
+
+
+def _production_run(target: str) -> tuple[Recording, dict[str, Any]]:
+    """Return a run and where it came from, with the roots that prove it."""
+    if is_url(target):
+        address, _, name = target.rpartition("#")
+        segment = read_remote_segment(address)
+    else:
+        path, found = split_target(target)
+        if found is None or kind_of(path) != "segment":
+            recording = read_recording(target)
+            return recording, {"promoted_from": path.name}
+        name, segment = found, read_segment(path)
+    entry = segment.find(name)
+    origin = {
+        "promoted_from": segment.name.replace("\\", "/").rpartition("/")[2],
+        "segment_root": segment.root,
+        "run_root": entry.root,
+    }
+    return segment.load(entry), origin
+
+
+def _yaml(made: Promotion, target: str) -> str:
+    import yaml
+
+    source = safe_text(target.replace("\\", "/").rpartition("/")[2], 160)
+    body = yaml.safe_dump(made.task, sort_keys=False, allow_unicode=True, width=110)
+    return f"# Promoted from {source}. Say here what must not happen again.\n{body}"
+
+
+def resume_target(
+    target: str,
+    *,
+    agent: str,
+    out: Path,
+    script: str | None,
+    base_url: str | None,
+    api_key_env: str,
+    as_json: bool,
+) -> int:
+    """Resume a cut-off run; return the exit code."""
+    recording = read_recording(target)
+    code = agent_of(agent)
+    with model_of(script, base_url, api_key_env) as given:
+        model = given or code.client
+        if model is None:
+            raise UsageError(
+                f"agent {code.name!r} has no model client", next_step="name one with --base-url or --script"
+            )
+        result = asyncio.run(resume_run(recording, code, World(model=model), out=out))
+    if as_json:
+        emit_json(
+            {
+                "schema": "goldrun.resume/1",
+                "request_id": result.request_id,
+                "stop_reason": result.stop_reason,
+                "output": result.output,
+                "journal": str(out),
+            }
+        )
+    else:
+        say(f"resumed {safe_text(result.request_id, 80)}: {safe_text(result.stop_reason, 80)} -> {out}")
+    return ExitCode.OK

@@ -1,0 +1,91 @@
+"""Our own HTTP recordings as exchanges for lift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from harness.errors import CassetteError, ImportFailed
+from harness.wire.exchange import HttpAnswer, HttpRequest, header_value, unpack
+from harness.wire.store import is_http_recording, read_http
+
+LAYOUT = "goldrun.http/1"
+_ENDS = {
+    "client_closed": "the client stopped reading",
+    "reset": "the connection broke off",
+    "timeout": "a time limit passed",
+}
+
+
+class OwnExchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One exchange with its bodies as they came over the wire.
+
+    Attributes:
+        method: Request method.
+        url: Request URL.
+        request_headers: Names in lower case.
+        request_body: The bytes.
+        status: HTTP status; `None` where no answer began.
+        headers: Response headers, names in lower case.
+        body: The bytes.
+        problem: Why the answer is not whole, if so.
+    """
+
+    method: str
+    url: str
+    request_headers: dict[str, str]
+    request_body: bytes
+    status: int | None
+    headers: dict[str, str]
+    body: bytes
+    problem: str | None
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a file is an HTTP recording of ours."""
+    return is_http_recording(path)
+
+
+def read_own(path: Path) -> Iterator[OwnExchange]:
+    """Yield the exchanges of one of our recordings, in the order of sending.
+
+    Raises:
+        ImportFailed: If it is damaged.
+    """
+    try:
+        for exchange in read_http(path).exchanges:
+            yield _exchange(exchange.request, exchange.answer)
+    except CassetteError as error:
+        raise ImportFailed(error.what, where=error.where, next_step=error.next_step) from error
+
+
+def _exchange(request: HttpRequest, answer: HttpAnswer | None) -> OwnExchange:
+    known = answer or HttpAnswer(end="reset")
+    return OwnExchange(
+        method=request.method,
+        url=request.url,
+        request_headers={name.lower(): value for name, value in request.headers},
+        request_body=unpack(request.body),
+        status=known.status,
+        headers={name.lower(): value for name, value in known.headers},
+        body=known.content,
+        problem=_problem(answer, header_value(known.headers, "content-type")),
+    )
+
+
+def _problem(answer: HttpAnswer | None, content_type: str | None) -> str | None:
+    if answer is None:
+        return "the recording was cut off while this exchange was in flight"
+    if answer.dropped is not None:
+        return f"its body was not kept: {answer.dropped}"
+    words = _ENDS.get(answer.end)
+    # A client of server-sent events leaves after the last event; that is no loss.
+    if words is None or (answer.end == "client_closed" and "event-stream" in (content_type or "")):
+        return None
+    return (
+        words
+        if answer.error is None
+        else f"{words}: {answer.error.type}: {answer.error.message}".rstrip(": ")
+    )

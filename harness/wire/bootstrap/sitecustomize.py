@@ -1,0 +1,44 @@
+"""Starts a recording in a new interpreter: `goldrun record -- COMMAND` puts this folder first on the path.
+
+The interpreter imports this before the agent's own code. The environment says what to do; see
+`harness.wire.command`. A `sitecustomize` of the environment's own runs all the same, after this one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parents[2]
+
+
+def _start() -> None:
+    """Begin to record or replay, or end the process: a replay may not go to the network unseen."""
+    if PathFinder.find_spec("harness") is None:
+        sys.path.append(str(_ROOT))
+    try:
+        from harness.wire.command import start_here
+    except ImportError as error:
+        sys.stderr.write(f"goldrun: cannot record in this interpreter ({sys.executable}): {error}\n")
+        if os.environ.get("GOLDRUN_HTTP_MODE") == "replay":
+            os._exit(3)
+        return
+    start_here()
+
+
+def _run_next() -> None:
+    """Run the module that this one stands before."""
+    others = [entry for entry in sys.path if Path(entry or ".").resolve() != _HERE]
+    spec = PathFinder.find_spec("sitecustomize", others)
+    if spec is not None and spec.loader is not None:
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+
+
+if os.environ.get("GOLDRUN_HTTP_RECORDING"):
+    _start()
+_run_next()

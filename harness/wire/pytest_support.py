@@ -1,0 +1,84 @@
+"""The `cassette` marker and fixture of pytest, as functions that the plugin hooks in.
+
+`@pytest.mark.cassette("name")` records or replays the HTTP traffic of a test; the fixture `cassette` gives the
+session. Recordings stand below `cassettes/http/` of the root folder. They are replayed unless recording was asked
+for, and a missing one fails: nothing is recorded by the way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+    from harness.wire.session import HttpSession
+
+MARKER = "cassette"
+FOLDER = Path("cassettes", "http")
+HELP = (
+    "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False): "
+    "record or replay the HTTP traffic of the test"
+)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._/=-]+")
+
+
+def add_marker(config: pytest.Config) -> None:
+    """Register the marker; for `pytest_configure`."""
+    config.addinivalue_line("markers", HELP)
+
+
+def request_fixture(items: list[pytest.Item]) -> None:
+    """Have marked tests use the fixture, named or not; for `pytest_collection_modifyitems`."""
+    for item in items:
+        names: list[str] | None = getattr(item, "fixturenames", None)
+        if names is not None and MARKER not in names and item.get_closest_marker(MARKER) is not None:
+            names.insert(0, MARKER)
+
+
+def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterator[HttpSession]:
+    """Record or replay while a test runs; the body of the fixture `cassette`.
+
+    Args:
+        request: The fixture's request.
+        record: Whether recording was asked for.
+
+    Raises:
+        UsageError: If the marker's arguments are none of those in `HELP`.
+        CassetteError: If a recording is missing or damaged.
+        WireMiss: At the end, if the test asked for what was not recorded.
+    """
+    from harness.errors import UsageError
+    from harness.wire.session import record_http
+
+    marker = request.node.get_closest_marker(MARKER)
+    settings: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
+    names = () if marker is None else marker.args
+    name = settings.pop("name", None) or (names[0] if names else None)
+    if len(names) > 1 or not settings.keys() <= {"mode", "redact", "pace", "require_all"}:
+        raise UsageError(f"the marker is {HELP}", where=request.node.nodeid)
+    mode: Any = settings.pop("mode", None) or "replay"
+    path = recording_path(request.config.rootpath, request.node, name)
+    if not record and mode == "replay" and not path.exists():
+        from harness.errors import CassetteError
+
+        raise CassetteError(
+            "there is no such recording",
+            where=str(path),
+            next_step=f"record it: pytest --golden-mode=record {request.node.nodeid!r}",
+        )
+    if record:
+        mode = "record"
+    with record_http(path, mode=mode, **settings) as session:
+        yield session
+
+
+def recording_path(root: Path, node: pytest.Item, name: str | None) -> Path:
+    """Return where a test's recording stands: by its name, else by its module and its own name."""
+    told = name if name is not None else f"{node.path.stem}/{node.name}"
+    clean = "/".join(part for part in _UNSAFE.sub("_", told).split("/") if part not in {"", ".", ".."})
+    path = root / FOLDER / clean
+    return path if path.suffix == ".jsonl" else path.with_name(f"{path.name}.jsonl")

@@ -1,0 +1,81 @@
+"""Images and documents of the Anthropic messages dialect, and blocks of other kinds: kept by reference."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from runtime.core.canonical import digest
+from runtime.core.messages import FilePart
+from runtime.dialects.errors import DialectError
+from runtime.dialects.jsontext import arguments_text
+from runtime.dialects.openai_chat_parts import string
+
+FILE_BLOCKS = frozenset({"image", "document"})
+"""Types of the blocks that hold a file."""
+
+
+def encode_file(part: FilePart) -> dict[str, Any]:
+    """Return the block of a file: its address, its id at the provider, or the bytes of a `data:` uri.
+
+    Raises:
+        DialectError: If the part has no uri, or is neither image nor document.
+    """
+    kind = "document" if part.modality == "file" else part.modality
+    if kind not in FILE_BLOCKS:
+        raise DialectError(
+            f"a {part.modality} part cannot be sent in a messages request",
+            next_step="send an image or a document",
+        )
+    if part.uri is None:
+        raise DialectError(
+            f"a {part.modality} part without a uri cannot be sent",
+            next_step="keep the bytes where a uri reaches them and name it in the part",
+        )
+    if part.uri.startswith("data:"):
+        head, _, data = part.uri.partition(",")
+        media_type = head.removeprefix("data:").partition(";")[0]
+        source = {"type": "base64", "media_type": media_type, "data": data}
+    elif "://" in part.uri:
+        source = {"type": "url", "url": part.uri}
+    else:
+        source = {"type": "file", "file_id": part.uri}
+    return {"type": kind, "source": source}
+
+
+def decode_file(block: dict[str, Any]) -> FilePart:
+    """Return an image or document by reference; inline bytes are not kept, only their digest."""
+    modality = string(block.get("type"))
+    source = block.get("source")
+    mime_type = string(source.get("media_type")) if isinstance(source, dict) else ""
+    match source:
+        case {"type": "url", "url": str(uri)} | {"type": "file", "file_id": str(uri)} if uri:
+            return FilePart(modality=modality, uri=uri)
+        case {"type": "base64", "data": str(data)}:
+            return _digested(modality, mime_type, _bytes(data))
+        case {"type": "text", "data": str(data)}:
+            return _digested(modality, mime_type, data.encode("utf-8", "replace"))
+        case _:
+            return foreign_file(block)
+
+
+def foreign_file(block: Any) -> FilePart:
+    """Return a block of another kind by its digest."""
+    kind = string(block.get("type")) if isinstance(block, dict) else ""
+    return FilePart(
+        modality=kind or "unknown", digest=digest(arguments_text(block).encode("utf-8", "replace"))
+    )
+
+
+def _digested(modality: str, mime_type: str, content: bytes) -> FilePart:
+    return FilePart(
+        modality=modality, mime_type=mime_type or None, digest=digest(content), size_bytes=len(content)
+    )
+
+
+def _bytes(data: str) -> bytes:
+    try:
+        return base64.b64decode(data, validate=False)
+    except (binascii.Error, ValueError):
+        return data.encode("utf-8", "replace")

@@ -1,0 +1,165 @@
+"""Pieces that requests, replies and streams of the Anthropic messages dialect share: blocks, usage, finish."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from runtime.core.messages import (
+    FinishReason,
+    ModelReply,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCallPart,
+)
+from runtime.core.money import Usage
+from runtime.dialects.jsontext import parse_arguments
+from runtime.dialects.openai_chat_parts import string
+
+_FINISH: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "pause_turn": "stop",
+    "compaction": "stop",
+    "tool_use": "tool_call",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "content_filter",
+    "error": "error",
+}
+_WIRE_FINISH: dict[FinishReason, str] = {
+    "stop": "end_turn",
+    "tool_call": "tool_use",
+    "length": "max_tokens",
+    "content_filter": "refusal",
+    "error": "error",
+}
+REDACTED = "redacted:"
+"""Marks the signature of a thought whose text the provider withheld; signatures are base64 and hold no colon."""
+
+
+def normal_finish(raw: str | None) -> FinishReason | None:
+    """Return the normalised stop reason; `None` for one that is not told or not known."""
+    return None if raw is None else _FINISH.get(raw)
+
+
+def wire_finish(reply: ModelReply) -> str | None:
+    """Return the stop reason as the dialect writes it: what was said if it is one, else what it means."""
+    if reply.raw_finish_reason in _FINISH:
+        return reply.raw_finish_reason
+    return None if reply.finish_reason is None else _WIRE_FINISH[reply.finish_reason]
+
+
+def block_part(block: dict[str, Any]) -> Part | None:
+    """Return what a block of an assistant says; `None` for an empty one and for what a trace does not keep."""
+    match block.get("type"):
+        case "text":
+            text = string(block.get("text"))
+            return TextPart(text) if text else None
+        case "thinking":
+            return reasoning_part(string(block.get("thinking")), string(block.get("signature")))
+        case "redacted_thinking":
+            return ReasoningPart(content="", signature=REDACTED + string(block.get("data")))
+        case "tool_use":
+            return ToolCallPart(
+                id=string(block.get("id")),
+                name=string(block.get("name")),
+                arguments=decode_input(block.get("input")),
+            )
+        case _:
+            return None
+
+
+def reasoning_part(thought: str, signature: str) -> ReasoningPart | None:
+    """Return a thought; one may be signed and yet empty, where the provider was asked to leave its text out."""
+    return ReasoningPart(content=thought, signature=signature or None) if thought or signature else None
+
+
+def assistant_blocks(parts: tuple[Part, ...], *, unsigned: bool) -> list[dict[str, Any]]:
+    """Return the blocks of an assistant's parts; files and empty texts have none.
+
+    Args:
+        parts: What was said.
+        unsigned: Whether thoughts without a signature are written; a provider refuses them in a request.
+    """
+    blocks: list[dict[str, Any]] = []
+    for part in parts:
+        match part:
+            case TextPart(content=text) | RefusalPart(content=text) if text:
+                blocks.append({"type": "text", "text": text})
+            case ReasoningPart(signature=str(signature)) if signature.startswith(REDACTED):
+                blocks.append({"type": "redacted_thinking", "data": signature.removeprefix(REDACTED)})
+            case ReasoningPart() if unsigned or part.signature is not None:
+                blocks.append(
+                    {"type": "thinking", "thinking": part.content, "signature": part.signature or ""}
+                )
+            case ToolCallPart():
+                wire = {"id": part.id, "name": part.name, "input": encode_input(part.arguments)}
+                blocks.append({"type": "tool_use", **wire})
+            case _:
+                pass
+    return blocks
+
+
+def decode_input(value: Any) -> Any:
+    """Return a call's arguments: an object, or the raw text where it was no JSON object."""
+    arguments = parse_arguments(value)
+    match arguments:
+        case {"INVALID_JSON": str(text)} if len(arguments) == 1:
+            return text
+        case _:
+            return arguments
+
+
+def encode_input(arguments: Any) -> dict[str, Any]:
+    """Return a call's input, which must be an object: text is wrapped in one, as the reference advises."""
+    return arguments if isinstance(arguments, dict) else {"INVALID_JSON": arguments}
+
+
+def decode_usage(wire: Any) -> Usage | None:
+    """Return what a `usage` object says, cached tokens counted as input; `None` where it says nothing."""
+    if not isinstance(wire, dict):
+        return None
+    details = wire.get("output_tokens_details")
+    fresh = _count(wire.get("input_tokens"))
+    read = _count(wire.get("cache_read_input_tokens"))
+    written = _count(wire.get("cache_creation_input_tokens"))
+    usage = Usage(
+        input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        output_tokens=_count(wire.get("output_tokens")),
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=_count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
+    )
+    return None if usage == Usage() else usage
+
+
+def told_usage(usage: Usage) -> Usage:
+    """Return usage in the provider's own counting, where input tokens leave cached ones out."""
+    if usage.input_tokens is None:
+        return usage
+    cached = (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
+    return msgspec.structs.replace(usage, input_tokens=max(0, usage.input_tokens - cached))
+
+
+def encode_usage(usage: Usage) -> dict[str, Any]:
+    """Return the `usage` object; what is not known is left out."""
+    told = told_usage(usage)
+    wire: dict[str, Any] = {
+        "input_tokens": told.input_tokens,
+        "cache_creation_input_tokens": told.cache_write_tokens,
+        "cache_read_input_tokens": told.cache_read_tokens,
+        "output_tokens": told.output_tokens,
+    }
+    if told.reasoning_tokens is not None:
+        wire["output_tokens_details"] = {"thinking_tokens": told.reasoning_tokens}
+    return {name: value for name, value in wire.items() if value is not None}
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        return None
+    return value

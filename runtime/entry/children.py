@@ -1,0 +1,147 @@
+"""Child runs: a tool starts another agent inside its own call, on a slice of the run's budget.
+
+A child can only narrow: its budget is the smaller of its agent's and what is left of the slice, its tools are those
+that both policies allow, and tenant and environment are the parent's. Its request id follows from the parent's and
+the call's lane. What it used is charged to the parent with the call's outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from runtime.core.effects import CallTool, Used
+from runtime.core.ids import child_request_id
+from runtime.core.messages import Message
+from runtime.core.policy import Budget, Policy
+from runtime.core.run import Header, Totals
+from runtime.entry.agent import Agent
+
+Start = Callable[[Agent, "ChildRequest"], Awaitable[Any]]
+"""Runs a child and returns its `RunResult`."""
+
+
+class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a child run is told.
+
+    Attributes:
+        prompt: Text or conversation.
+        request_id: Follows from the parent's and the call's lane.
+        parent: The parent's request id.
+        policy: What both policies allow.
+        budget: What is left of the slice, and no more than the agent's own.
+    """
+
+    prompt: str | tuple[Message, ...]
+    request_id: str
+    parent: str
+    policy: Policy
+    budget: Budget
+
+
+class CallChildren:
+    """The child runs of one call; they share its slice in the order they end.
+
+    Attributes:
+        used: What they used so far.
+    """
+
+    def __init__(self, header: Header, call: CallTool, start: Start) -> None:
+        self._header = header
+        self._call = call
+        self._start = start
+        self._count = 0
+        self._reserved = Used()
+        self.used = Used()
+
+    async def child(self, agent: Agent, prompt: str | Sequence[Message]) -> Any:
+        """Run an agent as a child of this call and return its `RunResult`.
+
+        Children that run at one time share the slice by reservation: each holds its whole budget until it ends.
+        """
+        self._count += 1
+        slice_ = self._call.limits.child_budget or Budget(max_steps=0)
+        budget = narrowed(agent.budget, slice_, _plus(self.used, self._reserved))
+        held = _held(budget)
+        self._reserved = _plus(self._reserved, held)
+        suffix = "" if self._count == 1 else f"#{self._count}"
+        request = ChildRequest(
+            prompt=prompt if isinstance(prompt, str) else tuple(prompt),
+            request_id=child_request_id(self._header.request_id, self._call.lane) + suffix,
+            parent=self._header.request_id,
+            policy=narrowed_policy(agent, self._header.policy),
+            budget=budget,
+        )
+        try:
+            result = await self._start(agent, request)
+        finally:
+            self._reserved = _minus(self._reserved, held)
+        self.used = _plus(self.used, used_of(result.totals))
+        return result
+
+
+def narrowed(own: Budget, slice_: Budget, used: Used) -> Budget:
+    """Return the smaller of an agent's budget and what is left of a slice."""
+    return Budget(
+        max_steps=_least(own.max_steps, slice_.max_steps, used.steps),
+        max_seconds=min((s for s in (own.max_seconds, slice_.max_seconds) if s is not None), default=None),
+        max_usd_nanos=_least(own.max_usd_nanos, slice_.max_usd_nanos, used.nanos),
+        max_tokens=_least(own.max_tokens, slice_.max_tokens, used.tokens),
+        max_tool_calls=_least(own.max_tool_calls, slice_.max_tool_calls, used.tool_calls),
+    )
+
+
+def narrowed_policy(agent: Agent, parent: Policy) -> Policy:
+    """Return the child's policy with only those tools that its parent's allows too, and both approval rules."""
+    if parent.allow is None:
+        return agent.policy
+    names = {t.name for t in agent.tools}
+    own = names if agent.policy.allow is None else set(agent.policy.allow)
+    both = tuple(sorted(own & set(parent.allow)))
+    approve = tuple(sorted({*agent.policy.approve, *(set(parent.approve) & names)}))
+    return msgspec.structs.replace(agent.policy, allow=both, approve=approve)
+
+
+def used_of(totals: Totals) -> Used:
+    """Return what a run used of its parent's budget; unknown tokens and money count as 0 here."""
+    return Used(
+        steps=totals.steps,
+        tool_calls=totals.tool_calls,
+        tokens=totals.total_tokens or 0,
+        nanos=totals.cost_nanousd or 0,
+    )
+
+
+def _least(own: int | None, slice_: int | None, used: int) -> int | None:
+    left = None if slice_ is None else max(slice_ - used, 0)
+    known = [limit for limit in (own, left) if limit is not None]
+    return min(known) if known else None
+
+
+def _held(budget: Budget) -> Used:
+    return Used(
+        steps=budget.max_steps or 0,
+        tool_calls=budget.max_tool_calls or 0,
+        tokens=budget.max_tokens or 0,
+        nanos=budget.max_usd_nanos or 0,
+    )
+
+
+def _plus(a: Used, b: Used) -> Used:
+    return Used(
+        steps=a.steps + b.steps,
+        tool_calls=a.tool_calls + b.tool_calls,
+        tokens=a.tokens + b.tokens,
+        nanos=a.nanos + b.nanos,
+    )
+
+
+def _minus(a: Used, b: Used) -> Used:
+    return Used(
+        steps=a.steps - b.steps,
+        tool_calls=a.tool_calls - b.tool_calls,
+        tokens=a.tokens - b.tokens,
+        nanos=a.nanos - b.nanos,
+    )

@@ -1,0 +1,73 @@
+"""A request and what its run came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from runtime.core.messages import Message
+from runtime.core.policy import Budget, Policy
+from runtime.core.run import Source, Totals
+from runtime.core.trace import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Who asks, in which world, and under which names; bound here, never chosen by the model.
+
+    Attributes:
+        prompt: The user's text, or the conversation so far.
+        tenant: Whose run it is.
+        environment: Which world: `prod`, `staging`, `test`, ...
+        request_id: Finds the run; made here if not given.
+        deploy: Version label that reports compare.
+        source: What kind of execution this is.
+        suite: Golden suite, if it is a golden task.
+        task: Golden task, if it is one.
+        repeat: Number of the repetition.
+        parent: Request id of the run that starts this one.
+        root: Request id of the outermost run.
+        seed: Seeds the retry schedule; derived from the request id if not given.
+        policy: In place of the agent's.
+        budget: In place of the agent's.
+        labels: Facts about the run.
+    """
+
+    prompt: str | Sequence[Message]
+    tenant: str = "default"
+    environment: str = "dev"
+    request_id: str | None = None
+    deploy: str | None = None
+    source: Source = "prod"
+    suite: str | None = None
+    task: str | None = None
+    repeat: int = 0
+    parent: str | None = None
+    root: str | None = None
+    seed: int | None = None
+    policy: Policy | None = None
+    budget: Budget | None = None
+    labels: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        request_id: Finds the run.
+        run_id: Names this execution.
+        stop_reason: Why it ended, `kind` or `kind:subject`.
+        output: The final text, if it finished.
+        totals: What it used.
+        trace: What happened.
+        error: The exception, if the run died of a bug.
+    """
+
+    request_id: str
+    run_id: str
+    stop_reason: str
+    output: str | None
+    totals: Totals
+    trace: Trace
+    error: Exception | None = None

@@ -1,0 +1,179 @@
+"""The guarded entry point: authenticate, make the request id, bind tenant and environment, then run.
+
+A duplicate delivery of a request id gets the first run: its result if it ran here, its stop reason from the index
+if another process has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from runtime.core.effects import Performer
+from runtime.core.run import Totals
+from runtime.core.stop import StopKind
+from runtime.core.trace import Trace
+from runtime.entry.agent import Agent
+from runtime.entry.run import DuplicateRunError, Request, RunResult, Wrap, run_agent_async
+from runtime.errors import RuntimeFault
+from runtime.execution.clock import new_request_id
+from runtime.execution.governor import Governor
+from runtime.observability.events import EventSink, ObservingPerformer
+from runtime.ports.control_values import Run, RunKey
+from runtime.ports.models import ModelPort
+from runtime.ports.prices import RateSource
+from runtime.ports.tools import ApprovalDesk
+
+_KEPT_RESULTS = 1000
+
+
+class RefusedError(RuntimeFault):
+    """Who asks is not known, or may not run this; nothing was started."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who asks; what `Authenticate` makes of credentials.
+
+    Attributes:
+        name: Who, for logs.
+        tenant: Whose runs they may start.
+        environment: Which world they act in.
+        agents: Agents they may run; `None` for all.
+    """
+
+    name: str
+    tenant: str
+    environment: str
+    agents: tuple[str, ...] | None = None
+
+
+Authenticate = Callable[[str], Awaitable[Principal | None]]
+"""Makes a principal of credentials; `None` for those it does not know."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """Runs agents for those who may.
+
+    Attributes:
+        governor: Guards all runs by the control store.
+        authenticate: Knows who asks.
+        model: Answers model calls, where the agent has no client of its own.
+        wrap: Puts a recorder around each run.
+        sinks: Told of all events: logs, metrics, audit.
+        event_key: Key of the argument hashes in events.
+        desk: Asks people; by default they are asked through the control store.
+        prices: Price table; the offline snapshot by default.
+    """
+
+    governor: Governor
+    authenticate: Authenticate
+    model: ModelPort | None = None
+    wrap: Wrap | None = None
+    sinks: Sequence[EventSink] = ()
+    event_key: bytes = field(default_factory=lambda: os.urandom(32))
+    desk: ApprovalDesk | None = None
+    prices: RateSource | None = None
+    _running: dict[RunKey, asyncio.Future[RunResult]] = field(default_factory=dict)
+    _ended: OrderedDict[RunKey, RunResult] = field(default_factory=OrderedDict)
+
+    async def run(self, agent: Agent, request: Request, *, credentials: str) -> RunResult:
+        """Run an agent for whoever holds the credentials.
+
+        Tenant and environment of the request are replaced by those of the principal.
+
+        Raises:
+            RefusedError: If the credentials are not known, or the principal may not run this agent.
+            UsageFault: If the request id was used for another request, or the run cannot begin as asked.
+        """
+        principal = await self.authenticate(credentials)
+        if principal is None:
+            raise RefusedError("the credentials are not known", next_step="check the API key")
+        if principal.agents is not None and agent.name not in principal.agents:
+            raise RefusedError(f"{principal.name!r} may not run agent {agent.name!r}")
+        bound = replace(
+            request,
+            tenant=principal.tenant,
+            environment=principal.environment,
+            request_id=request.request_id or new_request_id(),
+        )
+        assert bound.request_id is not None
+        key = RunKey(tenant=bound.tenant, environment=bound.environment, request_id=bound.request_id)
+        return await self._once(key, agent, bound)
+
+    async def _once(self, key: RunKey, agent: Agent, request: Request) -> RunResult:
+        if key in self._running:
+            return await asyncio.shield(self._running[key])
+        if key in self._ended:
+            return self._ended[key]
+        future: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
+        self._running[key] = future
+        try:
+            result = await self._first(agent, request)
+        except BaseException as error:
+            if not future.done():
+                future.set_exception(error)
+                future.exception()
+            raise
+        else:
+            future.set_result(result)
+            self._keep(key, result)
+            return result
+        finally:
+            self._running.pop(key, None)
+
+    async def _first(self, agent: Agent, request: Request) -> RunResult:
+        try:
+            return await run_agent_async(
+                agent,
+                request,
+                model=self.model,
+                wrap=self._wrapped,
+                desk=self.desk,
+                prices=self.prices,
+                governor=self.governor,
+            )
+        except DuplicateRunError as duplicate:
+            if duplicate.conflict:
+                raise
+            return elsewhere(duplicate.run)
+
+    def _wrapped(self, inner: Performer) -> Performer:
+        observed: Performer = inner
+        if self.sinks:
+            observed = ObservingPerformer(inner, self.sinks, key=self.event_key)
+        return observed if self.wrap is None else self.wrap(observed)
+
+    def _keep(self, key: RunKey, result: RunResult) -> None:
+        self._ended[key] = result
+        while len(self._ended) > _KEPT_RESULTS:
+            self._ended.popitem(last=False)
+
+
+def elsewhere(run: Run) -> RunResult:
+    """Return what the index knows of a run that another process has: its stop reason, `open` while it runs."""
+    stop_reason = run.stop_reason or StopKind.OPEN.value
+    trace = Trace(
+        request_id=run.key.request_id,
+        run_id=run.run_id,
+        parent=run.parent,
+        tenant=run.key.tenant,
+        environment=run.key.environment,
+        agent=run.agent,
+        deploy=run.deploy,
+        stop_reason=stop_reason,
+    )
+    return RunResult(
+        request_id=run.key.request_id,
+        run_id=run.run_id,
+        stop_reason=stop_reason,
+        output=None,
+        totals=Totals(),
+        trace=trace,
+    )

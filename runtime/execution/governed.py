@@ -1,0 +1,294 @@
+"""The governed performer: the live one under the control store.
+
+For each call: switches before it starts and while it runs -> idempotency claim -> call -> claim ended -> grant
+settled -> outcome. So a write is never carried out twice, and an outcome is known to the store before the flow
+sees it. What cannot be read or written is refused (`control_unavailable`), never guessed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from runtime.control.approvals import Approval, Binding
+from runtime.control.claims import ClaimAnswer
+from runtime.control.switches import pulled
+from runtime.core.canonical import fingerprint
+from runtime.core.effects import (
+    Admission,
+    Admit,
+    ApprovalAnswer,
+    AskApproval,
+    CallModel,
+    CallTool,
+    Controls,
+    End,
+    Failure,
+    FailureKind,
+    Outcome,
+    ReadControls,
+    SingleEffect,
+    ToolResult,
+    Wait,
+)
+from runtime.core.run import ToolDecl
+from runtime.execution.bounded import GRACE_S
+from runtime.execution.governor import RunGovernor
+from runtime.execution.live import LivePerformer
+from runtime.ports.control_store import ControlStore
+from runtime.ports.control_values import ControlUnavailable
+from runtime.ports.tools import ApprovalDesk, Reconcile
+
+_CLAIM_MARGIN_S = 30.0
+_APPROVAL_POLL_S = 0.1
+
+
+class GovernedPerformer:
+    """Carries out the effects of one run under the control store."""
+
+    def __init__(
+        self,
+        inner: LivePerformer,
+        governor: RunGovernor,
+        store: ControlStore,
+        *,
+        desk: ApprovalDesk | None = None,
+        reconcile: Mapping[str, Reconcile] | None = None,
+    ) -> None:
+        self._inner = inner
+        self._governor = governor
+        self._grants = governor.grants
+        self._store = store
+        self._desk = desk
+        self._reconcile = reconcile or {}
+        tools = governor.header.tools
+        self._decls: dict[str, ToolDecl] = {} if tools == "opaque" else {t.schema.name: t for t in tools}
+        self._claims: dict[str, tuple[str, int]] = {}
+
+    async def perform(self, effect: SingleEffect) -> Outcome:
+        """Return an effect's outcome."""
+        started = self._inner.elapsed_s()
+        match effect:
+            case Admit():
+                return self._timed(started, value=await self._admit(effect))
+            case ReadControls():
+                return self._read(effect, started)
+            case AskApproval() if self._desk is None:
+                return await self._ask(effect, started)
+            case CallModel():
+                return await self._call(effect, model=effect.request.model)
+            case CallTool():
+                return await self._call(effect, tool=effect.name)
+            case Wait() | AskApproval():
+                return await self._watched(effect)
+            case End():
+                outcome = await self._inner.perform(effect)
+                await self._governor.close(effect.stop_reason)
+                return outcome
+            case _:
+                return await self._inner.perform(effect)
+
+    def ended(self, call: CallTool, result: ToolResult | None) -> None:
+        """Take note of a call that was given up and ended after all: its result, its slot."""
+        self._grants.ended_after_all(call.lane)
+        claim = self._claims.pop(call.lane, None)
+        if claim is not None and result is not None:
+            self._grants.end_claim(*claim, Outcome(result))
+
+    async def _admit(self, effect: Admit) -> Admission:
+        grants, rules = self._grants, self._governor.grants_rules
+        waited_until = self._inner.elapsed_s() + rules.max_wait_s
+        while True:
+            tool = effect.name if effect.subject == "tool" else None
+            model = effect.name if effect.subject == "model" else None
+            cause = self._governor.cause(tool=tool, model=model)
+            if cause is not None:
+                return Admission(
+                    granted=False, cause="unavailable" if cause == "control_unavailable" else cause
+                )
+            try:
+                admission, after_s = grants.admit(effect)
+            except ControlUnavailable as error:
+                return Admission(granted=False, cause="unavailable", detail=error.what)
+            now = self._inner.elapsed_s()
+            deadline = effect.limits.deadline_s
+            left = min(waited_until, float("inf") if deadline is None else deadline) - now
+            if admission.granted or after_s is None or left <= 0:
+                return admission
+            await asyncio.sleep(min(max(after_s, 0.005), left, 0.05))
+
+    def _read(self, effect: ReadControls, started: float) -> Outcome:
+        try:
+            found = pulled(self._governor.board(), self._governor.target, effect.tools)
+        except ControlUnavailable:
+            found = ("unavailable",)
+        return self._timed(started, value=Controls(pulled=found))
+
+    async def _ask(self, effect: AskApproval, started: float) -> Outcome:
+        """Ask through the store: another process, or a person at a console, decides."""
+        header = self._governor.header
+        binding = Binding(
+            tenant=header.tenant,
+            environment=header.environment,
+            request_id=header.request_id,
+            lane=effect.lane,
+            tool=effect.name,
+            args_hash=effect.args_hash,
+            policy_hash=effect.policy_hash,
+        )
+        try:
+            now = self._governor.now()
+            opened = self._store.open_approval(
+                binding, arguments=effect.arguments, now=now, ttl_s=effect.timeout_s
+            )
+            while True:
+                if self._governor.halted.done():
+                    return self._interrupted(self._governor.halted.result().cause, started)
+                answer = self._answer(opened.id, binding)
+                if answer is not None:
+                    return self._timed(started, value=answer)
+                await asyncio.sleep(_APPROVAL_POLL_S)
+        except ControlUnavailable:
+            return self._interrupted("control_unavailable", started)
+
+    def _answer(self, approval: str, binding: Binding) -> ApprovalAnswer | None:
+        found = self._store.read_approval(approval, now=self._governor.now())
+        if found is None or found.state == "pending":
+            return None
+        if found.state == "granted":
+            used = self._store.use_approval(approval, binding=binding, now=self._governor.now())
+            if not used.applied:
+                return ApprovalAnswer(decision="denied", by=found.by, reason=f"the grant is {used.why}")
+        return _as_answer(found)
+
+    async def _call(
+        self, effect: CallModel | CallTool, *, tool: str | None = None, model: str | None = None
+    ) -> Outcome:
+        started = self._inner.elapsed_s()
+        write = isinstance(effect, CallTool) and effect.write
+        cause = self._governor.cause(tool=tool, model=model, fresh=write)
+        if cause is not None:
+            outcome = self._interrupted(cause, started)
+        else:
+            try:
+                outcome = (
+                    await self._claimed(effect)
+                    if isinstance(effect, CallTool)
+                    else await self._watched(effect)
+                )
+            except ControlUnavailable:
+                outcome = self._interrupted("control_unavailable", started)
+        lingers = outcome.failure is not None and outcome.failure.phase == "abandoned"
+        try:
+            self._grants.settle(effect.lane, outcome, lingers=lingers)
+        except ControlUnavailable:
+            # The hold expires to its estimate; the outcome is the truth all the same.
+            return outcome
+        return outcome
+
+    async def _claimed(self, effect: CallTool) -> Outcome:
+        decl = self._decls.get(effect.name)
+        key = self._claim_key(effect, decl)
+        if key is None:
+            return await self._watched(effect)
+        started = self._inner.elapsed_s()
+        lease_s = (effect.limits.timeout_s or 600.0) + _CLAIM_MARGIN_S
+        repeatable = decl is not None and decl.repeatable
+        answer = self._grants.claim(
+            key, args_hash=effect.args_hash, lane=effect.lane, lease_s=lease_s, repeatable=repeatable
+        )
+        if answer.verdict != "won":
+            return await self._not_won(effect, answer, started)
+        self._claims[effect.lane] = (key, answer.claim.fencing)
+        outcome = await self._watched(effect)
+        self._grants.end_claim(key, answer.claim.fencing, outcome)
+        if outcome.failure is None or outcome.failure.phase != "abandoned":
+            self._claims.pop(effect.lane, None)
+        return outcome
+
+    def _claim_key(self, effect: CallTool, decl: ToolDecl | None) -> str | None:
+        if decl is not None and decl.dedupe_by and isinstance(effect.arguments, dict):
+            values = fingerprint([effect.arguments.get(name) for name in decl.dedupe_by])
+            return self._grants.business_key(effect.name, values)
+        return effect.limits.idempotency_key if effect.write else None
+
+    async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
+        match answer.verdict:
+            case "done":
+                result = answer.claim.result
+                assert result is not None
+                return self._timed(started, value=msgspec.structs.replace(result, status="cached"))
+            case "busy":
+                message = f"the same call of '{effect.name}' is under way elsewhere"
+                return self._timed(
+                    started, failure=Failure(kind=FailureKind.UNAVAILABLE, message=message, retryable=True)
+                )
+            case "conflict":
+                message = f"the key of this call of '{effect.name}' was used with other arguments"
+                return self._timed(
+                    started, failure=Failure(kind=FailureKind.ERROR, message=message, error_type="conflict")
+                )
+            case _:
+                return await self._in_doubt(effect, answer, started)
+
+    async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
+        reconcile = self._reconcile.get(effect.name)
+        if reconcile is not None:
+            result = await reconcile(effect.bound, answer.claim.key)
+            happened = result is not None
+            self._store.reconcile_claim(
+                answer.claim.key, happened=happened, by="reconcile", now=self._governor.now(), result=result
+            )
+            if result is not None:
+                return self._timed(started, value=msgspec.structs.replace(result, status="cached"))
+            return await self._claimed(effect)
+        message = f"an earlier call of '{effect.name}' may have happened; nobody knows"
+        return self._timed(started, failure=Failure(kind=FailureKind.IN_DOUBT, message=message))
+
+    async def _watched(self, effect: SingleEffect) -> Outcome:
+        """Carry out an effect; a pulled switch cancels it, and the cancellation is its outcome."""
+        started = self._inner.elapsed_s()
+        task = asyncio.ensure_future(self._inner.perform(effect))
+        halted = self._governor.halted
+        waiting: set[asyncio.Future[Any]] = {task, halted}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait({task}, timeout=2 * GRACE_S)
+            raise
+        if task.done():
+            return task.result()
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=2 * GRACE_S)
+        if done and not task.cancelled() and task.exception() is None:
+            return task.result()
+        return self._interrupted(halted.result().cause, started)
+
+    def _interrupted(self, cause: str, started: float) -> Outcome:
+        words = {
+            "kill": "an operator stopped it",
+            "tenant": "the tenant is disabled",
+            "disabled": "it is disabled",
+        }
+        message = words.get(cause, "the control state cannot be read")
+        return self._timed(
+            started, failure=Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause=cause)
+        )
+
+    def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> Outcome:
+        now = self._inner.elapsed_s()
+        return Outcome(value, failure, round(now, 6), round(now - started, 6))
+
+
+def _as_answer(found: Approval) -> ApprovalAnswer:
+    match found.state:
+        case "granted" | "used":
+            return ApprovalAnswer(decision="granted", by=found.by, reason=found.reason)
+        case "denied":
+            return ApprovalAnswer(decision="denied", by=found.by, reason=found.reason)
+        case _:
+            return ApprovalAnswer(decision="timeout")

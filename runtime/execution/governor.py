@@ -1,0 +1,204 @@
+"""The governor: one for each process, it holds the control store, its clock, and the watch over switches.
+
+While runs are live on an event loop, one task of that loop reads the switches every `poll_s` and interrupts the
+runs they concern, renews what the runs hold, and says that they are alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+
+from runtime.control.switches import Board, Target, refusal
+from runtime.core.run import Header
+from runtime.execution.clock import Clock, SystemClock
+from runtime.execution.grants import Grants
+from runtime.execution.rules import ControlRules
+from runtime.ports.control_store import ControlStore
+from runtime.ports.control_values import ControlUnavailable, Run, RunKey, RunOpened
+
+_ALIVE_S = 60.0
+"""A run that is not heard of for so long counts as crashed."""
+
+
+class Governor:
+    """Guards the runs of a process by the control store.
+
+    Attributes:
+        store: Where the control state is.
+        rules: Limits across runs.
+    """
+
+    def __init__(
+        self, store: ControlStore, rules: ControlRules | None = None, *, clock: Clock | None = None
+    ) -> None:
+        self.store = store
+        self.rules = rules or ControlRules()
+        self._clock = clock or SystemClock()
+        # Anchored once: a jump of the wall clock must not end leases or open breakers.
+        self._anchor = self._clock.now().timestamp() - self._clock.monotonic_s()
+        self._live: dict[asyncio.AbstractEventLoop, set[RunGovernor]] = {}
+        self._watchers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+        self._board = Board()
+        self._board_at = float("-inf")
+
+    def now(self) -> float:
+        """Return epoch seconds of a clock that never goes back."""
+        return self._anchor + self._clock.monotonic_s()
+
+    def open_run(self, header: Header, *, payload_hash: str) -> RunOpened:
+        """Enter a run in the index; a second delivery of its request id is told of the first.
+
+        Raises:
+            ControlUnavailable: If the store cannot be written.
+        """
+        now = self.now()
+        return self.store.open_run(
+            Run(
+                key=key_of(header),
+                run_id=header.run_id,
+                agent=header.agent,
+                started_at=now,
+                payload_hash=payload_hash,
+                parent=header.parent,
+                deploy=header.deploy,
+                policy_hash=header.policy_hash,
+                alive_until=now + _ALIVE_S,
+            )
+        )
+
+    def attend(self, header: Header, *, fencing: int = 1) -> RunGovernor:
+        """Return the guard of a run; the running event loop watches over it until it is closed."""
+        governor = RunGovernor(self, header, fencing=fencing)
+        loop = asyncio.get_running_loop()
+        self._live.setdefault(loop, set()).add(governor)
+        if loop not in self._watchers or self._watchers[loop].done():
+            self._watchers[loop] = loop.create_task(self._watch(loop), name="goldrun-control-watch")
+        return governor
+
+    def board(self, *, fresh: bool) -> Board:
+        """Return the pulled switches; the last known ones for a while if they need not be fresh.
+
+        Raises:
+            ControlUnavailable: If they cannot be read.
+        """
+        try:
+            self._board = self.store.read_switches()
+            self._board_at = self.now()
+        except ControlUnavailable:
+            if fresh or self.now() - self._board_at > self.rules.stale_s:
+                raise
+        return self._board
+
+    async def dismiss(self, governor: RunGovernor) -> None:
+        """Stop watching over a run; the watch of a loop ends with its last run."""
+        loop = asyncio.get_running_loop()
+        live = self._live.get(loop, set())
+        live.discard(governor)
+        if not live and loop in self._watchers:
+            task = self._watchers.pop(loop)
+            self._live.pop(loop, None)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        while True:
+            await asyncio.sleep(self.rules.poll_s)
+            try:
+                board: Board | None = self.board(fresh=False)
+            except ControlUnavailable:
+                board = None
+            for governor in tuple(self._live.get(loop, ())):
+                governor.look(board)
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why a run is interrupted, as `Failure.cause` names it."""
+
+    cause: str
+
+
+class RunGovernor:
+    """Guards one run.
+
+    Attributes:
+        grants: What the run holds: admissions, slots, reservations, claims.
+        grants_rules: Limits across runs.
+        halted: Done once the run must stop what it does.
+    """
+
+    def __init__(self, governor: Governor, header: Header, *, fencing: int) -> None:
+        self._governor = governor
+        self._fencing = fencing
+        self.header = header
+        self.target = Target(
+            tenant=header.tenant,
+            environment=header.environment,
+            agent=header.agent,
+            request_id=header.request_id,
+        )
+        self.halted: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
+        self.grants = Grants(governor.store, governor.rules, governor.now, header)
+        self.grants_rules = governor.rules
+        self._beaten_at = governor.now()
+
+    def cause(self, *, tool: str | None = None, model: str | None = None, fresh: bool = False) -> str | None:
+        """Return why a call may not start now: `kill`, `tenant`, `disabled`, `control_unavailable`."""
+        if self.halted.done():
+            return self.halted.result().cause
+        try:
+            found = refusal(self._governor.board(fresh=fresh), self.target, tool=tool, model=model)
+        except ControlUnavailable:
+            return "control_unavailable"
+        return None if found is None else found[0]
+
+    def now(self) -> float:
+        """Return epoch seconds of a clock that never goes back."""
+        return self._governor.now()
+
+    def board(self) -> Board:
+        """Return the switches as they are now.
+
+        Raises:
+            ControlUnavailable: If they cannot be read.
+        """
+        return self._governor.board(fresh=True)
+
+    def look(self, board: Board | None) -> None:
+        """Interrupt the run if a switch concerns it; else renew what it holds."""
+        if board is None:
+            self._halt("control_unavailable")
+            return
+        found = refusal(board, self.target)
+        if found is not None and found[0] in {"kill", "tenant"}:
+            self._halt(found[0])
+            return
+        with contextlib.suppress(ControlUnavailable):
+            self.grants.renew()
+            now = self._governor.now()
+            if now - self._beaten_at > _ALIVE_S / 3:
+                key = key_of(self.header)
+                self._governor.store.beat_run(key, fencing=self._fencing, alive_until=now + _ALIVE_S)
+                self._beaten_at = now
+
+    async def close(self, stop_reason: str) -> None:
+        """Give back all the run holds and write its stop reason, once."""
+        await self._governor.dismiss(self)
+        now = self._governor.now()
+        with contextlib.suppress(ControlUnavailable):
+            self.grants.release_all()
+            key = key_of(self.header)
+            self._governor.store.void_approvals(key, now=now)
+            self._governor.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
+
+    def _halt(self, cause: str) -> None:
+        if not self.halted.done():
+            self.halted.set_result(Halt(cause))
+
+
+def key_of(header: Header) -> RunKey:
+    """Return the key a run has in the index."""
+    return RunKey(tenant=header.tenant, environment=header.environment, request_id=header.request_id)

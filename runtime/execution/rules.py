@@ -1,0 +1,39 @@
+"""Limits that hold across runs: rates, slots, breakers, and the money of a tenant's day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runtime.control.breaker import BreakerRule
+from runtime.control.ledger import NO_CAPS, Caps
+from runtime.control.ratelimit import RateRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRules:
+    """What the control plane enforces for each tenant and environment.
+
+    Attributes:
+        tool_rates: Calls of a tool in a window; exact names.
+        model_rates: Calls of a model in a window.
+        tool_slots: Calls of a tool at one time.
+        breaker: When a tool or model counts as unhealthy; `None` switches breakers off.
+        tenant_day: What a tenant may use in a day (UTC).
+        everything: What all runs together may use.
+        max_wait_s: How long an admission waits for a slot or a rate; never past the run's deadline.
+        lease_s: Seconds a slot is held without a sign of life.
+        poll_s: How often pulled switches are looked for while a call is under way.
+        stale_s: How long reads go on with the last known switches while the store cannot be read; writes never do.
+    """
+
+    tool_rates: Mapping[str, RateRule] = field(default_factory=dict)
+    model_rates: Mapping[str, RateRule] = field(default_factory=dict)
+    tool_slots: Mapping[str, int] = field(default_factory=dict)
+    breaker: BreakerRule | None = field(default_factory=BreakerRule)
+    tenant_day: Caps = NO_CAPS
+    everything: Caps = NO_CAPS
+    max_wait_s: float = 2.0
+    lease_s: float = 30.0
+    poll_s: float = 0.1
+    stale_s: float = 10.0

@@ -1,0 +1,59 @@
+"""Group commit: a thread that syncs a file behind its appends, so that no append waits for a disk it need not."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from runtime.errors import JournalFault
+
+_SYNC_WAIT_S = 30.0
+
+
+class Syncer:
+    """Syncs a file behind its appends; callers that must wait share one sync."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._changed = threading.Condition()
+        self._asked = self._synced = 0
+        self._stopping = False
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="goldrun-journal-sync", daemon=True)
+        self._thread.start()
+
+    def ask(self, size: int, *, wait: bool) -> None:
+        """Have the first `size` bytes synced; with `wait` return when they are."""
+        with self._changed:
+            self._asked = max(self._asked, size)
+            self._changed.notify_all()
+            if wait and not self._changed.wait_for(lambda: self._done(size), timeout=_SYNC_WAIT_S):
+                raise JournalFault(f"the disk did not confirm a record within {_SYNC_WAIT_S:g} s")
+            if self._error is not None:
+                raise JournalFault(f"record not synced: {self._error}") from self._error
+
+    def stop(self) -> None:
+        """Sync what was asked for and end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _done(self, size: int) -> bool:
+        return self._synced >= size or self._error is not None
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._asked > self._synced or self._stopping)
+                if self._asked <= self._synced or self._error is not None:
+                    return
+                asked = self._asked
+            error: OSError | None = None
+            try:
+                os.fsync(self._fd)
+            except OSError as caught:
+                error = caught
+            with self._changed:
+                self._synced, self._error = asked, error
+                self._changed.notify_all()

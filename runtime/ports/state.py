@@ -1,0 +1,196 @@
+"""What a run keeps and shares: scope, memory, artifacts and credentials. Protocols and their values only.
+
+Nothing here takes an unscoped key: whoever holds a store was given one of a scope, and a scope is made at entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from runtime.core.canonical import canonical_bytes, digest, valid_text
+from runtime.errors import UsageFault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Who, and in which world; bound at entry, never chosen by a model.
+
+    Attributes:
+        tenant: Whose data it is.
+        environment: `prod`, `staging`, ...
+
+    Raises:
+        UsageFault: If one is empty or no valid text.
+    """
+
+    tenant: str
+    environment: str
+
+    def __post_init__(self) -> None:
+        for name, value in (("tenant", self.tenant), ("environment", self.environment)):
+            if not _is_text(value):
+                raise UsageFault(f"a scope needs a {name}, not {value!r}")
+
+    @property
+    def digest(self) -> str:
+        """Hex fingerprint that names the scope in files and tables; different scopes have different ones."""
+        return digest(canonical_bytes([self.tenant, self.environment]))
+
+
+def _is_text(value: object) -> bool:
+    """Return whether this is text that files, tables and wires have a form for; types alone do not tell."""
+    return isinstance(value, str) and value != "" and valid_text(value) == value
+
+
+class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something remembered about a subject.
+
+    Attributes:
+        subject: Whom or what it is about, within the scope.
+        name: Which fact.
+        value: JSON value.
+        written_at: Epoch seconds.
+        expires_at: Epoch seconds; from then on it is as if it had never been.
+        request_id: Run that wrote it.
+    """
+
+    subject: str
+    name: str
+    value: Any
+    written_at: float
+    expires_at: float
+    request_id: str
+
+
+class MemoryChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of memory as the audit is told of it: never the value.
+
+    Attributes:
+        scope_tenant: Whose memory.
+        scope_environment: Which world.
+        action: `put`, `forget`, or `expire` for what a sweep removed.
+        subject: Whom it is about.
+        name: Which fact; `None` where all of a subject was forgotten.
+        size_bytes: Of the value written; of a removal the number of entries is in `entries`.
+        entries: Entries concerned.
+        at: Epoch seconds.
+        expires_at: Of what was written.
+        request_id: Run that did it; `None` for a sweep.
+    """
+
+    scope_tenant: str
+    scope_environment: str
+    action: Literal["put", "forget", "expire"]
+    subject: str
+    name: str | None = None
+    size_bytes: int = 0
+    entries: int = 1
+    at: float
+    expires_at: float | None = None
+    request_id: str | None = None
+
+
+class MemoryAudit(Protocol):
+    """Told of each change before it counts; what it raises undoes the change."""
+
+    def __call__(self, change: MemoryChange, /) -> None:
+        """Keep one change."""
+        ...
+
+
+class Memory(Protocol):
+    """Facts about subjects of one scope, each with an end."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose memory this is."""
+        ...
+
+    def put(self, subject: str, name: str, value: Any, *, ttl_s: float, request_id: str) -> MemoryEntry:
+        """Remember a JSON value for some seconds, in place of the one before.
+
+        Raises:
+            UsageFault: If the value is no JSON or too large, or the time is not above 0 and finite.
+        """
+        ...
+
+    def get(self, subject: str, name: str) -> MemoryEntry | None:
+        """Return what is remembered; `None` if nothing is, or no longer."""
+        ...
+
+    def entries(self, subject: str) -> tuple[MemoryEntry, ...]:
+        """Return all that is remembered of a subject, by name."""
+        ...
+
+    def forget(self, subject: str, name: str | None = None, *, request_id: str) -> int:
+        """Remove one fact, or all of a subject; return how many there were."""
+        ...
+
+    def sweep(self) -> int:
+        """Remove what has expired; return how many there were."""
+        ...
+
+
+class Artifacts(Protocol):
+    """Bytes of one scope, found by their SHA-256; a digest of another scope finds nothing."""
+
+    @property
+    def scope(self) -> Scope:
+        """Whose artifacts these are."""
+        ...
+
+    def put(self, data: bytes) -> str:
+        """Keep some bytes and return their digest; keeping them twice is harmless.
+
+        Raises:
+            UsageFault: If they are more than an artifact may have.
+            DataFault: If they could not be written.
+        """
+        ...
+
+    def get(self, digest: str) -> bytes | None:
+        """Return the bytes of a digest; `None` if this scope has none.
+
+        Raises:
+            DataFault: If they are damaged.
+            UsageFault: If this is no digest.
+        """
+        ...
+
+    def delete(self, digest: str) -> bool:
+        """Remove an artifact; return whether there was one."""
+        ...
+
+
+class Secret:
+    """A credential that does not print, log, compare in public, or cross a pickle by accident."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text; call it where the request is built, and keep it nowhere."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("a secret is not serialised")
+
+
+class CredentialProvider(Protocol):
+    """Gives credentials by scope and name."""
+
+    def get(self, scope: Scope, name: str) -> Secret:
+        """Return a credential of a scope.
+
+        Raises:
+            UsageFault: If that scope has none of this name; never one of another scope.
+        """
+        ...

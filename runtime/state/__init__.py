@@ -1,0 +1,1 @@
+"""Stores of the control state: one SQLite file, or memory; both pass the same contract tests."""

@@ -1,0 +1,33 @@
+"""The embedded control store: one SQLite file for all processes of one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runtime.state.sqlite_approvals import SqliteApprovals, SqliteSwitches
+from runtime.state.sqlite_claims import SqliteClaims
+from runtime.state.sqlite_file import BUSY_TIMEOUT_S, SqliteFile
+from runtime.state.sqlite_limits import SqliteBreakers, SqliteLeases, SqliteRates
+from runtime.state.sqlite_runs import SqliteRuns
+from runtime.state.sqlite_spend import SqliteSpend
+
+
+class SqliteControlStore(
+    SqliteSpend,
+    SqliteClaims,
+    SqliteLeases,
+    SqliteRates,
+    SqliteBreakers,
+    SqliteSwitches,
+    SqliteApprovals,
+    SqliteRuns,
+):
+    """`runtime.ports.control_store.ControlStore` on one SQLite file; usable from any thread and after a fork."""
+
+    def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        """Open or make the file; see `SqliteFile` for what is raised."""
+        self._file = SqliteFile(path, busy_timeout_s=busy_timeout_s)
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is harmless."""
+        self._file.close()

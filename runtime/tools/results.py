@@ -1,0 +1,57 @@
+"""The size cap of tool results: what is too large becomes an artifact, and the model sees its head.
+
+The head is cut between characters, and says how large the whole is and under which digest it is kept, so that a
+tool that reads artifacts can fetch it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.core.canonical import valid_text
+from runtime.errors import UsageFault
+
+MIN_LIMIT_BYTES = 256
+"""The least a result may be limited to: the line about the rest must fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CappedResult:
+    """What the model is shown of a result.
+
+    Attributes:
+        content: The text for the model, at most the limit in UTF-8 bytes.
+        artifact: Digest of the whole text's artifact; `None` if all of it is in `content`.
+        size_bytes: Size of the whole text.
+    """
+
+    content: str
+    artifact: str | None
+    size_bytes: int
+
+
+def cap_result(text: str, limit_bytes: int, put: Callable[[bytes], str]) -> CappedResult:
+    """Return a tool's text as the model may see it.
+
+    Args:
+        text: The whole result.
+        limit_bytes: What the model may be shown, in UTF-8 bytes, the line about the rest included.
+        put: Keeps bytes and returns their digest: `Artifacts.put` of the run's scope. Called only if the text is
+            too large; what it raises is raised, because a cut text whose rest is lost must not pass as a result.
+
+    Raises:
+        UsageFault: If the limit is below 256 bytes.
+    """
+    if limit_bytes < MIN_LIMIT_BYTES:
+        raise UsageFault(f"a result cannot be limited to {limit_bytes} bytes", next_step="allow at least 256")
+    # Characters are at most as many as bytes, and a byte count of ASCII text needs no encoding.
+    if text.isascii() and len(text) <= limit_bytes:
+        return CappedResult(content=text, artifact=None, size_bytes=len(text))
+    raw = valid_text(text).encode()
+    if len(raw) <= limit_bytes:
+        return CappedResult(content=raw.decode(), artifact=None, size_bytes=len(raw))
+    digest = put(raw)
+    note = f"\n[cut: the result has {len(raw)} bytes; all of it is artifact sha256:{digest}]"
+    head = raw[: max(limit_bytes - len(note.encode()), 0)].decode("utf-8", "ignore")
+    return CappedResult(content=head + note, artifact=digest, size_bytes=len(raw))
