@@ -19,7 +19,7 @@ from harness.cassette.lines import fold_json, fold_part, fold_text
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallModel, EffectKind
 from runtime.core.keys import IdNames, Keyer, rename_ids, tool_key
-from runtime.core.messages import Message, ModelReply, system_message, tool_message
+from runtime.core.messages import Message, ModelReply, system_message
 from runtime.core.run import Header, with_hashes
 from runtime.journal.recording import Interaction, Recording
 from runtime.journal.records import Record, has_body
@@ -76,7 +76,11 @@ class _Composer:
         return {name: item if name in kept else fold_json(item) for name, item in plain.items()}
 
     def ref(self, message: Message) -> str:
-        """Return what names a message: the lane that said it, or its id; a new one is stored."""
+        """Return the id of a message; a new one is stored.
+
+        Replies and results that a later request repeats are stored again, on purpose: replay rebuilds them from
+        the outcomes, so an edit of either place shows as a divergence that names lane and path.
+        """
         message = rename_ids(message, self._ids)
         form = msgspec.json.encode(message)
         known = self._said.get(form)
@@ -154,8 +158,6 @@ class _Composer:
             case EffectKind.MODEL:
                 return self._reply(item, plain)
             case EffectKind.TOOL:
-                if not item.guard:
-                    self._say(tool_message(record.call_id or "", plain["content"]), item.lane)
                 return {name: fold_text(text) for name, text in plain.items()}
             case EffectKind.INPUT:
                 told = item.outcome().value.messages
@@ -163,15 +165,9 @@ class _Composer:
             case _:
                 return fold_json(plain)
 
-    def _say(self, message: Message, lane: str) -> Message:
-        """Note that an interaction says this message, so that later requests name its lane."""
-        message = rename_ids(message, self._ids)
-        self._said[msgspec.json.encode(message)] = lane
-        return message
-
     def _reply(self, item: Interaction, plain: dict[str, Any]) -> dict[str, Any]:
         reply: ModelReply = item.outcome().value
-        message = self._say(Message(role="assistant", parts=reply.parts), item.lane)
+        message = rename_ids(Message(role="assistant", parts=reply.parts), self._ids)
         renamed = {**plain, "parts": _parts(message)}
         if reply.response_id is not None:
             names = self._responses

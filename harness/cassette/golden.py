@@ -22,7 +22,7 @@ from harness.cassette.ranges import unreadable
 from harness.cassette.redact import refuse_secrets
 from harness.errors import CassetteError
 from runtime.core.canonical import fingerprint
-from runtime.core.effects import CallModel, EffectKind, Failure, Limits
+from runtime.core.effects import EffectKind, Failure, Limits
 from runtime.core.keys import Keyer, tool_key
 from runtime.core.messages import Message, Part, tool_message
 from runtime.core.money import Usage
@@ -65,23 +65,30 @@ def write_cassette(
     return path
 
 
-def read_cassette(path: str | Path) -> Recording:
+def read_cassette(path: str | Path, *, allow_edited: bool = False) -> Recording:
     """Read a golden document; its root is checked.
+
+    Args:
+        path: The file.
+        allow_edited: Read a document whose content does not fit its root all the same, and mark the recording
+            as edited, for a replay that shows where.
 
     Raises:
         CassetteError: If the file is missing, empty, damaged or foreign.
     """
     path = Path(path)
-    document = _load(path)
+    document, edited = _load(path, allow_edited=allow_edited)
     where = str(path)
     try:
         with guarded(where):
-            return _Reader(document, where).recording()
+            recording = _Reader(document, where).recording()
     except (msgspec.ValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CassetteError(f"the document is wrong: {error}", where=where, next_step=_RESTORE) from error
+    recording.edited = edited
+    return recording
 
 
-def _load(path: Path) -> Document:
+def _load(path: Path, *, allow_edited: bool) -> tuple[Document, bool]:
     where = str(path)
     try:
         size = path.stat().st_size
@@ -102,14 +109,15 @@ def _load(path: Path) -> Document:
         )
     with guarded(where):
         root = content_root(plain)
-    if plain.get("root") != root:
+    edited = plain.get("root") != root
+    if edited and not allow_edited:
         raise CassetteError(
             f"its content does not fit its root {plain.get('root')!r}: it was edited by hand or damaged",
             where=where,
             next_step=_RESTORE,
         )
     try:
-        return msgspec.convert(plain, Document)
+        return msgspec.convert(plain, Document), edited
     except (msgspec.ValidationError, RecursionError) as error:
         raise CassetteError(f"the document is wrong: {error}", where=where, next_step=_RESTORE) from error
 
@@ -123,6 +131,7 @@ class _Reader:
         self._entries = {entry.lane: entry for entry in document.interactions}
         self._stored = {entry.id: entry for entry in document.messages}
         self._messages: dict[str, Message] = {}
+        self._said: dict[str, tuple[Message, ...]] = {}
         self._seqs: dict[str, int] = {}
         self._seq = 1
 
@@ -240,9 +249,12 @@ class _Reader:
     def _model_request(self, entry: InteractionEntry) -> dict[str, Any]:
         stored = entry.request
         body: dict[str, Any] = {"model": stored["model"]}
+        before: tuple[Message, ...] = ()
         if stored.get("base") is not None:
             body |= {"base": self._seqs[stored["base"]], "keep": stored["keep"]}
+            before = self._said[stored["base"]][: stored["keep"]]
         body["append"] = [self._message(ref) for ref in stored.get("append", ())]
+        self._said[entry.lane] = (*before, *body["append"])
         for name in ("tools", "parameters"):
             if name in stored:
                 body[name] = unfold_json(stored[name])
@@ -252,9 +264,8 @@ class _Reader:
         keyer = Keyer()
         for item in recording.interactions:
             if item.kind is EffectKind.MODEL:
-                effect = recording.effect(item)
-                assert isinstance(effect, CallModel)
-                key = keyer.key(effect)
+                request = recording.model_request(item, self._said[item.lane])
+                key = keyer.model_key(request)
                 item.key = item.key or key
 
     def _next(self) -> int:

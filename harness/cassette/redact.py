@@ -28,7 +28,7 @@ from harness.cassette.redaction.fields import (
     secrecy,
 )
 from harness.cassette.redaction.known import known_credentials, literal_forms
-from harness.cassette.redaction.pseudonyms import Keyed, Numbers, redaction_key
+from harness.cassette.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
 from harness.cassette.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
 from harness.cassette.rules import Ruleset, ruleset
 from harness.errors import CassetteError, UsageError
@@ -190,7 +190,7 @@ class Redactor:
         """
         if not isinstance(self._names, Numbers):
             raise UsageError("only a redactor with numbered pseudonyms renumbers")
-        return _renumbered(value, self._names)
+        return renumbered(value, self._names)
 
     def looks_secret(self, data: bytes) -> str | None:
         """Return the name of the first rule that finds something in bytes about to be written; see `looks_secret`."""
@@ -393,22 +393,3 @@ def _is_plain(rules: Ruleset, encoded: bytes) -> bool:
         return False
     value = msgspec.json.decode(encoded)
     return Redactor(rules=rules).value(value) is value
-
-
-def _renumbered(value: Any, names: Numbers) -> Any:
-    match value:
-        case str():
-            if "<secret" not in value:
-                return value
-            names.notice(value)
-            return PSEUDONYM.sub(
-                lambda found: found[0] if found["number"] else names.name(found[0].encode()), value
-            )
-        case dict():
-            return {_renumbered(key, names): _renumbered(item, names) for key, item in value.items()}
-        case list():
-            return [_renumbered(item, names) for item in value]
-        case tuple():
-            return tuple(_renumbered(item, names) for item in value)
-        case _:
-            return value

@@ -16,12 +16,13 @@ CASSETTE, JOURNAL, SEGMENT = ".cassette.json", ".jsonl", ".seg"
 SUFFIXES = (CASSETTE, JOURNAL, SEGMENT)
 
 
-def iter_recordings(target: str | Path) -> Iterator[Recording]:
+def iter_recordings(target: str | Path, *, allow_edited: bool = False) -> Iterator[Recording]:
     """Yield the recordings of a target one after the other; memory does not grow with their number.
 
     Args:
         target: A `*.cassette.json`, a journal `*.jsonl`, a segment `*.seg`, a folder (recursive, sorted by
             path), or `FILE#REQUEST_ID` for one run of a file.
+        allow_edited: Read golden documents that were edited by hand, marked as such.
 
     Raises:
         CassetteError: If the target is missing, empty, damaged or foreign, or a folder holds no recording.
@@ -32,9 +33,9 @@ def iter_recordings(target: str | Path) -> Iterator[Recording]:
         yield _one(path, name)
     elif path.is_dir():
         for file in recording_files(path):
-            yield from _of_file(file)
+            yield from _of_file(file, allow_edited=allow_edited)
     else:
-        yield from _of_file(path)
+        yield from _of_file(path, allow_edited=allow_edited)
 
 
 def read_recording(target: str | Path) -> Recording:
@@ -96,11 +97,11 @@ def split_target(target: str | Path) -> tuple[Path, str | None]:
     return (Path(file), name) if mark else (path, None)
 
 
-def _of_file(path: Path) -> Iterator[Recording]:
+def _of_file(path: Path, *, allow_edited: bool = False) -> Iterator[Recording]:
     _check_there(path)
     match kind_of(path):
         case "cassette":
-            yield read_cassette(path)
+            yield read_cassette(path, allow_edited=allow_edited)
         case "segment":
             yield from read_segment(path)
         case _:

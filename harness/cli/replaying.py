@@ -30,7 +30,7 @@ def replay_targets(targets: list[str], *, collect: bool, agent: str | None, as_j
     started = time.perf_counter()
     with progress("replaying", total) as advance:
         for target in targets:
-            for recording in iter_recordings(target):
+            for recording in iter_recordings(target, allow_edited=True):
                 run = _replay(recording, code, collect=collect)
                 tally.add(run)
                 advance(1, recording.header.request_id)

@@ -39,21 +39,22 @@ def check_invariants(
             without redaction on request is not searched.
         tainted_from: As in `evaluate`.
     """
-    found = [*_results_read(trace), *_writes_keyed(trace)]
+    calls = facts_of(trace).calls
+    found = [*_results_read(trace, calls), *_writes_keyed(trace, calls)]
     if looks_secret is not None and (header is None or header.redaction != "none"):
         found += _no_secrets(trace, looks_secret)
     if header is not None:
-        found += [*_approvals_given(trace, header), *_budget_kept(trace, header)]
+        found += [*_approvals_given(trace, calls, header), *_budget_kept(trace, calls, header)]
     place = trace.request_id if task is None else task.where("task")
     return [failure_of(finding, place, tainted_from=tainted_from) for finding in found]
 
 
-def _results_read(trace: Trace) -> Iterator[Finding]:
+def _results_read(trace: Trace, calls: tuple[Call, ...]) -> Iterator[Finding]:
     """Yield results that no later model decision could read, though the run says it finished."""
     if trace.stop_reason not in _READ_BY_MODEL:
         return
     last_reply = max((s.index for s in trace.steps if s.model is not None), default=-1)
-    unread = [c for c in facts_of(trace).calls if c.step >= last_reply and c.started]
+    unread = [c for c in calls if c.step >= last_reply and c.started]
     if unread:
         yield Finding(
             path=("invariant", "results_consumed"),
@@ -63,11 +64,11 @@ def _results_read(trace: Trace) -> Iterator[Finding]:
         )
 
 
-def _writes_keyed(trace: Trace) -> Iterator[Finding]:
+def _writes_keyed(trace: Trace, calls: tuple[Call, ...]) -> Iterator[Finding]:
     # Recordings of other agents hold no keys of ours.
     if trace.source in _FOREIGN:
         return
-    for call in facts_of(trace).calls:
+    for call in calls:
         if call.tool.write and call.started and call.tool.idempotency_key is None:
             yield Finding(
                 path=("invariant", "writes_keyed"),
@@ -77,9 +78,9 @@ def _writes_keyed(trace: Trace) -> Iterator[Finding]:
             )
 
 
-def _approvals_given(trace: Trace, header: Header) -> Iterator[Finding]:
+def _approvals_given(trace: Trace, calls: tuple[Call, ...], header: Header) -> Iterator[Finding]:
     granted = [(a.tool, a.args_hash) for a in trace.approvals if a.decision == "granted"]
-    for call in facts_of(trace).calls:
+    for call in calls:
         if call.tool.name not in header.policy.approve or not call.started:
             continue
         answer = (call.tool.name, call.tool.args_hash)
@@ -94,9 +95,9 @@ def _approvals_given(trace: Trace, header: Header) -> Iterator[Finding]:
         )
 
 
-def _budget_kept(trace: Trace, header: Header) -> Iterator[Finding]:
+def _budget_kept(trace: Trace, calls: tuple[Call, ...], header: Header) -> Iterator[Finding]:
     budget, totals, stop = header.budget, trace.totals, trace.stop_reason
-    started = sum(c.tool.attempts > 0 for c in facts_of(trace).calls)
+    started = sum(c.tool.attempts > 0 for c in calls)
     yield from _over("max_steps", totals.steps, budget.max_steps)
     yield from _over("max_tool_calls", started, budget.max_tool_calls)
     limit = budget.max_usd_nanos
@@ -124,13 +125,15 @@ def _exceeded(name: str, limit: str, used: str) -> Finding:
 
 
 def _no_secrets(trace: Trace, looks_secret: LooksSecret) -> Iterator[Finding]:
-    texts = [entry for entry in _texts(trace) if entry[2]]
+    texts = [entry for entry in _texts(trace) if entry[3]]
     # One look at everything together: nearly every run is clean.
-    if looks_secret("\n".join(text for _, _, text in texts).encode("utf-8", "replace")) is None:
+    if looks_secret("\n".join([text for _, _, _, text in texts]).encode("utf-8", "replace")) is None:
         return
-    for place, step, text in texts:
+    for step, words, path, text in texts:
         shape = looks_secret(text.encode("utf-8", "replace"))
         if shape is not None:
+            place = " ".join(part for part in (words, path_text(path)) if part)
+            place = place if step is None else f"step {step}, {place}"
             if looks_secret(place.encode("utf-8", "replace")) is not None:
                 place = f"step {step}, below a key that looks secret too,"
             yield Finding(
@@ -142,24 +145,23 @@ def _no_secrets(trace: Trace, looks_secret: LooksSecret) -> Iterator[Finding]:
             )
 
 
-def _texts(trace: Trace) -> Iterator[tuple[str, int | None, str]]:
-    """Yield each text of a trace with its place and step."""
+def _texts(trace: Trace) -> Iterator[tuple[int | None, str, tuple[str | int, ...], str]]:
+    """Yield each text of a trace behind its place: step, words, and path in arguments."""
     if trace.output is not None:
-        yield "the output", None, trace.output
+        yield None, "the output", (), trace.output
     for step in trace.steps:
         if step.model is not None:
-            yield f"step {step.index}, model text", step.index, step.model.text
-            yield f"step {step.index}, reasoning", step.index, step.model.reasoning or ""
+            yield step.index, "model text", (), step.model.text
+            yield step.index, "reasoning", (), step.model.reasoning or ""
         for call in step.tool_calls:
-            base = f"step {step.index}, {call.name}"
             for path, text in _leaves(call.arguments, ()):
-                yield f"{base} arguments {path_text(path)}".rstrip(), step.index, text
-            yield f"{base} result", step.index, call.result or ""
-            yield f"{base} error", step.index, call.error or ""
+                yield step.index, f"{call.name} arguments", path, text
+            yield step.index, f"{call.name} result", (), call.result or ""
+            yield step.index, f"{call.name} error", (), call.error or ""
     for denial in trace.denials:
-        yield f"step {denial.step}, denial", denial.step, denial.message
+        yield denial.step, "denial", (), denial.message
     for approval in trace.approvals:
-        yield f"step {approval.step}, approval", approval.step, approval.reason or ""
+        yield approval.step, "approval", (), approval.reason or ""
 
 
 def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -86,7 +86,8 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
     failures = tuple(_judge(task, trace, recording, agent, replay.divergences))
     return GoldenOutcome(
         task=task,
-        recorded=recording.trace(),
+        # A run that replays as recorded has one trace; folding it again would tell nothing new.
+        recorded=trace if replay.verdict == "same" else recording.trace(),
         trace=trace,
         failures=failures,
         divergences=replay.divergences,

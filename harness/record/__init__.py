@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+from harness.record.production import ProductionRecorder
 from harness.record.recorder import MemorySink, Recorder, RecordingPerformer, Sink
+from harness.record.retention import Retention
+from harness.record.sampling import Sampling
+from harness.record.settings import Settings
+from harness.record.shutdown import install_signal_handler
 
-__all__ = ["MemorySink", "Recorder", "RecordingPerformer", "Sink"]
+__all__ = [
+    "MemorySink",
+    "ProductionRecorder",
+    "Recorder",
+    "RecordingPerformer",
+    "Retention",
+    "Sampling",
+    "Settings",
+    "Sink",
+    "install_signal_handler",
+]

@@ -59,7 +59,7 @@ class ReplayPerformer:
             ReplayDivergence: In strict replay, at the first effect that is not as recorded.
         """
         self.effects += 1
-        if isinstance(effect, Begin | End):
+        if isinstance(effect, (Begin, End)):
             return Outcome(at=self._now)
         index = self._index
         lane = effect.lane

@@ -1,4 +1,7 @@
-"""HTTP exchanges as values: what was sent, what came back chunk by chunk, and how it ended."""
+"""HTTP exchanges as values: what was sent, what came back chunk by chunk, and how it ended.
+
+None of them can be part of a cycle, so the collector is spared them: a recording holds many (`gc=False`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ ErrorPhase = Literal["connect", "send", "read", "other"]
 Headers = tuple[tuple[str, str], ...]
 
 
-class Encoded(msgspec.Struct, frozen=True):
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """Bytes that are no UTF-8 text."""
 
     base64: str
@@ -52,7 +55,7 @@ def unpack(stored: Stored) -> bytes:
                 raise ValueError(f"damaged base64: {error}") from error
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class Sent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request as a client is about to send it.
 
     Attributes:
@@ -70,7 +73,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
 
 
-class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A request as it stands in a file.
 
     Attributes:
@@ -88,7 +91,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     dropped: str | None = None
 
 
-class HttpError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HttpError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a client raised.
 
     Attributes:
@@ -102,7 +105,7 @@ class HttpError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
 
 
-class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What came back, as it stands in a file.
 
     Attributes:

@@ -44,7 +44,7 @@ class RecordingHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     clients: dict[str, str] = {}
 
 
-class StoredExchange(msgspec.Struct, frozen=True, kw_only=True):
+class StoredExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One exchange of a file; its answer is decoded when asked for.
 
     Attributes:

@@ -40,6 +40,7 @@ _begun: ContextVar[list[Request] | None] = ContextVar("goldrun_wire_begun", defa
 """Requests that an aiohttp call has begun."""
 _GAVE_UP = "the recorded client gave up before an answer came; this one did not"
 _MARK = "_goldrun_exchange"
+_STANDARD = (http.client.HTTPConnection, http.client.HTTPSConnection)
 _SKIPPED = ("httplib", "httpx", "httpx2")
 
 
@@ -86,6 +87,27 @@ class _Routed:
         if _is_bound():
             return super().__new__(cls)
         return cls._baseclass(*args, **kwargs)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        super().request(*args, **kwargs)  # type: ignore[misc]  # the stand-in's
+        if self._baseclass in _STANDARD and _is_bound():
+            self._reach()
+
+    def _reach(self) -> None:
+        """Connect at once: callers of `http.client` expect a refusal here, vcrpy connects when it reads."""
+        request, real = self._vcr_request, self.real_connection  # type: ignore[attr-defined]  # the stand-in's
+        if self.cassette.can_play_response_for(request):
+            answer = getattr(request, _MARK).answer
+            if answer.error is not None and answer.error.phase == "connect":
+                raise connection_error(answer.error, answer.end, self)
+            return
+        try:
+            with vcr.patch.force_reset():
+                if real.sock is None:
+                    real.connect()
+        except BaseException as error:
+            self.cassette.failed(request, error)
+            raise
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
         request = self._vcr_request  # type: ignore[attr-defined]  # the stand-in's
@@ -293,12 +315,10 @@ def _routed_aiohttp(original: Any, recorded: Any) -> Any:
 
 def _patch_http_client(undo: ExitStack) -> None:
     """Have the two connection classes of the standard library make stand-ins where a recording is bound."""
-    stand_ins = (
-        (http.client.HTTPConnection, vcr.stubs.VCRHTTPConnection),
-        (http.client.HTTPSConnection, vcr.stubs.VCRHTTPSConnection),
-    )
     cassette = _RoutedCassette()
-    for real, stub in stand_ins:
+    for real, stub in zip(
+        _STANDARD, (vcr.stubs.VCRHTTPConnection, vcr.stubs.VCRHTTPSConnection), strict=True
+    ):
         routed = type(f"Routed{stub.__name__}", (_Routed, stub), {"cassette": cassette})
         undo.enter_context(mock.patch.object(real, "__init__", _routed_init(real, routed)))
 

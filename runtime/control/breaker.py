@@ -142,7 +142,7 @@ def report(
     generation: int,
     sample: Sample,
     token: str,
-    seed: int = 0,
+    stream: str = "",
 ) -> BreakerState:
     """Return the state after a call's result.
 
@@ -153,29 +153,31 @@ def report(
         generation: As the verdict told when the call started.
         sample: What the call says of the dependency.
         token: As given to `ask`; while half open only the probe's counts.
-        seed: Of the jitter; breakers with different seeds probe at different times.
+        stream: Of the jitter, the breaker's key; breakers with different ones probe at different times.
     """
     state = _rebased(state, now)
     if generation != state.generation or state.phase == "open":
         return state
     if state.phase == "half_open":
-        return state if token != state.probe else _probed(state, rule, now, sample, seed)
+        return state if token != state.probe else _probed(state, rule, now, sample, stream)
     if sample == "neutral":
         return state
     state = msgspec.structs.replace(state, buckets=_counted(state, rule, now, sample))
-    failed = sum(b.failed for b in state.buckets)
-    calls = failed + sum(b.ok for b in state.buckets)
+    calls = failed = 0
+    for bucket in state.buckets:
+        calls += bucket.ok + bucket.failed
+        failed += bucket.failed
     if failed and calls >= rule.min_calls and failed >= rule.failure_rate * calls:
-        return _tripped(state, rule, now, seed)
+        return _tripped(state, rule, now, stream)
     return state
 
 
-def _probed(state: BreakerState, rule: BreakerRule, now: float, sample: Sample, seed: int) -> BreakerState:
+def _probed(state: BreakerState, rule: BreakerRule, now: float, sample: Sample, stream: str) -> BreakerState:
     match sample:
         case "ok":
             return BreakerState(generation=state.generation + 1, trips=state.trips)
         case "failed":
-            return _tripped(state, rule, now, seed)
+            return _tripped(state, rule, now, stream)
         case "neutral":
             return msgspec.structs.replace(state, probe=None, probe_until=0.0)
 
@@ -194,8 +196,8 @@ def _counted(state: BreakerState, rule: BreakerRule, now: float, sample: Sample)
     return (*kept, Bucket(index, newest.ok + ok, newest.failed + failed))
 
 
-def _tripped(state: BreakerState, rule: BreakerRule, now: float, seed: int) -> BreakerState:
-    share = rule.jitter * unit_random(seed, "breaker", state.trips)
+def _tripped(state: BreakerState, rule: BreakerRule, now: float, stream: str) -> BreakerState:
+    share = rule.jitter * unit_random(0, "breaker", stream, state.trips)
     return BreakerState(
         phase="open",
         generation=state.generation + 1,

@@ -157,19 +157,23 @@ def effective(caps: Caps, override: Caps | None) -> Caps:
 
 def refuse(use: ScopeUse, caps: Caps, amount: Amount) -> Refusal | None:
     """Return the cap of a scope that a further amount would pass; an amount of 0 passes none."""
-    caps = effective(caps, use.override)
-    if caps == NO_CAPS:
-        return None
+    if use.override is not None:
+        caps = effective(caps, use.override)
     spent, held = use.spent, use.held
-    for unit, cap, used, asked in (
-        ("nanos", caps.nanos, spent.nanos + held.nanos, amount.nanos),
-        ("tokens", caps.tokens, spent.tokens + held.tokens, amount.tokens),
-        ("tool_calls", caps.tool_calls, spent.tool_calls + held.tool_calls, amount.tool_calls),
-        ("steps", caps.steps, spent.steps + held.steps, amount.steps),
-    ):
-        if cap is not None and asked and used + asked > cap:
-            return Refusal(scope=use.key, unit=unit, cap=cap, used=used, asked=asked)  # type: ignore[arg-type]  # mypy widens the literals
-    return None
+    return (
+        _passed(use.key, "nanos", caps.nanos, spent.nanos, held.nanos, amount.nanos)
+        or _passed(use.key, "tokens", caps.tokens, spent.tokens, held.tokens, amount.tokens)
+        or _passed(
+            use.key, "tool_calls", caps.tool_calls, spent.tool_calls, held.tool_calls, amount.tool_calls
+        )
+        or _passed(use.key, "steps", caps.steps, spent.steps, held.steps, amount.steps)
+    )
+
+
+def _passed(scope: str, unit: Unit, cap: int | None, spent: int, held: int, asked: int) -> Refusal | None:
+    if cap is None or not asked or spent + held + asked <= cap:
+        return None
+    return Refusal(scope=scope, unit=unit, cap=cap, used=spent + held, asked=asked)
 
 
 def excess(actual: Amount, held: Amount) -> Amount:
@@ -184,11 +188,12 @@ def make_hold(scopes: tuple[Scope, ...], amount: Amount, estimate: Amount | None
     Raises:
         ValueError: If an amount cannot be, an estimate is above the amount, or a scope stands there twice.
     """
-    estimate = amount if estimate is None else estimate
-    keys = tuple(sorted(scope.key for scope in scopes))
+    keys = tuple(sorted([scope.key for scope in scopes]))
     if len(set(keys)) != len(keys) or not keys:
         raise ValueError(f"a reservation needs scopes, each once, not {keys!r}")
     check_amount(amount)
+    if estimate is None:
+        return Hold(scopes=keys, amount=amount, estimate=amount)
     check_amount(estimate)
     if excess(estimate, amount) != NOTHING:
         raise ValueError(f"an estimate is at most the amount held, not {estimate!r} of {amount!r}")

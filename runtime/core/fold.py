@@ -26,7 +26,7 @@ from runtime.core.effects import (
     SingleEffect,
 )
 from runtime.core.lanes import Lane, parse_lane
-from runtime.core.messages import ModelReply, ReasoningPart
+from runtime.core.messages import ModelReply, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from runtime.core.money import Usage
 from runtime.core.run import Header, Totals
 from runtime.core.trace import ApprovalEntry, DenialEntry, ModelStep, Step, ToolStep, Trace
@@ -137,10 +137,21 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
     reply: ModelReply | None = outcome.value
     replies = [o.value for _, _, o in attempts if o.value is not None]
     durations = [o.duration_s for _, _, o in attempts]
-    calls = () if reply is None else reply.tool_calls
-    text = "" if reply is None else reply.text
-    refusal = None if reply is None else reply.refusal
-    thought = None if reply is None else [p.content for p in reply.parts if isinstance(p, ReasoningPart)]
+    texts: list[str] = []
+    thoughts: list[str] = []
+    refusals: list[str] = []
+    calls: list[ToolCallPart] = []
+    for part in () if reply is None else reply.parts:
+        match part:
+            case TextPart():
+                texts.append(part.content)
+            case ToolCallPart():
+                calls.append(part)
+            case ReasoningPart():
+                thoughts.append(part.content)
+            case RefusalPart():
+                refusals.append(part.content)
+    text, refusal = "".join(texts), "".join(refusals) if refusals else None
     finish = None if reply is None else reply.finish_reason
     failure = outcome.failure
     content = [effect.request.model, finish, text, refusal, [[c.name, c.arguments] for c in calls]]
@@ -152,7 +163,7 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
         response_model=None if reply is None else reply.response_model,
         finish_reason=finish,
         text=text or refusal or "",
-        reasoning="".join(thought) if thought else None,
+        reasoning="".join(thoughts) if thoughts else None,
         tool_names=tuple(c.name for c in calls),
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,

@@ -5,7 +5,7 @@ Rules.
 2. The results of one turn are one user message, and what the user says next follows in it, as the reference asks;
    read back, each result is a tool message of its own. Whether a result tells of an error is not kept.
 3. Thoughts are sent back with their signature, unchanged; a thought without one is left out, as a provider refuses
-   it. So are empty texts.
+   it. So are empty texts, and what an assistant showed of tools that the provider ran: only its digest is known.
 4. What has no place in our request rides in `parameters` under the dialect's own name and passes through: tools
    that the provider runs stay in `parameters["tools"]`. The output limit is `max_tokens`, whichever of the
    dialects' names the parameters use.
@@ -162,7 +162,7 @@ def _decode_tools(wires: list[Any]) -> tuple[tuple[ToolSchema, ...], list[Any]]:
     schemas: list[ToolSchema] = []
     foreign: list[Any] = []
     for wire in wires:
-        own = isinstance(wire, dict) and wire.get("type") in {None, "custom"}
+        own = isinstance(wire, dict) and wire.get("type") in (None, "custom")
         if not own or not isinstance(wire.get("name"), str):
             foreign.append(wire)
             continue
@@ -190,10 +190,8 @@ def _decode_message(wire: Any, index: int) -> list[Message]:
     if not isinstance(wire, dict) or role not in ("user", "assistant", "system"):
         raise DialectError(f"no messages request: role of messages[{index}] is {role!r}")
     blocks = _content(wire.get("content"), f"content of messages[{index}]")
-    if role == "assistant":
-        return [Message(role="assistant", parts=_parts(blocks))]
-    if role == "system":
-        return [Message(role="system", parts=_parts(blocks))]
+    if role != "user":
+        return [Message(role="assistant" if role == "assistant" else "system", parts=_parts(blocks))]
     messages: list[Message] = []
     said: list[Any] = []
     for block in blocks:
@@ -232,7 +230,7 @@ def _parts(blocks: list[Any]) -> tuple[Part, ...]:
     """Return what blocks say; files, and blocks of other kinds, by reference."""
     parts: list[Part] = []
     for block in blocks:
-        kind = block.get("type") if isinstance(block, dict) else None
+        kind = string(block.get("type")) if isinstance(block, dict) else ""
         if kind in _SPOKEN:
             part = block_part(block)
             if part is not None:

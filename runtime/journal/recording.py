@@ -110,6 +110,7 @@ class Recording:
         source: Where it was read from, for messages.
         root: The chain over the run's records, where the file states one.
         torn: Whether a torn last record was dropped.
+        edited: Whether its content is not what it was sealed with.
     """
 
     def __init__(
@@ -128,8 +129,10 @@ class Recording:
         self.source = source
         self.root = root
         self.torn = torn
+        self.edited = False
         self._by_seq: dict[int, Interaction] | None = None
         self._messages: dict[int, tuple[Message, ...]] = {}
+        self._schemas = header.tool_schemas
 
     @property
     def stop_reason(self) -> str:
@@ -164,18 +167,22 @@ class Recording:
             self._messages[at] = before
         return before
 
+    def model_request(self, interaction: Interaction, messages: tuple[Message, ...]) -> ModelRequest:
+        """Return the request of a model interaction, whose messages are known."""
+        body = self.model_body(interaction)
+        return ModelRequest(
+            model=body.model,
+            messages=messages,
+            tools=self._schemas if body.tools is None else body.tools,
+            parameters=self.header.parameters if body.parameters is None else body.parameters,
+        )
+
     def effect(self, interaction: Interaction) -> SingleEffect:
         """Return the effect that was recorded."""
         record = interaction.intent or interaction.record
         match record.kind:
             case EffectKind.MODEL:
-                body = self.model_body(interaction)
-                request = ModelRequest(
-                    model=body.model,
-                    messages=self.messages(interaction),
-                    tools=self.header.tool_schemas if body.tools is None else body.tools,
-                    parameters=self.header.parameters if body.parameters is None else body.parameters,
-                )
+                request = self.model_request(interaction, self.messages(interaction))
                 return CallModel(lane=record.lane, request=request, limits=record.limits or NO_LIMITS)
             case EffectKind.TOOL | EffectKind.APPROVAL:
                 return _call_effect(interaction, record)

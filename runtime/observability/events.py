@@ -181,8 +181,8 @@ class ObservingPerformer:
         self._header = header
         scope = msgspec.json.encode([header.tenant, header.environment])
         self._tenant_key = hmac.digest(self._key, scope, "sha256")
-        opaque = header.tools == "opaque"
-        self._writes = None if opaque else frozenset(t.schema.name for t in header.tools if t.write)  # type: ignore[union-attr]  # mypy does not narrow by the name
+        tools = header.tools
+        self._writes = None if tools == "opaque" else frozenset(t.schema.name for t in tools if t.write)
         self._tell(
             "run_started",
             parent=header.parent,
@@ -196,77 +196,41 @@ class ObservingPerformer:
         flushed = [sink.flush() for sink in self._sinks]
         return all(flushed) if writes else all(len(sink.waiting) < BACKLOG for sink in self._sinks)
 
-    def _after(self, effect: SingleEffect, outcome: Outcome) -> None:  # noqa: C901 - one case for each effect
+    def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
         when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
-        failure = outcome.failure
+        answer = outcome.value
         match effect:
             case CallModel():
-                usage = None if outcome.value is None else outcome.value.usage
-                self._tell(
-                    "outcome",
-                    **self._call(effect),
-                    **when,
-                    status="ok" if failure is None else failure.kind.value,
-                    error_type=None if failure is None else failure.error_type,
-                    input_tokens=None if usage is None else usage.input_tokens,
-                    output_tokens=None if usage is None else usage.output_tokens,
-                    cost_nanousd=None if outcome.value is None else outcome.value.cost_nanousd,
-                )
+                self._tell("outcome", **self._call(effect), **when, **_model_facts(outcome))
             case CallTool():
-                value = outcome.value
-                status = "interrupted" if value is None else value.status
-                if failure is not None:
-                    status = failure_status(failure, write=effect.write)
-                kind = None if failure is None else failure.error_type
-                self._tell("outcome", **self._call(effect), **when, status=status, error_type=kind)
+                self._tell("outcome", **self._call(effect), **when, **_tool_facts(effect, outcome))
             case Refuse():
-                call = {"lane": effect.lane, "subject": "tool", "name": _named(effect.name), "write": effect.write}
-                hashed = self._hash(effect.args_hash)
-                self._tell(
-                    "refused", **call, **when, status=effect.status, args_hash=hashed, error_type=effect.rule
-                )
+                call = {**self._asked(effect), "write": effect.write}
+                self._tell("refused", **call, **when, status=effect.status, error_type=effect.rule)
             case AskApproval():
-                decision = "interrupted" if outcome.value is None else outcome.value.decision
-                hashed = self._hash(effect.args_hash)
-                self._tell(
-                    "approval",
-                    lane=effect.lane,
-                    subject="tool",
-                    name=_named(effect.name),
-                    **when,
-                    status=decision,
-                    args_hash=hashed,
-                )
-            case Admit() if outcome.value is not None and not outcome.value.granted:
-                self._tell(
-                    "not_admitted",
-                    lane=effect.lane,
-                    subject=effect.subject,
-                    name=effect.name,
-                    **when,
-                    status=outcome.value.cause,
-                )
+                decision = "interrupted" if answer is None else answer.decision
+                self._tell("approval", **self._asked(effect), **when, status=decision)
+            case Admit() if answer is not None and not answer.granted:
+                call = {"lane": effect.lane, "subject": effect.subject, "name": _named(effect.name)}
+                self._tell("not_admitted", **call, **when, status=answer.cause)
             case End():
-                cost = effect.totals.cost_nanousd
-                self._tell(
-                    "run_ended",
-                    **when,
-                    stop_reason=effect.stop_reason,
-                    totals=effect.totals,
-                    cost_nanousd=cost,
-                )
+                totals, reason = effect.totals, effect.stop_reason
+                cost = totals.cost_nanousd
+                self._tell("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
             case _:
                 pass
 
     def _call(self, effect: CallModel | CallTool) -> dict[str, Any]:
         if isinstance(effect, CallModel):
             return {"lane": effect.lane, "subject": "model", "name": effect.request.model}
+        return {**self._asked(effect), "write": effect.write}
+
+    def _asked(self, effect: CallTool | Refuse | AskApproval) -> dict[str, Any]:
         return {
             "lane": effect.lane,
             "subject": "tool",
             "name": _named(effect.name),
             "args_hash": self._hash(effect.args_hash),
-            "write": effect.write,
         }
 
     def _hash(self, args_hash: str) -> str:
@@ -286,7 +250,8 @@ class ObservingPerformer:
             deploy=header.deploy,
             **fields,
         )
-        return all([sink.take(event) for sink in self._sinks])  # a list: each is told, also after one failed
+        kept = [sink.take(event) for sink in self._sinks]  # each is told, also after one failed
+        return all(kept)
 
 
 NOT_KEPT = Failure(
@@ -332,6 +297,25 @@ class _Buffered:
                 return False
             self.waiting.popleft()
         return True
+
+
+def _model_facts(outcome: Outcome) -> dict[str, Any]:
+    reply, failure = outcome.value, outcome.failure
+    usage = None if reply is None else reply.usage
+    return {
+        "status": "ok" if failure is None else failure.kind.value,
+        "error_type": None if failure is None else failure.error_type,
+        "input_tokens": None if usage is None else usage.input_tokens,
+        "output_tokens": None if usage is None else usage.output_tokens,
+        "cost_nanousd": None if reply is None else reply.cost_nanousd,
+    }
+
+
+def _tool_facts(effect: CallTool, outcome: Outcome) -> dict[str, Any]:
+    if outcome.failure is not None:
+        status = failure_status(outcome.failure, write=effect.write)
+        return {"status": status, "error_type": outcome.failure.error_type}
+    return {"status": "interrupted" if outcome.value is None else outcome.value.status}
 
 
 def memory_event(change: MemoryChange) -> Event:

@@ -1,28 +1,66 @@
-"""Log lines: each event as one structured line with request id and tenant."""
+"""Log lines: each event as one structured line with request id and tenant, on stderr.
+
+The lines that tools write get the same names through `run_names`, which binds them in structlog's context.
+"""
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager
 from typing import Any
 
 from runtime.core.money import usd_text
 from runtime.observability import names
 from runtime.observability.events import Event
 
+_GOOD = frozenset({None, "ok", "cached", "granted", "put", "forget", "expire"})
+
 
 class LogSink:
-    """Writes events through structlog; lines of tools get the request id from the same context."""
+    """Writes events through structlog."""
 
     def __init__(self, logger: Any = None) -> None:
-        """Use a structlog logger, `goldrun` by default."""
-        import structlog
-
-        self._logger = structlog.get_logger("goldrun") if logger is None else logger
+        """Use a structlog logger; by default the configured one, else JSON lines on stderr."""
+        self._logger = default_logger() if logger is None else logger
 
     def take(self, event: Event) -> None:
         """Write one line; failures and refusals are warnings."""
         fields = line_of(event)
-        bad = event.error_type is not None or event.kind in {"refused", "not_admitted"}
+        bad = event.error_type is not None or event.status not in _GOOD
         (self._logger.warning if bad else self._logger.info)(event.kind, **fields)
+
+
+def default_logger() -> Any:
+    """Return the logger that the program configured, or one that writes JSON lines to stderr.
+
+    structlog's own default writes to stdout, which belongs to results.
+    """
+    import structlog
+
+    if structlog.is_configured():
+        return structlog.get_logger("goldrun")
+    return structlog.wrap_logger(
+        structlog.WriteLogger(sys.stderr),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.BoundLogger,
+    )
+
+
+def run_names(*, request_id: str, tenant: str, environment: str) -> AbstractContextManager[None]:
+    """Return a context in which lines of any structlog logger carry the run's names.
+
+    It holds for the task that enters it and for tasks and threads (`asyncio.to_thread`) that it starts.
+    """
+    import structlog
+
+    bound = {names.REQUEST_ID: request_id, names.TENANT: tenant, names.ENVIRONMENT: environment}
+    found: AbstractContextManager[None] = structlog.contextvars.bound_contextvars(**bound)
+    return found
 
 
 def line_of(event: Event) -> dict[str, Any]:
@@ -31,15 +69,17 @@ def line_of(event: Event) -> dict[str, Any]:
         names.REQUEST_ID: event.request_id,
         names.TENANT: event.tenant,
         names.ENVIRONMENT: event.environment,
-        names.RUN_ID: event.run_id,
-        names.AGENT_NAME: event.agent,
+        names.RUN_ID: event.run_id or None,
+        names.AGENT_NAME: event.agent or None,
         names.DEPLOY: event.deploy,
+        names.PARENT: event.parent,
+        names.POLICY_HASH: event.policy_hash,
+        names.STARTED_AT: event.started_at,
         names.LANE: event.lane or None,
         names.TOOL_NAME: event.name if event.subject == "tool" else None,
         names.REQUEST_MODEL: event.name if event.subject == "model" else None,
         names.STATUS: event.status,
         names.ARGS_HASH: event.args_hash,
-        names.IDEMPOTENCY_KEY: event.idempotency_key,
         names.AT_S: event.at_s,
         names.DURATION_S: event.duration_s,
         names.INPUT_TOKENS: event.input_tokens,

@@ -1,17 +1,25 @@
 """Metrics: the figures of the field as one Prometheus registry, by tenant with a cap on how many.
 
-A tenant past the cap counts under `other`, so that a flood of names cannot fill the memory of whoever scrapes.
+A tenant past the cap counts under `other`, so that a flood of names cannot fill the memory of whoever scrapes; the
+same holds for agents, tools, models and breakers. A tool that the model invented counts under `unknown`.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from typing import Any
 
 from runtime.core.money import NANOS_PER_USD
 from runtime.core.stop import parse_stop
+from runtime.errors import UsageFault
 from runtime.observability.events import Event
+from runtime.ports.control_values import BreakerView
 
 OTHER = "other"
+UNKNOWN = "unknown"
+PHASES = {"closed": 0, "half_open": 1, "open": 2}
+_MAX_NAMES = 500
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _CALLS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 
@@ -24,14 +32,20 @@ class MetricsSink:
     """
 
     def __init__(self, registry: Any = None, *, max_tenants: int = 100) -> None:
-        """Count into a registry, a new one by default."""
+        """Count into a registry, a new one by default.
+
+        Args:
+            registry: A `prometheus_client` registry that holds no metrics of ours yet.
+            max_tenants: Pairs of tenant and environment that are told apart.
+        """
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self.registry = CollectorRegistry() if registry is None else registry
-        self._max_tenants = max_tenants
-        self._tenants: set[str] = set()
+        self._tenants = _Capped(max_tenants)
+        self._agents, self._tools_seen = _Capped(_MAX_NAMES), _Capped(_MAX_NAMES)
+        self._models_seen, self._breakers = _Capped(_MAX_NAMES), _Capped(_MAX_NAMES)
         kept: dict[str, Any] = {"registry": self.registry}
-        by_run = ("tenant", "agent")
+        by_run = ("tenant", "environment", "agent")
         self._runs = Counter("goldrun_runs", "Runs that ended", (*by_run, "stop_class", "stop_kind"), **kept)
         self._looping = Counter("goldrun_runs_looping", "Runs that looped", by_run, **kept)
         self._denied = Counter("goldrun_runs_denied", "Runs with a denied call", by_run, **kept)
@@ -42,43 +56,55 @@ class MetricsSink:
         self._calls = Histogram(
             "goldrun_run_tool_calls", "Tool calls of runs", by_run, buckets=_CALLS, **kept
         )
-        by_tool = ("tenant", "tool", "status")
+        by_tool = ("tenant", "environment", "tool", "status")
         self._tools = Counter("goldrun_tool_calls", "Attempts and refusals of tool calls", by_tool, **kept)
         self._tool_s = Histogram(
             "goldrun_tool_seconds", "Duration of attempts", ("tool",), buckets=_SECONDS, **kept
         )
         self._models = Counter("goldrun_model_calls", "Attempts of model calls", ("model", "status"), **kept)
         self._tokens = Counter("goldrun_tokens", "Tokens", ("model", "direction"), **kept)
-        self._refused = Counter(
-            "goldrun_not_admitted", "Calls not admitted", ("tenant", "name", "cause"), **kept
-        )
+        by_name = ("tenant", "environment", "name", "cause")
+        self._refused = Counter("goldrun_not_admitted", "Calls not admitted", by_name, **kept)
         self._breaker = Gauge("goldrun_breaker_state", "0 closed, 1 half open, 2 open", ("name",), **kept)
 
     def take(self, event: Event) -> None:
         """Count one event."""
-        tenant = self._tenant(event.tenant)
         match event.kind:
             case "outcome" if event.subject == "tool":
-                self._tools.labels(tenant, event.name, event.status).inc()
+                tool = self._tool(event)
+                self._tools.labels(*self._tenant(event), tool, event.status).inc()
                 if event.duration_s is not None:
-                    self._tool_s.labels(event.name).observe(event.duration_s)
+                    self._tool_s.labels(tool).observe(event.duration_s)
             case "refused":
-                self._tools.labels(tenant, event.name, event.status).inc()
+                self._tools.labels(*self._tenant(event), self._tool(event), event.status).inc()
             case "outcome":
-                self._models.labels(event.name, event.status).inc()
-                for direction, tokens in (("input", event.input_tokens), ("output", event.output_tokens)):
-                    if tokens is not None:
-                        self._tokens.labels(event.name, direction).inc(tokens)
+                self._model_call(event)
             case "not_admitted":
-                self._refused.labels(tenant, event.name, event.status).inc()
+                seen = self._models_seen if event.subject == "model" else self._tools_seen
+                self._refused.labels(*self._tenant(event), seen.label(event.name), event.status).inc()
             case "run_ended":
-                self._ended(event, tenant)
+                self._ended(event)
             case _:
                 pass
 
     def breaker(self, name: str, state: str) -> None:
-        """Set the state of a breaker: `closed`, `half_open` or `open`."""
-        self._breaker.labels(name).set({"closed": 0, "half_open": 1, "open": 2}[state])
+        """Set the state of a breaker.
+
+        Raises:
+            UsageFault: If the state is not `closed`, `half_open` or `open`.
+        """
+        if state not in PHASES:
+            raise UsageFault(
+                f"{state!r} is no state of a breaker", next_step=f"use one of {', '.join(PHASES)}"
+            )
+        label = self._breakers.label(name)
+        if label != OTHER:  # several breakers in one gauge would say nothing
+            self._breaker.labels(label).set(PHASES[state])
+
+    def breakers(self, views: Iterable[BreakerView]) -> None:
+        """Set the states of all breakers that the control store knows."""
+        for view in views:
+            self.breaker(view.key, view.phase)
 
     def exposition(self) -> bytes:
         """Return the registry in Prometheus' text format."""
@@ -87,11 +113,18 @@ class MetricsSink:
         found: bytes = generate_latest(self.registry)
         return found
 
-    def _ended(self, event: Event, tenant: str) -> None:
+    def _model_call(self, event: Event) -> None:
+        model = self._models_seen.label(event.name)
+        self._models.labels(model, event.status).inc()
+        for direction, tokens in (("input", event.input_tokens), ("output", event.output_tokens)):
+            if tokens is not None:
+                self._tokens.labels(model, direction).inc(tokens)
+
+    def _ended(self, event: Event) -> None:
         totals = event.totals
         if totals is None or event.stop_reason is None:
             return
-        run = (tenant, event.agent)
+        run = (*self._tenant(event), self._agents.label(event.agent))
         reason = parse_stop(event.stop_reason)
         self._runs.labels(*run, reason.stop_class.value, reason.kind.value).inc()
         for counter, happened in (
@@ -106,10 +139,31 @@ class MetricsSink:
         if totals.duration_s is not None:
             self._seconds.labels(*run).observe(totals.duration_s)
 
-    def _tenant(self, tenant: str) -> str:
-        if tenant in self._tenants:
-            return tenant
-        if len(self._tenants) >= self._max_tenants:
-            return OTHER
-        self._tenants.add(tenant)
-        return tenant
+    def _tool(self, event: Event) -> str:
+        return UNKNOWN if event.status == "unknown_tool" else self._tools_seen.label(event.name)
+
+    def _tenant(self, event: Event) -> tuple[str, str]:
+        pair = (event.tenant, event.environment)
+        return pair if self._tenants.knows(pair) else (OTHER, OTHER)
+
+
+class _Capped:
+    """The first so many names that were seen; the others are told apart no more."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: set[object] = set()
+        self._lock = threading.Lock()
+
+    def knows(self, name: object) -> bool:
+        """Return whether a name is one of the first."""
+        if name in self._seen:
+            return True
+        with self._lock:
+            if len(self._seen) < self._most:
+                self._seen.add(name)
+            return name in self._seen
+
+    def label(self, name: str | None) -> str:
+        """Return the label of a name."""
+        return name if name is not None and self.knows(name) else OTHER

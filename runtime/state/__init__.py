@@ -1,1 +1,1 @@
-"""Stores of the control state: one SQLite file, or memory; both pass the same contract tests."""
+"""What outlives a step: the control stores (one SQLite file, or memory) and the state that tools and runs keep."""

@@ -28,7 +28,6 @@ from runtime.control.ledger import (
 )
 from runtime.control.ratelimit import RateAnswer, RateRule, RateState
 from runtime.core.effects import ToolResult
-from runtime.core.ids import seed_of
 from runtime.ports.control_values import BreakerView, Lease, LeaseAnswer
 
 _replace = msgspec.structs.replace
@@ -74,7 +73,13 @@ class MemorySpend(MemoryPart):
                 return Reserved(granted=False, refusal=refusal, why="cap")
             for scope in scopes:
                 use = self._use(scope.key)
-                self._uses[scope.key] = _replace(use, held=use.held + amount, caps=scope.caps)
+                self._uses[scope.key] = ScopeUse(
+                    key=use.key,
+                    spent=use.spent,
+                    held=use.held + amount,
+                    caps=scope.caps,
+                    override=use.override,
+                )
             self._holds[reservation] = (hold, now + ttl_s)
             self._open[reservation] = now + ttl_s
         return Reserved(granted=True)
@@ -125,8 +130,11 @@ class MemorySpend(MemoryPart):
         return self._uses.get(key) or ScopeUse(key=key)
 
     def _refusal(self, scopes: tuple[Scope, ...], amount: Amount) -> Refusal | None:
-        found = (refuse(self._use(scope.key), scope.caps, amount) for scope in scopes)
-        return next((refusal for refusal in found if refusal is not None), None)
+        for scope in scopes:
+            refusal = refuse(self._use(scope.key), scope.caps, amount)
+            if refusal is not None:
+                return refusal
+        return None
 
     def _stored(self, reservation: str, now: float) -> Hold | None:
         if self._open.get(reservation, now + 1.0) <= now:
@@ -146,7 +154,13 @@ class MemorySpend(MemoryPart):
         hold, expires_at = self._holds[reservation]
         for key in hold.scopes:
             use = self._uses[key]
-            self._uses[key] = _replace(use, spent=use.spent + actual, held=use.held - hold.amount)
+            self._uses[key] = ScopeUse(
+                key=use.key,
+                spent=use.spent + actual,
+                held=use.held - hold.amount,
+                caps=use.caps,
+                override=use.override,
+            )
         self._holds[reservation] = (_replace(hold, state=state), expires_at)
         del self._open[reservation]
 
@@ -297,7 +311,7 @@ class MemoryLimits(MemoryPart):
         with self._lock:
             state = self._breakers.get(key, breaker.NEW)
             after = breaker.report(
-                state, rule, now=now, generation=generation, sample=sample, token=token, seed=seed_of(key)
+                state, rule, now=now, generation=generation, sample=sample, token=token, stream=key
             )
             if after != state:
                 self._breakers[key] = after

@@ -196,6 +196,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     """
     if _pragma(db, "user_version") == 0:
         _check_empty(db, path)
+        db.execute("PRAGMA page_size=2048")  # rows are small; a commit writes whole pages
         _switch_to_wal(db)
         db.execute("BEGIN IMMEDIATE")
         if _pragma(db, "user_version") == 0:

@@ -9,7 +9,6 @@ import msgspec
 from runtime.control import breaker, ratelimit
 from runtime.control.breaker import BreakerRule, BreakerState, BreakerVerdict, Phase, Sample
 from runtime.control.ratelimit import RateAnswer, RateRule, RateState
-from runtime.core.ids import seed_of
 from runtime.ports.control_values import BreakerView, Lease, LeaseAnswer
 from runtime.state.sqlite_file import SqliteFile
 
@@ -112,7 +111,7 @@ class SqliteBreakers:
                 generation=generation,
                 sample=sample,
                 token=token,
-                seed=seed_of(key),
+                stream=key,
             )
             if after != state:
                 _save(db, "breaker", key, _encode(after))

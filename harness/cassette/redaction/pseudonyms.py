@@ -12,6 +12,7 @@ import hmac
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 from harness.cassette.redaction.scan import PSEUDONYM
 from harness.errors import UsageError
@@ -116,3 +117,23 @@ def _stored_key(path: Path) -> bytes:
             "others may read the redaction key", where=str(path), next_step=f"run `chmod 600 {path}`"
         )
     return path.read_bytes().strip()
+
+
+def renumbered(value: Any, names: Numbers) -> Any:
+    """Return a JSON value with keyed pseudonyms as numbers, by first appearance."""
+    match value:
+        case str():
+            if "<secret" not in value:
+                return value
+            names.notice(value)
+            return PSEUDONYM.sub(
+                lambda found: found[0] if found["number"] else names.name(found[0].encode()), value
+            )
+        case dict():
+            return {renumbered(key, names): renumbered(item, names) for key, item in value.items()}
+        case list():
+            return [renumbered(item, names) for item in value]
+        case tuple():
+            return tuple(renumbered(item, names) for item in value)
+        case _:
+            return value

@@ -51,13 +51,21 @@ def test_the_keys_of_a_stored_run_are_those_of_version_1(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MEANING if name.endswith(".json")])
-def test_a_stored_cassette_is_written_as_it_was(tmp_path: Path, name: str) -> None:
-    stored = json.loads((FIXTURES / name).read_text())
+def test_a_stored_cassette_is_written_with_the_same_meaning_and_then_byte_for_byte(
+    tmp_path: Path, name: str
+) -> None:
+    stored = read_cassette(FIXTURES / name)
 
-    path = write_cassette(tmp_path / name, read_cassette(FIXTURES / name))
+    first = write_cassette(tmp_path / "first.cassette.json", stored)
+    again = write_cassette(tmp_path / "again.cassette.json", read_cassette(first))
 
     parts = ("schema", "header", "messages", "interactions", "end")
-    assert [json.loads(path.read_text()).get(part) for part in parts] == [stored.get(part) for part in parts]
+    written = json.loads(first.read_text())
+    assert [json.loads(again.read_text()).get(part) for part in parts] == [
+        written.get(part) for part in parts
+    ]
+    assert read_cassette(first).trace() == stored.trace()
+    assert [i.key for i in read_cassette(first).interactions] == [i.key for i in stored.interactions]
 
 
 def test_a_stored_imported_run_still_replays_the_same() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.lift.endpoints import CHAT
+from harness.lift.endpoints import CHAT, MESSAGES
 from harness.lift.lift import lift_paths
 from runtime.core.trace import parse_trace
 
@@ -106,7 +106,7 @@ def test_other_dialects_are_named_with_their_provider_and_endpoint() -> None:
         exchange
         for file in _lifted()["files"]
         for exchange in file["exchanges"]
-        if exchange["endpoint"] != CHAT
+        if exchange["endpoint"] not in {CHAT, MESSAGES}
     ]
 
     assert all(exchange["error"] and exchange["text"] is None for exchange in others)
@@ -121,7 +121,7 @@ def test_stated_prices_are_kept() -> None:
     assert sum(exchange["provider"] == "openrouter" for exchange in priced) == 31
 
 
-def test_traces_are_readable_and_hold_every_chat_exchange_once() -> None:
+def test_traces_are_readable_and_hold_every_decoded_exchange_once() -> None:
     lifted = _lifted()
 
     traces = [parse_trace(document) for file in lifted["files"] for document in file["traces"]]

@@ -121,10 +121,10 @@ def test_calls_that_say_nothing_never_trip_it(count: int, now: float) -> None:
 
 def test_twenty_breakers_spread_their_probes_over_a_tenth_of_the_cooldown() -> None:
     starts = []
-    for seed in range(20):
+    for key in range(20):
         state = NEW
         for _ in range(4):
-            state = report(state, RULE, now=100.0, generation=0, sample="failed", token="t", seed=seed)
+            state = report(state, RULE, now=100.0, generation=0, sample="failed", token="t", stream=f"b{key}")
         starts.append(state.retry_at)
 
     assert max(starts) - min(starts) >= 0.1 * RULE.cooldown_s

@@ -60,6 +60,13 @@ def test_twice_the_limit_within_a_little_more_than_a_window_never_passes() -> No
     assert len(grants_of(rule, burst)) == 10
 
 
+def test_calls_that_share_an_entry_leave_the_window_with_the_last_of_them() -> None:
+    rule = RateRule(2, 1.0)
+    calls = [(0.0, 1), (0.01, 1), (1.005, 1), (1.005, 1), (1.01, 2)]
+
+    assert grants_of(rule, calls) == [(0.0, 1), (0.01, 1), (1.01, 2)]
+
+
 def test_the_wait_that_is_told_is_enough_and_not_longer() -> None:
     rule = RateRule(2, 8.0)
     state, _ = take(FRESH, rule, now=100.0)

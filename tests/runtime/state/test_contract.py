@@ -85,6 +85,19 @@ def test_a_low_estimate_of_a_dead_call_makes_room_for_the_next(store: ControlSto
     assert (early, late) == (False, True)
 
 
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_settlement_that_comes_after_the_expiry_leaves_the_estimate(
+    store: ControlStore, settles: bool
+) -> None:
+    store.reserve_spend("r", (Scope("a"),), Amount(10), now=1.0, ttl_s=5.0, estimate=Amount(4))
+
+    late = store.settle_spend("r", Amount(1), now=6.0) if settles else store.release_spend("r", now=6.0)
+
+    (use,) = store.read_spend(("a",), now=6.0)
+    assert (late.applied, late.state) == (False, "expired")
+    assert (use.spent, use.held) == (Amount(4), Amount())
+
+
 def test_scopes_are_listed_by_prefix_and_pruning_keeps_the_sums(store: ControlStore) -> None:
     for name, key in (("r1", "acme/prod/run/1"), ("r2", "acme/prod/run/2"), ("r3", "evil/prod/run/1")):
         reserve(store, name, 4, Scope(key))

@@ -1,0 +1,55 @@
+"""The command about redaction: redact-check."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.output import emit_json, say
+from harness.errors import ExitCode
+
+_SHOWN = 50
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("redact-check")(redact_check)
+
+
+def redact_check(
+    path: Annotated[Path, typer.Argument(help="A file, or a folder with all files below it.")],
+    personal_data: Annotated[
+        bool, typer.Option("--personal-data", help="Look for e-mail addresses, phone and bank numbers too.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> int:
+    """Look for secrets in files that were written; findings name rule, file and record, never the secret."""
+    from harness.cassette.redact import Redactor, process_redactor
+    from harness.cassette.redaction.check import check_secrets
+    from harness.text import safe_text
+
+    def make() -> Redactor:
+        return process_redactor(os.environ, personal_data=personal_data)
+
+    report = check_secrets(path, make=make)
+    if json:
+        emit_json(
+            {
+                "schema": "goldrun.redact-check/1",
+                "files": report.files,
+                "findings": [
+                    {"file": one.file, "record": one.record, "rule": one.rule, "count": one.count}
+                    for one in report.findings
+                ],
+            }
+        )
+    else:
+        for one in report.findings[:_SHOWN]:
+            say(safe_text(f"{one.file}: {one.record}: {one.rule} ({one.count})", None))
+        if len(report.findings) > _SHOWN:
+            say(f"and {len(report.findings) - _SHOWN} more")
+        say(f"{len(report.findings)} findings in {report.files} files")
+    return ExitCode.CHECK_FAILED if report.findings else ExitCode.OK
