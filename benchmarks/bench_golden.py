@@ -13,14 +13,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.workload import STEPS, recorded_run
 from harness.cassette.golden import write_cassette
 from runtime.journal.recording import recording_of
 
+ROOT = Path(__file__).resolve().parents[1]
 TASKS = 1_000
 PYTEST_TARGET, PLAIN_TARGET = 2.5, 0.5
 _ROUNDS = 3
@@ -80,7 +80,13 @@ def run() -> list[dict[str, Any]]:
     empty, under_pytest, plain = best
     return [
         _row(f"{TASKS:,} golden tasks under pytest", under_pytest, empty, PYTEST_TARGET, "bare custom items"),
-        _row(f"{TASKS:,} golden tasks without pytest", plain, under_pytest, PLAIN_TARGET, "the same under pytest"),
+        _row(
+            f"{TASKS:,} golden tasks without pytest",
+            plain,
+            under_pytest,
+            PLAIN_TARGET,
+            "the same under pytest",
+        ),
     ]
 
 

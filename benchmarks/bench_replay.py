@@ -20,9 +20,10 @@ if __name__ == "__main__":
 
 from benchmarks.workload import STEPS, recorded_run
 from harness.sessions.replay import recorded_setup, replay_run
-from runtime.core.effects import Begin, CallModel, CallTool, End, Flow, Outcome, SingleEffect, ToolResult, perform
+from runtime.core.effects import Begin, CallModel, CallTool, End, Flow, perform
 from runtime.core.lanes import lane
 from runtime.core.messages import Message, ModelReply, ModelRequest, tool_message
+from runtime.core.outcomes import Outcome, ToolResult
 from runtime.core.run import Header
 from runtime.journal.recording import Recording, recording_of
 
@@ -91,16 +92,16 @@ def _bare_flow(header: Header) -> Flow[End]:
         reply: ModelReply = (yield from perform(CallModel(lane=lane(step, "model"), request=request))).value
         messages.append(Message(role="assistant", parts=reply.parts))
         for index, part in enumerate(reply.tool_calls):
-            effect: SingleEffect = CallTool(
+            call = CallTool(
                 lane=lane(step, "tool", index=index),
                 call_id=part.id,
                 name=part.name,
                 arguments=part.arguments,
                 args_hash="",
             )
-            result: ToolResult = (yield from perform(effect)).value
+            result: ToolResult = (yield from perform(call)).value
             messages.append(tool_message(part.id, result.content))
-    end = End(stop_reason="finish", output=reply.text)
+    end = End(stop_reason="finish")
     yield from perform(end)
     return end
 

@@ -28,7 +28,7 @@ SCHEMA = "goldrun.secret_rules/1"
 Need = Literal["digit", "mixed", "name", "assigned", "quoted", "parameter", "luhn", "iban", "phone"]
 _EDGE = r"(?:\b|\\[nrt])"
 """No letter or digit before, or an escaped line break: rules look at encoded text too."""
-_FIELD_GATE = NAME_STEM + r"(?:\\{0,16}[\"']|[ ]?[:=])"
+_FIELD_GATE = NAME_STEM + r"(?:\\*[\"']|[ ]?[:=])"
 _ENCODED_GATE = r"[A-Za-z0-9]{28}"
 """Base64 of a key of 20 characters has 27 or 28; ASCII text encodes to letters and digits almost alone."""
 _ALWAYS = (r"<secret#", r"\\u00[2-7]", r"-----BEGIN")

@@ -87,12 +87,12 @@ def recording_files(folder: Path) -> list[Path]:
 def split_target(target: str | Path) -> tuple[Path, str | None]:
     """Return file and request id of `FILE#REQUEST_ID`; a file whose own name has a `#` is taken as it is."""
     path = Path(target)
-    if path.exists():
+    if _exists(path):
         return path, None
     file, mark, name = str(target).rpartition("#")
     # A request id may hold `#` itself only where the file before the first `#` exists.
     head, first_mark, rest = str(target).partition("#")
-    if first_mark and Path(head).exists():
+    if first_mark and _exists(Path(head)):
         return Path(head), rest
     return (Path(file), name) if mark else (path, None)
 
@@ -160,5 +160,13 @@ def kind_of(path: Path) -> str:
 
 
 def _check_there(path: Path) -> None:
-    if not path.exists():
+    if not _exists(path):
         raise CassetteError("there is no such file or folder", where=str(path), next_step="check the path")
+
+
+def _exists(path: Path) -> bool:
+    """Return whether a path is there; a name that no file can have is not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -15,11 +15,64 @@ from collections.abc import Generator
 from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeVar
 
-import msgspec
-
-from runtime.core.messages import Message, ModelReply, ModelRequest
-from runtime.core.policy import Budget
+from runtime.core.messages import ModelReply, ModelRequest
+from runtime.core.outcomes import (
+    NO_LIMITS,
+    Admission,
+    ApprovalAnswer,
+    CallStatus,
+    Controls,
+    Denial,
+    Failure,
+    FailureKind,
+    InputReply,
+    Limits,
+    Outcome,
+    ToolResult,
+    Used,
+    Value,
+)
 from runtime.core.run import Header, Totals
+
+__all__ = [
+    "DONE",
+    "KIND_OF",
+    "NO_LIMITS",
+    "VALUE_OF",
+    "Admission",
+    "Admit",
+    "ApprovalAnswer",
+    "AskApproval",
+    "Batch",
+    "Begin",
+    "CallModel",
+    "CallStatus",
+    "CallTool",
+    "Controls",
+    "Denial",
+    "Effect",
+    "EffectKind",
+    "End",
+    "Failure",
+    "FailureKind",
+    "Flow",
+    "Input",
+    "InputReply",
+    "Limits",
+    "Load",
+    "Note",
+    "Outcome",
+    "Performer",
+    "ReadControls",
+    "Refuse",
+    "Save",
+    "SingleEffect",
+    "SyncPerformer",
+    "ToolResult",
+    "Used",
+    "Wait",
+    "perform",
+]
 
 R = TypeVar("R")
 
@@ -43,192 +96,13 @@ class EffectKind(StrEnum):
     END = "end"
 
 
-class FailureKind(StrEnum):
-    """How an effect failed."""
-
-    TIMEOUT = "timeout"
-    ERROR = "error"
-    RATE_LIMITED = "rate_limited"
-    UNAVAILABLE = "unavailable"
-    INTERRUPTED = "interrupted"
-    IN_DOUBT = "in_doubt"
-
-
-CallStatus = Literal[
-    "ok",
-    "error",
-    "timeout",
-    "denied",
-    "unknown_tool",
-    "invalid_arguments",
-    "interrupted",
-    "cached",
-    "in_doubt",
-    "not_started",
-]
-
-
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of the values of this file."""
-
-
-class Used(_Struct, frozen=True):
-    """What a child run used of its parent's budget."""
-
-    steps: int = 0
-    tool_calls: int = 0
-    tokens: int = 0
-    nanos: int = 0
-
-
-class Failure(_Struct, frozen=True):
-    """How and where an effect failed.
-
-    Attributes:
-        kind: The class of failure.
-        message: Redacted text for people.
-        retryable: Whether the same call may be made again.
-        phase: Where it failed: `connect`, `request`, `response`, `stream`, `run`.
-        error_type: Exception class or provider error code.
-        after_s: Seconds the other side asks to wait.
-        used: What child runs of the call used before it failed.
-        cause: For `interrupted`: `deadline`, `kill`, `tenant`, `cancelled`, `control_unavailable`.
-    """
-
-    kind: FailureKind
-    message: str
-    retryable: bool = False
-    phase: str | None = None
-    error_type: str | None = None
-    after_s: float | None = None
-    cause: str | None = None
-    used: Used | None = None
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What came back and when.
-
-    Attributes:
-        value: The answer; `None` beside a failure.
-        failure: How it failed, if it did.
-        at: Seconds since the run began; `None` where it was not recorded.
-        duration_s: Seconds the effect took; `None` where it was not recorded.
-    """
-
-    value: Any = None
-    failure: Failure | None = None
-    at: float | None = None
-    duration_s: float | None = None
-
-
-class Limits(_Struct, frozen=True):
-    """What follows from time, money or identity; recorded, never matched.
-
-    Attributes:
-        deadline_s: Seconds since the run began at which the run is over.
-        timeout_s: Hard limit of this attempt, in seconds.
-        max_output_tokens: What is affordable, at most what is configured.
-        reserved_nanousd: Worst case reserved before the call.
-        idempotency_key: Makes a repeated write safe.
-        child_budget: Slice of the run's budget that child runs of this call may use together.
-    """
-
-    deadline_s: float | None = None
-    timeout_s: float | None = None
-    max_output_tokens: int | None = None
-    reserved_nanousd: int | None = None
-    idempotency_key: str | None = None
-    child_budget: Budget | None = None
-
-
-NO_LIMITS = Limits()
-
-
-class ToolResult(_Struct, frozen=True):
-    """What a call came to.
-
-    Attributes:
-        content: The text the model sees.
-        status: `ok`, `error` for an error of the tool's own domain, or a recorded refusal's status.
-        error: The error's text, if it was one.
-        artifact: Digest of the whole result, where it was too large and the model sees only its head.
-        used: What child runs of the call used.
-    """
-
-    content: str
-    status: CallStatus = "ok"
-    error: str | None = None
-    artifact: str | None = None
-    used: Used | None = None
-
-
-class Admission(_Struct, frozen=True):
-    """Whether a call may start now.
-
-    Attributes:
-        granted: The verdict.
-        cause: If not: `rate`, `concurrency`, `breaker`, `spend`, `disabled`, `tenant`, `kill`, `unavailable`.
-        detail: Text for people.
-    """
-
-    granted: bool = True
-    cause: str | None = None
-    detail: str | None = None
-
-
-class ApprovalAnswer(_Struct, frozen=True):
-    """A recorded answer by a person or rule to one exact call."""
-
-    decision: Literal["granted", "denied", "timeout"]
-    by: str | None = None
-    reason: str | None = None
-
-
-class Controls(_Struct, frozen=True):
-    """Switches that are pulled: `kill`, `tenant`, `unavailable`, or `tool:<name>`."""
-
-    pulled: tuple[str, ...] = ()
-
-
-class Denial(_Struct, frozen=True):
-    """A call that a guard refused.
-
-    Attributes:
-        tool: Tool concerned; `None` where a recorded guard did not name one.
-        rule: Which guard: `policy`, `approval`, `recorded`.
-        message: What the model was told.
-        lane: Where in the run.
-        step: Step index.
-    """
-
-    tool: str | None
-    rule: str
-    message: str
-    lane: str
-    step: int
-
-
-class InputReply(_Struct, frozen=True):
-    """Further input after a step.
-
-    Attributes:
-        messages: What to append: a user's turn, a guard's reminder or refusal, or nothing.
-        end: Stop reason text if the run ends here.
-        denials: Refusals that the messages tell of.
-    """
-
-    messages: tuple[Message, ...] = ()
-    end: str | None = None
-    denials: tuple[Denial, ...] = ()
-
-
-class Begin(_Struct, frozen=True):
+class Begin(Value, frozen=True):
     """The first effect of a run."""
 
     header: Header
 
 
-class End(_Struct, frozen=True):
+class End(Value, frozen=True):
     """The last effect of a run; performed exactly once."""
 
     stop_reason: str
@@ -238,7 +112,7 @@ class End(_Struct, frozen=True):
     detail: str | None = None
 
 
-class CallModel(_Struct, frozen=True):
+class CallModel(Value, frozen=True):
     """Ask a model."""
 
     lane: str
@@ -246,7 +120,7 @@ class CallModel(_Struct, frozen=True):
     limits: Limits = NO_LIMITS
 
 
-class CallTool(_Struct, frozen=True):
+class CallTool(Value, frozen=True):
     """Run one tool call; `bound` is the validated value, which stays in the process."""
 
     lane: str
@@ -259,7 +133,7 @@ class CallTool(_Struct, frozen=True):
     bound: Any = None
 
 
-class Refuse(_Struct, frozen=True):
+class Refuse(Value, frozen=True):
     """A call that a guard above the seam does not start; told to the log, answered at once."""
 
     lane: str
@@ -273,7 +147,7 @@ class Refuse(_Struct, frozen=True):
     write: bool = False
 
 
-class Admit(_Struct, frozen=True):
+class Admit(Value, frozen=True):
     """Ask for rate, concurrency, breaker and spend of one call."""
 
     lane: str
@@ -282,7 +156,7 @@ class Admit(_Struct, frozen=True):
     limits: Limits = NO_LIMITS
 
 
-class AskApproval(_Struct, frozen=True):
+class AskApproval(Value, frozen=True):
     """Ask a person or rule about one exact call."""
 
     lane: str
@@ -294,34 +168,34 @@ class AskApproval(_Struct, frozen=True):
     timeout_s: float
 
 
-class ReadControls(_Struct, frozen=True):
+class ReadControls(Value, frozen=True):
     """Read the switches again, after a wait for people."""
 
     lane: str
     tools: tuple[str, ...] = ()
 
 
-class Wait(_Struct, frozen=True):
+class Wait(Value, frozen=True):
     """Wait before the next attempt."""
 
     lane: str
     seconds: float
 
 
-class Input(_Struct, frozen=True):
+class Input(Value, frozen=True):
     """Ask for further input after a step."""
 
     lane: str
 
 
-class Load(_Struct, frozen=True):
+class Load(Value, frozen=True):
     """Read a value of the run's state."""
 
     lane: str
     name: str
 
 
-class Save(_Struct, frozen=True):
+class Save(Value, frozen=True):
     """Write a value of the run's state."""
 
     lane: str
@@ -329,7 +203,7 @@ class Save(_Struct, frozen=True):
     value: Any
 
 
-class Note(_Struct, frozen=True):
+class Note(Value, frozen=True):
     """A fact for the log alone."""
 
     lane: str
@@ -354,7 +228,7 @@ SingleEffect = (
 )
 
 
-class Batch(_Struct, frozen=True):
+class Batch(Value, frozen=True):
     """Effects of one turn; the outcome's value is the tuple of their outcomes in declared order."""
 
     effects: tuple[SingleEffect, ...]

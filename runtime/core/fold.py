@@ -226,10 +226,10 @@ def _never_sent(outcome: Outcome) -> bool:
 
 
 def failure_status(failure: Failure, *, write: bool) -> CallStatus:
-    """Return the status of a call that failed; an interrupted write is in doubt."""
+    """Return the status of a call that failed; a write that was interrupted after it began is in doubt."""
     if failure.cause == "unrecorded":
         return "not_started"
-    if failure.kind is FailureKind.INTERRUPTED and write:
+    if failure.kind is FailureKind.INTERRUPTED and write and failure.phase != "connect":
         return "in_doubt"
     return _STATUS[failure.kind]
 

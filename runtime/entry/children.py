@@ -18,6 +18,7 @@ from runtime.core.messages import Message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Header, Totals
 from runtime.entry.agent import Agent
+from runtime.errors import UsageFault
 
 Start = Callable[[Agent, "ChildRequest"], Awaitable[Any]]
 """Runs a child and returns its `RunResult`."""
@@ -74,11 +75,17 @@ class CallChildren:
             policy=narrowed_policy(agent, self._header.policy),
             budget=budget,
         )
+        used = held
         try:
             result = await self._start(agent, request)
+            used = used_of(result.totals)
+        except UsageFault:
+            used = Used()  # it never began
+            raise
         finally:
+            # A child that was cut off told nobody what it used: it counts with all it might have used.
             self._reserved = _minus(self._reserved, held)
-        self.used = _plus(self.used, used_of(result.totals))
+            self.used = _plus(self.used, used)
         return result
 
 
@@ -94,14 +101,16 @@ def narrowed(own: Budget, slice_: Budget, used: Used) -> Budget:
 
 
 def narrowed_policy(agent: Agent, parent: Policy) -> Policy:
-    """Return the child's policy with only those tools that its parent's allows too, and both approval rules."""
-    if parent.allow is None:
-        return agent.policy
+    """Return the child's policy: only tools that its parent's allows too, and the rules of both for each."""
     names = {t.name for t in agent.tools}
-    own = names if agent.policy.allow is None else set(agent.policy.allow)
-    both = tuple(sorted(own & set(parent.allow)))
+    allow = agent.policy.allow
+    if parent.allow is not None:
+        allow = tuple(sorted((names if allow is None else set(allow)) & set(parent.allow)))
     approve = tuple(sorted({*agent.policy.approve, *(set(parent.approve) & names)}))
-    return msgspec.structs.replace(agent.policy, allow=both, approve=approve)
+    arguments = dict(agent.policy.arguments)
+    for tool in set(parent.arguments) & names:
+        arguments[tool] = (*arguments.get(tool, ()), *parent.arguments[tool])
+    return msgspec.structs.replace(agent.policy, allow=allow, approve=approve, arguments=arguments)
 
 
 def used_of(totals: Totals) -> Used:

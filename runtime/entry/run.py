@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from runtime.core.canonical import fingerprint
@@ -14,7 +15,7 @@ from runtime.core.policy import Budget, Policy
 from runtime.core.run import Header, with_hashes
 from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
-from runtime.entry.children import CallChildren, ChildRequest
+from runtime.entry.children import CallChildren, ChildRequest, Start
 from runtime.entry.request import Request, RunResult
 from runtime.errors import UsageFault
 from runtime.execution.clock import Clock, SystemClock, new_request_id
@@ -174,24 +175,42 @@ async def run_agent_async(
         )
     )
 
-    async def start(child: Agent, asked: ChildRequest) -> RunResult:
-        return await run_agent_async(
-            child,
-            _child_request(asked, setup, request),
-            model=child.client or port,
-            wrap=wrap,
-            desk=desk,
-            prices=prices,
-            clock=clock,
-            governor=governor,
-        )
-
-    live.raises(lambda call: CallChildren(setup.header, call, start))
+    shared = _Shared(port, wrap, desk, prices, clock, governor)
+    live.raises(lambda call: CallChildren(setup.header, call, shared.starter(setup, request)))
     if governor is None:
         performer: Performer = live if wrap is None else wrap(live)
         finished = await drive_async(run_flow(setup), performer, setup.header)
         return result_of(setup.header, finished)
     return await _governed(agent, request, setup, live, governor, wrap=wrap, desk=desk)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What a run hands on to its child runs."""
+
+    model: ModelPort
+    wrap: Wrap | None
+    desk: ApprovalDesk | None
+    prices: RateSource | None
+    clock: Clock | None
+    governor: Governor | None
+
+    def starter(self, setup: RunSetup, request: Request) -> Start:
+        """Return what starts a child of a run."""
+
+        async def start(child: Agent, asked: ChildRequest) -> RunResult:
+            return await run_agent_async(
+                child,
+                _child_request(asked, setup, request),
+                model=child.client or self.model,
+                wrap=self.wrap,
+                desk=self.desk,
+                prices=self.prices,
+                clock=self.clock,
+                governor=self.governor,
+            )
+
+        return start
 
 
 async def _governed(
@@ -212,7 +231,7 @@ async def _governed(
     guard = governor.attend(header, fencing=opened.run.fencing)
     reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
     governed = GovernedPerformer(live, guard, governor.store, desk=desk, reconcile=reconcile)
-    live.attend(governed)
+    live.attend(governed, before=governed.before)
     stop_reason = StopKind.INTERNAL_ERROR.value
     try:
         performer: Performer = governed if wrap is None else wrap(governed)

@@ -12,13 +12,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from runtime.core.canonical import fingerprint
 from runtime.core.effects import Performer
 from runtime.core.run import Totals
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
 from runtime.entry.run import DuplicateRunError, Request, RunResult, Wrap, run_agent_async
-from runtime.errors import RuntimeFault
+from runtime.errors import RuntimeFault, UsageFault
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
 from runtime.observability.events import EventSink, ObservingPerformer
@@ -80,8 +81,8 @@ class Service:
     event_key: bytes = field(default_factory=lambda: os.urandom(32))
     desk: ApprovalDesk | None = None
     prices: RateSource | None = None
-    _running: dict[RunKey, asyncio.Future[RunResult]] = field(default_factory=dict)
-    _ended: OrderedDict[RunKey, RunResult] = field(default_factory=OrderedDict)
+    _running: dict[RunKey, tuple[str, asyncio.Future[RunResult]]] = field(default_factory=dict)
+    _ended: OrderedDict[RunKey, tuple[str, RunResult]] = field(default_factory=OrderedDict)
 
     async def run(self, agent: Agent, request: Request, *, credentials: str) -> RunResult:
         """Run an agent for whoever holds the credentials.
@@ -108,22 +109,28 @@ class Service:
         return await self._once(key, agent, bound)
 
     async def _once(self, key: RunKey, agent: Agent, request: Request) -> RunResult:
+        asked = fingerprint([agent.name, request.prompt, request.policy, request.budget])
         if key in self._running:
-            return await asyncio.shield(self._running[key])
+            _check_same(key, asked, self._running[key][0])
+            return await asyncio.shield(self._running[key][1])
         if key in self._ended:
-            return self._ended[key]
+            _check_same(key, asked, self._ended[key][0])
+            return self._ended[key][1]
         future: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
-        self._running[key] = future
+        self._running[key] = (asked, future)
         try:
             result = await self._first(agent, request)
+        except asyncio.CancelledError:
+            # The first caller went away, the others did not: they get what the index has of the run by now.
+            _tell_others(future, self.governor.store.find_runs(key.request_id), key)
+            raise
         except BaseException as error:
-            if not future.done():
-                future.set_exception(error)
-                future.exception()
+            future.set_exception(error)
+            future.exception()
             raise
         else:
             future.set_result(result)
-            self._keep(key, result)
+            self._keep(key, asked, result)
             return result
         finally:
             self._running.pop(key, None)
@@ -150,10 +157,26 @@ class Service:
             observed = ObservingPerformer(inner, self.sinks, key=self.event_key)
         return observed if self.wrap is None else self.wrap(observed)
 
-    def _keep(self, key: RunKey, result: RunResult) -> None:
-        self._ended[key] = result
+    def _keep(self, key: RunKey, asked: str, result: RunResult) -> None:
+        self._ended[key] = (asked, result)
         while len(self._ended) > _KEPT_RESULTS:
             self._ended.popitem(last=False)
+
+
+def _check_same(key: RunKey, asked: str, first: str) -> None:
+    if asked != first:
+        raise UsageFault(
+            f"request id {key.request_id!r} was used for another request",
+            next_step="send each request under an id of its own",
+        )
+
+
+def _tell_others(future: asyncio.Future[RunResult], runs: Sequence[Run], key: RunKey) -> None:
+    found = next((run for run in runs if run.key == key), None)
+    if found is None:
+        future.cancel()
+    else:
+        future.set_result(elsewhere(found))
 
 
 def elsewhere(run: Run) -> RunResult:

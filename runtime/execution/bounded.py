@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,8 +33,18 @@ class SelfCancelledError(Exception):
         super().__init__("it was cancelled from inside")
 
 
-async def bounded(work: Awaitable[T], limit_s: float | None) -> T:
+async def bounded(
+    work: Awaitable[T],
+    limit_s: float | None,
+    *,
+    abandoned: Callable[[asyncio.Future[T]], None] | None = None,
+) -> T:
     """Return the result of some work within a limit.
+
+    Args:
+        work: What to wait for.
+        limit_s: Seconds; `None` for no limit.
+        abandoned: Told of the work if it goes on though it was cancelled, for whatever reason that was.
 
     Raises:
         TimeLimitError: If the limit passed; at most `GRACE_S` later.
@@ -45,18 +55,26 @@ async def bounded(work: Awaitable[T], limit_s: float | None) -> T:
     try:
         done, _ = await asyncio.wait({task}, timeout=None if limit_s is None else max(limit_s, 0.0))
     except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait({task}, timeout=GRACE_S)
-        _forget(task)
+        await _cut(task, abandoned)
         raise
     if done:
         if task.cancelled():
             raise SelfCancelledError
         return task.result()
+    ended = await _cut(task, abandoned)
+    raise TimeLimitError(abandoned=None if ended else task)
+
+
+async def _cut(task: asyncio.Future[T], abandoned: Callable[[asyncio.Future[T]], None] | None) -> bool:
+    """Cancel work and wait a grace; return whether it ended."""
     task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=GRACE_S)
-    _forget(task)
-    raise TimeLimitError(abandoned=None if done else task)
+    try:
+        await asyncio.wait({task}, timeout=GRACE_S)
+    finally:
+        _forget(task)
+        if abandoned is not None and not task.done():
+            abandoned(task)
+    return task.done()
 
 
 def _forget(task: asyncio.Future[T]) -> None:

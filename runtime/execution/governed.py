@@ -8,6 +8,7 @@ sees it. What cannot be read or written is refused (`control_unavailable`), neve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 
 from runtime.control.approvals import Approval, Binding
 from runtime.control.claims import ClaimAnswer
+from runtime.control.ledger import NO_CAPS
 from runtime.control.switches import pulled
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
@@ -22,6 +24,7 @@ from runtime.core.effects import (
     Admit,
     ApprovalAnswer,
     AskApproval,
+    Begin,
     CallModel,
     CallTool,
     Controls,
@@ -35,7 +38,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.run import ToolDecl
-from runtime.execution.bounded import GRACE_S
+from runtime.execution.bounded import GRACE_S, SelfCancelledError, TimeLimitError, bounded
 from runtime.execution.governor import RunGovernor
 from runtime.execution.live import LivePerformer
 from runtime.ports.control_store import ControlStore
@@ -44,6 +47,7 @@ from runtime.ports.tools import ApprovalDesk, Reconcile
 
 _CLAIM_MARGIN_S = 30.0
 _APPROVAL_POLL_S = 0.1
+_RECONCILE_S = 30.0
 
 
 class GovernedPerformer:
@@ -93,10 +97,18 @@ class GovernedPerformer:
 
     def ended(self, call: CallTool, result: ToolResult | None) -> None:
         """Take note of a call that was given up and ended after all: its result, its slot."""
-        self._grants.ended_after_all(call.lane)
+        with contextlib.suppress(ControlUnavailable):  # then the slot lapses by itself
+            self._grants.ended_after_all(call.lane)
         claim = self._claims.pop(call.lane, None)
-        if claim is not None and result is not None:
+        if claim is None or result is None:
+            return
+        with contextlib.suppress(ControlUnavailable):  # then it stays in doubt, as it is stored
             self._grants.end_claim(*claim, Outcome(result))
+
+    def before(self, call: CallTool) -> Failure | None:
+        """Return why a call may not begin now; a switch may have been pulled since it was claimed."""
+        cause = self._governor.cause(tool=call.name, fresh=call.write)
+        return None if cause is None else _interruption(cause, begun=False)
 
     async def _admit(self, effect: Admit) -> Admission:
         grants, rules = self._grants, self._governor.grants_rules
@@ -112,6 +124,8 @@ class GovernedPerformer:
             try:
                 admission, after_s = grants.admit(effect)
             except ControlUnavailable as error:
+                if self._needs_no_grant(effect):
+                    return Admission()
                 return Admission(granted=False, cause="unavailable", detail=error.what)
             now = self._inner.elapsed_s()
             deadline = effect.limits.deadline_s
@@ -119,6 +133,20 @@ class GovernedPerformer:
             if admission.granted or after_s is None or left <= 0:
                 return admission
             await asyncio.sleep(min(max(after_s, 0.005), left, 0.05))
+
+    def _needs_no_grant(self, effect: Admit) -> bool:
+        """Return whether a call may start unseen by the store, which `cause` permits for `stale_s` seconds.
+
+        Reads, and replies that no cap across runs pays for: nothing is overspent and nothing is changed by them.
+        """
+        rules = self._governor.grants_rules
+        if effect.subject == "model":
+            capped = rules.tenant_day != NO_CAPS or rules.everything != NO_CAPS
+            return not capped and effect.name not in rules.model_rates
+        decl = self._decls.get(effect.name)
+        guarded = effect.name in rules.tool_rates or effect.name in rules.tool_slots
+        capped = rules.tenant_day != NO_CAPS or rules.everything != NO_CAPS
+        return decl is not None and not decl.write and not guarded and not capped
 
     def _read(self, effect: ReadControls, started: float) -> Outcome:
         try:
@@ -139,6 +167,7 @@ class GovernedPerformer:
             args_hash=effect.args_hash,
             policy_hash=effect.policy_hash,
         )
+        deadline = header.budget.max_seconds
         try:
             now = self._governor.now()
             opened = self._store.open_approval(
@@ -147,6 +176,8 @@ class GovernedPerformer:
             while True:
                 if self._governor.halted.done():
                     return self._interrupted(self._governor.halted.result().cause, started)
+                if deadline is not None and self._inner.elapsed_s() >= deadline:
+                    return self._interrupted("deadline", started)
                 answer = self._answer(opened.id, binding)
                 if answer is not None:
                     return self._timed(started, value=answer)
@@ -158,7 +189,7 @@ class GovernedPerformer:
         found = self._store.read_approval(approval, now=self._governor.now())
         if found is None or found.state == "pending":
             return None
-        if found.state == "granted":
+        if found.state == "granted":  # the one place where a grant is used up
             used = self._store.use_approval(approval, binding=binding, now=self._governor.now())
             if not used.applied:
                 return ApprovalAnswer(decision="denied", by=found.by, reason=f"the grant is {used.why}")
@@ -171,7 +202,7 @@ class GovernedPerformer:
         write = isinstance(effect, CallTool) and effect.write
         cause = self._governor.cause(tool=tool, model=model, fresh=write)
         if cause is not None:
-            outcome = self._interrupted(cause, started)
+            outcome = self._timed(started, failure=_interruption(cause, begun=False))
         else:
             try:
                 outcome = (
@@ -181,9 +212,8 @@ class GovernedPerformer:
                 )
             except ControlUnavailable:
                 outcome = self._interrupted("control_unavailable", started)
-        lingers = outcome.failure is not None and outcome.failure.phase == "abandoned"
         try:
-            self._grants.settle(effect.lane, outcome, lingers=lingers)
+            self._grants.settle(effect.lane, outcome, lingers=self._inner.goes_on(effect.lane))
         except ControlUnavailable:
             # The hold expires to its estimate; the outcome is the truth all the same.
             return outcome
@@ -197,15 +227,23 @@ class GovernedPerformer:
         started = self._inner.elapsed_s()
         lease_s = (effect.limits.timeout_s or 600.0) + _CLAIM_MARGIN_S
         repeatable = decl is not None and decl.repeatable
-        answer = self._grants.claim(
-            key, args_hash=effect.args_hash, lane=effect.lane, lease_s=lease_s, repeatable=repeatable
-        )
+        try:
+            answer = self._grants.claim(
+                key, args_hash=effect.args_hash, lane=effect.lane, lease_s=lease_s, repeatable=repeatable
+            )
+        except ControlUnavailable:
+            return self._timed(started, failure=_interruption("control_unavailable", begun=False))
         if answer.verdict != "won":
             return await self._not_won(effect, answer, started)
         self._claims[effect.lane] = (key, answer.claim.fencing)
         outcome = await self._watched(effect)
-        self._grants.end_claim(key, answer.claim.fencing, outcome)
-        if outcome.failure is None or outcome.failure.phase != "abandoned":
+        try:
+            self._grants.end_claim(key, answer.claim.fencing, outcome)
+        except ControlUnavailable:
+            # The claim lapses into doubt. A call that never began is in none here.
+            if outcome.failure is None or outcome.failure.phase != "connect":
+                raise
+        if not self._inner.goes_on(effect.lane):
             self._claims.pop(effect.lane, None)
         return outcome
 
@@ -237,7 +275,16 @@ class GovernedPerformer:
     async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
         reconcile = self._reconcile.get(effect.name)
         if reconcile is not None:
-            result = await reconcile(effect.bound, answer.claim.key)
+            limit = effect.limits.timeout_s or _RECONCILE_S
+            try:
+                result = await bounded(reconcile(effect.bound, answer.claim.key), limit)
+            except (TimeLimitError, SelfCancelledError):
+                return self._timed(
+                    started, failure=_doubt(effect, "what became of it could not be found out")
+                )
+            except Exception as error:  # noqa: BLE001 - the edge where an exception of the tool's becomes data
+                words = f"finding out what became of it failed: {type(error).__name__}"
+                return self._timed(started, failure=_doubt(effect, words))
             happened = result is not None
             self._store.reconcile_claim(
                 answer.claim.key, happened=happened, by="reconcile", now=self._governor.now(), result=result
@@ -245,49 +292,66 @@ class GovernedPerformer:
             if result is not None:
                 return self._timed(started, value=msgspec.structs.replace(result, status="cached"))
             return await self._claimed(effect)
-        message = f"an earlier call of '{effect.name}' may have happened; nobody knows"
-        return self._timed(started, failure=Failure(kind=FailureKind.IN_DOUBT, message=message))
+        return self._timed(started, failure=_doubt(effect, "nobody knows"))
 
     async def _watched(self, effect: SingleEffect) -> Outcome:
         """Carry out an effect; a pulled switch cancels it, and the cancellation is its outcome."""
         started = self._inner.elapsed_s()
         task = asyncio.ensure_future(self._inner.perform(effect))
         halted = self._governor.halted
-        waiting: set[asyncio.Future[Any]] = {task, halted}
+        assert not isinstance(effect, Begin | End)
+        slot = self._governor.slot(effect.lane)
+        waiting: set[asyncio.Future[Any]] = {task, halted, slot}
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task}, timeout=2 * GRACE_S)
             raise
+        finally:
+            self._governor.done_with(effect.lane)
         if task.done():
             return task.result()
         task.cancel()
         done, _ = await asyncio.wait({task}, timeout=2 * GRACE_S)
         if done and not task.cancelled() and task.exception() is None:
             return task.result()
-        return self._interrupted(halted.result().cause, started)
+        why = halted.result() if halted.done() else slot.result()
+        return self._interrupted(why.cause, started)
 
     def _interrupted(self, cause: str, started: float) -> Outcome:
-        words = {
-            "kill": "an operator stopped it",
-            "tenant": "the tenant is disabled",
-            "disabled": "it is disabled",
-        }
-        message = words.get(cause, "the control state cannot be read")
-        return self._timed(
-            started, failure=Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause=cause)
-        )
+        return self._timed(started, failure=_interruption(cause, begun=True))
 
     def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> Outcome:
         now = self._inner.elapsed_s()
         return Outcome(value, failure, round(now, 6), round(now - started, 6))
 
 
+def _interruption(cause: str, *, begun: bool) -> Failure:
+    """Return the failure of a call that a switch or the store stopped; one that never began is not in doubt."""
+    words = {
+        "kill": "an operator stopped it",
+        "tenant": "the tenant is disabled",
+        "disabled": "it is disabled",
+        "deadline": "the run's time is over",
+    }
+    message = words.get(cause, "the control state cannot be read")
+    phase = "run" if begun else "connect"
+    return Failure(kind=FailureKind.INTERRUPTED, message=message, phase=phase, cause=cause)
+
+
+def _doubt(effect: CallTool, why: str) -> Failure:
+    message = f"an earlier call of '{effect.name}' may have happened; {why}"
+    return Failure(kind=FailureKind.IN_DOUBT, message=message)
+
+
 def _as_answer(found: Approval) -> ApprovalAnswer:
     match found.state:
-        case "granted" | "used":
+        case "granted":
             return ApprovalAnswer(decision="granted", by=found.by, reason=found.reason)
+        case "used":
+            # Its one use was another process's; what that one started is under the call's claim.
+            return ApprovalAnswer(decision="denied", by=found.by, reason="the grant is used")
         case "denied":
             return ApprovalAnswer(decision="denied", by=found.by, reason=found.reason)
         case _:

@@ -141,9 +141,19 @@ class RunGovernor:
             request_id=header.request_id,
         )
         self.halted: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
-        self.grants = Grants(governor.store, governor.rules, governor.now, header)
+        self.grants = Grants(governor.store, governor.rules, governor.now, header, fencing=fencing)
         self.grants_rules = governor.rules
         self._beaten_at = governor.now()
+        self._slots: dict[str, asyncio.Future[Halt]] = {}
+        self._closed = False
+
+    def slot(self, lane: str) -> asyncio.Future[Halt]:
+        """Return what is done once the slot of a call under way has lapsed; `done_with` when the call is over."""
+        return self._slots.setdefault(lane, asyncio.get_running_loop().create_future())
+
+    def done_with(self, lane: str) -> None:
+        """Stop looking at the slot of a call."""
+        self._slots.pop(lane, None)
 
     def cause(self, *, tool: str | None = None, model: str | None = None, fresh: bool = False) -> str | None:
         """Return why a call may not start now: `kill`, `tenant`, `disabled`, `control_unavailable`."""
@@ -177,7 +187,10 @@ class RunGovernor:
             self._halt(found[0])
             return
         with contextlib.suppress(ControlUnavailable):
-            self.grants.renew()
+            for lane in self.grants.renew():
+                lost = self._slots.get(lane)
+                if lost is not None and not lost.done():
+                    lost.set_result(Halt("control_unavailable"))
             now = self._governor.now()
             if now - self._beaten_at > _ALIVE_S / 3:
                 key = key_of(self.header)
@@ -185,14 +198,17 @@ class RunGovernor:
                 self._beaten_at = now
 
     async def close(self, stop_reason: str) -> None:
-        """Give back all the run holds and write its stop reason, once."""
+        """Give back all the run holds and write its stop reason; again only if the store could not take it."""
         await self._governor.dismiss(self)
+        if self._closed:
+            return
         now = self._governor.now()
         with contextlib.suppress(ControlUnavailable):
             self.grants.release_all()
             key = key_of(self.header)
             self._governor.store.void_approvals(key, now=now)
             self._governor.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
+            self._closed = True
 
     def _halt(self, cause: str) -> None:
         if not self.halted.done():

@@ -7,7 +7,7 @@ the run ends. What is refused half way gives back what it took.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runtime.control.breaker import Sample
 from runtime.control.claims import ClaimAnswer
@@ -46,8 +46,17 @@ class Grants:
     """What one run holds."""
 
     def __init__(
-        self, store: ControlStore, rules: ControlRules, now: Callable[[], float], header: Header
+        self,
+        store: ControlStore,
+        rules: ControlRules,
+        now: Callable[[], float],
+        header: Header,
+        *,
+        fencing: int = 1,
     ) -> None:
+        """Begin with nothing held; `fencing` is the number under which this process has the run."""
+        self._fencing = fencing
+        self._tries = 0
         self._store = store
         self._rules = rules
         self._now = now
@@ -108,15 +117,28 @@ class Grants:
         if lease is not None:
             self._store.release_lease(lease.name, fencing=lease.fencing)
 
-    def renew(self) -> None:
-        """Extend all slots that are held, at a third of their time."""
+    def renew(self) -> tuple[str, ...]:
+        """Extend all slots that are held, at a third of their time.
+
+        Returns:
+            The lanes of calls whose slot had lapsed: somebody else may have it now.
+        """
         now = self._now()
         if now - self._renewed_at < self._rules.lease_s / 3:
-            return
+            return ()
         self._renewed_at = now
-        held = [g.lease for g in self._held.values() if g.lease is not None]
-        for lease in [*held, *self._lingering.values()]:
-            self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=self._rules.lease_s)
+        for lease in self._lingering.values():
+            self._renewed(lease, now)
+        lost = []
+        for lane, grant in list(self._held.items()):
+            if grant.lease is not None and not self._renewed(grant.lease, now):
+                self._held[lane] = replace(grant, lease=None)
+                lost.append(lane)
+        return tuple(lost)
+
+    def _renewed(self, lease: Lease, now: float) -> bool:
+        ttl_s = self._rules.lease_s
+        return self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=ttl_s)
 
     def release_all(self) -> None:
         """Give back what calls that never started hold; slots of calls that linger lapse by themselves."""
@@ -141,7 +163,9 @@ class Grants:
         if isinstance(result, ToolResult):
             self._store.end_claim(key, fencing=fencing, state="done", now=self._now(), result=result)
             return
-        clean = failure is not None and failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}
+        clean = failure is not None and (
+            failure.phase == "connect" or failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}
+        )
         self._store.end_claim(
             key,
             fencing=fencing,
@@ -192,7 +216,10 @@ class Grants:
             Scope(day_scope(header.tenant, header.environment, self._now()), rules.tenant_day),
             Scope(GLOBAL, rules.everything),
         )
-        reservation = f"{header.run_id}/{lane}"
+        # A try of its own for each time it is asked: a hold that was released is over and cannot be asked for again.
+        self._tries += 1
+        attempt = f"{self._fencing}.{self._tries}"
+        reservation = scope_key(header.tenant, header.environment, "hold", header.run_id, lane, attempt)
         ttl_s = (effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S
         answer = self._store.reserve_spend(reservation, scopes, amount, now=self._now(), ttl_s=ttl_s)
         if not answer.granted:
@@ -247,6 +274,8 @@ def _merged(taken: list[_Grant]) -> _Grant:
 def _actual(grant: _Grant, outcome: Outcome) -> Amount:
     """Return what a call used: what it reports, else what was held for it; nothing where nothing was done."""
     failure: Failure | None = outcome.failure
+    if failure is not None and failure.phase == "connect" and failure.kind is FailureKind.INTERRUPTED:
+        return NOTHING
     if failure is not None and failure.kind in {FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}:
         return Amount(tool_calls=grant.reserved.tool_calls)
     cost = getattr(outcome.value, "cost_nanousd", None)

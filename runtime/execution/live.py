@@ -98,14 +98,30 @@ class LivePerformer:
         self._header: Header | None = None
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
+        self._before: Callable[[CallTool], Failure | None] | None = None
+        self._going_on: set[str] = set()
+        self._over: set[str] = set()
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
         return self._ports.clock.monotonic_s() - self._began
 
-    def attend(self, aftermath: Aftermath) -> None:
-        """Tell somebody of calls that end after they were given up."""
+    def attend(
+        self, aftermath: Aftermath, *, before: Callable[[CallTool], Failure | None] | None = None
+    ) -> None:
+        """Tell somebody of tool calls as they begin and as they end after they were given up.
+
+        Args:
+            aftermath: Told of calls that end late.
+            before: Asked in the very step of the event loop in which a call begins; a failure keeps it from
+                beginning and is its outcome.
+        """
         self._ports = dataclasses.replace(self._ports, aftermath=aftermath)
+        self._before = before
+
+    def goes_on(self, lane: str) -> bool:
+        """Return whether a call that was given up still runs."""
+        return lane in self._going_on
 
     def raises(self, children: Callable[[CallTool], ChildRuns]) -> None:
         """Let calls start child runs."""
@@ -191,13 +207,18 @@ class LivePerformer:
             on_late=self._late(effect),
         )
         try:
-            work = port.call(effect.bound, context)
+            work = self._begun(port, effect, context)
             answer = await self._within(work, effect.limits, f"tool '{effect.name}'", of=effect, port=port)
         except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
             answer = failure_of(error)
         if runs is not None and runs.used != _NOTHING:
             answer = msgspec.structs.replace(answer, used=runs.used)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
+
+    async def _begun(self, port: ToolPort, effect: CallTool, context: ToolContext) -> ToolResult | Failure:
+        """Begin a call, unless it may not begin any more: other runs had the loop since that was asked last."""
+        refused = None if self._before is None else self._before(effect)
+        return refused if refused is not None else await port.call(effect.bound, context)
 
     async def _ask(self, effect: AskApproval) -> Answer:
         if self._ports.desk is None:
@@ -216,7 +237,15 @@ class LivePerformer:
 
     def _late(self, effect: CallTool) -> Callable[[ToolResult], None] | None:
         aftermath = self._ports.aftermath
-        return None if aftermath is None else lambda result: aftermath.ended(effect, result)
+        if aftermath is None:
+            return None
+
+        def late(result: ToolResult) -> None:
+            self._over.add(effect.lane)
+            self._going_on.discard(effect.lane)
+            aftermath.ended(effect, result)
+
+        return late
 
     async def _within(
         self,
@@ -229,15 +258,17 @@ class LivePerformer:
     ) -> Any:
         limit, by_deadline = self._limit_s(limits)
         try:
-            return await bounded(work, limit)
+            return await bounded(work, limit, abandoned=None if of is None else self._follower(of))
+        except asyncio.CancelledError:
+            self._mark(of, port)
+            raise
         except SelfCancelledError as error:
             return Failure(
                 kind=FailureKind.ERROR, message=f"{what}: {error}", phase="run", error_type="cancelled"
             )
         except TimeLimitError as error:
+            self._mark(of, port)
             lingers = error.abandoned is not None or getattr(port, "lingers", False)
-            if error.abandoned is not None and of is not None:
-                self._follow(error.abandoned, of)
             phase = "abandoned" if lingers else "run"
             if by_deadline:
                 message = f"{what} was cut off: the run's time is over"
@@ -250,17 +281,26 @@ class LivePerformer:
                 error_type="timeout",
             )
 
-    def _follow(self, task: asyncio.Future[Any], effect: CallTool) -> None:
-        """Tell the aftermath when an abandoned coroutine ends, and what it gave."""
-        aftermath = self._ports.aftermath
-        if aftermath is None:
-            return
+    def _mark(self, effect: CallTool | None, port: ToolPort | None) -> None:
+        """Note that a call was given up whose thread goes on."""
+        if effect is not None and getattr(port, "lingers", False) and effect.lane not in self._over:
+            self._going_on.add(effect.lane)
+
+    def _follower(self, effect: CallTool) -> Callable[[asyncio.Future[Any]], None]:
+        """Return what tells the aftermath when an abandoned coroutine ends, and what it gave."""
 
         def ended(done: asyncio.Future[Any]) -> None:
+            self._going_on.discard(effect.lane)
             result = None if done.cancelled() or done.exception() is not None else done.result()
-            aftermath.ended(effect, result if isinstance(result, ToolResult) else None)
+            aftermath = self._ports.aftermath
+            if aftermath is not None:
+                aftermath.ended(effect, result if isinstance(result, ToolResult) else None)
 
-        task.add_done_callback(ended)
+        def follow(task: asyncio.Future[Any]) -> None:
+            self._going_on.add(effect.lane)
+            task.add_done_callback(ended)
+
+        return follow
 
     def _limit_s(self, limits: Limits) -> tuple[float | None, bool]:
         """Return the seconds an effect may take, and whether the run's deadline is what limits it."""

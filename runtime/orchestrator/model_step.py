@@ -53,6 +53,9 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
                 last = stop
                 break
             failure = outcome.failure or Failure(kind=FailureKind.ERROR, message="no reply was given")
+            if failure.kind is FailureKind.INTERRUPTED and failure.cause == "disabled":
+                last = StopReason(StopKind.MODEL_UNHEALTHY, model)
+                break
             if failure.kind is FailureKind.INTERRUPTED:
                 return interrupted(failure)
             if failure.kind not in _UNSPENT:

@@ -274,7 +274,8 @@ def _repeatable(call: Call, failure: Failure) -> bool:
 def _given_up(progress: Progress, call: Call, failure: Failure) -> StopReason | None:
     status = failure_status(failure, write=call.write)
     if failure.kind is FailureKind.INTERRUPTED:
-        reasons = [interrupted(failure)]
+        off = failure.cause == "disabled"
+        reasons = [StopReason(StopKind.TOOL_DISABLED, call.name) if off else interrupted(failure)]
         if status == "in_doubt":
             reasons.append(StopReason(StopKind.IN_DOUBT, call.name))
         return first_stop(reasons)

@@ -7,7 +7,7 @@ under either. The patterns use what both know: no lookaround, no back reference,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -32,8 +32,8 @@ class Finder(Protocol):
         """Return whether there is a match."""
         ...
 
-    def find(self, data: bytes) -> Iterator[Spans]:
-        """Yield matches from left to right, not overlapping, never empty."""
+    def first(self, data: bytes, at: int = 0) -> Spans | None:
+        """Return the first match that begins at a byte or after it."""
         ...
 
 
@@ -48,11 +48,10 @@ class PythonFinder:
         """Return whether there is a match."""
         return self._pattern.search(data) is not None
 
-    def find(self, data: bytes) -> Iterator[Spans]:
-        """Yield matches from left to right."""
-        for found in self._pattern.finditer(data):
-            if found.end() > found.start():
-                yield [found.span(), *(found.span(i) for i in range(1, self._pattern.groups + 1))]
+    def first(self, data: bytes, at: int = 0) -> Spans | None:
+        """Return the first match from a byte on."""
+        found = self._pattern.search(data, at)
+        return None if found is None else [found.span(i) for i in range(self._pattern.groups + 1)]
 
 
 class _Re2Finder:
@@ -77,19 +76,10 @@ class _Re2Finder:
         """Return whether there is a match."""
         return bool(self._probe(self._anchor, data, 0, len(data))[0][0] >= 0)
 
-    def find(self, data: bytes) -> Iterator[Spans]:
-        """Yield matches from left to right."""
-        if not self.test(data):
-            return
-        at, size = 0, len(data)
-        while at < size:
-            spans = self._match(self._anchor, data, at, size)
-            start, end = spans[0]
-            if start < 0:
-                return
-            if end > start:
-                yield list(spans)
-            at = max(end, at + 1)
+    def first(self, data: bytes, at: int = 0) -> Spans | None:
+        """Return the first match from a byte on."""
+        spans: Spans = self._match(self._anchor, data, at, len(data))
+        return None if spans[0][0] < 0 else spans
 
 
 def _text(told: Any) -> str:

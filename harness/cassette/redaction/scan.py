@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.cassette.redaction.checks import accepted
 from harness.cassette.redaction.dropped import DROPPED
 from harness.cassette.redaction.fields import hides, is_password_field
 from harness.cassette.redaction.jsontext import Leaf, Places, decoded, leaves, looks_like_json
-from harness.cassette.rules import Ruleset
+from harness.cassette.rules import CompiledRule, Ruleset
 from harness.errors import DataError
 
 PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")
@@ -26,6 +27,7 @@ _HEX = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")
 _SCHEMES = (b"bearer ", b"basic ", b"token ", b"bot ", b"key ", b"apikey ")
 _FIELD_RANK, _RUN_RANK, _LITERAL_RANK = -1, 1_000_000, -2
 _MAX_RUN = 1 << 20
+_MOST_REREAD = 256
 
 
 class ScanError(DataError):
@@ -93,15 +95,26 @@ def without_scheme(secret: bytes) -> int:
 
 
 def _by_rules(data: bytes, rules: Ruleset, tripwire: bool) -> list[Span]:
-    spans = []
+    spans: list[Span] = []
     for one in rules.possible(data, tripwire=tripwire):
-        for found in one.finder.find(data):
-            start, end = next((found[n] for n in one.secrets if found[n][0] >= 0), found[0])
-            name = None if one.name is None else data[slice(*found[one.name])]
-            size = accepted(one.rule.needs, data[start:end], name) if one.rule.needs else end - start
-            if size:
-                spans.append(_whole_chars(data, start, start + size, one.rank, one.rule.id))
+        if one.finder.test(data):
+            spans += _by_rule(data, one)
     return spans
+
+
+def _by_rule(data: bytes, one: CompiledRule) -> Iterator[Span]:
+    needs, at = one.rule.needs, 0
+    while at < len(data) and (found := one.finder.first(data, at)) is not None:
+        start, end = next((found[n] for n in one.secrets if found[n][0] >= 0), found[0])
+        name = None if one.name is None else data[slice(*found[one.name])]
+        size = accepted(needs, data[start:end], name) if needs else end - start
+        if size:
+            yield _whole_chars(data, start, start + size, one.rank, one.rule.id)
+            at = max(start + size, at + 1)
+        else:
+            # What was taken for a value may be the next name: `key: password: ...`. A long one is passed over, or
+            # the text would be read again and again.
+            at = max(start if end - start <= _MOST_REREAD else end, found[0][0] + 1, at + 1)
 
 
 def _whole_chars(data: bytes, start: int, end: int, rank: int, rule: str) -> Span:

@@ -84,6 +84,7 @@ def test_a_known_shape_is_replaced_wherever_it_stands(name: str) -> None:
         ("https://a.test/?api_key=abcdef123&x=1", "https://a.test/?api_key=<secret#1>&x=1"),
         ("OPENAI_API_KEY=abcdef123", "OPENAI_API_KEY=<secret#1>"),
         ('cut off {"password": "hunter22", "a": ', 'cut off {"password": "<secret#1>", "a": '),
+        ("The key: password: hunter22x", "The key: password: <secret#1>"),
         ("{'db_password': 'hunter22'}", "{'db_password': '<secret#1>'}"),
     ],
 )

@@ -299,14 +299,15 @@ def test_caller_that_goes_away_leaves_a_write_in_doubt() -> None:
 
 
 class BreaksBefore:
-    """A sink that fails from the intent of a tool on, until it is mended."""
+    """A sink that fails from the first intent of a tool on, until it is mended."""
 
     def __init__(self, kept: Kept) -> None:
         self.kept = kept
+        self.broke = False
 
     def take(self, event: Event) -> None:
-        if event.kind == "intent" and event.subject == "tool":
-            self.kept.broken = True
+        if event.kind == "intent" and event.subject == "tool" and not self.broke:
+            self.kept.broken = self.broke = True
         self.kept.take(event)
 
 

@@ -87,14 +87,18 @@ def test_level_follows_what_became_of_the_call(
     assert json.loads(capsys.readouterr().err)["level"] == level
 
 
-def test_configured_logger_is_used() -> None:
-    with structlog.testing.capture_logs() as lines:
-        structlog.configure(cache_logger_on_first_use=False)
-        LogSink().take(event(status="ok"))
+def test_logger_that_the_program_configured_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    found: list[dict[str, object]] = []
 
-    assert (
-        lines == []
-    )  # configure() replaced the capturing processors; the line went to the configured logger
+    def keep(logger: object, method: str, fields: structlog.typing.EventDict) -> str:
+        found.append(dict(fields))
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[keep])
+    LogSink().take(event(status="ok"))
+
+    assert [(line["event"], line["runtime.tenant"]) for line in found] == [("outcome", "acme")]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_lines_of_tools_carry_the_names_of_their_run_and_of_no_other() -> None:

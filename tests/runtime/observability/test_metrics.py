@@ -17,6 +17,20 @@ from runtime.observability.metrics import MetricsSink
 from runtime.observability.summary import summary
 from runtime.ports.control_values import BreakerView
 
+ORDER = (
+    "tenant",
+    "environment",
+    "agent",
+    "tool",
+    "model",
+    "name",
+    "status",
+    "direction",
+    "cause",
+    "stop_class",
+)
+ORDER += ("stop_kind", "le")
+
 
 def event(kind: str, **fields: Any) -> Event:
     known: dict[str, Any] = {
@@ -39,7 +53,8 @@ def samples(sink: MetricsSink) -> dict[str, dict[tuple[str, ...], float]]:
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for family in text_string_to_metric_families(sink.exposition().decode()):
         for sample in family.samples:
-            found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
+            labels = tuple(sample.labels[name] for name in ORDER if name in sample.labels)
+            found.setdefault(sample.name, {})[labels] = sample.value
     return found
 
 

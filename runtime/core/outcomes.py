@@ -1,0 +1,190 @@
+"""Outcomes: what comes back for an effect, how it can fail, and what each kind of effect answers with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+from runtime.core.messages import Message
+from runtime.core.policy import Budget
+
+
+class FailureKind(StrEnum):
+    """How an effect failed."""
+
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    INTERRUPTED = "interrupted"
+    IN_DOUBT = "in_doubt"
+
+
+CallStatus = Literal[
+    "ok",
+    "error",
+    "timeout",
+    "denied",
+    "unknown_tool",
+    "invalid_arguments",
+    "interrupted",
+    "cached",
+    "in_doubt",
+    "not_started",
+]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of small frozen values of the seam."""
+
+
+class Used(Value, frozen=True):
+    """What a child run used of its parent's budget."""
+
+    steps: int = 0
+    tool_calls: int = 0
+    tokens: int = 0
+    nanos: int = 0
+
+
+class Failure(Value, frozen=True):
+    """How and where an effect failed.
+
+    Attributes:
+        kind: The class of failure.
+        message: Redacted text for people.
+        retryable: Whether the same call may be made again.
+        phase: Where it failed: `connect`, `request`, `response`, `stream`, `run`.
+        error_type: Exception class or provider error code.
+        after_s: Seconds the other side asks to wait.
+        used: What child runs of the call used before it failed.
+        cause: For `interrupted`: `deadline`, `kill`, `tenant`, `cancelled`, `control_unavailable`.
+    """
+
+    kind: FailureKind
+    message: str
+    retryable: bool = False
+    phase: str | None = None
+    error_type: str | None = None
+    after_s: float | None = None
+    cause: str | None = None
+    used: Used | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came back and when.
+
+    Attributes:
+        value: The answer; `None` beside a failure.
+        failure: How it failed, if it did.
+        at: Seconds since the run began; `None` where it was not recorded.
+        duration_s: Seconds the effect took; `None` where it was not recorded.
+    """
+
+    value: Any = None
+    failure: Failure | None = None
+    at: float | None = None
+    duration_s: float | None = None
+
+
+class Limits(Value, frozen=True):
+    """What follows from time, money or identity; recorded, never matched.
+
+    Attributes:
+        deadline_s: Seconds since the run began at which the run is over.
+        timeout_s: Hard limit of this attempt, in seconds.
+        max_output_tokens: What is affordable, at most what is configured.
+        reserved_nanousd: Worst case reserved before the call.
+        idempotency_key: Makes a repeated write safe.
+        child_budget: Slice of the run's budget that child runs of this call may use together.
+    """
+
+    deadline_s: float | None = None
+    timeout_s: float | None = None
+    max_output_tokens: int | None = None
+    reserved_nanousd: int | None = None
+    idempotency_key: str | None = None
+    child_budget: Budget | None = None
+
+
+NO_LIMITS = Limits()
+
+
+class ToolResult(Value, frozen=True):
+    """What a call came to.
+
+    Attributes:
+        content: The text the model sees.
+        status: `ok`, `error` for an error of the tool's own domain, or a recorded refusal's status.
+        error: The error's text, if it was one.
+        artifact: Digest of the whole result, where it was too large and the model sees only its head.
+        used: What child runs of the call used.
+    """
+
+    content: str
+    status: CallStatus = "ok"
+    error: str | None = None
+    artifact: str | None = None
+    used: Used | None = None
+
+
+class Admission(Value, frozen=True):
+    """Whether a call may start now.
+
+    Attributes:
+        granted: The verdict.
+        cause: If not: `rate`, `concurrency`, `breaker`, `spend`, `disabled`, `tenant`, `kill`, `unavailable`.
+        detail: Text for people.
+    """
+
+    granted: bool = True
+    cause: str | None = None
+    detail: str | None = None
+
+
+class ApprovalAnswer(Value, frozen=True):
+    """A recorded answer by a person or rule to one exact call."""
+
+    decision: Literal["granted", "denied", "timeout"]
+    by: str | None = None
+    reason: str | None = None
+
+
+class Controls(Value, frozen=True):
+    """Switches that are pulled: `kill`, `tenant`, `unavailable`, or `tool:<name>`."""
+
+    pulled: tuple[str, ...] = ()
+
+
+class Denial(Value, frozen=True):
+    """A call that a guard refused.
+
+    Attributes:
+        tool: Tool concerned; `None` where a recorded guard did not name one.
+        rule: Which guard: `policy`, `approval`, `recorded`.
+        message: What the model was told.
+        lane: Where in the run.
+        step: Step index.
+    """
+
+    tool: str | None
+    rule: str
+    message: str
+    lane: str
+    step: int
+
+
+class InputReply(Value, frozen=True):
+    """Further input after a step.
+
+    Attributes:
+        messages: What to append: a user's turn, a guard's reminder or refusal, or nothing.
+        end: Stop reason text if the run ends here.
+        denials: Refusals that the messages tell of.
+    """
+
+    messages: tuple[Message, ...] = ()
+    end: str | None = None
+    denials: tuple[Denial, ...] = ()
