@@ -33,6 +33,7 @@ class Agent:
         model_retry: How failed model calls are repeated.
         tool_retry: How failed tool calls are repeated.
         model_timeout_s: Hard limit of one model attempt, in seconds.
+        max_result_bytes: What a model is shown of one tool result, where the run has artifacts to keep the rest.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Agent:
     model_retry: RetryPolicy = field(default_factory=RetryPolicy)
     tool_retry: RetryPolicy = field(default_factory=RetryPolicy)
     model_timeout_s: float | None = 120.0
+    max_result_bytes: int = 64 * 1024
 
     def __post_init__(self) -> None:
         names = [t.name for t in self.tools]

@@ -7,8 +7,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from runtime.core.canonical import fingerprint
-from runtime.core.effects import Performer
+from runtime.core.effects import Performer, ToolResult
 from runtime.core.ids import run_id, seed_of
 from runtime.core.messages import Message, user_message
 from runtime.core.policy import Budget, Policy
@@ -29,7 +31,9 @@ from runtime.orchestrator.setup import RunSetup
 from runtime.ports.control_values import Run
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.prices import RateSource
+from runtime.ports.state import Artifacts
 from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource
+from runtime.tools.results import cap_result
 
 __all__ = [
     "DuplicateRunError",
@@ -126,6 +130,7 @@ async def run_agent_async(
     prices: RateSource | None = None,
     clock: Clock | None = None,
     governor: Governor | None = None,
+    artifacts: Artifacts | None = None,
 ) -> RunResult:
     """Run an agent on a prompt; the result says how it ended.
 
@@ -141,6 +146,7 @@ async def run_agent_async(
         prices: Price table; the offline snapshot by default.
         clock: Time; the system's by default.
         governor: Guards the run by a control store: switches, rates, slots, breakers, claims, approvals.
+        artifacts: Keeps tool results that are larger than `Agent.max_result_bytes`; without it none is cut.
 
     Raises:
         UsageFault: If the run cannot begin as asked.
@@ -149,11 +155,7 @@ async def run_agent_async(
         asyncio.CancelledError: If the caller goes away; the run ends with `cancelled`.
     """
     request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
-    port = model or agent.client
-    if port is None:
-        raise UsageFault(
-            f"agent {agent.name!r} has no model client", next_step="pass model=... or set Agent.client"
-        )
+    port = _client(agent, model)
     time = clock or SystemClock()
     setup = prepare(
         agent,
@@ -172,10 +174,11 @@ async def run_agent_async(
             observer=observer,
             rates=setup.header.rates,
             clock=time,
+            cap=None if artifacts is None else _cap(agent.max_result_bytes, artifacts),
         )
     )
 
-    shared = _Shared(port, wrap, desk, prices, clock, governor)
+    shared = _Shared(port, wrap, desk, prices, clock, governor, artifacts)
     live.raises(lambda call: CallChildren(setup.header, call, shared.starter(setup, request)))
     if governor is None:
         performer: Performer = live if wrap is None else wrap(live)
@@ -194,6 +197,7 @@ class _Shared:
     prices: RateSource | None
     clock: Clock | None
     governor: Governor | None
+    artifacts: Artifacts | None
 
     def starter(self, setup: RunSetup, request: Request) -> Start:
         """Return what starts a child of a run."""
@@ -208,9 +212,20 @@ class _Shared:
                 prices=self.prices,
                 clock=self.clock,
                 governor=self.governor,
+                artifacts=self.artifacts,
             )
 
         return start
+
+
+def _cap(limit_bytes: int, artifacts: Artifacts) -> Callable[[ToolResult], ToolResult]:
+    """Return what cuts a result to what a model is shown; the whole becomes an artifact."""
+
+    def cap(result: ToolResult) -> ToolResult:
+        content = cap_result(result.content, limit_bytes, artifacts.put).content
+        return result if content is result.content else msgspec.structs.replace(result, content=content)
+
+    return cap
 
 
 async def _governed(
@@ -326,6 +341,15 @@ def result_of(header: Header, finished: Finished) -> RunResult:
         trace=finished.trace,
         error=finished.error,
     )
+
+
+def _client(agent: Agent, model: ModelPort | None) -> ModelPort:
+    port = model or agent.client
+    if port is None:
+        raise UsageFault(
+            f"agent {agent.name!r} has no model client", next_step="pass model=... or set Agent.client"
+        )
+    return port
 
 
 def _default_prices() -> RateSource:

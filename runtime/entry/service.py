@@ -23,7 +23,7 @@ from runtime.errors import RuntimeFault, UsageFault
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
 from runtime.observability.events import EventSink, ObservingPerformer
-from runtime.ports.control_values import Run, RunKey
+from runtime.ports.control_values import ControlUnavailable, Run, RunKey
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
 from runtime.ports.tools import ApprovalDesk
@@ -122,7 +122,7 @@ class Service:
             result = await self._first(agent, request)
         except asyncio.CancelledError:
             # The first caller went away, the others did not: they get what the index has of the run by now.
-            _tell_others(future, self.governor.store.find_runs(key.request_id), key)
+            self._tell_others(future, key)
             raise
         except BaseException as error:
             future.set_exception(error)
@@ -157,6 +157,18 @@ class Service:
             observed = ObservingPerformer(inner, self.sinks, key=self.event_key)
         return observed if self.wrap is None else self.wrap(observed)
 
+    def _tell_others(self, future: asyncio.Future[RunResult], key: RunKey) -> None:
+        try:
+            found = [run for run in self.governor.store.find_runs(key.request_id) if run.key == key]
+        except ControlUnavailable as error:
+            future.set_exception(error)
+            future.exception()
+            return
+        if found:
+            future.set_result(elsewhere(found[0]))
+        else:
+            future.cancel()
+
     def _keep(self, key: RunKey, asked: str, result: RunResult) -> None:
         self._ended[key] = (asked, result)
         while len(self._ended) > _KEPT_RESULTS:
@@ -169,14 +181,6 @@ def _check_same(key: RunKey, asked: str, first: str) -> None:
             f"request id {key.request_id!r} was used for another request",
             next_step="send each request under an id of its own",
         )
-
-
-def _tell_others(future: asyncio.Future[RunResult], runs: Sequence[Run], key: RunKey) -> None:
-    found = next((run for run in runs if run.key == key), None)
-    if found is None:
-        future.cancel()
-    else:
-        future.set_result(elsewhere(found))
 
 
 def elsewhere(run: Run) -> RunResult:

@@ -74,6 +74,7 @@ class Ports:
         clock: Time.
         aftermath: Told of calls that were given up and ended after all.
         children: Makes the child runs of a call; without it a call has none.
+        cap: Makes a result small enough for a model, and keeps the whole elsewhere.
     """
 
     model: ModelPort
@@ -86,6 +87,7 @@ class Ports:
     clock: Clock = field(default_factory=SystemClock)
     aftermath: Aftermath | None = None
     children: Callable[[CallTool], ChildRuns] | None = None
+    cap: Callable[[ToolResult], ToolResult] | None = None
 
 
 class LivePerformer:
@@ -218,7 +220,10 @@ class LivePerformer:
     async def _begun(self, port: ToolPort, effect: CallTool, context: ToolContext) -> ToolResult | Failure:
         """Begin a call, unless it may not begin any more: other runs had the loop since that was asked last."""
         refused = None if self._before is None else self._before(effect)
-        return refused if refused is not None else await port.call(effect.bound, context)
+        return refused if refused is not None else self._capped(await port.call(effect.bound, context))
+
+    def _capped(self, result: ToolResult) -> ToolResult:
+        return result if self._ports.cap is None else self._ports.cap(result)
 
     async def _ask(self, effect: AskApproval) -> Answer:
         if self._ports.desk is None:
@@ -243,7 +248,7 @@ class LivePerformer:
         def late(result: ToolResult) -> None:
             self._over.add(effect.lane)
             self._going_on.discard(effect.lane)
-            aftermath.ended(effect, result)
+            aftermath.ended(effect, self._capped(result))
 
         return late
 

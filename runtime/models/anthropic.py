@@ -39,6 +39,7 @@ class AnthropicMessages(HttpModel):
         headers: Mapping[str, str] | None = None,
         client: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        rename_tools: bool | None = None,
     ) -> None:
         """Take the provider's address and credentials.
 
@@ -50,6 +51,8 @@ class AnthropicMessages(HttpModel):
             headers: Sent with each call, for example `anthropic-beta`.
             client: Used in place of our own, in its own event loop only, and not closed by `aclose`.
             clock: Monotonic seconds, for chunk offsets.
+            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; everywhere but to loopback
+                unless told.
 
         Raises:
             UsageFault: If the base URL is no http or https address.
@@ -66,4 +69,5 @@ class AnthropicMessages(HttpModel):
             headers={"anthropic-version": API_VERSION, **given, **credentials},
             client=client,
             clock=clock,
+            rename_tools=rename_tools,
         )

@@ -28,6 +28,7 @@ from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import dump_json, parse_json
 from runtime.dialects.sse import SseEvent, SseParser
 from runtime.errors import UsageFault
+from runtime.models.wire_names import WireNames
 from runtime.ports.models import StreamObserver
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class HttpModel:
         headers: Mapping[str, str],
         client: httpx.AsyncClient | None,
         clock: Callable[[], float],
+        rename_tools: bool | None = None,
     ) -> None:
         """Take what an adapter knows.
 
@@ -111,6 +113,8 @@ class HttpModel:
             headers: Sent with each call, credentials included.
             client: Used in place of our own, in its own event loop only, and not closed by `aclose`.
             clock: Monotonic seconds, for chunk offsets.
+            rename_tools: Whether tool names with other characters than providers take travel renamed; by default
+                everywhere but to this machine's own loopback.
 
         Raises:
             UsageFault: If the base URL is no http or https address.
@@ -122,6 +126,7 @@ class HttpModel:
         self._dialect = dialect
         self._url = base_url.rstrip("/") + path
         self._local = parts.hostname in _LOOPBACK_HOSTS
+        self._rename_tools = not self._local if rename_tools is None else rename_tools
         self._secure = parts.scheme == "https"
         self._secret = secret
         self._stream = stream
@@ -137,9 +142,12 @@ class HttpModel:
         """Ask the provider once; see `ModelPort.call`."""
         import httpx
 
+        names = WireNames(request) if self._rename_tools else None
         try:
             body = self._dialect.encode_request(
-                request, stream=self._stream, max_output_tokens=limits.max_output_tokens
+                request if names is None else names.sent(request),
+                stream=self._stream,
+                max_output_tokens=limits.max_output_tokens,
             )
             content = dump_json(body).encode()
         except (DialectError, ValueError, TypeError) as error:
@@ -159,6 +167,8 @@ class HttpModel:
             return self._failure(FailureKind.ERROR, error, phase=phase, retryable=True)
         if isinstance(answer, Failure):
             return msgspec.structs.replace(answer, message=self._without_secret(answer.message))
+        if names is not None:
+            answer = names.received(answer)
         return msgspec.structs.replace(
             answer, provider=self.provider, chunk_offsets=tuple(progress.chunk_offsets)
         )

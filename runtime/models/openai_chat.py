@@ -35,6 +35,7 @@ class OpenAIChat(HttpModel):
         headers: Mapping[str, str] | None = None,
         client: httpx.AsyncClient | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        rename_tools: bool | None = None,
     ) -> None:
         """Take the provider's address and credentials.
 
@@ -46,6 +47,8 @@ class OpenAIChat(HttpModel):
             headers: Sent with each call.
             client: Used in place of our own, in its own event loop only, and not closed by `aclose`.
             clock: Monotonic seconds, for chunk offsets.
+            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; everywhere but to loopback
+                unless told.
 
         Raises:
             UsageFault: If the base URL is no http or https address.
@@ -61,4 +64,5 @@ class OpenAIChat(HttpModel):
             headers={**(headers or {}), **credentials},
             client=client,
             clock=clock,
+            rename_tools=rename_tools,
         )

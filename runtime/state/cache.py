@@ -106,11 +106,13 @@ class ToolCache:
         Errors are not kept, nor are results above the cache's size, nor those of calls without a key.
         """
         key = cache_key(self._key, self.scope, tool, version, arguments)
-        size = len(result.content.encode("utf-8", "replace"))
-        if key is None or result.status != "ok" or size > self._max_bytes:
+        if key is None:
             return False
+        size = len(result.content.encode("utf-8", "replace"))
         with self._lock:
-            self._drop(key)
+            self._drop(key)  # also if the new one is not kept: the old one is no longer what the tool says
+            if result.status != "ok" or size > self._max_bytes:
+                return False
             self._kept[key] = (self._now() + self._ttl_s, size, result)
             self._bytes += size
             while len(self._kept) > self._max_entries or self._bytes > self._max_bytes:

@@ -145,7 +145,12 @@ def test_mode_18_interleaved_runs_of_two_tenants_never_mix_credentials(
 def test_one_client_is_made_for_each_scope_also_when_many_ask_at_once() -> None:
     made: list[Scope] = []
     together = threading.Barrier(8)
-    clients = ScopedClients(lambda scope: made.append(scope) or object())  # type: ignore[func-returns-value]  # a note beside the value
+
+    def make(scope: Scope) -> object:
+        made.append(scope)
+        return object()
+
+    clients = ScopedClients(make)
 
     def ask(number: int) -> object:
         together.wait(10)
