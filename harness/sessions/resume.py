@@ -7,6 +7,7 @@ holds the whole run; the old one is left as it is. Nothing is reset: budgets cou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +15,7 @@ from typing import Protocol
 from harness.cassette.redact import Redactor
 from harness.errors import CassetteError, UsageError
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
+from runtime.control.claims import EndState
 from runtime.core.effects import (
     KIND_OF,
     Admission,
@@ -25,16 +27,19 @@ from runtime.core.effects import (
     Failure,
     FailureKind,
     Outcome,
+    Performer,
     ReadControls,
     SingleEffect,
     ToolResult,
 )
 from runtime.core.keys import Keyer
 from runtime.core.lanes import step_of
-from runtime.core.run import ToolDecl
+from runtime.core.run import Header, ToolDecl
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult, result_of
 from runtime.execution.drivers import drive_async
+from runtime.execution.governed import GovernedPerformer
+from runtime.execution.governor import ALIVE_S, Governor, key_of
 from runtime.execution.live import LivePerformer, Ports
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
@@ -42,7 +47,7 @@ from runtime.journal.recording import Interaction, Recording
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
 from runtime.ports.models import ModelPort
-from runtime.ports.tools import ApprovalDesk, ControlPlane
+from runtime.ports.tools import ApprovalDesk, ControlPlane, Reconcile
 
 
 class Claims(Protocol):
@@ -52,15 +57,48 @@ class Claims(Protocol):
         """Return the stored result of a completed call; `None` if the claim is open or absent."""
         ...
 
+    def settle(self, idempotency_key: str, result: ToolResult | None) -> None:
+        """Store what was found out about an open claim: its result, or that the call did not happen."""
+        ...
+
+
+class StoreClaims:
+    """The claims of a control store."""
+
+    def __init__(self, governor: Governor) -> None:
+        self._governor = governor
+
+    def result(self, idempotency_key: str) -> ToolResult | None:
+        """Return the stored result of a completed call."""
+        found = self._governor.store.lookup_claim(idempotency_key, now=self._governor.now())
+        return None if found is None or found.state not in {"done", "reconciled"} else found.result
+
+    def settle(self, idempotency_key: str, result: ToolResult | None) -> None:
+        """Store what was found out about an open claim; its owner's process is gone."""
+        store, now = self._governor.store, self._governor.now()
+        found = store.lookup_claim(idempotency_key, now=now)
+        if found is not None:
+            state: EndState = "failed" if result is None else "done"
+            store.end_claim(idempotency_key, fencing=found.fencing, state=state, now=now, result=result)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What the live part of a resumed run is handed; see `runtime.execution.live.Ports`."""
+    """What the live part of a resumed run is handed; see `runtime.execution.live.Ports`.
+
+    Attributes:
+        model: Answers model calls.
+        desk: Asked for approvals.
+        control: Admits calls and tells switches, where there is no governor.
+        claims: Looks up writes; the governor's store by default.
+        governor: Guards the rest of the run; the run is taken over in its store.
+    """
 
     model: ModelPort
     desk: ApprovalDesk | None = None
     control: ControlPlane | None = None
     claims: Claims | None = None
+    governor: Governor | None = None
 
 
 async def resume_run(recording: Recording, agent: Agent, world: World, *, out: Path) -> RunResult:
@@ -95,10 +133,33 @@ async def resume_run(recording: Recording, agent: Agent, world: World, *, out: P
         ),
         elapsed_s=_elapsed(recording),
     )
+    guarded = _take_over(world, header, live, agent)
+    reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
+    claims = world.claims
+    if claims is None and world.governor is not None:
+        claims = StoreClaims(world.governor)
     with JournalWriter(out) as journal:
-        performer = ResumePerformer(recording, live, journal, claims=world.claims)
+        performer = ResumePerformer(recording, guarded, journal, claims=claims, reconcile=reconcile)
         finished = await drive_async(run_flow(setup), performer, header)
     return result_of(header, finished)
+
+
+def _take_over(world: World, header: Header, live: LivePerformer, agent: Agent) -> Performer:
+    governor = world.governor
+    if governor is None:
+        return live
+    now = governor.now()
+    taken = governor.store.resume_run(key_of(header), now=now, alive_until=now + ALIVE_S)
+    if taken is None:
+        raise UsageError(
+            f"run {header.request_id} cannot be taken over: it is alive, has ended, or is not in this store",
+            next_step="look at it with `goldrun ops runs`",
+        )
+    guard = governor.attend(header, fencing=taken.fencing)
+    reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
+    guarded = GovernedPerformer(live, guard, governor.store, desk=world.desk, reconcile=reconcile)
+    live.attend(guarded)
+    return guarded
 
 
 def _check_new(out: Path) -> None:
@@ -117,16 +178,18 @@ class ResumePerformer:
     def __init__(
         self,
         recording: Recording,
-        live: LivePerformer,
+        live: Performer,
         journal: JournalWriter,
         *,
         claims: Claims | None = None,
+        reconcile: Mapping[str, Reconcile] | None = None,
     ) -> None:
         self._recording = recording
         self._index = RecordingIndex(recording)
         self._live = live
         self._journal = journal
         self._claims = claims
+        self._reconcile = reconcile or {}
         redact = recording.header.redaction == "default"
         self._keys = EffectKeys(Keyer(Redactor() if redact else None), self._index.matchers)
         self._builder = RecordBuilder(run=recording.header.run_id, cleaner=Redactor() if redact else None)
@@ -138,9 +201,9 @@ class ResumePerformer:
         Raises:
             UsageError: If the effect is not the one that was recorded at its lane.
         """
-        return await self._recorded(effect, self._answer(effect))
+        return await self._recorded(effect, await self._answer(effect))
 
-    def _answer(self, effect: SingleEffect) -> Outcome | None:
+    async def _answer(self, effect: SingleEffect) -> Outcome | None:
         """Return the outcome that is known without doing anything; `None` if the effect must be carried out."""
         if isinstance(effect, Begin | End):
             return None
@@ -156,9 +219,9 @@ class ResumePerformer:
             )
         if found.answered:
             return found.outcome()
-        return self._in_flight(effect, found)
+        return await self._in_flight(effect, found)
 
-    def _in_flight(self, effect: SingleEffect, found: Interaction) -> Outcome | None:
+    async def _in_flight(self, effect: SingleEffect, found: Interaction) -> Outcome | None:
         if not isinstance(effect, CallTool) or not effect.write:
             return None
         intent = found.intent or found.record
@@ -167,8 +230,16 @@ class ResumePerformer:
         at = _elapsed(self._recording)
         if done is not None:
             return Outcome(done, None, at)
+        reconcile = self._reconcile.get(effect.name)
+        if reconcile is not None and key is not None:
+            happened = await reconcile(effect.bound, key)
+            if self._claims is not None:
+                self._claims.settle(key, happened)
+            return None if happened is None else Outcome(happened, None, at)
         decl = next((t for t in self._decls() if t.schema.name == effect.name), None)
         if decl is not None and decl.repeatable:
+            if self._claims is not None and key is not None:
+                self._claims.settle(key, None)
             return None
         message = f"the process ended while '{effect.name}' was running; whether it happened is not known"
         return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), at)

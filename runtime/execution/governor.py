@@ -18,7 +18,7 @@ from runtime.execution.rules import ControlRules
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable, Run, RunKey, RunOpened
 
-_ALIVE_S = 60.0
+ALIVE_S = 60.0
 """A run that is not heard of for so long counts as crashed."""
 
 
@@ -64,7 +64,7 @@ class Governor:
                 parent=header.parent,
                 deploy=header.deploy,
                 policy_hash=header.policy_hash,
-                alive_until=now + _ALIVE_S,
+                alive_until=now + ALIVE_S,
             )
         )
 
@@ -192,9 +192,9 @@ class RunGovernor:
                 if lost is not None and not lost.done():
                     lost.set_result(Halt("control_unavailable"))
             now = self._governor.now()
-            if now - self._beaten_at > _ALIVE_S / 3:
+            if now - self._beaten_at > ALIVE_S / 3:
                 key = key_of(self.header)
-                self._governor.store.beat_run(key, fencing=self._fencing, alive_until=now + _ALIVE_S)
+                self._governor.store.beat_run(key, fencing=self._fencing, alive_until=now + ALIVE_S)
                 self._beaten_at = now
 
     async def close(self, stop_reason: str) -> None:
