@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -133,9 +134,11 @@ def test_every_shell_command_exits_as_it_should(workplace: Path) -> None:
 
     failed = []
     for line in commands:
-        words = line.split()
+        words = shlex.split(line)
         if words[0] == "goldrun":
             words = [sys.executable, "-m", "harness.cli.main", *words[1:]]
+        elif words[0] == "python":
+            words = [sys.executable, *words[1:]]
         elif words[0] == "pytest":
             words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words[1:]]
         done = _run(words, workplace)

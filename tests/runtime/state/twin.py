@@ -26,13 +26,16 @@ MACHINE = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+"""A machine makes thousands of synced commits; what is tested is their meaning, not the disk."""
+
 
 class TwinMachine(RuleBasedStateMachine):
     """A state machine with two stores and a clock of whole and half seconds that never goes back."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = TemporaryDirectory(prefix="goldrun-twin-")
+        self.folder = TemporaryDirectory(prefix="goldrun-twin-", dir=IN_MEMORY)
         self.stores: tuple[ControlStore, ...] = (
             MemoryControlStore(),
             SqliteControlStore(Path(self.folder.name) / "control.db"),
