@@ -1,6 +1,6 @@
 """The dictionary of a segment: text that its runs share, stored once, so that short runs compress too.
 
-It is made of instructions and tool schemas that at least two runs have in common, and of the field names of
+It is made of instructions, system messages and tool schemas that at least two runs have in common, and of the field names of
 records. Nothing that only one run says gets into it, so deleting a run deletes what it said.
 """
 
@@ -23,6 +23,7 @@ def common_text(headers: Iterable[Header]) -> bytes:
     found: Counter[bytes] = Counter()
     for header in headers:
         pieces = {encode_json(header.instructions)} if header.instructions else set()
+        pieces |= {encode_json(message) for message in header.input if message.role == "system"}
         if header.tools != "opaque":
             pieces |= {encode_json(declared) for declared in header.tools}
         found.update(pieces)

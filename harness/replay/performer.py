@@ -46,7 +46,8 @@ class ReplayPerformer:
         self._index = index
         self._collect = collect
         self._cleaner = cleaner
-        self._keys = EffectKeys(Keyer(cleaner), index.matchers)
+        self._keys = EffectKeys(Keyer(), index.matchers)
+        self._uncleaned: list[SingleEffect] | None = None if cleaner is None else []
         self._used: set[str] = set()
         self._now: float | None = None
         self.divergences: list[Divergence] = []
@@ -67,10 +68,24 @@ class ReplayPerformer:
         if recorded is None and isinstance(effect, Admit):
             return self._neutral(effect)  # granted admissions, half of all effects, are not recorded
         key = self._keys.key(effect)
+        if self._uncleaned is not None:
+            self._uncleaned.append(effect)
+            if key is not None and (recorded is None or index.keys[lane] != key):
+                key = self._clean_keys(self._uncleaned)
         if recorded is not None and index.keys[lane] == key and _same_gate(effect, recorded):
             self._used.add(lane)
             return self._serve(recorded)
         return self._differs(effect, key, recorded)
+
+    def _clean_keys(self, effects: list[SingleEffect]) -> str | None:
+        """Make keys of cleaned effects from here on; return that of the last effect so far.
+
+        As long as an effect as it is has the recorded key, it is what the redactor left when it was recorded, and
+        cleaning it again would change nothing. So nothing is searched for secrets until a key differs.
+        """
+        self._uncleaned = None
+        self._keys = EffectKeys(Keyer(self._cleaner), self._index.matchers)
+        return [self._keys.key(effect) for effect in effects][-1]
 
     def leftovers(self, stop_reason: str) -> list[Divergence]:
         """Return a divergence for each recorded interaction that was not asked for."""

@@ -248,7 +248,8 @@ class Grants:
             )
 
     def _token(self, lane: str) -> str:
-        return f"{self._header.run_id}/{lane}"
+        """Name an attempt of this execution; one that took the run over makes names of its own."""
+        return f"{self._header.run_id}#{self._fencing}/{lane}"
 
 
 def call_lane(admit_lane: str) -> str:

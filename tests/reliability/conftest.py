@@ -1,12 +1,24 @@
 """Counts of the reliability tests: small by default, full with `GOLDRUN_FULL=1` (`nox -s reliability`)."""
 
 import os
+import sys
+from collections.abc import Callable
 
 import pytest
-
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 
 
 @pytest.fixture(scope="session")
 def full() -> bool:
-    return FULL
+    """Whether the full counts were asked for."""
+    return os.environ.get("GOLDRUN_FULL") == "1"
+
+
+@pytest.fixture
+def say(full: bool) -> Callable[[str], None]:
+    """Tell the figures of a full run, which `pytest -s` shows."""
+
+    def tell(text: str) -> None:
+        if full:
+            sys.stdout.write(f"\n{text}\n")
+
+    return tell

@@ -84,7 +84,9 @@ def main() -> None:
         if child == 0:
             append = JournalWriter.append
 
-            def dying(self: JournalWriter, record: Record, last: int = int(last), append: Any = append) -> int:
+            def dying(
+                self: JournalWriter, record: Record, last: int = int(last), append: Any = append
+            ) -> int:
                 size: int = append(self, record)
                 if record.seq == last:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -94,7 +96,8 @@ def main() -> None:
             asyncio.run(record(Path(journal), Path(ledger)))
             os._exit(1)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -54,6 +54,12 @@ async def work(folder: Path) -> None:
     await asyncio.gather(*(lane() for _ in range(RUNS)))
 
 
+def tell(what: object) -> None:
+    """Tell the test."""
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Fork a worker for each line on stdin: a folder; tell its process id."""
     acks = int(sys.argv[1])
@@ -62,9 +68,9 @@ def main() -> None:
         if child == 0:
             acknowledge(acks)
             asyncio.run(work(Path(line.strip())))
-        print(child, flush=True)
+        tell(child)
         os.waitpid(child, 0)
-        print("dead", flush=True)
+        tell("dead")
 
 
 if __name__ == "__main__":

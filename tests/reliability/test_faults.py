@@ -84,7 +84,13 @@ def points(tmp_path: Path, durability: str) -> int:
 @pytest.mark.parametrize("on_failure", ["fail_run", "drop"])
 @pytest.mark.parametrize(("code", "short"), [(errno.ENOSPC, False), (errno.EIO, False), (errno.ENOSPC, True)])
 def test_no_fault_leaves_an_unreadable_file_or_hangs(
-    tmp_path: Path, full: bool, on_failure: str, durability: str, code: int, short: bool
+    tmp_path: Path,
+    full: bool,
+    say: Callable[[str], None],
+    on_failure: str,
+    durability: str,
+    code: int,
+    short: bool,
 ) -> None:
     total = points(tmp_path, durability)
     # The first and last points open, sync and rename; those in between are appends.
@@ -113,4 +119,4 @@ def test_no_fault_leaves_an_unreadable_file_or_hangs(
             assert result.stop_reason == "finish", f"point {point}, {faults.failed}: {result.error}"
 
     assert {"write", "open"} <= hit
-    print(f"{len(list(chosen))} of {total} points, {on_failure}, {durability}")
+    say(f"{len(list(chosen))} of {total} points, {on_failure}, {durability}")

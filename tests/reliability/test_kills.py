@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,9 @@ def found_in(folder: Path) -> tuple[dict[str, int], int]:
     return found, torn
 
 
-def test_every_acknowledged_record_survives_a_kill(tmp_path: Path, full: bool) -> None:
+def test_every_acknowledged_record_survives_a_kill(
+    tmp_path: Path, full: bool, say: Callable[[str], None]
+) -> None:
     kills = 1000 if full else 15
     chance = random.Random(20261122)
     worker = Worker()
@@ -97,7 +100,7 @@ def test_every_acknowledged_record_survives_a_kill(tmp_path: Path, full: bool) -
     finally:
         worker.close()
 
-    print(f"{kills} kills, {acknowledged} acknowledged records, {len(lost)} lost, {torn_files} torn tails")
+    say(f"{kills} kills, {acknowledged} acknowledged records, {len(lost)} lost, {torn_files} torn tails")
     assert acknowledged > kills
     assert lost == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", [*GOLDEN, "runs.seg", "new.seg"])
 def test_a_mutated_cassette_is_refused_or_says_the_same(
-    tmp_path: Path, originals: dict[str, bytes], full: bool, name: str
+    tmp_path: Path, originals: dict[str, bytes], full: bool, name: str, say: Callable[[str], None]
 ) -> None:
     chance = random.Random(name)
     others = list(originals.values())
@@ -89,7 +90,7 @@ def test_a_mutated_cassette_is_refused_or_says_the_same(
             assert found == expected, f"mutation {number} was accepted and changed what the file says"
             same += 1
 
-    print(f"{name}: {refused} refused, {same} said the same")
+    say(f"{name}: {refused} refused, {same} said the same")
     assert refused > same
 
 

@@ -63,7 +63,9 @@ def test_a_run_killed_at_any_record_boundary_is_carried_to_the_same_end(tmp_path
         done = Counter(journal.with_suffix(".ledger").read_text().splitlines())
         again = read_recording(journal.with_suffix(".resumed.jsonl"))
         assert again.trace().trace_hash == result.trace.trace_hash
-        assert all(count == 1 for line, count in done.items() if line.startswith("pay")), f"behind {last}: {done}"
+        assert all(count == 1 for line, count in done.items() if line.startswith("pay")), (
+            f"behind {last}: {done}"
+        )
         if in_flight(before)[0]:
             assert result.stop_reason == "in_doubt:pay", f"behind record {last}"
             in_doubt += 1

@@ -57,6 +57,11 @@ def bomb(size: int) -> bytes:
     return b"".join([*parts, packer.flush()])
 
 
+def read_all(path: Path) -> None:
+    for recording in iter_recordings(path):
+        recording.trace()
+
+
 MEASURED = """
 import resource, sys
 from harness.cassette.segment import read_segment
@@ -141,15 +146,13 @@ def test_deep_nesting_is_refused(tmp_path: Path, depth: int, opened: str, closed
         read_cassette(golden(tmp_path, deep.encode()))
 
 
-def test_deep_nesting_whose_root_fits_is_read_or_refused_as_documented(tmp_path: Path) -> None:
-    for depth in (100, 250, 260, 400):
-        value: object = 1
-        for _ in range(depth):
-            value = [value]
-        try:
-            read_cassette(golden(tmp_path, rooted(provenance={"deep": value})))
-        except CassetteError as error:
-            assert "deep" in str(error) or "wrong" in str(error)
+@pytest.mark.parametrize("depth", [50, 100])
+def test_nesting_that_can_be_followed_is_read(tmp_path: Path, depth: int) -> None:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+
+    assert read_cassette(golden(tmp_path, rooted(provenance={"deep": value}))).header.request_id
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
@@ -218,8 +221,7 @@ def test_a_journal_line_with_a_fitting_checksum_and_a_wrong_content_is_refused(
     path.write_bytes(seal_line(payload))
 
     with pytest.raises(CassetteError):
-        for recording in iter_recordings(path):
-            recording.trace()
+        read_all(path)
 
 
 def test_a_line_without_end_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

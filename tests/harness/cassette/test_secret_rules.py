@@ -57,6 +57,31 @@ def test_the_tripwire_sees_the_sample_in_encoded_text(name: str) -> None:
     assert is_suspect(encoded.decode().lower())
 
 
+@pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule.personal])
+def test_a_sample_vanishes_from_headers_chunks_arguments_and_errors(name: str) -> None:
+    text = sample(RULES[name].positive, 7)
+    clean = Redactor().text(text)
+    head, tail = clean.partition("<secret#1>")[0], clean.rpartition("<secret#1>")[2]
+    secret = text[len(head) : len(text) - len(tail)]
+    arguments = json.dumps({"note": f"use {text}", "deep": json.dumps({"a": [text]})})
+    told = [
+        str(Redactor().headers({"X-Note": text, "X-Api-Key": [text]})),
+        str(Redactor().value({"body": {"list": [text, {"password": text}]}})),
+        Redactor().error_text(ValueError(f"refused: {text}")),
+    ]
+    for parts in range(2, 7):
+        for whole in (f"I use {text} now", arguments):
+            chunks = [whole[len(whole) * i // parts : len(whole) * (i + 1) // parts] for i in range(parts)]
+            cleaned = Redactor().redact_chunks(chunks)
+            assert len(cleaned) == parts
+            told.append("".join(cleaned))
+    assert json.loads(told[-1])["note"].startswith("use ")
+
+    assert secret
+    escaped = json.dumps(secret)[1:-1]
+    assert [one for one in told if secret in one or escaped in one or repr(secret)[1:-1] in one] == []
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_each_match_holds_a_keyword_of_its_rule(name: str) -> None:
     rule = RULES[name]

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -189,10 +188,10 @@ def test_a_missing_object_and_an_unknown_address_are_errors(tmp_path: Path) -> N
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
+def folder(tmp_path: Path) -> Path:
     for i in range(5):
         segment_of(tmp_path / f"d{i}" / f"{i}.seg", f"{i}a", f"{i}b")
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.parametrize("indexed", [False, True])

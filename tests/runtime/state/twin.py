@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 NIGHTLY = os.environ.get("GOLDRUN_HYPOTHESIS") == "nightly"
 MACHINE = settings(
-    max_examples=200 if NIGHTLY else 60,
+    max_examples=2000 if NIGHTLY else 200,
     stateful_step_count=50 if NIGHTLY else 25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
