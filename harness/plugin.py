@@ -145,8 +145,11 @@ def _run(item: GoldenItem, task: GoldenTask) -> None:
     _keep(item, outcome)
     if outcome.passed:
         return
-    if outcome.quarantined:
-        pytest.xfail(f"quarantined: {failure_text(outcome)}")
+    if outcome.quarantined and task.quarantine is not None:
+        owner, until = task.quarantine.owner, task.quarantine.until
+        pytest.xfail(
+            f"quarantined by {owner} until {until}: {task.quarantine.reason}\n{failure_text(outcome)}"
+        )
     raise GoldenFailure(failure_text(outcome))
 
 

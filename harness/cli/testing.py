@@ -37,10 +37,10 @@ def test_paths(
                 code = max(code, ExitCode.DATA)
                 continue
             message = "" if outcome.passed else failure_text(outcome)
-            state = "passed" if outcome.passed else "failed"
+            state = "passed" if outcome.passed else "quarantined" if outcome.quarantined else "failed"
             rows.append({**summary_row(outcome), "outcome": state, "message": message})
             traces.append(outcome.trace)
-            if not outcome.passed:
+            if state == "failed":
                 code = max(code, ExitCode.CHECK_FAILED)
             advance(1, task.task)
     _write(traces, deploy, report)

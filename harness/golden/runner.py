@@ -26,6 +26,7 @@ from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request
 from runtime.errors import RuntimeFault
+from runtime.execution.clock import SystemClock
 from runtime.journal.recording import Recording
 
 SHOWN_DIVERGENCES = 5
@@ -79,6 +80,7 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
         CassetteError: If the cassette is damaged.
     """
     started = time.perf_counter()
+    _check_channels(task)
     recording = load_recording(task, project)
     agent = None if task.is_recorded else load_agent(task, project)
     replay = _replay(task, recording, agent, deploy)
@@ -92,8 +94,24 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
         failures=failures,
         divergences=replay.divergences,
         seconds=time.perf_counter() - started,
+        quarantined=is_quarantined(task),
         notes=replay.warnings,
     )
+
+
+def _check_channels(task: GoldenTask) -> None:
+    for channel in ("model", "tools"):
+        if getattr(task.replay, channel) == "live":
+            raise TaskError(
+                f"replay.{channel} is live, and golden tasks are answered from their cassette only",
+                where=task.where(f"replay.{channel}"),
+                next_step="set it to recorded",
+            )
+
+
+def is_quarantined(task: GoldenTask) -> bool:
+    """Return whether a task's failure is tolerated today; an expired quarantine tolerates nothing."""
+    return task.quarantine is not None and not task.quarantine.is_expired(SystemClock().now().date())
 
 
 def run_task_unjudged(task: GoldenTask, project: Project) -> Trace:

@@ -223,6 +223,33 @@ def test_a_misspelt_tool_is_an_error_with_a_suggestion(project: Path) -> None:
     assert "order.lookup" in done.stdout
 
 
+def test_a_quarantined_task_is_run_and_tolerated_until_its_day_is_over(project: Path) -> None:
+    _without_broken(project)
+    task = project / "golden/support/flaky_carrier.golden.yaml"
+    red = task.read_text(encoding="utf-8")
+    quarantine = 'quarantine: {reason: carrier is down, owner: "@ops", until: %s}\n'
+
+    task.write_text(red + quarantine % "2999-01-01", encoding="utf-8")
+    tolerated = _pytest(project, "golden", "-k", "flaky")
+    task.write_text(red + quarantine % "2020-01-01", encoding="utf-8")
+    expired = _pytest(project, "golden", "-k", "flaky")
+
+    assert (tolerated.returncode, expired.returncode) == (0, 1)
+    assert "1 xfailed" in tolerated.stdout
+
+
+def test_a_task_that_asks_for_a_live_channel_is_refused_with_its_line(project: Path) -> None:
+    _without_broken(project)
+    task = project / "golden/support/unknown_order.golden.yaml"
+    task.write_text(task.read_text(encoding="utf-8") + "replay: {model: live}\n", encoding="utf-8")
+
+    done = _pytest(project, "golden", "-k", "unknown")
+
+    assert done.returncode == 1
+    assert "unknown_order.golden.yaml:14" in done.stdout
+    assert "replay.model is live" in done.stdout
+
+
 def test_the_plugin_is_silent_where_there_are_no_golden_tasks(tmp_path: Path) -> None:
     (tmp_path / "test_plain.py").write_text("def test_one():\n    assert 1 + 1 == 2\n", encoding="utf-8")
 
