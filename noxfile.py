@@ -116,6 +116,15 @@ def build(session: nox.Session) -> None:
             _run_foreign(session, goldrun, "demo")
 
 
+@nox.session
+def reliability(session: nox.Session) -> None:
+    """Run the reliability tests at full counts: 1,000 kills, every fault point, 20,000 mutations. Takes minutes."""
+    session.install("-e", ".[dev]")
+    session.run(
+        "python", "-m", "pytest", "tests/reliability", "-s", *session.posargs, env={"GOLDRUN_FULL": "1"}
+    )
+
+
 def _run_foreign(session: nox.Session, *command: str) -> None:
     """Run a command of another environment, untouched by the one this session runs in."""
     session.run(*command, external=True, env={"PYTHONPATH": None, "VIRTUAL_ENV": None})

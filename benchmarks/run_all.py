@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+MEASURED = ("rate", "ratio", "value", "ours", "cpu_us")
+"""Fields of which each row has one: what was measured, in the row's unit."""
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parent))
 
@@ -19,7 +21,7 @@ if __name__ == "__main__":
 def run_all(names: list[str]) -> list[dict[str, Any]]:
     """Return the rows of all benchmarks, or of those named, each with its `bench`.
 
-    A benchmark is a file `bench_*.py` with `run()`, which returns rows of `name`, `rate` or `ratio`, `target`
+    A benchmark is a file `bench_*.py` with `run()`, which returns rows of `name`, one of `MEASURED`, `target`
     (`None` where a row is only for comparison), `unit` and `ok`.
 
     Raises:
@@ -50,13 +52,17 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
 def _cells(row: dict[str, Any]) -> list[str]:
     target = row.get("target")
     mark = "info" if target is None else "ok" if row["ok"] else "MISS"
-    measured = row["rate"] if "rate" in row else row["ratio"]
+    measured = next(row[name] for name in MEASURED if name in row)
     return [mark, row["name"], f"{measured:,}", "" if target is None else f"{target:,g}", row["unit"]]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the named benchmarks and print their rows; the exit code is 1 if one missed a target."""
-    rows = run_all([a.removesuffix(".py") for a in arguments if a != "--json"])
+    """Run the named benchmarks and print their rows; the exit code is 1 if one missed a target, 2 for a wrong name."""
+    try:
+        rows = run_all([a.removesuffix(".py") for a in arguments if a != "--json"])
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     if "--json" in arguments:
         print(json.dumps({"schema": "goldrun.bench/1", "rows": rows}))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep a place for outcomes."""
+    config.addinivalue_line(
+        "markers",
+        "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False): "
+        "record or replay the HTTP traffic of the test",
+    )
     config.stash[_ROWS] = []
     config.stash[_OUTCOMES] = []
     if config.getoption("--golden-mode") == "record" and os.environ.get("CI"):
@@ -51,6 +56,40 @@ def pytest_configure(config: pytest.Config) -> None:
     unknown = _update_kinds(config) - {"new", "changed", "unused"}
     if unknown:
         raise pytest.UsageError(f"--golden-update knows new, changed and unused, not {min(unknown)!r}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have tests marked `cassette` use the fixture, named or not."""
+    if any(item.get_closest_marker("cassette") is not None for item in items):
+        from harness.wire.pytest_support import request_fixture
+
+        request_fixture(items)
+
+
+@pytest.fixture
+def cassette(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Record or replay the HTTP traffic of the test; gives the session (`harness.wire.session.HttpSession`).
+
+    Recordings stand below `cassettes/http/`. They are replayed; `--golden-mode=record` records them.
+    """
+    from harness.wire.pytest_support import cassette_session
+
+    yield from cassette_session(request, record=request.config.getoption("--golden-mode") == "record")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str], GoldenOutcome]:
+    """Give a function that runs a golden task by its file; check its `outcome.trace` with `harness.check`."""
+    from harness.golden.loader import load_task
+    from harness.golden.project import project_of
+    from harness.golden.runner import run_task
+
+    def run(path: str) -> GoldenOutcome:
+        file = (request.config.rootpath / path).resolve()
+        return run_task(load_task(file), project_of(file), deploy=request.config.getoption("--deploy"))
+
+    return run
 
 
 def _update_kinds(config: pytest.Config) -> set[str]:

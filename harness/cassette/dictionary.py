@@ -1,7 +1,7 @@
 """The dictionary of a segment: text that its runs share, stored once, so that short runs compress too.
 
-It is made of instructions, system messages and tool schemas that at least two runs have in common, and of the field names of
-records. Nothing that only one run says gets into it, so deleting a run deletes what it said.
+It is made of instructions, system messages and tool schemas that at least two runs have in common, and of the field
+names of records. Nothing that only one run says gets into it, so deleting a run deletes what it said.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def iter_recordings(target: str | Path, *, allow_edited: bool = False) -> Iterat
     path, name = split_target(target)
     if name is not None:
         yield _one(path, name)
-    elif path.is_dir():
+    elif _is_folder(path):
         for file in recording_files(path):
             yield from _of_file(file, allow_edited=allow_edited)
     else:
@@ -64,7 +64,7 @@ def count_recordings(target: str | Path) -> int:
     if name is not None:
         _one(path, name)
         return 1
-    files = recording_files(path) if path.is_dir() else [path]
+    files = recording_files(path) if _is_folder(path) else [path]
     return sum(map(_count, files))
 
 
@@ -112,7 +112,7 @@ def _of_file(path: Path, *, allow_edited: bool = False) -> Iterator[Recording]:
 
 def _one(path: Path, name: str) -> Recording:
     _check_there(path)
-    if path.is_dir():
+    if _is_folder(path):
         raise UsageError("a folder has no runs of its own", where=str(path), next_step="name a file of it")
     if kind_of(path) == "segment":
         return read_segment(path).open(name)
@@ -170,3 +170,7 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def _is_folder(path: Path) -> bool:
+    return _exists(path) and path.is_dir()

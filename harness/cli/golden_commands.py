@@ -1,4 +1,4 @@
-"""Commands about golden tasks: record, test, demo."""
+"""Commands about golden tasks: test, demo."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(demo)
-    app.command()(record)
     app.command(name="test")(run_tests)
 
 
@@ -24,20 +23,6 @@ def demo(
     from harness.cli.demo import run_demo
 
     return run_demo(keep)
-
-
-def record(
-    tasks: Annotated[list[str], typer.Argument(help="Golden tasks: names like suite/task, or task files.")],
-    script: Annotated[
-        str | None, typer.Option(help="Answer model calls by this policy on loopback: module:function.")
-    ] = None,
-    base_url: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible endpoint.")] = None,
-    api_key_env: Annotated[str, typer.Option(help="Variable that holds its key.")] = "OPENAI_API_KEY",
-) -> int:
-    """Run golden tasks for real once and write their cassettes."""
-    from harness.cli.recording import record_tasks
-
-    return record_tasks(tasks, script=script, base_url=base_url, api_key_env=api_key_env)
 
 
 def run_tests(

@@ -10,7 +10,16 @@ import sys
 
 import typer
 
-from harness.cli import golden_commands, import_commands, ops_commands, report_commands, run_commands
+from harness.cli import (
+    golden_commands,
+    import_commands,
+    ops_commands,
+    ops_files_commands,
+    redact_commands,
+    report_commands,
+    run_commands,
+    wire_commands,
+)
 from harness.errors import ExitCode, HarnessError
 from runtime.errors import RuntimeFault
 
@@ -23,7 +32,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run_commands, golden_commands, import_commands, report_commands, ops_commands):
+for module in (
+    golden_commands,
+    wire_commands,
+    run_commands,
+    import_commands,
+    report_commands,
+    ops_files_commands,
+    redact_commands,
+    ops_commands,
+):
     module.register(app)
 
 

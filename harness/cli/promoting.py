@@ -13,8 +13,8 @@ from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import read_segment
 from harness.cassette.store import kind_of, read_recording, split_target
 from harness.cli.output import emit_json, say, warn
-from harness.cli.recording import _model as model_of
-from harness.cli.replaying import _agent as agent_of
+from harness.cli.recording import model_from as model_of
+from harness.cli.replaying import load_agent_code as agent_of
 from harness.errors import ExitCode, UsageError
 from harness.golden.baseline import baseline_path
 from harness.golden.loader import load_task

@@ -21,7 +21,7 @@ from runtime.ports.models import ModelPort
 def record_tasks(names: list[str], *, script: str | None, base_url: str | None, api_key_env: str) -> int:
     """Record tasks by name or file; return the exit code."""
     tasks = [_task(name) for name in names]
-    with _model(script, base_url, api_key_env) as model:
+    with model_from(script, base_url, api_key_env) as model:
         for task in tasks:
             project = project_of(task.path)
             path, result = record_task(task, project, model=model)
@@ -50,7 +50,7 @@ def _task(name: str) -> GoldenTask:
 
 
 @contextmanager
-def _model(script: str | None, base_url: str | None, api_key_env: str) -> Iterator[ModelPort | None]:
+def model_from(script: str | None, base_url: str | None, api_key_env: str) -> Iterator[ModelPort | None]:
     """Give the model that answers: a policy on loopback, an endpoint, or the agent's own client."""
     from runtime.models.loopback import LoopbackProvider
     from runtime.models.openai_chat import OpenAIChat

@@ -22,7 +22,7 @@ SHOWN_RUNS = 20
 
 def replay_targets(targets: list[str], *, collect: bool, agent: str | None, as_json: bool) -> int:
     """Replay all recordings of some targets; return the exit code."""
-    code = None if agent is None else _agent(agent)
+    code = None if agent is None else load_agent_code(agent)
     total = sum(count_recordings(t) for t in targets)
     if total == 0:
         raise CassetteError("there is no recording to replay", where=", ".join(targets))
@@ -102,7 +102,12 @@ def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunR
     return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
 
 
-def _agent(reference: str) -> Agent:
+def load_agent_code(reference: str) -> Agent:
+    """Return the agent that `module:factory` gives; the working folder is importable.
+
+    Raises:
+        UsageError: If it cannot be loaded or is no agent.
+    """
     import importlib
     import sys
 

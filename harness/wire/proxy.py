@@ -11,6 +11,7 @@ Rules.
 from __future__ import annotations
 
 import secrets
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -135,6 +136,8 @@ class RecordingProxy:
         if self._transport is not None:
             self._transport.close()
         self.session.close(None if kind is None else kind.__name__)
+        if error is None and self._server is not None and self._server.bug is not None:
+            raise self._server.bug
 
     def target(self, path: str) -> str | None:
         """Return the upstream URL of a request's path; `None` if it names none."""
@@ -163,10 +166,14 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], proxy: RecordingProxy) -> None:
         self.proxy = proxy
+        self.bug: BaseException | None = None
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing: a client that left is no news."""
+        """Print nothing: a client that left is no news, and a bug of ours is raised when the proxy ends."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, OSError) and self.bug is None:
+            self.bug = error
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -234,10 +241,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, response: Any) -> None:
         try:
-            self.send_response_only(
-                response.status_code, response.extensions.get("reason_phrase", b"").decode("latin-1") or None
-            )
-            chunked = self._send_headers(response.headers)
+            phrase = response.extensions.get("reason_phrase", b"").decode("latin-1")
+            self.send_response_only(response.status_code, phrase or None)
+            chunked = self._send_headers(response)
             for chunk in response.stream:
                 if chunk:
                     self.wfile.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunked else chunk)

@@ -23,7 +23,7 @@ from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, S
 from harness.wire.faults import describe_error, end_of
 from harness.wire.matching import request_key
 from harness.wire.scrub import Scrubber
-from harness.wire.store import FORMAT, ExchangeWriter, RecordingHead
+from harness.wire.store import FORMAT, ExchangeWriter, RecordingHead, refuse_open
 from runtime.errors import JournalFault, UsageFault
 from runtime.execution.clock import Clock
 from runtime.journal.records import raw
@@ -266,6 +266,7 @@ def _claim(path: Path, head: RecordingHead, *, siblings: bool) -> tuple[Exchange
                 return ExchangeWriter(target, head), target
             if not target.exists():
                 return ExchangeWriter(target, head), target
+            refuse_open(target)
             return _beside(target, head), target
         except UsageFault as fault:
             if not siblings:

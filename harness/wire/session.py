@@ -18,7 +18,7 @@ from harness.wire.misses import Miss, Unanswered, WireMiss
 from harness.wire.player import Player, ServedExchange
 from harness.wire.recorder import OpenExchange, Recorder
 from harness.wire.routing import Channel, bind
-from harness.wire.store import SUFFIX
+from harness.wire.store import SUFFIX, refuse_open
 from runtime.execution.clock import Clock, SystemClock
 
 Mode = Literal["auto", "record", "replay"]
@@ -164,6 +164,7 @@ class HttpSession:
             )
         replays = self.mode == "replay" or (self.mode == "auto" and self.path.exists())
         if replays:
+            refuse_open(self.path)
             self._player = Player(self._replayed_files())
         else:
             self._recorder = Recorder(

@@ -7,19 +7,23 @@ lane, `<number>.http/1`. An intent without outcome was in flight when the proces
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness.cassette.files import guarded
-from harness.errors import CassetteError
+from harness.errors import CassetteError, UsageError
 from harness.wire.exchange import HttpAnswer, HttpRequest
 from harness.wire.matching import request_key
 from runtime.core.effects import EffectKind
 from runtime.core.lanes import BEGIN_LANE, END_LANE, lane
 from runtime.journal.files import JournalWriter, read_journal
 from runtime.journal.records import EndBody, Record, raw
+
+if sys.platform != "win32":
+    import fcntl
 
 FORMAT = "goldrun.http/1"
 SUFFIX = ".jsonl"
@@ -177,6 +181,23 @@ def read_http(path: Path) -> HttpFile:
     return HttpFile(
         path=path, head=head, exchanges=_exchanges(run.records, where), ended=run.ended, torn=run.torn
     )
+
+
+def refuse_open(path: Path) -> None:
+    """Refuse a recording that is being written.
+
+    Raises:
+        UsageError: If a writer has it open; the lock is the kernel's and ends with its process.
+    """
+    if sys.platform == "win32" or not path.is_file():
+        return
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                "this recording is being made", where=str(path), next_step="give each recording its own file"
+            ) from error
 
 
 def is_http_recording(path: Path) -> bool:

@@ -33,7 +33,16 @@ from runtime.core.keys import Cleaner, Keyer
 from runtime.core.lanes import BEGIN_LANE, END_LANE
 from runtime.core.messages import Message, ModelReply
 from runtime.core.run import Header
-from runtime.journal.records import EndBody, GuardBody, ModelBody, Phase, Record, ToolBody, raw
+from runtime.journal.records import (
+    EndBody,
+    GuardBody,
+    ModelBody,
+    Phase,
+    Record,
+    ToolBody,
+    encode_json,
+    raw,
+)
 
 
 class RecordBuilder:
@@ -62,7 +71,7 @@ class RecordBuilder:
                 )
             case CallTool():
                 self._keys[effect.lane] = key = self._keyer.key(effect)
-                return self._call(effect, "intent", key, _clean_tool(effect, self._cleaner))
+                return self._call(effect, "intent", key, self._tool_body(effect))
             case _:
                 return None
 
@@ -90,10 +99,10 @@ class RecordBuilder:
                 key = self._keyer.key(effect)
                 words = GuardBody(status=effect.status, message=effect.message, rule=effect.rule)
                 told = Outcome(value=words, at=outcome.at, duration_s=outcome.duration_s)
-                return self._call(effect, "guard", key, _clean_tool(effect, self._cleaner), outcome=told)
+                return self._call(effect, "guard", key, self._tool_body(effect), outcome=told)
             case AskApproval():
                 key = self._keyer.key(effect)
-                return self._call(effect, "outcome", key, _clean_tool(effect, self._cleaner), outcome=outcome)
+                return self._call(effect, "outcome", key, self._tool_body(effect), outcome=outcome)
             case _:
                 return self._plain(effect, outcome)
 
@@ -244,10 +253,29 @@ class RecordBuilder:
         self._base = (self._seq, messages)
         return body
 
+    def _tool_body(self, effect: CallTool | Refuse | AskApproval) -> ToolBody:
+        arguments = effect.arguments if self._cleaner is None else self._cleaner.value(effect.arguments)
+        kept = arguments is effect.arguments
+        self._redacted = self._redacted or not kept
+        # A hash of arguments that held a secret would let a short one be guessed.
+        args_hash = effect.args_hash if kept else fingerprint(arguments)
+        if isinstance(effect, AskApproval):
+            return ToolBody(
+                arguments=arguments,
+                args_hash=args_hash,
+                policy_hash=effect.policy_hash,
+                timeout_s=effect.timeout_s,
+            )
+        return ToolBody(arguments=arguments, args_hash=args_hash)
+
     def _clean(self, value: Any) -> Any:
-        if value is None or self._cleaner is None:
+        """Return a body without secrets; one that cannot hold any is encoded once and not walked."""
+        if value is None or self._cleaner is None or isinstance(value, ToolBody):
             return value
-        plain = msgspec.to_builtins(value)
+        encoded = encode_json(value)
+        if not self._cleaner.suspects(encoded):
+            return msgspec.Raw(encoded)
+        plain = msgspec.json.decode(encoded)
         clean = self._cleaner.value(plain)
         self._redacted = self._redacted or clean is not plain
         return clean
@@ -261,20 +289,6 @@ class RecordBuilder:
         seq = self._seq
         self._seq += 1
         return seq
-
-
-def _clean_tool(effect: CallTool | Refuse | AskApproval, cleaner: Cleaner | None) -> ToolBody:
-    arguments = effect.arguments if cleaner is None else cleaner.value(effect.arguments)
-    # A hash of arguments that held a secret would let a short one be guessed.
-    args_hash = effect.args_hash if arguments is effect.arguments else fingerprint(arguments)
-    if isinstance(effect, AskApproval):
-        return ToolBody(
-            arguments=arguments,
-            args_hash=args_hash,
-            policy_hash=effect.policy_hash,
-            timeout_s=effect.timeout_s,
-        )
-    return ToolBody(arguments=arguments, args_hash=args_hash)
 
 
 def _shared(before: tuple[Message, ...], now: tuple[Message, ...]) -> int:

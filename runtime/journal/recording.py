@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -33,9 +33,26 @@ from runtime.core.trace import Trace
 from runtime.errors import JournalFault
 from runtime.journal.records import EndBody, GuardBody, ModelBody, Record, ToolBody, has_body
 
-_decode_model = msgspec.json.Decoder(ModelBody).decode
-_decode_tool = msgspec.json.Decoder(ToolBody).decode
-_decode_guard = msgspec.json.Decoder(GuardBody).decode
+Body = TypeVar("Body")
+
+
+def _decoder(of: type[Body]) -> Callable[[msgspec.Raw], Body]:
+    """Return the decoder of a body; what is no such body is a fault of the journal."""
+    decode = msgspec.json.Decoder(of).decode
+
+    def checked(body: msgspec.Raw) -> Body:
+        try:
+            return decode(body)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise JournalFault(f"a record's body is no {of.__name__}: {error}") from error
+
+    return checked
+
+
+_decode_model = _decoder(ModelBody)
+_decode_tool = _decoder(ToolBody)
+_decode_guard = _decoder(GuardBody)
+_decode_end = _decoder(EndBody)
 _decode_value: dict[EffectKind, Callable[[msgspec.Raw], Any]] = {
     kind: msgspec.json.Decoder(of).decode for kind, of in VALUE_OF.items()
 }
@@ -260,10 +277,16 @@ def _call_effect(interaction: Interaction, record: Record) -> SingleEffect:
 
 
 def _other_effect(record: Record) -> SingleEffect:
-    data = msgspec.json.decode(record.request)
+    try:
+        data = msgspec.json.decode(record.request)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise JournalFault(f"record {record.seq} ({record.lane}): request is wrong: {error}") from error
     match record.kind:
         case EffectKind.WAIT:
-            return Wait(lane=record.lane, seconds=data["seconds"])
+            seconds = data.get("seconds") if isinstance(data, dict) else None
+            if not isinstance(seconds, int | float):
+                raise JournalFault(f"record {record.seq} ({record.lane}): a wait without seconds")
+            return Wait(lane=record.lane, seconds=seconds)
         case EffectKind.INPUT:
             return Input(lane=record.lane)
         case EffectKind.ADMIT:
@@ -295,7 +318,7 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
         elif header is None:
             raise JournalFault(f"record {record.seq} stands before the run's begin", where=source)
         elif record.phase == "end":
-            end = msgspec.json.decode(record.outcome, type=EndBody)
+            end = _decode_end(record.outcome)
         elif record.phase == "intent":
             intents[record.lane] = record
             found[record.lane] = Interaction(None, record)

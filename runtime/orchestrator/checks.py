@@ -59,6 +59,11 @@ class Call:
         return 0 if self.spec is None else self.spec.decl.cost_nanousd
 
     @property
+    def timeout_s(self) -> float | None:
+        """Hard limit of one attempt, in seconds."""
+        return None if self.spec is None else self.spec.decl.timeout_s
+
+    @property
     def write(self) -> bool:
         """Whether the call has effects outside."""
         return self.spec is not None and self.spec.decl.write

@@ -206,13 +206,15 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
 
 
 def _admit(progress: Progress, calls: list[Call], attempt: int) -> Flow[StopReason | None]:
-    limits = Limits(deadline_s=progress.setup.header.budget.max_seconds)
+    deadline_s = progress.setup.header.budget.max_seconds
     effects: list[SingleEffect] = [
         Admit(
             lane=lane(progress.step, "admit", index=c.index, attempt=attempt),
             subject="tool",
             name=c.name,
-            limits=limits,
+            limits=Limits(
+                deadline_s=deadline_s, timeout_s=c.timeout_s, reserved_nanousd=c.cost_nanos or None
+            ),
         )
         for c in calls
     ]
@@ -245,7 +247,6 @@ def _slice(progress: Progress, calls: list[Call]) -> None:
 
 
 def _effect(progress: Progress, call: Call, attempt: int) -> CallTool:
-    timeout_s = None if call.spec is None else call.spec.decl.timeout_s
     return CallTool(
         lane=lane(progress.step, "tool", index=call.index, attempt=attempt),
         call_id=call.part.id,
@@ -255,7 +256,7 @@ def _effect(progress: Progress, call: Call, attempt: int) -> CallTool:
         write=call.write,
         limits=Limits(
             deadline_s=progress.setup.header.budget.max_seconds,
-            timeout_s=timeout_s,
+            timeout_s=call.timeout_s,
             reserved_nanousd=call.cost_nanos or None,
             idempotency_key=call.key,
             child_budget=call.child_budget,

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -96,7 +97,7 @@ def test_no_pattern_nests_repetitions(name: str) -> None:
     assert list(nested_repetitions(parsed)) == []
 
 
-def nested_repetitions(parsed: object, inside: bool = False) -> Iterator[str]:
+def nested_repetitions(parsed: Any, inside: bool = False) -> Iterator[str]:
     """Yield repetitions without limit inside of others without limit, the source of exponential time."""
     if isinstance(parsed, list | tuple) or hasattr(parsed, "data"):
         items = list(getattr(parsed, "data", parsed))

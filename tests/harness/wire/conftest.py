@@ -69,7 +69,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._chunks([b'data: {"i":%d,"text":"w\xc3\xb6rd"}\n\n' % i for i in range(CHUNKS)])
 
     def _split(self, body: bytes) -> None:
-        parts = ["your key is s", "k-", "abcdefgh", "ijklmnopqrstuvwx", " keep it"]
+        parts = ["your key is s", "k-proj-", "Zk3vQ9xT", "7mB2nL5wR8yH4cD6", " keep it"]
         self._chunks([b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % p.encode() for p in parts])
 
     def _break(self, body: bytes) -> None:

@@ -32,7 +32,7 @@ TOOLS = [
 def policy(request: ModelRequest) -> Any:
     if request.messages[-1].role == "tool":
         return says("It was refunded.")
-    return calls("kb.search", {"q": "parcel 8812"})
+    return calls(("kb.search", {"q": "parcel 8812"}))
 
 
 def run_agent(base_url: str, *, stream: bool) -> str:
@@ -49,14 +49,17 @@ def run_agent(base_url: str, *, stream: bool) -> str:
             messages.append(message)
             if not message.get("tool_calls"):
                 return str(message["content"])
-            for call in message["tool_calls"]:
-                messages.append({"role": "tool", "tool_call_id": call["id"], "content": "lost in depot 4"})
+            messages += [
+                {"role": "tool", "tool_call_id": call["id"], "content": "lost in depot 4"}
+                for call in message["tool_calls"]
+            ]
 
 
 def _message(text: str) -> dict[str, Any]:
     import json
 
-    said, made = "", []
+    said = ""
+    made: list[dict[str, Any]] = []
     for line in text.splitlines():
         if not line.startswith("data: {"):
             continue

@@ -94,9 +94,12 @@ def test_the_proxy_runs_until_it_is_stopped(server: Any, tmp_path: Path) -> None
     ) as process:
         assert process.stdout is not None
         base_url = process.stdout.readline().partition(" -> ")[0]
-        answer = httpx.post(base_url + "/echo", json={"q": 1}, trust_env=False).json()
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=30)
+        try:
+            answer = httpx.post(base_url + "/echo", json={"q": 1}, trust_env=False).json()
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=30)
+        finally:
+            process.kill()
 
     assert answer == {"echo": {"q": 1}}
     assert code == 0

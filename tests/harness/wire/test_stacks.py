@@ -144,13 +144,12 @@ def test_a_refused_connection_keeps_its_class(tmp_path: Path, closed_port: int) 
             urllib.request.urlopen(url)
         kinds.append(type(plain.value.reason).__name__)
         if importlib.util.find_spec("requests") is not None:
-            import requests  # type: ignore[import-not-found,unused-ignore]
-
+            requests = installed("requests")
             with pytest.raises(requests.ConnectionError) as refused:
                 requests.get(url)
             kinds.append(type(refused.value).__name__)
         if importlib.util.find_spec("aiohttp") is not None:
-            import aiohttp  # type: ignore[import-not-found,unused-ignore]
+            aiohttp = installed("aiohttp")
 
             async def main() -> str:
                 async with aiohttp.ClientSession() as session:

@@ -9,39 +9,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from runtime.core.effects import CallTool, FailureKind, Outcome, Refuse, SingleEffect
-from runtime.core.policy import Policy, RetryPolicy
+from runtime.core.effects import Begin, CallTool, Outcome, Refuse, SingleEffect
+from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
-from runtime.entry.run import Request, RunResult, run_agent_async
-from runtime.errors import InvariantFault, JournalFault, UsageFault
+from runtime.entry.run import run_agent_async
+from runtime.errors import InvariantFault, UsageFault
 from runtime.models import ScriptedModel, calls, says
-from runtime.observability import events as events_module
 from runtime.observability.audit import AuditLog, verify_audit
-from runtime.observability.events import Event, EventSink, ObservingPerformer, memory_event
+from runtime.observability.events import ObservingPerformer, memory_event
 from runtime.observability.logs import LogSink
 from runtime.observability.metrics import MetricsSink
 from runtime.ports.state import MemoryChange
-from runtime.tools.tool import ToolError, tool
-from tests.support.agents import FakeClock, Prices
+from runtime.tools.tool import tool
+from tests.support.agents import Prices
+from tests.support.observing import KEY, Kept, run
+from tests.support.playbook import header
 
-KEY = b"k" * 32
 PLANTED = ("value-4711", "result-0815", "fault-2342")
-
-
-class Kept:
-    """A sink that keeps events, and fails while it is told to."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.broken = False
-
-    def take(self, event: Event) -> None:
-        if self.broken:
-            raise JournalFault("the disk is full")
-        self.events.append(event)
-
-    def kinds(self) -> list[str]:
-        return [e.kind for e in self.events]
 
 
 class Lines:
@@ -55,46 +39,6 @@ class Lines:
 
     def warning(self, name: str, **fields: Any) -> None:
         self.lines.append(("warning", name, fields))
-
-
-@tool
-async def look(q: str) -> str:
-    """Look something up."""
-    return f"result-0815 for {q}"
-
-
-@tool
-async def fail(q: str) -> str:
-    """Fail."""
-    raise ToolError(f"fault-2342 about {q}")
-
-
-@tool(write=True)
-async def pay(q: str) -> str:
-    """Pay."""
-    return "paid"
-
-
-def run(
-    script: list[Any],
-    *sinks: EventSink,
-    key: bytes = KEY,
-    policy: Policy | None = None,
-    tools: tuple[Any, ...] = (look, fail, pay),
-    **request: Any,
-) -> RunResult:
-    agent = Agent(name="shop", model="m1", tools=tools, tool_retry=RetryPolicy(first_s=0.5))
-    asked = Request(prompt="go", **{"tenant": "acme", "environment": "test", "policy": policy, **request})
-    return asyncio.run(
-        run_agent_async(
-            agent,
-            asked,
-            model=ScriptedModel(script),
-            wrap=lambda inner: ObservingPerformer(inner, sinks, key=key),
-            prices=Prices(),
-            clock=FakeClock(),
-        )
-    )
 
 
 def hash_of(tenant: str, environment: str = "test", *, q: str = "x", request_id: str = "req_1") -> str | None:
@@ -298,102 +242,6 @@ def test_caller_that_goes_away_leaves_a_write_in_doubt() -> None:
     assert (kept.events[-1].kind, kept.events[-1].stop_reason) == ("run_ended", "cancelled")
 
 
-class BreaksBefore:
-    """A sink that fails from the first intent of a tool on, until it is mended."""
-
-    def __init__(self, kept: Kept) -> None:
-        self.kept = kept
-        self.broke = False
-
-    def take(self, event: Event) -> None:
-        if event.kind == "intent" and event.subject == "tool" and not self.broke:
-            self.kept.broken = self.broke = True
-        self.kept.take(event)
-
-
-def test_mode_42_write_is_not_started_while_its_intent_cannot_be_kept() -> None:
-    kept = Kept()
-    made: list[str] = []
-
-    @tool(write=True)
-    async def charge() -> str:
-        made.append("charge")
-        return "ok"
-
-    result = run([calls(("charge", {})), says("done")], BreaksBefore(kept), tools=(charge,))
-
-    assert made == []
-    assert result.stop_reason == "control_unavailable"
-    assert result.totals.in_doubt == 0
-
-
-def test_mode_42_reads_go_on_and_their_events_are_told_in_order_once_the_sink_is_back() -> None:
-    kept = Kept()
-    made: list[str] = []
-
-    @tool
-    async def peek() -> str:
-        made.append("peek")
-        return "ok"
-
-    @tool
-    async def mend() -> str:
-        kept.broken = False
-        return "ok"
-
-    result = run(
-        [calls(("peek", {})), calls(("mend", {})), says("done")],
-        BreaksBefore(kept),
-        tools=(peek, mend),
-    )
-
-    assert made == ["peek"]
-    assert result.stop_reason == "finish"
-    assert kept.kinds() == [
-        "run_started",
-        *["intent", "outcome"] * 2,
-        *["intent", "outcome"] * 2,
-        "intent",
-        "outcome",
-        "run_ended",
-    ]
-    times = [e.at_s for e in kept.events if e.at_s is not None]
-    assert times == sorted(times)
-
-
-def test_mode_42_nothing_is_admitted_when_the_backlog_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "BACKLOG", 6)
-    kept = Kept()
-    kept.broken = True
-    made: list[int] = []
-
-    @tool
-    async def peek(n: int) -> str:
-        made.append(n)
-        return "ok"
-
-    result = run([calls(("peek", {"n": n})) for n in range(20)], kept, tools=(peek,))
-
-    assert result.stop_reason == "control_unavailable"
-    assert 0 < len(made) < 5
-
-
-def test_mode_42_healthy_sink_is_told_all_while_another_fails() -> None:
-    broken, healthy = Kept(), Kept()
-    broken.broken = True
-    performers: list[ObservingPerformer] = []
-
-    def wrap(inner: Any) -> ObservingPerformer:
-        performers.append(ObservingPerformer(inner, (broken, healthy), key=KEY))
-        return performers[0]
-
-    agent = Agent(name="shop", model="m1", tools=(look,))
-    asyncio.run(run_agent_async(agent, "go", model=ScriptedModel([says("done")]), wrap=wrap, prices=Prices()))
-
-    assert healthy.kinds() == ["run_started", "intent", "outcome", "run_ended"]
-    assert performers[0].lost == 4
-
-
 def test_audit_log_of_a_run_is_intact(tmp_path: Path) -> None:
     kept = Kept()
     with AuditLog(tmp_path / "audit.jsonl", key=KEY) as log:
@@ -432,9 +280,6 @@ def test_effect_before_begin_is_a_bug() -> None:
 
 
 def test_call_without_a_recorded_outcome_is_interrupted() -> None:
-    from runtime.core.effects import Begin
-    from tests.support.playbook import header
-
     kept = Kept()
     performer = ObservingPerformer(Answers(Outcome()), (kept,), key=KEY)
     call = CallTool(lane="0.tool0/1", call_id="c", name="look", arguments={}, args_hash="")
@@ -448,11 +293,6 @@ def test_call_without_a_recorded_outcome_is_interrupted() -> None:
 def test_short_key_is_refused() -> None:
     with pytest.raises(UsageFault, match="16"):
         ObservingPerformer(Answers(Outcome()), (), key=b"short")
-
-
-def test_failure_for_a_write_that_was_not_started_may_be_repeated_and_is_not_in_doubt() -> None:
-    assert events_module.NOT_KEPT.kind is FailureKind.UNAVAILABLE
-    assert events_module.NOT_KEPT.retryable
 
 
 def test_change_of_memory_is_an_event_without_its_value() -> None:

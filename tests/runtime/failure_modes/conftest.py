@@ -1,0 +1,28 @@
+"""A world on a SQLite file for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.state.sqlite_store import SqliteControlStore
+from tests.runtime.failure_modes.world import World
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "control.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[SqliteControlStore]:
+    made = SqliteControlStore(path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def world(store: SqliteControlStore) -> World:
+    return World(store)
