@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 
 import nox
-from nox.command import CommandFailed
 
 nox.needs_version = ">=2026.1"
 nox.options.error_on_external_run = True
@@ -60,19 +59,7 @@ def golden(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run every benchmark, or those named after `--`; fail at the end if one missed a target."""
     session.install("-e", ".[dev]")
-    scripts = sorted((ROOT / "benchmarks").glob("bench_*.py"))
-    wanted = [path for path in scripts if not session.posargs or path.stem in session.posargs]
-    if not wanted:
-        session.error(f"no benchmark is named {session.posargs}; there are {[path.stem for path in scripts]}")
-    missed = []
-    for path in wanted:
-        session.log(f"--- {path.stem}")
-        try:
-            session.run("python", str(path.relative_to(ROOT)))
-        except CommandFailed:
-            missed.append(path.stem)
-    if missed:
-        session.error(f"missed a target: {', '.join(missed)}")
+    session.run("python", "benchmarks/run_all.py", *session.posargs)
 
 
 @nox.session

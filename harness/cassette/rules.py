@@ -26,13 +26,13 @@ __all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_
 Literals = tuple[tuple[bytes, bytes], ...]
 SCHEMA = "goldrun.secret_rules/1"
 Need = Literal["digit", "mixed", "name", "assigned", "quoted", "parameter", "luhn", "iban", "phone"]
-_EDGE = r"(?:\b|\\[nrt])"
-"""No letter or digit before, or an escaped line break: rules look at encoded text too."""
+_EDGE = r"(?:\b|\\(?:[bfnrt]|u[0-9A-Fa-f]{4}))"
+"""No letter or digit before, or an escaped control character: rules look at encoded text too."""
 _FIELD_GATE = NAME_STEM + r"(?:\\*[\"']|[ ]?[:=])"
 _ENCODED_GATE = r"[A-Za-z0-9]{28}"
 """Base64 of a key of 20 characters has 27 or 28; ASCII text encodes to letters and digits almost alone."""
-_ALWAYS = (r"<secret#", r"\\u00[2-7]", r"-----BEGIN")
-"""Numbers already given; escaped letters, which may spell any name."""
+_ALWAYS = (r"\\u00[2-7]", r"-----BEGIN")
+"""Escaped letters, which may spell any name."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

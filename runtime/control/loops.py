@@ -51,7 +51,6 @@ class LoopGuard:
             length = period * repeats + 1
             if len(calls) < length:
                 return False
-            repeated = all(calls[-i] == calls[-i - period] for i in range(1, length - period + 1))
-            if repeated and self._streak < period:
+            if self._streak < period and calls[period - length :] == calls[-length:-period]:
                 return True
         return False

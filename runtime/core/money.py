@@ -127,4 +127,6 @@ def _or_full(base: int | None, tiers: tuple[Tier, ...], input_tokens: int, full:
 
 def _dearest(base: int, tiers: tuple[Tier, ...], input_tokens: int) -> int:
     """Return the highest rate a call of at most this input size can meet; a larger size may be cheaper."""
+    if not tiers:
+        return base
     return max((base, *(t.nanos_per_mtok for t in tiers if input_tokens > t.above_tokens)))

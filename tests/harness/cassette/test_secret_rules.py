@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness.cassette.redact import Redactor, looks_secret
@@ -158,6 +158,8 @@ def test_both_engines_replace_the_same(pieces: list[str]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(pieces=st.lists(PIECES, max_size=6))
+@example(pieces=["\x1f", sample("fw_{a:24}")])
+@example(pieces=["a\x08", sample("sk-proj-{w:74}")])
 def test_what_the_gate_lets_pass_would_not_be_changed(pieces: list[str]) -> None:
     text = "".join(pieces)
     encoded = json.dumps({"a": text, "b": [{"password": text}]}, ensure_ascii=False)
