@@ -18,7 +18,7 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from harness.cassette.redact import Redactor
+from harness.cassette.redact import process_redactor
 from harness.cassette.remote import is_url
 from harness.errors import UsageError
 from harness.record.janitor import Counters, Janitor, Stats
@@ -88,7 +88,9 @@ class ProductionRecorder:
     def wrap(self, inner: Performer) -> Performer:
         """Return a performer that records around another; one for each run."""
         lease = _Lease(self)
-        performer = RecordingPerformer(inner, lease, cleaner=Redactor() if self._settings.redact else None)
+        performer = RecordingPerformer(
+            inner, lease, cleaner=process_redactor(os.environ) if self._settings.redact else None
+        )
         # A run that is abandoned without an end must not keep its journal open for good.
         weakref.finalize(performer, lease.leave).atexit = False
         return performer

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from harness.cassette.redact import Redactor
+from harness.cassette.redact import process_redactor
 from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header
@@ -175,11 +176,11 @@ class Recorder:
         if self._writer is None:
             raise InvariantFault("the recorder is not open; use it in a with statement")
         sink = JournalSink(self._writer)
-        return RecordingPerformer(inner, sink, cleaner=Redactor() if self._redact else None)
+        return RecordingPerformer(inner, sink, cleaner=process_redactor(os.environ) if self._redact else None)
 
 
 def memory_wrap(*, redact: bool = True) -> tuple[MemorySink, Callable[[Performer], Performer]]:
     """Return a sink in memory and the wrapper that records one run into it."""
     sink = MemorySink()
-    cleaner = Redactor() if redact else None
+    cleaner = process_redactor(os.environ) if redact else None
     return sink, lambda inner: RecordingPerformer(inner, sink, cleaner=cleaner)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 
-from harness.cassette.redact import Redactor
+from harness.cassette.redact import process_redactor
 from harness.replay.divergence import Divergence, ReplayDivergence
 from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool_key
 from harness.replay.performer import ReplayPerformer
@@ -138,7 +139,7 @@ def replay_run(
         ready = setup or recorded_setup(recording)
     except ValueError as error:
         return RunReplay(recording=recording, verdict="error", error=str(error))
-    cleaner = None if recording.header.redaction == "none" else Redactor()
+    cleaner = None if recording.header.redaction == "none" else process_redactor(os.environ)
     performer = ReplayPerformer(RecordingIndex(recording, matchers), collect=collect, cleaner=cleaner)
     try:
         finished = drive(run_flow(ready), performer, ready.header)

@@ -7,12 +7,13 @@ holds the whole run; the old one is left as it is. Nothing is reset: budgets cou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.cassette.redact import Redactor
+from harness.cassette.redact import process_redactor
 from harness.errors import CassetteError, UsageError
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from runtime.control.claims import EndState
@@ -191,8 +192,10 @@ class ResumePerformer:
         self._claims = claims
         self._reconcile = reconcile or {}
         redact = recording.header.redaction == "default"
-        self._keys = EffectKeys(Keyer(Redactor() if redact else None), self._index.matchers)
-        self._builder = RecordBuilder(run=recording.header.run_id, cleaner=Redactor() if redact else None)
+        self._keys = EffectKeys(Keyer(process_redactor(os.environ) if redact else None), self._index.matchers)
+        self._builder = RecordBuilder(
+            run=recording.header.run_id, cleaner=process_redactor(os.environ) if redact else None
+        )
         self._begun = {(step_of(i.lane), i.lane.partition(".")[2]) for i in recording.interactions}
 
     async def perform(self, effect: SingleEffect) -> Outcome:

@@ -9,9 +9,10 @@ Rules.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
-from harness.cassette.redact import Redactor
+from harness.cassette.redact import process_redactor
 from harness.wire.exchange import HttpRequest, Sent, unpack
 from harness.wire.matching import raw_digest, request_key
 from harness.wire.misses import Miss, first_difference
@@ -58,7 +59,7 @@ class HttpIndex:
         slot = self._by_bytes.get(raw_digest(sent.method, sent.url, sent.body))
         if slot is None:
             # A redactor of its own: what a key holds may not depend on what was sent before.
-            request = Scrubber(Redactor() if self._redacted else None).request(sent)
+            request = Scrubber(process_redactor(os.environ) if self._redacted else None).request(sent)
             slot = self._by_key.get(request_key(request))
             if slot is None:
                 return self._miss(request, call)

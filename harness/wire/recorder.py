@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cassette.redact import Redactor
+from harness.cassette.redact import process_redactor
 from harness.errors import CassetteError, UsageError
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, Sent, pack
 from harness.wire.faults import describe_error, end_of
@@ -204,7 +204,7 @@ class Recorder:
 
     def _start_over(self) -> None:
         self._pid = os.getpid()
-        self._scrubber = Scrubber(Redactor() if self._redact else None)
+        self._scrubber = Scrubber(process_redactor(os.environ) if self._redact else None)
         self._began = self._clock.monotonic_s()
         self._writer = None
         self._fault = None
