@@ -140,3 +140,31 @@ def copy_tree(target: Path) -> None:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+
+
+@nox.session
+def sdk(session: nox.Session) -> None:
+    """Record and replay real SDKs and HTTP stacks against a loopback provider."""
+    session.install("-e", ".[dev]")
+    session.install("openai", "anthropic", "google-genai", "mistralai", "groq", "boto3")
+    session.install("requests", "aiohttp", "httplib2", "urllib3")
+    session.run("python", "-m", "pytest", "-q", "tests/sdk", "tests/harness/wire", *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """Switch guards off one by one, or those named after `--`; fail if a test passes that must not."""
+    session.install("-e", ".[dev]")
+    listed = session.run("python", "-m", "tests.mutants", *session.posargs, silent=True)
+    survivors = []
+    for line in str(listed).splitlines():
+        name, test = line.split(maxsplit=1)
+        command = ("python", "-m", "pytest", "-q", "-x", "--tb=line", "-p", "tests.mutants", test)
+        # Any other code says that the test did not run at all.
+        outcome = session.run(*command, env={"GOLDRUN_MUTANT": name}, silent=True, success_codes=[0, 1])
+        killed = " failed" in str(outcome)
+        session.log(f"{'fails' if killed else 'PASSES'} without {name}: {test}")
+        if not killed:
+            survivors.append(line)
+    if survivors:
+        session.error("these tests pass though their guard is off:\n" + "\n".join(survivors))

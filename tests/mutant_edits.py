@@ -225,3 +225,8 @@ def many_slots(original: Any) -> Any:
         return original(self, name, cap=10**6, **named)
 
     return acquire
+
+
+def repeats(original: Any) -> Any:
+    """Repeat a write whose answer was lost: neither the flow nor the claim stands in the way."""
+    return answers(verdict="won")(original) if original.__name__ == "claim" else returns(True)(original)

@@ -35,7 +35,6 @@ _GOVERNED = "runtime.execution.governed:GovernedPerformer"
 _GOVERNOR = "runtime.execution.governor:Governor"
 _RUN = "runtime.execution.governor:RunGovernor"
 _LEDGER = ("runtime.state.sqlite_spend:refuse", "runtime.state.memory_guards:refuse")
-_REPEAT = "runtime.orchestrator.tool_step"
 
 
 def _mutant(guard: str, targets: str | tuple[str, ...], make: Make, *breaks: str) -> Mutant:
@@ -159,8 +158,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "everything_is_repeatable": _mutant(
         "a write whose answer was lost is not repeated",
-        f"{_REPEAT}:_repeatable",
-        edit.returns(True),
+        ("runtime.orchestrator.tool_step:_repeatable", f"{_GRANTS}.claim"),
+        edit.repeats,
         _writes("mode_09_a_lost_answer_of_a_write_stops_in_doubt_after_one_effect"),
     ),
     "claims_always_win": _mutant(
@@ -348,11 +347,11 @@ MUTANTS: dict[str, Mutant] = {
         edit.old_board,
         _kills("mode_33_reads_stop_once_the_last_known_switches_are_stale"),
     ),
-    "unseen_writes_are_admitted": _mutant(
-        "a write is not admitted while the store is away",
+    "unseen_calls_are_admitted": _mutant(
+        "nothing that a cap counts is admitted while the store is away",
         f"{_GOVERNED}._needs_no_grant",
         edit.returns(True),
-        _kills("mode_33_a_write_is_refused_while_the_store_is_away_and_is_not_in_doubt"),
+        _kills("mode_33_reads_that_a_cap_counts_are_refused_while_the_store_is_away"),
     ),
     "what_never_began_is_in_doubt": _mutant(
         "a write that never began is not in doubt",

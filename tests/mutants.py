@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from typing import Any
 
 VARIABLE = "GOLDRUN_MUTANT"
@@ -33,3 +34,21 @@ def apply_from_environment() -> None:
         for part in outer:
             owner = getattr(owner, part)
         setattr(owner, last, mutant.make(getattr(owner, last)))
+
+
+def main(names: list[str]) -> int:
+    """Print `<mutant> <test>` a line, of all mutants or of those named."""
+    from tests.mutant_list import MUTANTS
+
+    unknown = sorted(set(names) - set(MUTANTS))
+    if unknown:
+        sys.stderr.write(f"{unknown[0]!r} is no mutant; there are {', '.join(MUTANTS)}\n")
+        return 2
+    for name in names or MUTANTS:
+        for test in MUTANTS[name].breaks:
+            sys.stdout.write(f"{name} {test}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -11,13 +11,14 @@ from statistics import quantiles
 
 import pytest
 
+from runtime.control.ledger import Caps
 from runtime.control.switches import Switch, SwitchRef
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult
 from runtime.models import ScriptedModel, calls
-from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.control_store import ControlStore
+from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.tools import ToolContext
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
@@ -213,6 +214,16 @@ def test_mode_33_reads_stop_once_the_last_known_switches_are_stale(store: Sqlite
 
     assert outage.run().stop_reason == "control_unavailable"
     assert outage.effects == [0, 1, 2]
+
+
+def test_mode_33_reads_that_a_cap_counts_are_refused_while_the_store_is_away(
+    store: SqliteControlStore,
+) -> None:
+    outage = Outage(store, write=False)
+    outage.world = World(outage.faulty.as_store(), rules(tenant_day=Caps(tool_calls=100)), clock=outage.clock)
+
+    assert outage.run().stop_reason == "control_unavailable"
+    assert outage.effects == [0]
 
 
 def test_mode_33_a_run_cannot_begin_without_the_store(store: SqliteControlStore) -> None:

@@ -60,7 +60,7 @@ def paying_agent(path: Path, *, dies: bool = False, **fields: Any) -> Agent:
 
 def spend(path: Path, me: int, count: int, cap: int) -> Any:
     """Run many runs, each with one paid call, against one tenant's day."""
-    world = World(SqliteControlStore(path), rules(tenant_day=Caps(tool_calls=cap)))
+    world = World(SqliteControlStore(path), rules(tenant_day=Caps(tool_calls=cap)), limit_s=600.0)
     agent = paying_agent(path)
 
     async def main() -> list[str]:
@@ -141,7 +141,7 @@ def decide(path: Path, me: int) -> Any:
 
 def slow(path: Path, me: int, runs: int, steps: int) -> Any:
     """Run many runs of slow calls for two tenants; say when each call began and each run ended."""
-    world = World(SqliteControlStore(path), rules(poll_s=0.05))
+    world = World(SqliteControlStore(path), rules(poll_s=0.05), limit_s=600.0)
     begun: list[tuple[str, float]] = []
     ended: list[tuple[str, str, float]] = []
 

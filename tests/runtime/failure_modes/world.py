@@ -104,12 +104,13 @@ class FaultyStore:
 
 @dataclass
 class World:
-    """A control file, its governor and what happened."""
+    """A control file, its governor and what happened; a run longer than `limit_s` fails its test."""
 
     store: ControlStore
     rules: ControlRules = field(default_factory=lambda: ControlRules(poll_s=0.01, max_wait_s=0.0))
     clock: Any = None
     audit: Audit = field(default_factory=Audit)
+    limit_s: float = 20.0
     governor: Governor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -123,7 +124,8 @@ class World:
         ports.setdefault("wrap", self.audit.wrap)
         ports.setdefault("prices", Prices())
         request = Request(prompt="go", request_id=request_id, tenant=tenant, environment=ENVIRONMENT)
-        return await run_agent_async(agent, request, model=model, governor=self.governor, **ports)
+        async with asyncio.timeout(self.limit_s):
+            return await run_agent_async(agent, request, model=model, governor=self.governor, **ports)
 
     def stop_in_index(self, request_id: str = "req_1") -> str | None:
         """Return the stop reason that the index has of a run."""
