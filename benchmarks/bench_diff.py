@@ -6,6 +6,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -113,6 +114,10 @@ def copied(trace: Trace) -> Trace:
     return msgspec.json.decode(msgspec.json.encode(trace), type=Trace)
 
 
+def _from_raw(a: Any, b: Any) -> object:
+    return diff_traces(parse_trace(a), parse_trace(b))
+
+
 def run() -> list[dict[str, Any]]:
     """Return one row for each measurement: `name`, `ratio`, `target`, `unit`, `ok` and both CPU times in us."""
     from deepdiff import DeepDiff
@@ -126,10 +131,10 @@ def run() -> list[dict[str, Any]]:
         longer = copied(build_trace(size, hashed=True, insert_at=size // 2))
         theirs, from_raw, hashed, inserted = _interleaved(
             [
-                (lambda x=raw_a, y=raw_b: DeepDiff(x, y), 1),
-                (lambda x=raw_a, y=raw_b: diff_traces(parse_trace(x), parse_trace(y)), _REPEATS[size] // 10),
-                (lambda x=a, y=b: diff_traces(x, y), _REPEATS[size]),
-                (lambda x=a, y=longer: diff_traces(x, y), _REPEATS[size]),
+                (partial(DeepDiff, raw_a, raw_b), 1),
+                (partial(_from_raw, raw_a, raw_b), _REPEATS[size] // 10),
+                (partial(diff_traces, a, b), _REPEATS[size]),
+                (partial(diff_traces, a, longer), _REPEATS[size]),
             ],
             rounds=_ROUNDS[size],
         )

@@ -262,7 +262,7 @@ MUTANTS: dict[str, Mutant] = {
         "a slot is renewed while its call runs",
         f"{_GRANTS}._renewed",
         edit.returns(True),
-        _writes("mode_35_a_slot_is_renewed_and_its_loss_cuts_the_call_off"),
+        _writes("mode_35_a_slot_is_renewed_and_its_loss_cuts_the_call_off[4.0-finish-held0]"),
     ),
     "approvals_never_expire": _mutant(
         "an approval is decided in time or not at all",

@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 OURS = frozenset({"runtime", "harness", "examples", "benchmarks", "tests"})
 
-# Installed with another package, at the one version that it names.
-SHIPPED_WITH = {"pydantic-core": "pydantic"}
+# Installed with another package, which needs it.
+SHIPPED_WITH = {"pydantic-core": "pydantic", "anyio": "httpx", "httpx2": "genai-prices"}
 
 # Which extras, beside the base dependencies, each folder may count on.
 EXTRAS: dict[str, tuple[str, ...]] = {

@@ -170,6 +170,7 @@ class GovernedPerformer:
         deadline = header.budget.max_seconds
         try:
             now = self._governor.now()
+            self._governor.asked = True
             opened = self._store.open_approval(
                 binding, arguments=effect.arguments, now=now, ttl_s=effect.timeout_s
             )

@@ -128,6 +128,7 @@ class RunGovernor:
         grants: What the run holds: admissions, slots, reservations, claims.
         grants_rules: Limits across runs.
         halted: Done once the run must stop what it does.
+        asked: Whether approvals may wait in the store; an execution that took a run over cannot know.
     """
 
     def __init__(self, governor: Governor, header: Header, *, fencing: int) -> None:
@@ -146,6 +147,7 @@ class RunGovernor:
         self._beaten_at = governor.now()
         self._slots: dict[str, asyncio.Future[Halt]] = {}
         self._closed = False
+        self.asked = fencing > 1
 
     def slot(self, lane: str) -> asyncio.Future[Halt]:
         """Return what is done once the slot of a call under way has lapsed; `done_with` when the call is over."""
@@ -206,7 +208,8 @@ class RunGovernor:
         with contextlib.suppress(ControlUnavailable):
             self.grants.release_all()
             key = key_of(self.header)
-            self._governor.store.void_approvals(key, now=now)
+            if self.asked:
+                self._governor.store.void_approvals(key, now=now)
             self._governor.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
             self._closed = True
 

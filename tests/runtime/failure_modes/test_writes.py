@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,13 @@ from harness.sessions.resume import resume_run
 from runtime.control.switches import Switch, SwitchRef
 from runtime.core.effects import ToolResult
 from runtime.core.policy import Policy, RetryPolicy
+from runtime.entry.agent import Agent
 from runtime.entry.request import Request, RunResult
 from runtime.entry.service import Principal, Service
 from runtime.errors import UsageFault
+from runtime.execution.clock import SystemClock
+from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
-from runtime.ports.control_store import ControlStore
 from runtime.ports.tools import ToolContext
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool, tool
@@ -165,55 +168,55 @@ def test_mode_11_the_late_outcome_of_a_killed_write_is_kept_under_its_key(world:
     assert (states, late) == (["in_doubt"], "landed")
 
 
-class StoredClaims:
-    """What a resumed run asks about writes in flight: the claim of the store."""
-
-    def __init__(self, store: ControlStore, now: float) -> None:
-        self._store = store
-        self._now = now
-
-    def result(self, idempotency_key: str) -> ToolResult | None:
-        found = self._store.lookup_claim(idempotency_key, now=self._now)
-        return None if found is None else found.result
-
-
 def crashed_in_a_write(path: Path, job: str) -> None:
     with workers(job, path) as (process,):
         tell(process)
         assert process.wait() == 9
 
 
-@pytest.mark.parametrize(("found", "stop"), [(True, "finish"), (False, "in_doubt:pay")])
-def test_mode_12_a_crash_between_effect_and_record_is_reconciled_and_never_repeated(
-    path: Path, store: SqliteControlStore, found: bool, stop: str
+def resumed(path: Path, store: SqliteControlStore, agent: Agent) -> RunResult:
+    """Carry the run of a dead process to its end, an hour later."""
+    governor = Governor(store, rules(), clock=Later())
+    recording = read_recording(path.with_suffix(".jsonl"))
+    world = ResumeWorld(model=ScriptedModel(["done"]), governor=governor)
+    return asyncio.run(resume_run(recording, agent, world, out=path.with_suffix(".resumed.jsonl")))
+
+
+class Later(SystemClock):
+    """A clock an hour ahead: what a dead process held has lapsed."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=1)
+
+
+def test_mode_12_a_crash_between_effect_and_record_is_reconciled_once_and_not_repeated(
+    path: Path, store: SqliteControlStore
 ) -> None:
     crashed_in_a_write(path, "die")
-    later = time.time() + 3_600
-    (claim,) = store.list_claims(state="claimed", now=time.time())
-    (in_doubt,) = store.list_claims(state="in_doubt", now=later)
     effects = worker.effects_of(path)
+    asked: list[str] = []
 
-    if found:  # what `reconcile` finds out is stored once; a second answer changes nothing
-        known = ToolResult(content=effects.read_text())
-        changes = [
-            store.reconcile_claim(
-                in_doubt.key, happened=True, by="reconcile", now=later, result=known
-            ).applied
-            for _ in range(2)
-        ]
-        assert changes == [True, False]
-    recording = read_recording(path.with_suffix(".jsonl"))
-    resumed = resume_run(
-        recording,
-        worker.paying_agent(path),
-        ResumeWorld(model=ScriptedModel(["done"]), claims=StoredClaims(store, later)),
-        out=path.with_suffix(".resumed.jsonl"),
-    )
-    result = asyncio.run(resumed)
+    async def reconcile(bound: object, key: str) -> ToolResult | None:
+        asked.append(key)
+        return ToolResult(content=effects.read_text())
 
-    assert claim.key == in_doubt.key
-    assert result.stop_reason == stop
+    result = resumed(path, store, worker.paying_agent(path, reconcile=reconcile))
+
+    (claim,) = store.list_claims(state="done", now=time.time())
+    assert result.stop_reason == "finish"
+    assert asked == [claim.key]
     assert effects.read_text() == "pay 1\n"
+
+
+def test_mode_12_a_crash_that_nobody_can_reconcile_is_in_doubt_and_not_repeated(
+    path: Path, store: SqliteControlStore
+) -> None:
+    crashed_in_a_write(path, "die")
+    result = resumed(path, store, worker.paying_agent(path))
+
+    (run,) = store.find_runs("req_1")
+    assert result.stop_reason == run.stop_reason == "in_doubt:pay"
+    assert worker.effects_of(path).read_text() == "pay 1\n"
 
 
 def test_mode_12_a_later_call_of_a_business_key_in_doubt_asks_reconcile_and_does_not_repeat(
@@ -365,23 +368,28 @@ def test_mode_15_a_writer_whose_claim_was_taken_over_is_refused(world: World) ->
     assert claim.result == ToolResult(content="paid by 2")
 
 
-@pytest.mark.parametrize(("pause_s", "stop"), [(4.0, "finish"), (60.0, "control_unavailable")])
+@pytest.mark.parametrize(
+    ("pause_s", "stop", "held"), [(4.0, "finish", [1]), (60.0, "control_unavailable", [])]
+)
 def test_mode_35_a_slot_is_renewed_and_its_loss_cuts_the_call_off(
-    store: SqliteControlStore, pause_s: float, stop: str
+    store: SqliteControlStore, pause_s: float, stop: str, held: list[int]
 ) -> None:
     clock = HandClock()
     world = World(store, rules(tool_slots={"look": 1}, lease_s=10.0), clock=clock)
     name = f"{TENANT}/{ENVIRONMENT}/tool/look"
+    slots: list[int] = []
 
     @tool(timeout_s=None)
     async def look() -> str:
         for _ in range(5):  # as if the loop had stood still so long
             clock.seconds += pause_s
             await asyncio.sleep(0.05)
+        slots.append(store.count_leases(name, now=world.governor.now()))
         return "seen"
 
     agent = agent_of(look, policy=Policy(loop=None))
     result = asyncio.run(world.run(agent, [calls(("look", {})), "done"]))
 
     assert result.stop_reason == stop
+    assert slots == held
     assert store.count_leases(name, now=world.governor.now()) == 0

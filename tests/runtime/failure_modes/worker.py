@@ -19,6 +19,7 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import DuplicateRunError
 from runtime.models import ScriptedModel, calls
 from runtime.models.scripted import Turn
+from runtime.ports.tools import Reconcile
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.mutants import apply_from_environment
@@ -44,10 +45,12 @@ def effects_of(path: Path) -> Path:
     return path.with_suffix(".effects")
 
 
-def paying_agent(path: Path, *, dies: bool = False, **fields: Any) -> Agent:
+def paying_agent(
+    path: Path, *, dies: bool = False, reconcile: Reconcile | None = None, **fields: Any
+) -> Agent:
     """Return an agent whose write is a line of a file; it may die right after it."""
 
-    @tool(write=True, cost_usd="0.25", timeout_s=30.0)
+    @tool(write=True, cost_usd="0.25", timeout_s=30.0, reconcile=reconcile)
     async def pay(order: int) -> str:
         """Pay an order."""
         note(effects_of(path), f"pay {order}")
