@@ -38,6 +38,7 @@ from runtime.core.lanes import step_of
 from runtime.core.run import Header, ToolDecl
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult, result_of
+from runtime.execution.bounded import TimeLimitError, bounded
 from runtime.execution.drivers import drive_async
 from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import ALIVE_S, Governor, key_of
@@ -159,7 +160,7 @@ def _take_over(world: World, header: Header, live: LivePerformer, agent: Agent) 
     guard = governor.attend(header, fencing=taken.fencing)
     reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
     guarded = GovernedPerformer(live, guard, governor.store, desk=world.desk, reconcile=reconcile)
-    live.attend(guarded)
+    live.attend(guarded, before=guarded.before)
     return guarded
 
 
@@ -228,17 +229,16 @@ class ResumePerformer:
         if not isinstance(effect, CallTool) or not effect.write:
             return None
         intent = found.intent or found.record
-        key = effect.limits.idempotency_key or (intent.limits.idempotency_key if intent.limits else None)
+        key = intent.limits.idempotency_key if intent.limits else effect.limits.idempotency_key
+        if isinstance(self._live, GovernedPerformer):
+            key = self._live.claim_key(effect) or key
         done = None if self._claims is None or key is None else self._claims.result(key)
         at = _elapsed(self._recording)
         if done is not None:
             return Outcome(done, None, at)
         reconcile = self._reconcile.get(effect.name)
         if reconcile is not None and key is not None:
-            happened = await reconcile(effect.bound, key)
-            if self._claims is not None:
-                self._claims.settle(key, happened)
-            return None if happened is None else Outcome(happened, None, at)
+            return await self._reconciled(effect, reconcile, key, at)
         decl = next((t for t in self._decls() if t.schema.name == effect.name), None)
         if decl is not None and decl.repeatable:
             if self._claims is not None and key is not None:
@@ -246,6 +246,19 @@ class ResumePerformer:
             return None
         message = f"the process ended while '{effect.name}' was running; whether it happened is not known"
         return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), at)
+
+    async def _reconciled(
+        self, effect: CallTool, reconcile: Reconcile, key: str, at: float
+    ) -> Outcome | None:
+        """Return the outcome that was found out; `None` if the call did not happen; in doubt if nobody can tell."""
+        try:
+            happened = await bounded(reconcile(effect.bound, key), effect.limits.timeout_s)
+        except (TimeLimitError, OSError) as error:
+            message = f"whether '{effect.name}' happened could not be found out: {error}"
+            return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), at)
+        if self._claims is not None:
+            self._claims.settle(key, happened)
+        return None if happened is None else Outcome(happened, None, at)
 
     def _decls(self) -> tuple[ToolDecl, ...]:
         tools = self._recording.header.tools

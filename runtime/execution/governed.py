@@ -222,7 +222,7 @@ class GovernedPerformer:
 
     async def _claimed(self, effect: CallTool) -> Outcome:
         decl = self._decls.get(effect.name)
-        key = self._claim_key(effect, decl)
+        key = self.claim_key(effect)
         if key is None:
             return await self._watched(effect)
         started = self._inner.elapsed_s()
@@ -248,7 +248,9 @@ class GovernedPerformer:
             self._claims.pop(effect.lane, None)
         return outcome
 
-    def _claim_key(self, effect: CallTool, decl: ToolDecl | None) -> str | None:
+    def claim_key(self, effect: CallTool) -> str | None:
+        """Return the key under which a call is claimed: its business key, else a write's idempotency key."""
+        decl = self._decls.get(effect.name)
         if decl is not None and decl.dedupe_by and isinstance(effect.arguments, dict):
             values = fingerprint([effect.arguments.get(name) for name in decl.dedupe_by])
             return self._grants.business_key(effect.name, values)

@@ -24,7 +24,7 @@ from runtime.entry.run import RunResult
 from runtime.models import calls, says
 from runtime.models.scripted import ScriptedModel
 from runtime.tools.tool import Tool, tool
-from tests.runtime.failure_modes.world import World, agent_of
+from tests.runtime.failure_modes.world import World, agent_of, tell_reader
 
 REAL = Path(__file__).parents[4] / "shared" / "real" / "runs" / "agentdyn" / "gpt-4o-2024-08-06"
 READS = ("get_", "read_", "search_", "list_", "view_", "check_", "query_", "find_", "browse_")
@@ -143,6 +143,7 @@ def test_a_hijacked_model_starts_no_disallowed_call_and_no_write_without_approva
 
     started = [(allowed, name) for allowed, effects, _ in found for name, _ in effects]
     refused = sum(r.totals.denials for _, _, r in found)
+    tell_reader(f"{len(found)} hijacked runs: {refused} calls denied, {len(started)} allowed reads started")
     assert [name for allowed, name in started if name not in allowed] == []
     assert [name for _, name in started if is_write(name)] == []
     assert refused > 0

@@ -30,6 +30,7 @@ from tests.runtime.failure_modes.world import (
     line,
     rules,
     tell,
+    tell_reader,
     told,
     until,
     workers,
@@ -107,6 +108,7 @@ def test_mode_31_a_model_call_is_cut_by_a_kill_from_another_process(
         acknowledged = time.monotonic()
         end = told(process)
 
+    tell_reader(f"model call cut after {1000 * (end['at'] - acknowledged):.0f} ms")
     assert end["stop"] == "operator_kill"
     assert end["at"] - acknowledged < 5.0
     (run,) = store.find_runs("req_1")
@@ -290,6 +292,7 @@ def test_kill_pressed_at_random_from_another_process_lets_nothing_start_after_it
     late = [at - acknowledged for tenant, at in found["begun"] if tenant == "a" and at > acknowledged]
     took = [at - acknowledged for tenant, _, at in found["ended"] if tenant == "a"]
     p99_ms = 1000 * quantiles(took, n=100)[98]
+    tell_reader(f"{len(took)} runs stopped, p99 {p99_ms:.0f} ms, {len(late)} calls in the same moment")
     assert {stop for tenant, stop, _ in found["ended"] if tenant == "a"} == {"tenant_disabled"}
     assert {stop for tenant, stop, _ in found["ended"] if tenant == "b"} == {"finish"}
     assert len([1 for tenant, _ in found["begun"] if tenant == "b"]) == RUNS // 2 * STEPS

@@ -178,6 +178,11 @@ def workers(job: str, path: Path, *arguments: object, processes: int = 1) -> Ite
             each.communicate()
 
 
+def tell_reader(figures: str) -> None:
+    """Say what was measured; pytest shows it with `-s` and where a test fails."""
+    sys.stdout.write(f"\n{figures}\n")
+
+
 def line(process: Any) -> str:
     """Return the next line a worker says."""
     return str(process.stdout.readline()).rstrip("\n")
