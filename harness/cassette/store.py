@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.cassette.files import guarded
 from harness.cassette.golden import read_cassette
+from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import Segment, read_segment
 from harness.errors import CassetteError, UsageError
 from runtime.journal.files import read_journal
@@ -21,13 +22,16 @@ def iter_recordings(target: str | Path, *, allow_edited: bool = False) -> Iterat
 
     Args:
         target: A `*.cassette.json`, a journal `*.jsonl`, a segment `*.seg`, a folder (recursive, sorted by
-            path), or `FILE#REQUEST_ID` for one run of a file.
+            path), `FILE#REQUEST_ID` for one run of a file, or either for a segment in an object store.
         allow_edited: Read golden documents that were edited by hand, marked as such.
 
     Raises:
         CassetteError: If the target is missing, empty, damaged or foreign, or a folder holds no recording.
         UsageError: If a request id names several runs.
     """
+    if isinstance(target, str) and is_url(target):
+        yield from _remote(target)
+        return
     path, name = split_target(target)
     if name is not None:
         yield _one(path, name)
@@ -60,6 +64,8 @@ def count_recordings(target: str | Path) -> int:
     Raises:
         CassetteError: As `iter_recordings`, as far as counting sees it.
     """
+    if isinstance(target, str) and is_url(target):
+        return sum(1 for _ in _remote(target))
     path, name = split_target(target)
     if name is not None:
         _one(path, name)
@@ -95,6 +101,15 @@ def split_target(target: str | Path) -> tuple[Path, str | None]:
     if first_mark and _exists(Path(head)):
         return Path(head), rest
     return (Path(file), name) if mark else (path, None)
+
+
+def _remote(address: str) -> Iterator[Recording]:
+    file, _, name = address.partition("#")
+    segment = read_remote_segment(file)
+    if name:
+        yield segment.open(name)
+    else:
+        yield from segment
 
 
 def _of_file(path: Path, *, allow_edited: bool = False) -> Iterator[Recording]:

@@ -118,7 +118,11 @@ def find_runs(root: str, request_id: str, *, index: bool, as_json: bool) -> int:
             gone = f"  deleted at {one.deleted_at}" if one.deleted_at else ""
             say(f"{safe_text(one.target, 200)}  {safe_text(one.stop_reason, 60)}{gone}")
     if not found:
-        raise CassetteError(f"no run {request_id!r} is recorded there", where=root)
+        raise CassetteError(
+            f"no run {request_id!r} is recorded there",
+            where=root,
+            next_step="check the request id, or name the folder or store with `--root`",
+        )
     return ExitCode.OK
 
 
@@ -127,12 +131,16 @@ def locate(root: str, request_id: str) -> str:
 
     Raises:
         CassetteError: If there is none, or it was deleted.
-        UsageError: If there are several, or it stands in an object store.
+        UsageError: If there are several.
     """
     found: list[Found] = [one for one in find_run(root, request_id) if one.deleted_at is None]
     targets = sorted({one.target for one in found})
     if not targets:
-        raise CassetteError(f"no run {request_id!r} is recorded there", where=root)
+        raise CassetteError(
+            f"no run {request_id!r} is recorded there",
+            where=root,
+            next_step="check the request id, or name the folder or store with `--root`",
+        )
     if len(targets) > 1:
         raise UsageError(
             f"{request_id!r} names {len(targets)} runs", where=root, next_step=f"use {', '.join(targets[:5])}"

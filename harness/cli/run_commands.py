@@ -34,15 +34,18 @@ def replay(
 
 
 def show(
-    target: Annotated[str, typer.Argument(help="A cassette, a trace, a folder, or FILE#REQUEST_ID.")],
+    target: Annotated[
+        str, typer.Argument(help="A cassette, a trace, a folder, FILE#REQUEST_ID, or a request id.")
+    ],
+    root: Annotated[str, typer.Option(help="Folder or object store to look a request id up in.")] = ".",
     json: Json = False,
 ) -> int:
     """Print a run as a readable timeline."""
-    from harness.cli.targets import load_traces
+    from harness.cli.targets import load_traces, named_target
     from harness.cli.timeline import timeline
     from runtime.core.trace import trace_json
 
-    traces = load_traces(target)
+    traces = load_traces(named_target(target, root))
     if json:
         emit_json(trace_json(traces[0]) if len(traces) == 1 else {"traces": [trace_json(t) for t in traces]})
         return ExitCode.OK

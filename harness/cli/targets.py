@@ -12,6 +12,9 @@ from harness.errors import DataError, ExitCode, UsageError
 from harness.text import safe_text, table
 from runtime.core.trace import Trace, parse_trace
 
+FILE_ENDINGS = (".json", ".jsonl", ".seg")
+"""Endings with which a target that does not exist was meant as a file, not as a request id."""
+
 
 def load_traces(target: str) -> list[Trace]:
     """Return the traces of a target: a trace JSON, or each recording of a file or folder.
@@ -24,6 +27,21 @@ def load_traces(target: str) -> list[Trace]:
     if path.is_file() and path.suffix == ".json" and not path.name.endswith(".cassette.json"):
         return [_trace_file(path)]
     return [recording.trace() for recording in iter_recordings(target)]
+
+
+def named_target(target: str, root: str) -> str:
+    """Return the target itself, or where a bare request id is recorded below a root.
+
+    Raises:
+        CassetteError: If neither such a file nor such a run exists.
+        UsageError: If the request id names several runs.
+    """
+    path, request_id = split_target(target)
+    if request_id is not None or path.exists() or len(path.parts) != 1 or path.suffix in FILE_ENDINGS:
+        return target
+    from harness.cli.files import locate
+
+    return locate(root, target)
 
 
 def load_trace(target: str) -> Trace:

@@ -13,7 +13,7 @@ import typer
 from harness.cassette.golden import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.cassette.store import read_recording
-from harness.cli import main, ops_files_commands
+from harness.cli import main, ops_files_commands, run_commands
 from harness.golden.loader import load_task
 from harness.record import ProductionRecorder, Recorder
 from runtime.entry.run import Request, run_agent_async
@@ -30,6 +30,7 @@ KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"[:36]
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     ops_files_commands.register(app)
+    run_commands.register(app)
     monkeypatch.setattr(main, "app", app)
     monkeypatch.chdir(tmp_path)
 
@@ -171,10 +172,21 @@ def test_find_tells_where_a_run_is(segment: Path, capsys: pytest.CaptureFixture[
     assert run("find", "req_nowhere", "--root", str(segment.parent)) == 3
 
 
-def test_show_finds_a_run_by_its_request_id(segment: Path) -> None:
-    from harness.cli.files import locate
+@pytest.mark.parametrize("as_url", [False, True])
+def test_show_finds_a_run_by_its_request_id(
+    segment: Path, capsys: pytest.CaptureFixture[str], as_url: bool
+) -> None:
+    root = segment.parent.as_uri() if as_url else str(segment.parent)
 
-    assert read_recording(locate(str(segment.parent), "req_2")).header.request_id == "req_2"
+    assert run("show", "req_2", "--root", root, "--json") == 0
+    assert printed(capsys)["request_id"] == "req_2"
+    assert run("show", "req_nowhere", "--root", root) == 3
+    assert "req_nowhere" in capsys.readouterr().err
+
+
+def test_show_takes_a_missing_file_for_a_file(segment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("show", "missing.seg") == 3
+    assert "missing.seg" in capsys.readouterr().err
 
 
 def test_promote_makes_a_task_that_passes_at_once(
