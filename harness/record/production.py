@@ -18,19 +18,23 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from harness.cassette.redact import process_redactor
+from harness.cassette.redact import process_redactor, redaction_key
+from harness.cassette.redaction.pseudonyms import KEY_VARIABLE, Keyed
 from harness.cassette.remote import is_url
 from harness.errors import UsageError
 from harness.record.janitor import Counters, Janitor, Stats
 from harness.record.recorder import RecordingPerformer
 from harness.record.sealing import JOURNAL_SUFFIX
-from harness.record.settings import Settings
+from harness.record.settings import OnFailure, Settings
 from runtime.core.effects import Performer
 from runtime.core.run import Header
 from runtime.errors import JournalFault, UsageFault
 from runtime.execution.clock import Clock, SystemClock
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
+
+KEY_FILE = ".redaction-key"
+"""Key of the pseudonyms where `GOLDRUN_REDACTION_KEY` is not set: in the journals' folder, and never shipped."""
 
 
 class ProductionRecorder:
@@ -67,6 +71,7 @@ class ProductionRecorder:
             )
         self.folder = Path(target if spool is None else spool)
         self._settings = settings or Settings()
+        self._key = _redaction_key(self.folder, self._settings.on_failure) if self._settings.redact else None
         self._clock = clock or SystemClock()
         self._worker = _worker_name(worker)
         self._lock = threading.RLock()
@@ -88,8 +93,11 @@ class ProductionRecorder:
     def wrap(self, inner: Performer) -> Performer:
         """Return a performer that records around another; one for each run."""
         lease = _Lease(self)
+        redactor = None
+        if self._key is not None:
+            redactor = process_redactor(os.environ, pseudonyms="keyed", key=self._key)
         performer = RecordingPerformer(
-            inner, lease, cleaner=process_redactor(os.environ) if self._settings.redact else None
+            inner, lease, cleaner=redactor, key_id=None if redactor is None else redactor.key_id
         )
         # A run that is abandoned without an end must not keep its journal open for good.
         weakref.finalize(performer, lease.leave).atexit = False
@@ -266,3 +274,27 @@ def _worker_name(worker: str | None) -> str:
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise UsageError(f"worker name {name!r} has other signs than letters, digits, - and _")
     return name
+
+
+def _redaction_key(folder: Path, on_failure: OnFailure) -> bytes:
+    """Return the key of the environment, else that of the folder's key file.
+
+    Where recording must not hold serving up and the file cannot be used, the key is this process's own.
+    """
+    value = os.environ.get(KEY_VARIABLE)
+    try:
+        if not value:
+            folder.mkdir(parents=True, exist_ok=True)
+        key = redaction_key(value, folder / KEY_FILE)
+        Keyed(key)
+        return key
+    except (OSError, UsageError) as error:
+        if on_failure != "fail_run" and not value:
+            return secrets.token_bytes(32)
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"the folder cannot be made: {error.strerror}",
+            where=str(folder),
+            next_step="name a folder that can be written to",
+        ) from error

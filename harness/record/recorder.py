@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from msgspec import structs
+
 from harness.cassette.redact import process_redactor
 from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
 from runtime.core.keys import Cleaner
@@ -89,10 +91,21 @@ class JournalSink:
 class RecordingPerformer:
     """Records one run: intent before the call, outcome before the flow sees it."""
 
-    def __init__(self, inner: Performer, sink: Sink, *, cleaner: Cleaner | None) -> None:
+    def __init__(
+        self, inner: Performer, sink: Sink, *, cleaner: Cleaner | None, key_id: str | None = None
+    ) -> None:
+        """Record around a performer.
+
+        Args:
+            inner: Performs.
+            sink: Where records go.
+            cleaner: Takes secrets out; `None` records them.
+            key_id: Id of the cleaner's key, for the header; `None` if it numbers secrets.
+        """
         self._inner = inner
         self._sink = sink
         self._cleaner = cleaner
+        self._key_id = key_id
         self._builder: RecordBuilder | None = None
         self._run = ""
 
@@ -118,6 +131,8 @@ class RecordingPerformer:
             if isinstance(effect, Begin):
                 self._run = self._sink.open(effect.header)
                 self._builder = RecordBuilder(run=self._run, cleaner=self._cleaner)
+                if self._key_id is not None:
+                    effect = Begin(structs.replace(effect.header, redaction_key=self._key_id))
             if self._builder is None:
                 raise InvariantFault("an effect was performed before Begin")
             intent = self._builder.intent(effect)

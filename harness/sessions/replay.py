@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.cassette.redact import process_redactor
 from harness.replay.divergence import Divergence, ReplayDivergence
 from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool_key
 from harness.replay.performer import ReplayPerformer
+from harness.sessions.redactors import redactor_for
 from harness.sessions.verdicts import hold_verdicts
 from runtime.core.money import Rate
 from runtime.core.run import Header
@@ -139,7 +139,7 @@ def replay_run(
         ready = setup or recorded_setup(recording)
     except ValueError as error:
         return RunReplay(recording=recording, verdict="error", error=str(error))
-    cleaner = None if recording.header.redaction == "none" else process_redactor(os.environ)
+    cleaner = redactor_for(recording.header, os.environ)
     performer = ReplayPerformer(RecordingIndex(recording, matchers), collect=collect, cleaner=cleaner)
     try:
         finished = drive(run_flow(ready), performer, ready.header)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.cassette.redact import process_redactor
 from harness.errors import CassetteError, UsageError
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
+from harness.sessions.redactors import redactor_for
 from runtime.control.claims import EndState
 from runtime.core.effects import (
     KIND_OF,
@@ -192,11 +192,9 @@ class ResumePerformer:
         self._journal = journal
         self._claims = claims
         self._reconcile = reconcile or {}
-        redact = recording.header.redaction == "default"
-        self._keys = EffectKeys(Keyer(process_redactor(os.environ) if redact else None), self._index.matchers)
-        self._builder = RecordBuilder(
-            run=recording.header.run_id, cleaner=process_redactor(os.environ) if redact else None
-        )
+        header = recording.header
+        self._keys = EffectKeys(Keyer(redactor_for(header, os.environ)), self._index.matchers)
+        self._builder = RecordBuilder(run=header.run_id, cleaner=redactor_for(header, os.environ))
         self._begun = {(step_of(i.lane), i.lane.partition(".")[2]) for i in recording.interactions}
 
     async def perform(self, effect: SingleEffect) -> Outcome:

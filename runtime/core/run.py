@@ -69,6 +69,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         price_table: Id of the price table behind `rates`.
         rates: What each model costs.
         redaction: `default`, or `none` where the recording was asked to keep data as it is.
+        redaction_key: Id of the key its secrets were renamed under; `None` where they are numbered.
         assert_only: Why the run cannot be replayed, if it cannot.
         recorded_duration_s: Duration of the whole run, where single times are unknown.
         recorded_tokens: Tokens of the whole run, where usage of single calls is unknown.
@@ -107,6 +108,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools_hash: str | None = None
     policy_hash: str | None = None
     redaction: Literal["default", "none"] = "default"
+    redaction_key: str | None = None
     assert_only: str | None = None
     recorded_duration_s: float | None = None
     recorded_tokens: int | None = None

@@ -15,6 +15,7 @@ from harness.cassette.files import TEMPORARY
 from harness.cassette.store import iter_recordings
 from harness.errors import HarnessError
 from harness.record import ProductionRecorder, Settings
+from harness.record.production import KEY_FILE
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import RuntimeFault
@@ -54,7 +55,10 @@ class Faults:
 def attempt(folder: Path, on_failure: Any, durability: Any) -> RunResult | str:
     """Record one run, then close; return what it came to, or the error it was documented to give."""
     settings = Settings(on_failure=on_failure, durability=durability)
-    recorder = ProductionRecorder(folder, settings=settings)
+    try:
+        recorder = ProductionRecorder(folder, settings=settings)
+    except HarnessError as error:
+        return str(error)
 
     async def main() -> RunResult:
         return await run_agent_async(
@@ -108,7 +112,8 @@ def test_no_fault_leaves_an_unreadable_file_or_hangs(
             result = attempt(folder, on_failure, durability)
         hit.add(faults.failed)
 
-        files = [p for p in folder.glob("*.*") if not p.name.endswith(TEMPORARY) and p.stat().st_size]
+        kept = [p for p in folder.glob("*.*") if p.name != KEY_FILE]
+        files = [p for p in kept if not p.name.endswith(TEMPORARY) and p.stat().st_size]
         recordings = list(iter_recordings(folder)) if files else []
         stops = {r.stop_reason for r in recordings}
         assert stops <= {"finish", "crashed", "internal_error"}, f"point {point}: {stops}"

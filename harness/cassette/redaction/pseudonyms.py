@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,22 +94,30 @@ def redaction_key(value: str | None, path: Path) -> bytes:
     if value:
         return value.encode()
     try:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return _stored_key(path)
-        with os.fdopen(descriptor, "wb") as file:
-            key = secrets.token_hex(32).encode()
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        return key
+        if not path.exists():
+            _make_key(path)
+        return _stored_key(path)
     except OSError as error:
         raise UsageError(
             f"the redaction key cannot be read or made: {error.strerror}",
             where=str(path),
             next_step=f"set {KEY_VARIABLE}, or make the folder writable",
         ) from error
+
+
+def _make_key(path: Path) -> None:
+    """Make a key file; it appears whole, and of several processes that make one the first one's stays."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
 
 
 def _stored_key(path: Path) -> bytes:

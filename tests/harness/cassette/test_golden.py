@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from harness.cassette.document import content_root
 from harness.cassette.golden import read_cassette, write_cassette
 from harness.errors import CassetteError, UsageError
+from runtime.core.canonical import fingerprint
 from runtime.core.effects import Begin, CallModel, CallTool, End, Outcome, ToolResult
 from runtime.core.messages import (
     Message,
@@ -200,7 +201,11 @@ def chat(turns: list[tuple[str, Any]], prompt: str = "Be kind.") -> Recording:
         parts = (TextPart(text), ToolCallPart(call_id, "f", {"x": argument}))
         model = CallModel(lane=f"{step}.model/1", request=ModelRequest(model="m", messages=history))
         tool = CallTool(
-            lane=f"{step}.tool0/1", call_id=call_id, name="f", arguments={"x": argument}, args_hash="unknown"
+            lane=f"{step}.tool0/1",
+            call_id=call_id,
+            name="f",
+            arguments={"x": argument},
+            args_hash=fingerprint({"x": argument}),
         )
         for effect, outcome in (
             (model, Outcome(ModelReply(parts=parts, response_id=f"resp_{step}"))),

@@ -22,6 +22,7 @@ from harness.cassette.segment import read_segment
 from harness.cassette.store import iter_recordings
 from harness.errors import UsageError
 from harness.record import ProductionRecorder, Retention, Sampling, Settings
+from harness.record.production import KEY_FILE
 from harness.record.retention import apply_retention
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
@@ -31,6 +32,11 @@ from runtime.models import ScriptedModel, calls
 from tests.support.agents import FakeClock, Prices, Shop, shop_agent
 
 ROOT = Path(__file__).parents[3]
+
+
+def recorded(folder: Path) -> list[Path]:
+    """Return the files of a folder but for the key of its pseudonyms."""
+    return [path for path in folder.iterdir() if path.name != KEY_FILE]
 
 
 def script(steps: int = 2) -> list[Any]:
@@ -64,7 +70,7 @@ def test_concurrent_runs_end_up_whole_in_segments(tmp_path: Path) -> None:
 
     read = {r.header.request_id: r.trace().trace_hash for r in iter_recordings(tmp_path)}
     assert read == {r.request_id: r.trace.trace_hash for r in results}
-    assert [p.suffix for p in tmp_path.iterdir()] == [".seg"]
+    assert [p.suffix for p in recorded(tmp_path)] == [".seg"]
     assert recorder.stats.sealed_runs == recorder.stats.recorded == 20
 
 
@@ -272,7 +278,7 @@ def test_segments_are_shipped_to_an_object_store_and_leave_the_spool(tmp_path: P
 
     store = open_store(url)
     (name,) = store.names(".seg")
-    assert list((tmp_path / "spool").iterdir()) == []
+    assert recorded(tmp_path / "spool") == []
     assert store.open(name).open("req_2").header.request_id == "req_2"
     assert recorder.stats.shipped == 1
 
@@ -286,7 +292,7 @@ def test_file_names_say_nothing_of_tenants(tmp_path: Path) -> None:
     with ProductionRecorder(tmp_path, worker="w1", settings=Settings(tenant_blind=True)) as recorder:
         run_many(recorder, ["req_1"], tenant="verysecretcorp")
 
-    (path,) = tmp_path.iterdir()
+    (path,) = recorded(tmp_path)
     assert path.name.startswith("w1-")
     assert "verysecretcorp" not in path.name
     assert sealed(tmp_path)[0].tenant != "verysecretcorp"
@@ -306,12 +312,12 @@ def test_old_runs_of_a_tenant_go_and_leave_tombstones(tmp_path: Path) -> None:
 
     cleared = apply_retention(tmp_path, rule, now=clock.now() + timedelta(days=31))
 
-    (path,) = tmp_path.iterdir()
+    (path,) = recorded(tmp_path)
     assert cleared.runs == 1
     assert [r.request_id for r in read_segment(path).runs] == ["b"]
     assert [r.request_id for r in read_segment(path).tombstones] == ["a"]
     assert apply_retention(tmp_path, rule, now=clock.now() + timedelta(days=366)).files == 1
-    assert list(tmp_path.iterdir()) == []
+    assert recorded(tmp_path) == []
 
 
 def test_size_caps_clear_the_oldest_first(tmp_path: Path) -> None:
@@ -320,7 +326,7 @@ def test_size_caps_clear_the_oldest_first(tmp_path: Path) -> None:
         clock.seconds = float(i)
         with ProductionRecorder(tmp_path, worker=f"w{i}", clock=clock) as recorder:
             run_many(recorder, [f"req_{i}"])
-    newest = max(p.stat().st_size for p in tmp_path.iterdir())
+    newest = max(p.stat().st_size for p in recorded(tmp_path))
 
     apply_retention(tmp_path, Retention(max_bytes=newest), now=FakeClock().now())
 
@@ -372,7 +378,7 @@ def test_sigterm_flushes_and_seals(tmp_path: Path) -> None:
 
     assert ready == "ready\n"
     assert code == -signal.SIGTERM
-    assert [p.suffix for p in tmp_path.iterdir()] == [".seg"]
+    assert [p.suffix for p in recorded(tmp_path)] == [".seg"]
     assert [(r.request_id, r.stop_reason) for r in sealed(tmp_path)] == [
         ("req_done", "finish"),
         ("req_cut", "crashed"),
