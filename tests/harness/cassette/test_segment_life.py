@@ -168,9 +168,11 @@ def test_one_run_of_a_remote_segment_is_opened_with_two_range_reads(tmp_path: Pa
     assert sum(length for _, length in memory.reads) < path.stat().st_size / 4
 
 
-def test_segments_are_shipped_to_an_address_and_read_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_segments_are_shipped_to_an_address_and_read_back(tmp_path: Path, scheme: str) -> None:
+    """`file` is known to pyarrow; `memory` is one of those that only fsspec knows."""
     path = segment_of(tmp_path / "a.seg", "1", "2")
-    url = (tmp_path / "store" / "deep").as_uri()
+    url = (tmp_path / "store" / "deep").as_uri().replace("file:", f"{scheme}:", 1)
 
     address = open_store(url).upload(path)
 
