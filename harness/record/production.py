@@ -14,12 +14,13 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import warnings
 import weakref
 from pathlib import Path
 from types import TracebackType
 
 from harness.cassette.redact import process_redactor, redaction_key
-from harness.cassette.redaction.pseudonyms import KEY_VARIABLE, Keyed
+from harness.cassette.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed
 from harness.cassette.remote import is_url
 from harness.errors import UsageError
 from harness.record.janitor import Counters, Janitor, Stats
@@ -32,9 +33,6 @@ from runtime.errors import JournalFault, UsageFault
 from runtime.execution.clock import Clock, SystemClock
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
-
-KEY_FILE = ".redaction-key"
-"""Key of the pseudonyms where `GOLDRUN_REDACTION_KEY` is not set: in the journals' folder, and never shipped."""
 
 
 class ProductionRecorder:
@@ -290,6 +288,9 @@ def _redaction_key(folder: Path, on_failure: OnFailure) -> bytes:
         return key
     except (OSError, UsageError) as error:
         if on_failure != "fail_run" and not value:
+            warnings.warn(
+                f"secrets get names that no other process gives them: {error}", RuntimeWarning, stacklevel=3
+            )
             return secrets.token_bytes(32)
         if isinstance(error, UsageError):
             raise

@@ -139,7 +139,7 @@ def replay_run(
         ready = setup or recorded_setup(recording)
     except ValueError as error:
         return RunReplay(recording=recording, verdict="error", error=str(error))
-    cleaner = redactor_for(recording.header, os.environ)
+    cleaner = redactor_for(recording, os.environ)
     performer = ReplayPerformer(RecordingIndex(recording, matchers), collect=collect, cleaner=cleaner)
     try:
         finished = drive(run_flow(ready), performer, ready.header)

@@ -192,9 +192,10 @@ class ResumePerformer:
         self._journal = journal
         self._claims = claims
         self._reconcile = reconcile or {}
-        header = recording.header
-        self._keys = EffectKeys(Keyer(redactor_for(header, os.environ)), self._index.matchers)
-        self._builder = RecordBuilder(run=header.run_id, cleaner=redactor_for(header, os.environ))
+        self._keys = EffectKeys(Keyer(redactor_for(recording, os.environ)), self._index.matchers)
+        self._builder = RecordBuilder(
+            run=recording.header.run_id, cleaner=redactor_for(recording, os.environ)
+        )
         self._begun = {(step_of(i.lane), i.lane.partition(".")[2]) for i in recording.interactions}
 
     async def perform(self, effect: SingleEffect) -> Outcome:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from harness.cassette.files import TEMPORARY
+from harness.cassette.redaction.pseudonyms import KEY_FILE
 from harness.cassette.store import iter_recordings
 from harness.errors import HarnessError
 from harness.record import ProductionRecorder, Settings
-from harness.record.production import KEY_FILE
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import RuntimeFault
@@ -84,6 +84,7 @@ def points(tmp_path: Path, durability: str) -> int:
         return faults.count
 
 
+@pytest.mark.filterwarnings("ignore:secrets get names that no other process:RuntimeWarning")
 @pytest.mark.parametrize("durability", ["process", "power"])
 @pytest.mark.parametrize("on_failure", ["fail_run", "drop"])
 @pytest.mark.parametrize(("code", "short"), [(errno.ENOSPC, False), (errno.EIO, False), (errno.ENOSPC, True)])

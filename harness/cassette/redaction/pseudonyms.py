@@ -19,6 +19,8 @@ from harness.cassette.redaction.scan import PSEUDONYM
 from harness.errors import UsageError
 
 KEY_VARIABLE = "GOLDRUN_REDACTION_KEY"
+KEY_FILE = ".redaction-key"
+"""Key of the pseudonyms where the variable is not set: in the folder of the recordings, and never shipped."""
 _LEAST_KEY_BYTES = 16
 _NAME_CHARS = 8
 

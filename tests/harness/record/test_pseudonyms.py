@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.cassette.redaction.pseudonyms import Keyed
+from harness.cassette.redaction.pseudonyms import KEY_FILE, Keyed
 from harness.cassette.segment import read_segment
 from harness.errors import UsageError
 from harness.record import ProductionRecorder, Settings
-from harness.record.production import KEY_FILE
 from harness.sessions.redactors import redactor_for
-from harness.sessions.replay import replay_run
+from harness.sessions.replay import agent_setup, replay_run
 from runtime.entry.run import Request, run_agent_async
 from runtime.models import ScriptedModel
 from tests.support.agents import Prices, Shop, shop_agent
@@ -51,7 +51,9 @@ def test_a_secret_has_one_name_in_all_runs_and_replays_without_the_key(
     assert not any(
         SECRET.encode() in path.read_bytes() or key in path.read_bytes() for path in tmp_path.glob("*.seg")
     )
+    assert all(redactor_for(r, {}).text(SECRET) in names for r in found)  # type: ignore[union-attr]
     (tmp_path / KEY_FILE).unlink()
+    assert not any(redactor_for(r, {}).text(SECRET) in names for r in found)  # type: ignore[union-attr]
     assert [replay_run(recording).verdict for recording in found] == ["same", "same"]
 
 
@@ -65,7 +67,7 @@ def test_the_key_of_the_environment_wins_and_is_not_written(
     (path,) = tmp_path.iterdir()
     (recording,) = read_segment(path)
     assert recording.header.redaction_key == Keyed(b"k" * 20).key_id
-    assert redactor_for(recording.header, os.environ).text(SECRET) in repr(recording.header.input)  # type: ignore[union-attr]
+    assert redactor_for(recording, os.environ).text(SECRET) in repr(recording.header.input)  # type: ignore[union-attr]
 
 
 def test_a_short_key_is_refused_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,8 +85,28 @@ def test_a_key_file_that_cannot_be_used_stops_the_start_or_not_by_setting(
 
     with pytest.raises(UsageError, match="redaction key cannot be read"):
         ProductionRecorder(tmp_path)
-    with ProductionRecorder(tmp_path, settings=Settings(on_failure="drop")) as recorder:
+    with pytest.warns(RuntimeWarning, match="no other process gives"):
+        recorder = ProductionRecorder(tmp_path, settings=Settings(on_failure="drop"))
+    with recorder:
         say_a_secret(recorder, "req_1")
     (recording,) = (r for path in tmp_path.glob("*.seg") for r in read_segment(path))
     assert recording.header.redaction_key
     assert SECRET not in repr(recording.header.input)
+
+
+def test_a_secret_of_the_agent_itself_replays_where_the_key_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOLDRUN_REDACTION_KEY", raising=False)
+    agent = replace(shop_agent(Shop()), instructions=f"Use the key {SECRET}.")
+    request = Request(prompt="sell", request_id="req_1")
+    with ProductionRecorder(tmp_path) as recorder:
+        model = ScriptedModel(["sold"])
+        asyncio.run(run_agent_async(agent, request, model=model, wrap=recorder.wrap, prices=Prices()))
+
+    (recording,) = (r for path in tmp_path.glob("*.seg") for r in read_segment(path))
+    setup = agent_setup(agent, request, recording.header)
+    assert SECRET not in repr(recording.header)
+    assert replay_run(recording, setup=setup).verdict == "same"
+    (tmp_path / KEY_FILE).unlink()
+    assert replay_run(recording, setup=setup).verdict == "diverged"
