@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.entry.request import Request, RunResult
     from runtime.entry.run import run_agent, run_agent_async
     from runtime.entry.service import Principal, Service
+    from runtime.entry.state import State
     from runtime.execution.governor import Governor
     from runtime.execution.rules import ControlRules
     from runtime.models.anthropic import AnthropicMessages
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.models.openai_chat import OpenAIChat
     from runtime.models.prices import PriceTable
     from runtime.models.scripted import ScriptedModel
+    from runtime.ports.state import Slot
     from runtime.ports.tools import ToolContext
     from runtime.state.sqlite_store import SqliteControlStore
     from runtime.tools.tool import RetryableError, Tool, ToolError, tool
@@ -47,7 +49,9 @@ __all__ = [
     "RunResult",
     "ScriptedModel",
     "Service",
+    "Slot",
     "SqliteControlStore",
+    "State",
     "Tool",
     "ToolContext",
     "ToolError",
@@ -76,7 +80,9 @@ _HOME = {
     "RunResult": "runtime.entry.request",
     "ScriptedModel": "runtime.models.scripted",
     "Service": "runtime.entry.service",
+    "Slot": "runtime.ports.state",
     "SqliteControlStore": "runtime.state.sqlite_store",
+    "State": "runtime.entry.state",
     "Tool": "runtime.tools.tool",
     "ToolContext": "runtime.ports.tools",
     "ToolError": "runtime.tools.tool",

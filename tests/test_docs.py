@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.core.stop import CLASS_OF, SUBJECT_KINDS, StopKind
+from runtime.tools.tool import ToolOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +35,25 @@ def test_page_names_class_and_subject_as_the_code_does() -> None:
         assert bool(subject) == (StopKind(kind) in SUBJECT_KINDS), text
         assert cause.endswith("."), text
         assert next_step.endswith("."), text
+
+
+def test_the_code_of_the_page_of_tools_runs_as_it_stands() -> None:
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_page_of_tools_names_each_option() -> None:
+    page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("## What a tool may say")[2], re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+    assert set(ToolOptions.__optional_keys__) <= named
 
 
 def readme_command(*names: str, script: Path = ROOT / ".ci" / "readme_command.py") -> tuple[int, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.errors import CassetteError, UsageError
+from harness.record.recorder import JournalSink, RecordingPerformer
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from harness.sessions.redactors import redactor_for
 from runtime.control.claims import EndState
@@ -37,18 +38,22 @@ from runtime.core.keys import Keyer
 from runtime.core.lanes import step_of
 from runtime.core.run import Header, ToolDecl
 from runtime.entry.agent import Agent
-from runtime.entry.run import RunResult, result_of
+from runtime.entry.run import RunResult, child_starter, result_of
+from runtime.entry.state import State
+from runtime.entry.wiring import Given, Wired, wire
 from runtime.execution.bounded import TimeLimitError, bounded
 from runtime.execution.drivers import drive_async
 from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import ALIVE_S, Governor, key_of
-from runtime.execution.live import LivePerformer, Ports
+from runtime.execution.live import LivePerformer
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording import Interaction, Recording
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
+from runtime.ports.control_values import Run
 from runtime.ports.models import ModelPort
+from runtime.ports.state import RunState
 from runtime.ports.tools import ApprovalDesk, ControlPlane, Reconcile
 
 
@@ -94,6 +99,7 @@ class World:
         control: Admits calls and tells switches, where there is no governor.
         claims: Looks up writes; the governor's store by default.
         governor: Guards the rest of the run; the run is taken over in its store.
+        state: What runs keep and share.
     """
 
     model: ModelPort
@@ -101,6 +107,7 @@ class World:
     control: ControlPlane | None = None
     claims: Claims | None = None
     governor: Governor | None = None
+    state: State | None = None
 
 
 async def resume_run(recording: Recording, agent: Agent, world: World, *, out: Path) -> RunResult:
@@ -124,32 +131,36 @@ async def resume_run(recording: Recording, agent: Agent, world: World, *, out: P
         )
     _check_new(out)
     header = recording.header
-    setup = RunSetup(header=header, tools=None if header.tools == "opaque" else agent.specs)
-    live = LivePerformer(
-        Ports(
-            model=world.model,
-            tools={t.name: t for t in agent.tools},
-            desk=world.desk,
-            control=world.control,
-            rates=header.rates,
-        ),
-        elapsed_s=_elapsed(recording),
+    setup = RunSetup(
+        header=header,
+        tools=None if header.tools == "opaque" else agent.specs,
+        model_timeout_s=agent.model_timeout_s,
+        root_request_id=header.root,
     )
-    guarded = _take_over(world, header, live, agent)
+    taken = _take_over(world, header)
     reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
     claims = world.claims
     if claims is None and world.governor is not None:
         claims = StoreClaims(world.governor)
     with JournalWriter(out) as journal:
-        performer = ResumePerformer(recording, guarded, journal, claims=claims, reconcile=reconcile)
+        wired = _wired(agent, recording, world, journal, execution=1 if taken is None else taken.fencing)
+        guarded = _guarded(world, header, wired.live, reconcile, taken)
+        performer = ResumePerformer(
+            recording, guarded, journal, claims=claims, reconcile=reconcile, state=wired.state
+        )
         finished = await drive_async(run_flow(setup), performer, header)
     return result_of(header, finished)
 
 
-def _take_over(world: World, header: Header, live: LivePerformer, agent: Agent) -> Performer:
+def _take_over(world: World, header: Header) -> Run | None:
+    """Take the run over in the governor's store, if there is one.
+
+    Raises:
+        UsageError: If it is not this process's to take.
+    """
     governor = world.governor
     if governor is None:
-        return live
+        return None
     now = governor.now()
     taken = governor.store.resume_run(key_of(header), now=now, alive_until=now + ALIVE_S)
     if taken is None:
@@ -157,8 +168,37 @@ def _take_over(world: World, header: Header, live: LivePerformer, agent: Agent) 
             f"run {header.request_id} cannot be taken over: it is alive, has ended, or is not in this store",
             next_step="look at it with `goldrun ops runs`",
         )
+    return taken
+
+
+def _wired(
+    agent: Agent, recording: Recording, world: World, journal: JournalWriter, *, execution: int
+) -> Wired:
+    """Return the live performer of the rest of the run; its child runs go to the same journal."""
+    given = Given(model=world.model, desk=world.desk, control=world.control, state=world.state)
+    redactor = redactor_for(recording, os.environ)
+
+    def wrap(inner: Performer) -> Performer:
+        return RecordingPerformer(inner, JournalSink(journal), cleaner=redactor)
+
+    start = child_starter(recording.header, given, wrap=wrap, governor=world.governor)
+    return wire(
+        agent,
+        recording.header,
+        given,
+        start=start,
+        elapsed_s=_elapsed(recording),
+        execution=execution,
+    )
+
+
+def _guarded(
+    world: World, header: Header, live: LivePerformer, reconcile: Mapping[str, Reconcile], taken: Run | None
+) -> Performer:
+    governor = world.governor
+    if governor is None or taken is None:
+        return live
     guard = governor.attend(header, fencing=taken.fencing)
-    reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
     guarded = GovernedPerformer(live, guard, governor.store, desk=world.desk, reconcile=reconcile)
     live.attend(guarded, before=guarded.before)
     return guarded
@@ -185,7 +225,9 @@ class ResumePerformer:
         *,
         claims: Claims | None = None,
         reconcile: Mapping[str, Reconcile] | None = None,
+        state: RunState | None = None,
     ) -> None:
+        self._state = state
         self._recording = recording
         self._index = RecordingIndex(recording)
         self._live = live
@@ -204,7 +246,10 @@ class ResumePerformer:
         Raises:
             UsageError: If the effect is not the one that was recorded at its lane.
         """
-        return await self._recorded(effect, await self._answer(effect))
+        known = await self._answer(effect)
+        if known is not None and self._state is not None and isinstance(known.value, ToolResult):
+            self._state.restore(known.value.saved or {})
+        return await self._recorded(effect, known)
 
     async def _answer(self, effect: SingleEffect) -> Outcome | None:
         """Return the outcome that is known without doing anything; `None` if the effect must be carried out."""

@@ -15,6 +15,13 @@ def is_allowed(policy: Policy, tool: str) -> bool:
     return policy.allow is None or tool in policy.allow
 
 
+def missing_scopes(policy: Policy, needed: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the scopes a tool needs that whoever asks does not hold."""
+    if policy.scopes is None:
+        return ()
+    return tuple(sorted(set(needed) - set(policy.scopes)))
+
+
 def needs_approval(policy: Policy, tool: str) -> bool:
     """Return whether each call of a tool waits for an approval."""
     return tool in policy.approve

@@ -121,6 +121,7 @@ class ToolResult(Value, frozen=True):
         error: The error's text, if it was one.
         artifact: Digest of the whole result, where it was too large and the model sees only its head.
         used: What child runs of the call used.
+        saved: What the call put into the run's scratch, by slot; `None` for a slot that it emptied.
     """
 
     content: str
@@ -128,6 +129,7 @@ class ToolResult(Value, frozen=True):
     error: str | None = None
     artifact: str | None = None
     used: Used | None = None
+    saved: dict[str, Any] | None = None
 
 
 class Admission(Value, frozen=True):

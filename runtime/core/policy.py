@@ -52,6 +52,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         allow: Tools that may be called; `None` allows each tool the agent has.
         approve: Tools whose every call needs an approval.
         arguments: Rules for arguments, by tool; a call that breaks one is denied.
+        scopes: What whoever asks holds; a tool that needs a scope outside it is denied. `None` holds every scope.
         on_denied: What a call outside `allow` does: end the run, or tell the model.
         on_unknown: The same for a tool that does not exist.
         on_invalid: The same for arguments that do not validate.
@@ -64,6 +65,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     allow: tuple[str, ...] | None = None
     approve: tuple[str, ...] = ()
     arguments: dict[str, tuple[ArgumentRule, ...]] = {}
+    scopes: tuple[str, ...] | None = None
     on_denied: OnRefusal = "tell"
     on_unknown: OnRefusal = "tell"
     on_invalid: OnRefusal = "tell"

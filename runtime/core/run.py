@@ -29,6 +29,10 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cost_nanousd: Price of one attempt; counts against the budget of dollars.
         children: Whether a call may start child runs; they draw on slices of the run's budget.
         dedupe_by: Arguments that make the business key: a call with equal ones gets the first call's result.
+        scopes: What whoever asks must hold for a call to be allowed; see `Policy.scopes`.
+        cache_s: Seconds in which an equal call of the tenant may be given the kept result; `None` for never.
+        version: Version of the tool, for the cache; its schema stands in for one.
+        max_result_bytes: What a model is shown of a result, in place of the agent's limit.
     """
 
     schema: ToolSchema
@@ -39,6 +43,10 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_nanousd: int = 0
     children: bool = False
     dedupe_by: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    cache_s: float | None = None
+    version: str | None = None
+    max_result_bytes: int | None = None
 
     @property
     def repeatable(self) -> bool:
@@ -54,6 +62,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         request_id: Made at entry; finds the run.
         run_id: Names one execution (request id, deploy, source, repeat).
         parent: Request id of the run that started this one.
+        root: Request id of the outermost run, where that is another one.
         tenant: Bound at entry.
         environment: Bound at entry.
         started_at: Wall time, ISO 8601 UTC; `None` where it was not recorded.
@@ -80,6 +89,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     request_id: str
     run_id: str
     parent: str | None = None
+    root: str | None = None
     tenant: str
     environment: str
     agent: str

@@ -10,6 +10,7 @@ from runtime.core.policy import Budget, Policy, RetryPolicy
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import ToolSpec
 from runtime.ports.models import ModelPort
+from runtime.ports.state import Slot
 from runtime.tools.tool import Tool
 
 
@@ -33,7 +34,8 @@ class Agent:
         model_retry: How failed model calls are repeated.
         tool_retry: How failed tool calls are repeated.
         model_timeout_s: Hard limit of one model attempt, in seconds.
-        max_result_bytes: What a model is shown of one tool result, where the run has artifacts to keep the rest.
+        max_result_bytes: What a model is shown of one tool result; the rest becomes an artifact.
+        scratch: The places for values that its runs keep.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Agent:
     tool_retry: RetryPolicy = field(default_factory=RetryPolicy)
     model_timeout_s: float | None = 120.0
     max_result_bytes: int = 64 * 1024
+    scratch: tuple[Slot[Any], ...] = ()
 
     def __post_init__(self) -> None:
         names = [t.name for t in self.tools]

@@ -49,7 +49,9 @@ class CallChildren:
         used: What they used so far.
     """
 
-    def __init__(self, header: Header, call: CallTool, start: Start) -> None:
+    def __init__(self, header: Header, call: CallTool, start: Start, *, execution: int = 1) -> None:
+        """Begin with none; an execution that took the run over names its children anew, which repeats no write."""
+        self._again = "" if execution == 1 else f"~{execution}"
         self._header = header
         self._call = call
         self._start = start
@@ -67,7 +69,7 @@ class CallChildren:
         budget = narrowed(agent.budget, slice_, _plus(self.used, self._reserved))
         held = _held(budget)
         self._reserved = _plus(self._reserved, held)
-        suffix = "" if self._count == 1 else f"#{self._count}"
+        suffix = self._again if self._count == 1 else f"{self._again}#{self._count}"
         request = ChildRequest(
             prompt=prompt if isinstance(prompt, str) else tuple(prompt),
             request_id=child_request_id(self._header.request_id, self._call.lane) + suffix,
@@ -110,7 +112,20 @@ def narrowed_policy(agent: Agent, parent: Policy) -> Policy:
     arguments = dict(agent.policy.arguments)
     for tool in set(parent.arguments) & names:
         arguments[tool] = (*arguments.get(tool, ()), *parent.arguments[tool])
-    return msgspec.structs.replace(agent.policy, allow=allow, approve=approve, arguments=arguments)
+    return msgspec.structs.replace(
+        agent.policy,
+        allow=allow,
+        approve=approve,
+        arguments=arguments,
+        scopes=narrowed_scopes(agent.policy.scopes, parent.scopes),
+    )
+
+
+def narrowed_scopes(own: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the scopes that both hold; `None` holds every scope."""
+    if own is None or other is None:
+        return other if own is None else own
+    return tuple(sorted(set(own) & set(other)))
 
 
 def used_of(totals: Totals) -> Used:

@@ -83,6 +83,7 @@ class PolicySpec(Spec):
     allow: tuple[Text, ...] | None = None
     approve: tuple[Text, ...] = ()
     arguments: dict[Text, tuple[ArgumentSpec, ...]] = {}
+    scopes: tuple[Text, ...] | None = None
     budget: BudgetSpec = BudgetSpec()
     on_denied: OnRefusal = "tell"
     on_unknown: OnRefusal = "tell"

@@ -8,27 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
 
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import Performer
+from runtime.core.policy import Policy
 from runtime.core.run import Totals
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
+from runtime.entry.children import narrowed_scopes
 from runtime.entry.run import DuplicateRunError, Request, RunResult, Wrap, run_agent_async
+from runtime.entry.state import State
 from runtime.errors import RuntimeFault, UsageFault
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
-from runtime.observability.events import EventSink, ObservingPerformer
+from runtime.observability.events import EventSink, ObservingPerformer, memory_event
+from runtime.observability.logs import run_names
+from runtime.observability.metrics import MetricsSink
+from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable, Run, RunKey
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
+from runtime.ports.state import MemoryChange
 from runtime.ports.tools import ApprovalDesk
+from runtime.state.key_file import key_of_file
 
 _KEPT_RESULTS = 1000
+KEY_VARIABLE = "GOLDRUN_EVENT_KEY"
 
 
 class RefusedError(RuntimeFault):
@@ -46,12 +59,14 @@ class Principal:
         tenant: Whose runs they may start.
         environment: Which world they act in.
         agents: Agents they may run; `None` for all.
+        scopes: What they hold for tools that ask for it; `None` for every scope.
     """
 
     name: str
     tenant: str
     environment: str
     agents: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] | None = None
 
 
 Authenticate = Callable[[str], Awaitable[Principal | None]]
@@ -67,8 +82,11 @@ class Service:
         authenticate: Knows who asks.
         model: Answers model calls, where the agent has no client of its own.
         wrap: Puts a recorder around each run.
-        sinks: Told of all events: logs, metrics, audit.
-        event_key: Key of the argument hashes in events.
+        sinks: Told of all events: logs, metrics, audit; of changes of memory too. A `MetricsSink` also shows the
+            breakers of the governor's store.
+        state: What runs keep and share: memory, artifacts, cached results, credentials.
+        event_key: Key of the argument hashes in events. By default `GOLDRUN_EVENT_KEY`, else a file beside the
+            control store, so that all processes of a service have one; else, with a warning, a key of this process.
         desk: Asks people; by default they are asked through the control store.
         prices: Price table; the offline snapshot by default.
     """
@@ -78,11 +96,19 @@ class Service:
     model: ModelPort | None = None
     wrap: Wrap | None = None
     sinks: Sequence[EventSink] = ()
-    event_key: bytes = field(default_factory=lambda: os.urandom(32))
+    state: State | None = None
+    event_key: bytes = b""
     desk: ApprovalDesk | None = None
     prices: RateSource | None = None
     _running: dict[RunKey, tuple[str, asyncio.Future[RunResult]]] = field(default_factory=dict)
     _ended: OrderedDict[RunKey, tuple[str, RunResult]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        if not self.event_key:
+            self.event_key = _event_key(self.governor.store)
+        for sink in self.sinks:
+            if isinstance(sink, MetricsSink):
+                sink.watch(self.governor.store.list_breakers)
 
     async def run(self, agent: Agent, request: Request, *, credentials: str) -> RunResult:
         """Run an agent for whoever holds the credentials.
@@ -103,10 +129,14 @@ class Service:
             tenant=principal.tenant,
             environment=principal.environment,
             request_id=request.request_id or new_request_id(),
+            policy=_narrowed(request.policy or agent.policy, principal),
         )
         assert bound.request_id is not None
         key = RunKey(tenant=bound.tenant, environment=bound.environment, request_id=bound.request_id)
-        return await self._once(key, agent, bound)
+        with run_names(
+            request_id=key.request_id, tenant=key.tenant, environment=key.environment
+        ):  # for the log lines that tools write
+            return await self._once(key, agent, bound)
 
     async def _once(self, key: RunKey, agent: Agent, request: Request) -> RunResult:
         asked = fingerprint([agent.name, request.prompt, request.policy, request.budget])
@@ -145,6 +175,8 @@ class Service:
                 desk=self.desk,
                 prices=self.prices,
                 governor=self.governor,
+                state=self.state,
+                audit=self._audit,
             )
         except DuplicateRunError as duplicate:
             if duplicate.conflict:
@@ -156,6 +188,12 @@ class Service:
         if self.sinks:
             observed = ObservingPerformer(inner, self.sinks, key=self.event_key)
         return observed if self.wrap is None else self.wrap(observed)
+
+    def _audit(self, change: MemoryChange) -> None:
+        """Tell the sinks of a change of memory; one that cannot keep it undoes the change."""
+        event = memory_event(change)
+        for sink in self.sinks:
+            sink.take(event)
 
     def _tell_others(self, future: asyncio.Future[RunResult], key: RunKey) -> None:
         try:
@@ -173,6 +211,31 @@ class Service:
         self._ended[key] = (asked, result)
         while len(self._ended) > _KEPT_RESULTS:
             self._ended.popitem(last=False)
+
+
+def _narrowed(policy: Policy, principal: Principal) -> Policy:
+    """Return the policy with the scopes that the principal holds too."""
+    if principal.scopes is None:
+        return policy
+    return msgspec.structs.replace(policy, scopes=narrowed_scopes(policy.scopes, principal.scopes))
+
+
+def _event_key(store: ControlStore) -> bytes:
+    told = os.environ.get(KEY_VARIABLE)
+    if told:
+        return told.encode()
+    path = getattr(store, "path", None)  # only a store in a file has one
+    if isinstance(path, Path):
+        try:
+            return key_of_file(path.with_name(f"{path.name}.event-key"), "the key of the events")
+        except OSError as error:
+            warnings.warn(
+                f"the key of the events cannot be kept beside {path}: {error.strerror}; argument hashes of this "
+                f"process are its own. Set {KEY_VARIABLE}.",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+    return os.urandom(32)
 
 
 def _check_same(key: RunKey, asked: str, first: str) -> None:

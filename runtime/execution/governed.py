@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -94,6 +94,10 @@ class GovernedPerformer:
                 return outcome
             case _:
                 return await self._inner.perform(effect)
+
+    def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
+        """Tell somebody of calls that were given up and ended after all."""
+        self._inner.on_late(listener)
 
     def ended(self, call: CallTool, result: ToolResult | None) -> None:
         """Take note of a call that was given up and ended after all: its result, its slot."""
@@ -261,7 +265,9 @@ class GovernedPerformer:
             case "done":
                 result = answer.claim.result
                 assert result is not None
-                return self._timed(started, value=msgspec.structs.replace(result, status="cached"))
+                return self._timed(
+                    started, value=msgspec.structs.replace(result, status="cached", saved=None)
+                )
             case "busy":
                 message = f"the same call of '{effect.name}' is under way elsewhere"
                 return self._timed(

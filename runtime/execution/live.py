@@ -45,6 +45,7 @@ from runtime.errors import InvariantFault
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, bounded
 from runtime.execution.clock import Clock, SystemClock
 from runtime.ports.models import ModelPort, StreamObserver
+from runtime.ports.state import CallState, RunState
 from runtime.ports.tools import (
     Aftermath,
     ApprovalDesk,
@@ -57,6 +58,7 @@ from runtime.ports.tools import (
 
 Answer = tuple[Any, Failure | None]
 _NOTHING = Used()
+_MESSAGE_CHARS = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,8 @@ class Ports:
         clock: Time.
         aftermath: Told of calls that were given up and ended after all.
         children: Makes the child runs of a call; without it a call has none.
-        cap: Makes a result small enough for a model, and keeps the whole elsewhere.
+        cap: Makes a result of a tool small enough for a model, and keeps the whole elsewhere.
+        state: What the run keeps and shares; without it calls have none.
     """
 
     model: ModelPort
@@ -87,7 +90,8 @@ class Ports:
     clock: Clock = field(default_factory=SystemClock)
     aftermath: Aftermath | None = None
     children: Callable[[CallTool], ChildRuns] | None = None
-    cap: Callable[[ToolResult], ToolResult] | None = None
+    cap: Callable[[str, ToolResult], ToolResult] | None = None
+    state: RunState | None = None
 
 
 class LivePerformer:
@@ -101,6 +105,7 @@ class LivePerformer:
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
         self._before: Callable[[CallTool], Failure | None] | None = None
+        self._listeners: list[Callable[[CallTool, ToolResult | None], None]] = []
         self._going_on: set[str] = set()
         self._over: set[str] = set()
 
@@ -121,13 +126,13 @@ class LivePerformer:
         self._ports = dataclasses.replace(self._ports, aftermath=aftermath)
         self._before = before
 
+    def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
+        """Tell somebody of calls that were given up and ended after all."""
+        self._listeners.append(listener)
+
     def goes_on(self, lane: str) -> bool:
         """Return whether a call that was given up still runs."""
         return lane in self._going_on
-
-    def raises(self, children: Callable[[CallTool], ChildRuns]) -> None:
-        """Let calls start child runs."""
-        self._ports = dataclasses.replace(self._ports, children=children)
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         """Return an effect's outcome; time counts from `Begin`."""
@@ -195,6 +200,10 @@ class LivePerformer:
             return None, Failure(
                 kind=FailureKind.ERROR, message=f"tool '{effect.name}' has no implementation here"
             )
+        state = None if self._ports.state is None else self._ports.state.call(effect.name)
+        kept = None if state is None else state.cached(effect.arguments)
+        if kept is not None:
+            return self._capped(effect, kept), None
         limit = self._limit_s(effect.limits)[0]
         runs = None if self._ports.children is None else self._ports.children(effect)
         context = ToolContext(
@@ -206,13 +215,16 @@ class LivePerformer:
             idempotency_key=effect.limits.idempotency_key,
             seconds_left=limit,
             child=None if runs is None else runs.child,
-            on_late=self._late(effect),
+            on_late=self._late(effect, state),
+            state=state,
         )
         try:
             work = self._begun(port, effect, context)
             answer = await self._within(work, effect.limits, f"tool '{effect.name}'", of=effect, port=port)
         except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
             answer = failure_of(error)
+        if isinstance(answer, Failure) and state is not None:
+            answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
         if runs is not None and runs.used != _NOTHING:
             answer = msgspec.structs.replace(answer, used=runs.used)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
@@ -220,10 +232,16 @@ class LivePerformer:
     async def _begun(self, port: ToolPort, effect: CallTool, context: ToolContext) -> ToolResult | Failure:
         """Begin a call, unless it may not begin any more: other runs had the loop since that was asked last."""
         refused = None if self._before is None else self._before(effect)
-        return refused if refused is not None else self._capped(await port.call(effect.bound, context))
+        if refused is not None:
+            return refused
+        return self._told(effect, context.state, await port.call(effect.bound, context))
 
-    def _capped(self, result: ToolResult) -> ToolResult:
-        return result if self._ports.cap is None else self._ports.cap(result)
+    def _told(self, effect: CallTool, state: CallState | None, result: ToolResult) -> ToolResult:
+        """Return a result as the model and the log may see it; an artifact is made of what is clean already."""
+        return self._capped(effect, result if state is None else state.ended(effect.arguments, result))
+
+    def _capped(self, effect: CallTool, result: ToolResult) -> ToolResult:
+        return result if self._ports.cap is None else self._ports.cap(effect.name, result)
 
     async def _ask(self, effect: AskApproval) -> Answer:
         if self._ports.desk is None:
@@ -240,17 +258,20 @@ class LivePerformer:
             message = f"the approval of '{effect.name}' was waited for until the run's time was over"
             return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
 
-    def _late(self, effect: CallTool) -> Callable[[ToolResult], None] | None:
-        aftermath = self._ports.aftermath
-        if aftermath is None:
-            return None
-
+    def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult], None]:
         def late(result: ToolResult) -> None:
             self._over.add(effect.lane)
-            self._going_on.discard(effect.lane)
-            aftermath.ended(effect, self._capped(result))
+            self._ended_late(effect, self._told(effect, state, result))
 
         return late
+
+    def _ended_late(self, effect: CallTool, result: ToolResult | None) -> None:
+        """Tell all who listen: first who keeps claims and slots, then who tells people."""
+        self._going_on.discard(effect.lane)
+        if self._ports.aftermath is not None:
+            self._ports.aftermath.ended(effect, result)
+        for listener in self._listeners:
+            listener(effect, result)
 
     async def _within(
         self,
@@ -295,11 +316,8 @@ class LivePerformer:
         """Return what tells the aftermath when an abandoned coroutine ends, and what it gave."""
 
         def ended(done: asyncio.Future[Any]) -> None:
-            self._going_on.discard(effect.lane)
             result = None if done.cancelled() or done.exception() is not None else done.result()
-            aftermath = self._ports.aftermath
-            if aftermath is not None:
-                aftermath.ended(effect, result if isinstance(result, ToolResult) else None)
+            self._ended_late(effect, result if isinstance(result, ToolResult) else None)
 
         def follow(task: asyncio.Future[Any]) -> None:
             self._going_on.add(effect.lane)
@@ -323,9 +341,14 @@ def failure_of(error: Exception) -> Failure:
     after: Callable[[], float] | float | None = getattr(error, "after_s", None)
     return Failure(
         kind=FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.ERROR,
-        message=valid_text(f"{type(error).__name__}: {error}"),
+        message=clipped(valid_text(f"{type(error).__name__}: {error}")),
         retryable=retryable,
         phase="run",
         error_type=type(error).__name__,
         after_s=after if isinstance(after, int | float) else None,
     )
+
+
+def clipped(text: str) -> str:
+    """Return a message short enough for a log, a journal and a model."""
+    return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}... [cut]"

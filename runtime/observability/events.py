@@ -35,14 +35,16 @@ from runtime.core.effects import (
     Performer,
     Refuse,
     SingleEffect,
+    ToolResult,
 )
 from runtime.core.fold import failure_status
 from runtime.core.run import Header, Totals
 from runtime.errors import InvariantFault, RuntimeFault, UsageFault
 from runtime.ports.state import MemoryChange
+from runtime.ports.tools import TellsLate
 
 EventKind = Literal[
-    "run_started", "intent", "outcome", "refused", "approval", "not_admitted", "run_ended", "memory"
+    "run_started", "intent", "outcome", "late", "refused", "approval", "not_admitted", "run_ended", "memory"
 ]
 BACKLOG = 256
 """Events of one run that wait for a sink that fails."""
@@ -143,6 +145,8 @@ class ObservingPerformer:
         self._header: Header | None = None
         self._tenant_key = key
         self._writes: frozenset[str] | None = frozenset()
+        if isinstance(inner, TellsLate):
+            inner.on_late(self._late)
 
     @property
     def lost(self) -> int:
@@ -189,6 +193,10 @@ class ObservingPerformer:
             policy_hash=header.policy_hash,
             started_at=header.started_at,
         )
+
+    def _late(self, call: CallTool, result: ToolResult | None) -> None:
+        """Tell of a call that was given up and has ended after all; its run may be over."""
+        self._tell("late", **self._call(call), status="error" if result is None else result.status)
 
     def _may_start(self, effect: Admit) -> bool:
         """Return whether the events of a call could be kept: of a write at once, of others in the backlog."""

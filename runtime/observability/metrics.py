@@ -6,13 +6,14 @@ same holds for agents, tools, models and breakers. A tool that the model invente
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from runtime.core.money import NANOS_PER_USD
 from runtime.core.stop import parse_stop
-from runtime.errors import UsageFault
+from runtime.errors import RuntimeFault, UsageFault
 from runtime.observability.events import Event
 from runtime.ports.control_values import BreakerView
 
@@ -41,6 +42,8 @@ class MetricsSink:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self.registry = CollectorRegistry() if registry is None else registry
+        self._watched: list[Callable[[], Iterable[BreakerView]]] = []
+        self.registry.register(self)  # first: the registry asks in this order
         self._tenants = _Capped(max_tenants)
         self._agents, self._tools_seen = _Capped(_MAX_NAMES), _Capped(_MAX_NAMES)
         self._models_seen, self._breakers = _Capped(_MAX_NAMES), _Capped(_MAX_NAMES)
@@ -105,6 +108,25 @@ class MetricsSink:
         """Set the states of all breakers that the control store knows."""
         for view in views:
             self.breaker(view.key, view.phase)
+
+    def watch(self, breakers: Callable[[], Iterable[BreakerView]]) -> None:
+        """Read the states of breakers whenever the registry is; one that cannot be read keeps its last state.
+
+        Args:
+            breakers: Lists them: `store.list_breakers` of a control store.
+        """
+        self._watched.append(breakers)
+
+    def collect(self) -> Iterator[Any]:
+        """Bring the states of breakers up to date, as the registry asks before it reads; there is nothing more."""
+        for breakers in self._watched:
+            with contextlib.suppress(RuntimeFault):
+                self.breakers(breakers())
+        return iter(())
+
+    def describe(self) -> Iterator[Any]:
+        """Name no metric of its own."""
+        return iter(())
 
     def exposition(self) -> bytes:
         """Return the registry in Prometheus' text format."""

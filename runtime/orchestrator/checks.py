@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.control.permissions import broken_rule, is_allowed, needs_approval
+from runtime.control.permissions import broken_rule, is_allowed, missing_scopes, needs_approval
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallStatus, Refuse
 from runtime.core.lanes import lane
@@ -106,6 +106,10 @@ def _check(progress: Progress, call: Call) -> StopReason | None:
     call.value = checked.value
     if not is_allowed(policy, call.name):
         call.refuse("denied", f"Tool '{call.name}' is not allowed by the policy of this run.", "policy")
+        return progress.refuse(StopKind.POLICY_DENY, call.name, stop=policy.on_denied == "stop")
+    missing = missing_scopes(policy, call.spec.decl.scopes)
+    if missing:
+        call.refuse("denied", f"Tool '{call.name}' needs the scope {', '.join(missing)}.", "scope")
         return progress.refuse(StopKind.POLICY_DENY, call.name, stop=policy.on_denied == "stop")
     broken = broken_rule(policy, call.name, call.part.arguments)
     if broken is not None:

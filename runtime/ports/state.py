@@ -1,17 +1,21 @@
-"""What a run keeps and shares: scope, memory, artifacts and credentials. Protocols and their values only.
+"""What a run keeps and shares: scope, scratch, memory, artifacts and credentials. Protocols and their values only.
 
 Nothing here takes an unscoped key: whoever holds a store was given one of a scope, and a scope is made at entry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from runtime.core.canonical import canonical_bytes, digest, valid_text
+from runtime.core.effects import ToolResult
 from runtime.errors import UsageFault
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,5 +196,121 @@ class CredentialProvider(Protocol):
 
         Raises:
             UsageFault: If that scope has none of this name; never one of another scope.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Slot(Generic[T]):
+    """A named place for values of one type.
+
+    Attributes:
+        name: Names the value within its run.
+        kind: Its type: built-in types, dataclasses, msgspec structs, typed dictionaries.
+    """
+
+    name: str
+    kind: type[T]
+
+
+class CallScratch(Protocol):
+    """The scratch of a run as one call sees it; what it puts counts once the call has given a result."""
+
+    def get(self, slot: Slot[T]) -> T | None:
+        """Return a copy of a slot's value; `None` if nothing was put there."""
+        ...
+
+    def put(self, slot: Slot[T], value: T) -> None:
+        """Keep a value in place of the one before.
+
+        Raises:
+            UsageFault: If the agent has no such slot, or the value is not of its type or does not fit.
+        """
+        ...
+
+    def remove(self, slot: Slot[Any]) -> None:
+        """Empty a slot; emptying it twice is harmless."""
+        ...
+
+
+class RunMemory(Protocol):
+    """The memory of a run's scope; what it changes carries the run's request id."""
+
+    def put(self, subject: str, name: str, value: Any, *, ttl_s: float) -> MemoryEntry:
+        """Remember a JSON value for some seconds; see `Memory.put`."""
+        ...
+
+    def get(self, subject: str, name: str) -> MemoryEntry | None:
+        """Return what is remembered; `None` if nothing is, or no longer."""
+        ...
+
+    def entries(self, subject: str) -> tuple[MemoryEntry, ...]:
+        """Return all that is remembered of a subject, by name."""
+        ...
+
+    def forget(self, subject: str, name: str | None = None) -> int:
+        """Remove one fact, or all of a subject; return how many there were."""
+        ...
+
+
+class CallState(Protocol):
+    """What one call may keep, share and use; all of it is of the run's tenant and environment."""
+
+    @property
+    def scratch(self) -> CallScratch:
+        """The values of this run."""
+        ...
+
+    @property
+    def memory(self) -> RunMemory:
+        """What is remembered about subjects.
+
+        Raises:
+            UsageFault: If the run was given no memory.
+        """
+        ...
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Large results and files.
+
+        Raises:
+            UsageFault: If the run was given no artifacts.
+        """
+        ...
+
+    def credential(self, name: str) -> Secret:
+        """Return a credential; its text is taken out of the call's result and errors.
+
+        Raises:
+            UsageFault: If the run was given no credentials, or there is none of this name.
+        """
+        ...
+
+    def cached(self, arguments: Any) -> ToolResult | None:
+        """Return the kept result of an equal call of the tool, if it may be used."""
+        ...
+
+    def ended(self, arguments: Any, result: ToolResult) -> ToolResult:
+        """Return the result as it may be told, with what the call put into the scratch; that counts from now on."""
+        ...
+
+    def failed(self, message: str) -> str:
+        """Return a failure's message as it may be told; what the call put into the scratch is forgotten."""
+        ...
+
+
+class RunState(Protocol):
+    """What one run keeps and shares."""
+
+    def call(self, tool: str) -> CallState:
+        """Return what one call of a tool may use."""
+        ...
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over what a recorded call put into the scratch.
+
+        Raises:
+            UsageFault: If it does not fit the agent's slots.
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from runtime.core.effects import (
     Admission,
@@ -18,6 +18,8 @@ from runtime.core.effects import (
     Used,
 )
 from runtime.core.messages import Message
+from runtime.errors import UsageFault
+from runtime.ports.state import Artifacts, CallScratch, CallState, RunMemory, Scope, Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,7 @@ class ToolContext:
         seconds_left: Until the attempt is cancelled; `None` if it has no limit.
         child: Runs another agent as a child of this call, on a slice of the run's budget; its `RunResult`.
         on_late: Told the outcome of a call that was given up and ended after all.
+        state: What the call may keep, share and use; see `scratch`, `memory`, `artifacts` and `credential`.
     """
 
     request_id: str
@@ -45,6 +48,50 @@ class ToolContext:
     seconds_left: float | None
     child: Callable[[Any, Any], Awaitable[Any]] | None = None
     on_late: Callable[[ToolResult], None] | None = None
+    state: CallState | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """Tenant and environment, for clients and stores of the tool's own."""
+        return Scope(tenant=self.tenant, environment=self.environment)
+
+    @property
+    def scratch(self) -> CallScratch:
+        """The small typed values of this run; they last as long as it does."""
+        return self._state().scratch
+
+    @property
+    def memory(self) -> RunMemory:
+        """What is remembered about subjects of this tenant and environment, each with an end.
+
+        Raises:
+            UsageFault: If the run was given no memory.
+        """
+        return self._state().memory
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Files and large results of this tenant and environment, by digest.
+
+        Raises:
+            UsageFault: If the run was given no artifacts.
+        """
+        return self._state().artifacts
+
+    def credential(self, name: str) -> Secret:
+        """Return a credential of this tenant and environment; what the call gives back is cleaned of it.
+
+        Raises:
+            UsageFault: If the run was given no credentials, or this scope has none of that name.
+        """
+        return self._state().credential(name)
+
+    def _state(self) -> CallState:
+        if self.state is None:
+            raise UsageFault(
+                "this call was made without a run's state", next_step="make it through run_agent"
+            )
+        return self.state
 
 
 class ToolPort(Protocol):
@@ -77,6 +124,15 @@ class Aftermath(Protocol):
 
     def ended(self, call: CallTool, result: ToolResult | None) -> None:
         """Take note of the late end of a call, and of its result if it gave one."""
+        ...
+
+
+@runtime_checkable
+class TellsLate(Protocol):
+    """A performer that tells of calls that were given up and ended after all."""
+
+    def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
+        """Tell somebody of each, with its result if it gave one; the run may be over by then."""
         ...
 
 

@@ -100,8 +100,10 @@ class ToolCache:
             self._kept.move_to_end(key)
             return entry[2]
 
-    def put(self, tool: str, version: str, arguments: Any, result: ToolResult) -> bool:
-        """Keep a result; return whether it was kept.
+    def put(
+        self, tool: str, version: str, arguments: Any, result: ToolResult, *, ttl_s: float | None = None
+    ) -> bool:
+        """Keep a result for the tool's own time, or the cache's; return whether it was kept.
 
         Errors are not kept, nor are results above the cache's size, nor those of calls without a key.
         """
@@ -113,7 +115,7 @@ class ToolCache:
             self._drop(key)  # also if the new one is not kept: the old one is no longer what the tool says
             if result.status != "ok" or size > self._max_bytes:
                 return False
-            self._kept[key] = (self._now() + self._ttl_s, size, result)
+            self._kept[key] = (self._now() + (self._ttl_s if ttl_s is None else ttl_s), size, result)
             self._bytes += size
             while len(self._kept) > self._max_entries or self._bytes > self._max_bytes:
                 self._drop(next(iter(self._kept)))

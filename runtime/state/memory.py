@@ -7,6 +7,7 @@ which is the harmless side to err on. Reads see nothing that has expired, swept 
 
 from __future__ import annotations
 
+import copy
 import math
 import sqlite3
 import threading
@@ -92,6 +93,12 @@ class SqliteMemory:
         """Close the file; closing it twice is harmless."""
         with self._lock:
             self._db.close()
+
+    def of(self, scope: Scope, *, audit: MemoryAudit) -> SqliteMemory:
+        """Return the memory of another scope in the same file, over the same connection."""
+        other = copy.copy(self)
+        vars(other).update(scope=scope, _audit=audit)
+        return other
 
     def put(self, subject: str, name: str, value: Any, *, ttl_s: float, request_id: str) -> MemoryEntry:
         """Remember a JSON value for some seconds, in place of the one before."""

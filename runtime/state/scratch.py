@@ -2,36 +2,28 @@
 
 A value is kept as its JSON form: what was put in cannot be changed from outside, what does not fit its type is
 refused when it is put, and the size of the whole is known. A parked run takes the snapshot with it.
+
+A call works on a draft. What it puts is seen by itself alone until the call has given a result; then it counts and
+is part of the recorded result, so that a resumed run has it again. A call that failed leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from runtime.errors import DataFault, UsageFault
-from runtime.ports.state import Scope
+from runtime.ports.state import Scope, Slot
+
+__all__ = ["LIMIT_BYTES", "Draft", "Scratch", "Slot"]
 
 T = TypeVar("T")
 
 LIMIT_BYTES = 64 * 1024
 """What all values of a run may take together, as JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot(Generic[T]):
-    """A named place for values of one type.
-
-    Attributes:
-        name: Names the value within its run.
-        kind: Its type: built-in types, dataclasses, msgspec structs, typed dictionaries.
-    """
-
-    name: str
-    kind: type[T]
 
 
 class Scratch:
@@ -63,11 +55,17 @@ class Scratch:
         if len(self._slots) < len(slots):
             raise UsageFault(f"two slots of run {request_id!r} have one name")
         self._kept: dict[str, bytes] = {}
+        self._drafted = 0
+        self._lock = threading.Lock()
 
     @property
     def size_bytes(self) -> int:
-        """What names and values take now."""
-        return sum(len(name.encode()) + len(raw) for name, raw in self._kept.items())
+        """What names and values take now; what drafts hold counts with its growth."""
+        return sum(_size(name, raw) for name, raw in self._kept.items()) + self._drafted
+
+    def draft(self) -> Draft:
+        """Return the scratch as one call sees it."""
+        return Draft(self)
 
     def slot(self, name: str) -> Slot[Any]:
         """Return a slot by name.
@@ -87,6 +85,10 @@ class Scratch:
         raw = self._kept.get(self._known(slot).name)
         return None if raw is None else msgspec.json.decode(raw, type=slot.kind)
 
+    def raw(self, slot: Slot[Any]) -> bytes | None:
+        """Return the JSON form of a slot's value, if it has one."""
+        return self._kept.get(self._known(slot).name)
+
     def put(self, slot: Slot[T], value: T) -> None:
         """Keep a value in place of the one before; nothing changes if it is refused.
 
@@ -94,24 +96,57 @@ class Scratch:
             UsageFault: If it is not of the slot's type, or does not fit.
         """
         name = self._known(slot).name
+        raw = self.encoded(slot, value)
+        with self._lock:
+            self._check_growth(name, _size(name, raw) - _size(name, self._kept.get(name)))
+            self._kept[name] = raw
+
+    def remove(self, slot: Slot[Any]) -> None:
+        """Empty a slot; emptying it twice is harmless."""
+        with self._lock:
+            self._kept.pop(self._known(slot).name, None)
+
+    def encoded(self, slot: Slot[T], value: T) -> bytes:
+        """Return a value's JSON form.
+
+        Raises:
+            UsageFault: If it is not of the slot's type.
+        """
+        name = self._known(slot).name
         try:
             raw = msgspec.json.encode(value)
             msgspec.json.decode(raw, type=slot.kind)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
             raise UsageFault(f"the value for slot {name!r} does not have its type: {error}") from error
-        before = self._kept.get(name)
-        size = self.size_bytes + len(raw) - (len(name.encode()) + len(before) if before is not None else 0)
-        size += len(name.encode())
-        if size > self._limit_bytes:
+        return raw
+
+    def hold(self, name: str, growth: int) -> None:
+        """Hold the bytes by which a draft's value is larger than what it replaces; fewer than 0 gives them back.
+
+        Raises:
+            UsageFault: If they do not fit.
+        """
+        with self._lock:
+            self._check_growth(name, growth)
+            self._drafted += growth
+
+    def take(self, changes: Mapping[str, bytes | None], held: int) -> None:
+        """Make a draft's changes count, `None` for an emptied slot, and give back the bytes it held."""
+        with self._lock:
+            self._drafted -= held
+            for name, raw in changes.items():
+                if raw is None:
+                    self._kept.pop(name, None)
+                else:
+                    self._kept[name] = raw
+
+    def _check_growth(self, name: str, growth: int) -> None:
+        size = self.size_bytes + growth
+        if growth > 0 and size > self._limit_bytes:
             raise UsageFault(
                 f"slot {name!r} would bring the scratch to {size} bytes, above {self._limit_bytes}",
                 next_step="put what is large into the artifacts and keep its digest",
             )
-        self._kept[name] = raw
-
-    def remove(self, slot: Slot[Any]) -> None:
-        """Empty a slot; emptying it twice is harmless."""
-        self._kept.pop(self._known(slot).name, None)
 
     def snapshot(self) -> bytes:
         """Return all values as one JSON document, for a run that is parked."""
@@ -152,6 +187,56 @@ class Scratch:
         if self.slot(slot.name) != slot:
             raise UsageFault(f"slot {slot.name!r} of this run has another type")
         return slot
+
+
+class Draft:
+    """The scratch as one call sees it; `runtime.ports.state.CallScratch`."""
+
+    def __init__(self, scratch: Scratch) -> None:
+        self._scratch = scratch
+        self._changes: dict[str, bytes | None] = {}
+        self._held: dict[str, int] = {}
+        self._over = False
+
+    def get(self, slot: Slot[T]) -> T | None:
+        """Return a copy of a slot's value; `None` if nothing was put there."""
+        kept = self._scratch.raw(slot)
+        raw = self._changes.get(slot.name, kept)
+        return None if raw is None else msgspec.json.decode(raw, type=slot.kind)
+
+    def put(self, slot: Slot[T], value: T) -> None:
+        """Keep a value in place of the one before; see `Scratch.put`.
+
+        What is put after the call was given up is forgotten.
+
+        Raises:
+            UsageFault: If it is not of the slot's type or does not fit.
+        """
+        self._change(slot, self._scratch.encoded(slot, value))
+
+    def remove(self, slot: Slot[Any]) -> None:
+        """Empty a slot; emptying it twice is harmless."""
+        self._change(slot, None)
+
+    def end(self, *, keep: bool) -> dict[str, Any] | None:
+        """Make the changes count or forget them; return those that count, `None` if there are none."""
+        self._over = True
+        changes, self._changes = self._changes if keep else {}, {}
+        self._scratch.take(changes, sum(self._held.values()))
+        self._held = {}
+        return {n: None if raw is None else msgspec.json.decode(raw) for n, raw in changes.items()} or None
+
+    def _change(self, slot: Slot[Any], raw: bytes | None) -> None:
+        if self._over:
+            return
+        growth = max(_size(slot.name, raw) - _size(slot.name, self._scratch.raw(slot)), 0)
+        self._scratch.hold(slot.name, growth - self._held.get(slot.name, 0))
+        self._held[slot.name] = growth
+        self._changes[slot.name] = raw
+
+
+def _size(name: str, raw: bytes | None) -> int:
+    return 0 if raw is None else len(name.encode()) + len(raw)
 
 
 class _Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,11 @@ class SqliteControlStore(
         """Open or make the file; see `SqliteFile` for what is raised."""
         self._file = SqliteFile(path, busy_timeout_s=busy_timeout_s)
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
     def close(self) -> None:
         """Let go of the file; closing twice is harmless."""
         self._file.close()

@@ -31,14 +31,14 @@ class CappedResult:
     size_bytes: int
 
 
-def cap_result(text: str, limit_bytes: int, put: Callable[[bytes], str]) -> CappedResult:
+def cap_result(text: str, limit_bytes: int, put: Callable[[bytes], str] | None) -> CappedResult:
     """Return a tool's text as the model may see it.
 
     Args:
         text: The whole result.
         limit_bytes: What the model may be shown, in UTF-8 bytes, the line about the rest included.
         put: Keeps bytes and returns their digest: `Artifacts.put` of the run's scope. Called only if the text is
-            too large; what it raises is raised, because a cut text whose rest is lost must not pass as a result.
+            too large; what it raises is raised. `None` where nobody keeps them, and the text says so.
 
     Raises:
         UsageFault: If the limit is below 256 bytes.
@@ -51,7 +51,8 @@ def cap_result(text: str, limit_bytes: int, put: Callable[[bytes], str]) -> Capp
     raw = valid_text(text).encode()
     if len(raw) <= limit_bytes:
         return CappedResult(content=raw.decode(), artifact=None, size_bytes=len(raw))
-    digest = put(raw)
-    note = f"\n[cut: the result has {len(raw)} bytes; all of it is artifact sha256:{digest}]"
+    digest = None if put is None else put(raw)
+    where = "the rest was not kept" if digest is None else f"all of it is artifact sha256:{digest}"
+    note = f"\n[cut: the result has {len(raw)} bytes; {where}]"
     head = raw[: max(limit_bytes - len(note.encode()), 0)].decode("utf-8", "ignore")
     return CappedResult(content=head + note, artifact=digest, size_bytes=len(raw))

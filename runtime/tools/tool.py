@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, get_type_hints, overload
 
 import msgspec
 
@@ -18,6 +18,7 @@ from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
+from runtime.tools.results import MIN_LIMIT_BYTES
 from runtime.tools.schema_check import problem_lines
 
 if TYPE_CHECKING:
@@ -145,42 +146,55 @@ def text_of(result: Any) -> str:
     return canonical_bytes(msgspec.to_builtins(result, str_keys=True)).decode()
 
 
+class ToolOptions(TypedDict, total=False):
+    """What can be said of a tool beside its function.
+
+    Attributes:
+        name: Exact name; the function's by default.
+        kind: Where the function runs; `async` for a coroutine function, else `thread`, unless told. A `process`
+            is killed at its time limit and takes no `ctx`.
+        write: Whether a call has effects outside.
+        idempotent: Whether repeating a call is harmless by itself.
+        takes_key: Whether the function uses the idempotency key of its context.
+        timeout_s: Hard limit of one attempt, in seconds; 30 by default, `None` for none.
+        cost_usd: Price of one attempt in dollars; counts against the budget.
+        children: Whether the function starts child runs by `ctx.child`.
+        dedupe_by: Arguments that make a business key: a call with equal ones gets the first one's result.
+        reconcile: Finds out whether a write in doubt happened; without it the run stops in doubt.
+        rename: Names in the schema for parameters, by parameter.
+        scopes: What whoever asks must hold, as the policy states it; exact names.
+        cache_s: Seconds in which an equal call of the same tenant and environment gets the kept result.
+        version: Version of the tool, for its cached results; its schema by default.
+        max_result_bytes: What a model is shown of a result; the agent's limit by default.
+    """
+
+    name: str | None
+    kind: Kind | None
+    write: bool
+    idempotent: bool
+    takes_key: bool
+    timeout_s: float | None
+    cost_usd: float | str
+    children: bool
+    dedupe_by: tuple[str, ...]
+    reconcile: Reconcile | None
+    rename: dict[str, str] | None
+    scopes: tuple[str, ...]
+    cache_s: float | None
+    version: str | None
+    max_result_bytes: int | None
+
+
 @overload
 def tool(function: Callable[..., Any], /) -> Tool: ...
 
 
 @overload
-def tool(
-    *,
-    name: str | None = None,
-    kind: Kind | None = None,
-    write: bool = False,
-    idempotent: bool = False,
-    takes_key: bool = False,
-    timeout_s: float | None = 30.0,
-    cost_usd: float | str = 0,
-    children: bool = False,
-    dedupe_by: tuple[str, ...] = (),
-    reconcile: Reconcile | None = None,
-    rename: dict[str, str] | None = None,
-) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(**options: Unpack[ToolOptions]) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
 def tool(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    kind: Kind | None = None,
-    write: bool = False,
-    idempotent: bool = False,
-    takes_key: bool = False,
-    timeout_s: float | None = 30.0,
-    cost_usd: float | str = 0,
-    children: bool = False,
-    dedupe_by: tuple[str, ...] = (),
-    reconcile: Reconcile | None = None,
-    rename: dict[str, str] | None = None,
+    function: Callable[..., Any] | None = None, /, **options: Unpack[ToolOptions]
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a typed function.
 
@@ -189,43 +203,61 @@ def tool(
 
     Args:
         function: The function, when used as a bare decorator.
-        name: Exact name; the function's by default.
-        kind: Where the function runs; `async` for a coroutine function, else `thread`, unless told. A `process`
-            is killed at its time limit and takes no `ctx`.
-        write: Whether a call has effects outside.
-        idempotent: Whether repeating a call is harmless by itself.
-        takes_key: Whether the function uses the idempotency key of its context.
-        timeout_s: Hard limit of one attempt, in seconds.
-        cost_usd: Price of one attempt in dollars; counts against the budget.
-        children: Whether the function starts child runs by `ctx.child`.
-        dedupe_by: Arguments that make a business key: a call with equal ones gets the first one's result.
-        reconcile: Finds out whether a write in doubt happened; without it the run stops in doubt.
-        rename: Names in the schema for parameters, by parameter.
+        options: See `ToolOptions`.
 
     Raises:
-        UsageFault: If a parameter has no type, a reserved name, or no JSON form.
+        UsageFault: If a parameter has no type, a reserved name, or no JSON form, or options contradict each other.
     """
 
     def make(of: Callable[..., Any]) -> Tool:
-        model = _arguments_model(of, rename or {})
+        _check_options(options)
+        model = _arguments_model(of, options.get("rename") or {})
         schema = ToolSchema(
-            name=name or of.__name__,
+            name=options.get("name") or of.__name__,
             description=inspect.cleandoc(of.__doc__ or ""),
             parameters=_parameters(model),
         )
-        decl = ToolDecl(
-            schema=schema,
-            write=write,
-            idempotent=idempotent,
-            takes_key=takes_key,
-            timeout_s=timeout_s,
-            cost_nanousd=usd_to_nanos(cost_usd),
-            children=children,
-            dedupe_by=dedupe_by,
-        )
-        return Tool(of, decl, model, kind=_kind(of, kind), reconcile=reconcile)
+        declared: dict[str, Any] = {n: v for n, v in options.items() if n not in _NOT_DECLARED}
+        cost = usd_to_nanos(options.get("cost_usd", 0))
+        decl = ToolDecl(schema=schema, cost_nanousd=cost, **declared)
+        _check_arguments(decl, model)
+        return Tool(of, decl, model, kind=_kind(of, options.get("kind")), reconcile=options.get("reconcile"))
 
     return make if function is None else make(function)
+
+
+_NOT_DECLARED = frozenset({"name", "kind", "cost_usd", "reconcile", "rename"})
+"""Options that a tool's declaration does not have under their name."""
+
+
+def _check_options(options: ToolOptions) -> None:
+    unknown = sorted(set(options) - ToolOptions.__optional_keys__)
+    if unknown:
+        raise TypeError(f"tool() got an unexpected keyword argument {unknown[0]!r}")
+    cache_s, most = options.get("cache_s"), options.get("max_result_bytes")
+    if cache_s is not None and options.get("write"):
+        raise UsageFault(
+            "a tool that writes cannot be cached",
+            next_step="use dedupe_by to make an equal write happen once",
+        )
+    if cache_s is not None and not 0 < cache_s < float("inf"):
+        raise UsageFault(
+            f"{cache_s!r} seconds is no time to keep a result", next_step="use a finite time above 0"
+        )
+    if most is not None and most < MIN_LIMIT_BYTES:
+        raise UsageFault(
+            f"a result cannot be limited to {most} bytes", next_step=f"allow at least {MIN_LIMIT_BYTES}"
+        )
+
+
+def _check_arguments(decl: ToolDecl, model: type[BaseModel]) -> None:
+    known = {field.alias or name for name, field in model.model_fields.items()}
+    missing = sorted(set(decl.dedupe_by) - known)
+    if missing:
+        raise UsageFault(
+            f"dedupe_by of tool {decl.schema.name!r} names {missing[0]!r}, which is no argument of it",
+            next_step=f"use one of {', '.join(sorted(known)) or 'no arguments'}",
+        )
 
 
 def _kind(function: Callable[..., Any], asked: Kind | None) -> Kind:

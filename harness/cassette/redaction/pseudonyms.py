@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness.cassette.redaction.scan import PSEUDONYM
 from harness.errors import UsageError
+from runtime.errors import UsageFault
+from runtime.state.key_file import key_of_file
 
 KEY_VARIABLE = "GOLDRUN_REDACTION_KEY"
 KEY_FILE = ".redaction-key"
@@ -96,38 +95,15 @@ def redaction_key(value: str | None, path: Path) -> bytes:
     if value:
         return value.encode()
     try:
-        if not path.exists():
-            _make_key(path)
-        return _stored_key(path)
+        return key_of_file(path, "the redaction key")
+    except UsageFault as error:
+        raise UsageError(error.what, where=error.where, next_step=error.next_step) from error
     except OSError as error:
         raise UsageError(
             f"the redaction key cannot be read or made: {error.strerror}",
             where=str(path),
             next_step=f"set {KEY_VARIABLE}, or make the folder writable",
         ) from error
-
-
-def _make_key(path: Path) -> None:
-    """Make a key file; it appears whole, and of several processes that make one the first one's stays."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
-    finally:
-        draft.unlink()
-
-
-def _stored_key(path: Path) -> bytes:
-    if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise UsageError(
-            "others may read the redaction key", where=str(path), next_step=f"run `chmod 600 {path}`"
-        )
-    return path.read_bytes().strip()
 
 
 def renumbered(value: Any, names: Numbers) -> Any:

@@ -164,7 +164,7 @@ def test_mode_11_the_late_outcome_of_a_killed_write_is_kept_under_its_key(world:
 
     assert result.stop_reason == "operator_kill"
     assert [c.status for c in result.trace.tool_calls] == ["in_doubt"]
-    assert world.audit.kinds("pay") == [("intent", None), ("outcome", "in_doubt")]
+    assert world.audit.kinds("pay") == [("intent", None), ("outcome", "in_doubt"), ("late", "ok")]
     assert (states, late) == (["in_doubt"], "landed")
 
 

@@ -1,0 +1,121 @@
+"""The setup of a run: its header, with policy and budget checked before anything is started."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runtime.core.ids import run_id, seed_of
+from runtime.core.messages import user_message
+from runtime.core.policy import Budget, Policy
+from runtime.core.run import Header, with_hashes
+from runtime.entry.agent import Agent
+from runtime.entry.request import Request
+from runtime.errors import UsageFault
+from runtime.execution.clock import new_request_id
+from runtime.orchestrator.model_step import configured_output
+from runtime.orchestrator.setup import RunSetup
+from runtime.ports.prices import RateSource
+
+
+def prepare(
+    agent: Agent,
+    request: Request,
+    *,
+    prices: RateSource | None = None,
+    started_at: str | None = None,
+    inputs: Literal["none", "recorded"] = "none",
+) -> RunSetup:
+    """Return the setup of a run, its budget and policy checked.
+
+    Args:
+        agent: What runs.
+        request: Who asks for what; its `request_id` is set.
+        prices: Price table; the offline snapshot by default.
+        started_at: Wall time, ISO 8601 UTC.
+        inputs: Whether further input is asked for after each step.
+
+    Raises:
+        UsageFault: If the policy names a tool the agent lacks, or dollars are limited without a known price
+            or an output limit.
+    """
+    policy = agent.policy if request.policy is None else request.policy
+    budget = agent.budget if request.budget is None else request.budget
+    request_id = request.request_id or new_request_id()
+    _check_names(agent, policy)
+    table = _default_prices() if prices is None else prices
+    models = (agent.model, *agent.fallbacks)
+    rates = {m: rate for m in models if (rate := table.rate(m, agent.provider)) is not None}
+    _check_limits(agent, budget, [m for m in models if m not in rates])
+    header = Header(
+        request_id=request_id,
+        run_id=run_id(request_id, deploy=request.deploy, source=request.source, repeat=request.repeat),
+        parent=request.parent,
+        root=request.root,
+        tenant=request.tenant,
+        environment=request.environment,
+        agent=agent.name,
+        agent_version=agent.version,
+        deploy=request.deploy,
+        source=request.source,
+        suite=request.suite,
+        task=request.task,
+        repeat=request.repeat,
+        started_at=started_at,
+        instructions=agent.instructions,
+        input=(user_message(request.prompt),) if isinstance(request.prompt, str) else tuple(request.prompt),
+        models=models,
+        provider=agent.provider,
+        parameters=agent.model_parameters,
+        tools=tuple(t.decl for t in agent.tools),
+        inputs=inputs,
+        policy=policy,
+        budget=budget,
+        model_retry=agent.model_retry,
+        tool_retry=agent.tool_retry,
+        seed=seed_of(request_id) if request.seed is None else request.seed,
+        price_table=table.id,
+        rates=rates,
+        labels=request.labels,
+    )
+    return RunSetup(
+        header=with_hashes(header),
+        tools=agent.specs,
+        model_timeout_s=agent.model_timeout_s,
+        root_request_id=request.root,
+    )
+
+
+def _default_prices() -> RateSource:
+    from runtime.models.prices import PriceTable
+
+    return PriceTable.default()
+
+
+def _check_names(agent: Agent, policy: Policy) -> None:
+    known = {t.name for t in agent.tools}
+    named = (
+        ("allow", policy.allow or ()),
+        ("approve", policy.approve),
+        ("arguments", tuple(policy.arguments)),
+    )
+    for field_name, names in named:
+        missing = sorted(set(names) - known)
+        if missing:
+            raise UsageFault(
+                f"policy.{field_name} names {missing[0]!r}, which agent {agent.name!r} does not have",
+                next_step=f"use one of {', '.join(sorted(known)) or 'no tools'}",
+            )
+
+
+def _check_limits(agent: Agent, budget: Budget, unpriced: list[str]) -> None:
+    if budget.max_usd_nanos is not None and unpriced:
+        raise UsageFault(
+            f"budget limits dollars, but the price of model {unpriced[0]!r} is unknown",
+            next_step="add it to a price file (PriceTable.default(override=...)) or drop the dollar limit",
+        )
+    metered = budget.max_usd_nanos is not None or budget.max_tokens is not None
+    if metered and configured_output(agent.model_parameters) is None:
+        raise UsageFault(
+            f"budget limits dollars or tokens, but agent {agent.name!r} sets no output limit",
+            next_step="set Agent.max_output_tokens",
+        )

@@ -1,0 +1,135 @@
+"""What runs of a process keep and share: artifacts, memory, cached results and credentials, each by scope."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from runtime.core.run import Header, ToolDecl
+from runtime.execution.clock import Clock, SystemClock
+from runtime.ports.state import Artifacts, CredentialProvider, MemoryAudit, MemoryChange, Scope, Slot
+from runtime.state.artifacts import FolderArtifacts, MemoryArtifacts
+from runtime.state.cache import ToolCache
+from runtime.state.memory import SqliteMemory, VolatileMemory
+from runtime.state.run_state import BoundState, Stores
+
+_CACHE_S = 300.0
+_MOST_SCOPES = 1_000
+
+
+class State:
+    """What runs keep and share; one for a process, handed to `run_agent_async`, `Service` or a resumed run.
+
+    Usage: `State("state", credentials=FolderCredentials("/run/secrets"))`. A tool reaches it through its `ctx`:
+    `ctx.scratch`, `ctx.memory`, `ctx.artifacts`, `ctx.credential("api")`.
+
+    Attributes:
+        folder: Where it is kept; `None` for in memory, which ends with the process.
+        credentials: Gives credentials by scope and name.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        *,
+        credentials: CredentialProvider | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Open or make the folder.
+
+        Args:
+            folder: Many processes of one machine may share it.
+            credentials: Gives credentials; without it tools have none.
+            clock: Time; the system's by default.
+
+        Raises:
+            DataFault: If the memory in the folder cannot be used.
+        """
+        self.folder = None if folder is None else Path(folder)
+        self.credentials = credentials
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._artifacts: dict[Scope, Artifacts] = {}
+        self._caches: dict[Scope, ToolCache] = {}
+        self._cache_key = os.urandom(32)
+        self._memory = self._open()
+
+    def of(self, scope: Scope, *, audit: MemoryAudit) -> Stores:
+        """Return what a scope shares; the audit is told of each change of memory before it counts."""
+        with self._lock:
+            if scope not in self._artifacts:
+                self._artifacts[scope] = self._artifacts_of(scope)
+            cache = self._caches.pop(scope, None) or self._cache_of(scope)
+            self._caches[scope] = cache
+            if len(self._caches) > _MOST_SCOPES:  # the scope that was used least lately
+                self._caches.pop(next(iter(self._caches)))
+            artifacts = self._artifacts[scope]
+        return Stores(
+            memory=self._memory.of(scope, audit=audit),
+            artifacts=artifacts,
+            cache=cache,
+            credentials=self.credentials,
+        )
+
+    def sweep(self, scope: Scope, *, audit: MemoryAudit) -> int:
+        """Remove what a scope's memory no longer shows; return how many facts there were."""
+        return self._memory.of(scope, audit=audit).sweep()
+
+    def close(self) -> None:
+        """Close the memory's file; closing it twice is harmless."""
+        self._memory.close()
+
+    def _open(self) -> SqliteMemory:
+        nobody = Scope(
+            tenant="goldrun", environment="none"
+        )  # a view is made for each scope; this one is not used
+        now = self._wall_s
+        if self.folder is None:
+            return VolatileMemory(nobody, audit=unheard, now=now)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return SqliteMemory(self.folder / "memory.db", nobody, audit=unheard, now=now)
+
+    def _artifacts_of(self, scope: Scope) -> Artifacts:
+        if self.folder is None:
+            return MemoryArtifacts(scope)
+        return FolderArtifacts(self.folder / "artifacts", scope)
+
+    def _cache_of(self, scope: Scope) -> ToolCache:
+        return ToolCache(scope, key=self._cache_key, ttl_s=_CACHE_S, now=self._clock.monotonic_s)
+
+    def _wall_s(self) -> float:
+        return self._clock.now().timestamp()
+
+
+def unheard(change: MemoryChange) -> None:
+    """Take note of nothing: the audit of runs that have no event sinks."""
+
+
+def bind_state(
+    header: Header,
+    *,
+    slots: Sequence[Slot[Any]] = (),
+    state: State | None = None,
+    artifacts: Artifacts | None = None,
+    audit: Callable[[MemoryChange], None] | None = None,
+) -> BoundState:
+    """Return what a run keeps and shares; its scratch alone where there is no state.
+
+    Args:
+        header: The run's header.
+        slots: The places of its scratch.
+        state: What runs share.
+        artifacts: In place of the state's.
+        audit: Told of changes of memory.
+    """
+    scope = Scope(tenant=header.tenant, environment=header.environment)
+    stores = Stores() if state is None else state.of(scope, audit=audit or unheard)
+    if artifacts is not None:
+        stores = Stores(
+            memory=stores.memory, artifacts=artifacts, cache=stores.cache, credentials=stores.credentials
+        )
+    tools: tuple[ToolDecl, ...] = () if header.tools == "opaque" else header.tools
+    return BoundState(scope, header.request_id, slots=slots, stores=stores, tools=tools)

@@ -1,0 +1,224 @@
+"""What one run keeps and shares, bound to its scope: scratch, memory, artifacts, cache and credentials.
+
+A tool is handed one `BoundCall` for each call. What it puts into the scratch counts once it has given a result;
+what it was told of credentials is taken out of what it says, in all the forms a secret is written in, before the
+model, the log or a recording sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from runtime.core.canonical import fingerprint
+from runtime.core.effects import ToolResult
+from runtime.core.run import ToolDecl
+from runtime.errors import UsageFault
+from runtime.ports.state import (
+    Artifacts,
+    CallScratch,
+    CredentialProvider,
+    Memory,
+    MemoryEntry,
+    RunMemory,
+    Scope,
+    Secret,
+    Slot,
+)
+from runtime.state.cache import ToolCache
+from runtime.state.scratch import Scratch
+from runtime.state.secret_forms import literal_forms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What a scope shares between its runs; what is `None` a run cannot use.
+
+    Attributes:
+        memory: Facts about subjects.
+        artifacts: Large results and files.
+        cache: Results of tools.
+        credentials: Gives credentials by scope and name.
+    """
+
+    memory: Memory | None = None
+    artifacts: Artifacts | None = None
+    cache: ToolCache | None = None
+    credentials: CredentialProvider | None = None
+
+
+class BoundState:
+    """What one run keeps and shares; `runtime.ports.state.RunState`."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        request_id: str,
+        *,
+        slots: Sequence[Slot[Any]] = (),
+        stores: Stores | None = None,
+        tools: Sequence[ToolDecl] = (),
+    ) -> None:
+        """Begin with an empty scratch.
+
+        Args:
+            scope: Whose run it is.
+            request_id: Which run.
+            slots: All the places of its scratch.
+            stores: What the scope shares.
+            tools: The run's tools, some of which may be cached.
+        """
+        self.scope = scope
+        self.request_id = request_id
+        self.stores = stores or Stores()
+        self.scratch = Scratch(scope, request_id, slots)
+        self._cached = {t.schema.name: t for t in tools if t.cache_s is not None}
+        self.told: dict[str, str] = {}
+
+    def call(self, tool: str) -> BoundCall:
+        """Return what one call of a tool may use."""
+        return BoundCall(self, self._cached.get(tool))
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over what a recorded call put into the scratch."""
+        for name, value in saved.items():
+            slot = self.scratch.slot(name)
+            if value is None:
+                self.scratch.remove(slot)
+                continue
+            try:
+                self.scratch.put(slot, msgspec.convert(value, slot.kind))
+            except msgspec.ValidationError as error:
+                raise UsageFault(
+                    f"the recorded value of slot {name!r} does not have its type: {error}"
+                ) from error
+
+    def credential(self, name: str) -> Secret:
+        """Return a credential of the scope, and remember it for `clean`."""
+        provider = self.stores.credentials
+        if provider is None:
+            raise _absent("credentials")
+        secret = provider.get(self.scope, name)
+        self.told[secret.reveal()] = name
+        return secret
+
+    def clean_value(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Return a JSON value without the credentials that the run was told."""
+        if not self.told:
+            return value
+        found: dict[str, Any] = msgspec.json.decode(self.clean(msgspec.json.encode(value).decode()))
+        return found
+
+    def clean(self, text: str) -> str:
+        """Return a text without the credentials that the run was told, in any of their forms."""
+        if not self.told:
+            return text
+        raw = text.encode("utf-8", "surrogatepass")
+        for form, value in literal_forms(self.told):
+            if form in raw:
+                name = self.told[value.decode("utf-8", "surrogatepass")]
+                raw = raw.replace(form, f"<credential {name}>".encode())
+        return raw.decode("utf-8", "surrogatepass")
+
+
+@dataclass(slots=True)
+class BoundCall:
+    """What one call may keep, share and use; `runtime.ports.state.CallState`."""
+
+    _run: BoundState
+    _cached: ToolDecl | None
+    _draft: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._draft = self._run.scratch.draft()
+
+    @property
+    def scratch(self) -> CallScratch:
+        """The values of this run."""
+        found: CallScratch = self._draft
+        return found
+
+    @property
+    def memory(self) -> RunMemory:
+        """What is remembered about subjects."""
+        memory = self._run.stores.memory
+        if memory is None:
+            raise _absent("memory")
+        return _NamedMemory(memory, self._run.request_id)
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Large results and files."""
+        artifacts = self._run.stores.artifacts
+        if artifacts is None:
+            raise _absent("artifacts")
+        return artifacts
+
+    def credential(self, name: str) -> Secret:
+        """Return a credential; its text is taken out of the call's result and errors."""
+        return self._run.credential(name)
+
+    def cached(self, arguments: Any) -> ToolResult | None:
+        """Return the kept result of an equal call of the tool, if it may be used."""
+        cache, decl = self._run.stores.cache, self._cached
+        if cache is None or decl is None:
+            return None
+        found = cache.get(decl.schema.name, _version(decl), arguments)
+        return None if found is None else msgspec.structs.replace(found, status="cached")
+
+    def ended(self, arguments: Any, result: ToolResult) -> ToolResult:
+        """Return the result as it may be told, with what the call put into the scratch; that counts from now on."""
+        saved = self._draft.end(keep=True)
+        content = self._run.clean(result.content)
+        error = None if result.error is None else self._run.clean(result.error)
+        if content is not result.content or error is not result.error:
+            result = msgspec.structs.replace(result, content=content, error=error)
+        cache, decl = self._run.stores.cache, self._cached
+        if cache is not None and decl is not None:
+            cache.put(decl.schema.name, _version(decl), arguments, result, ttl_s=decl.cache_s)
+        return (
+            result if saved is None else msgspec.structs.replace(result, saved=self._run.clean_value(saved))
+        )
+
+    def failed(self, message: str) -> str:
+        """Return a failure's message as it may be told; what the call put into the scratch is forgotten."""
+        self._draft.end(keep=False)
+        return self._run.clean(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedMemory:
+    """A memory whose changes carry one run's request id."""
+
+    _memory: Memory
+    _request_id: str
+
+    def put(self, subject: str, name: str, value: Any, *, ttl_s: float) -> MemoryEntry:
+        """Remember a JSON value for some seconds."""
+        return self._memory.put(subject, name, value, ttl_s=ttl_s, request_id=self._request_id)
+
+    def get(self, subject: str, name: str) -> MemoryEntry | None:
+        """Return what is remembered; `None` if nothing is, or no longer."""
+        return self._memory.get(subject, name)
+
+    def entries(self, subject: str) -> tuple[MemoryEntry, ...]:
+        """Return all that is remembered of a subject, by name."""
+        return self._memory.entries(subject)
+
+    def forget(self, subject: str, name: str | None = None) -> int:
+        """Remove one fact, or all of a subject; return how many there were."""
+        return self._memory.forget(subject, name, request_id=self._request_id)
+
+
+def _version(decl: ToolDecl) -> str:
+    """Return the tool's version; without one, its declared form."""
+    return decl.version or fingerprint(decl.schema)
+
+
+def _absent(what: str) -> UsageFault:
+    return UsageFault(
+        f"this run was given no {what}", next_step="pass state=State(...) where the run is started"
+    )

@@ -1,0 +1,164 @@
+"""The service's own wiring: one event key for all its processes, breakers in its metrics, memory in its audit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from runtime.control.breaker import BreakerRule
+from runtime.entry.agent import Agent
+from runtime.entry.run import Request, RunResult
+from runtime.entry.service import KEY_VARIABLE, Principal, Service
+from runtime.entry.state import State
+from runtime.execution.governor import Governor
+from runtime.models import ScriptedModel, calls
+from runtime.observability.events import Event
+from runtime.observability.metrics import MetricsSink
+from runtime.observability.summary import summary
+from runtime.ports.tools import ToolContext
+from runtime.state.memory_store import MemoryControlStore
+from runtime.state.sqlite_store import SqliteControlStore
+from runtime.tools.tool import tool
+from tests.support.agents import Prices
+
+
+class Kept:
+    """Keeps events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def take(self, event: Event) -> None:
+        self.events.append(event)
+
+
+async def knows(credentials: str) -> Principal:
+    return Principal(name=credentials, tenant="acme", environment="prod")
+
+
+@tool
+async def remember(fact: str, ctx: ToolContext) -> str:
+    """Remember a fact."""
+    structlog.get_logger().info("noting", fact_chars=len(fact))
+    ctx.memory.put("customer 7", "fact", fact, ttl_s=60.0)
+    return "noted"
+
+
+AGENT = Agent(name="clerk", model="m1", tools=(remember,))
+
+
+def ask(service: Service, request_id: str = "req_1") -> RunResult:
+    service.model = ScriptedModel([calls(("remember", {"fact": "likes tea"})), "done"])
+    return asyncio.run(service.run(AGENT, Request(prompt="go", request_id=request_id), credentials="key"))
+
+
+def service_of(store: Any, **fields: Any) -> Service:
+    return Service(governor=Governor(store), authenticate=knows, prices=Prices(), **fields)
+
+
+def test_two_processes_of_a_service_give_equal_arguments_one_hash(tmp_path: Path) -> None:
+    hashes: list[set[str | None]] = []
+    for number in range(2):
+        store = SqliteControlStore(tmp_path / "control.db")
+        kept = Kept()
+        ask(service_of(store, sinks=[kept], state=State()), f"req_{number}")
+        store.close()
+        hashes.append({e.args_hash for e in kept.events if e.kind == "intent" and e.name == "remember"})
+
+    (key,) = tmp_path.glob("*.event-key")
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0]) == 1
+    assert key.stat().st_mode & 0o077 == 0
+
+
+def test_the_key_in_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "k" * 32)
+    store = SqliteControlStore(tmp_path / "control.db")
+
+    service = service_of(store)
+    store.close()
+
+    assert service.event_key == b"k" * 32
+    assert not list(tmp_path.glob("*.event-key"))
+
+
+def test_a_key_file_that_is_a_folder_warns_and_the_service_goes_on(tmp_path: Path) -> None:
+    store = SqliteControlStore(tmp_path / "control.db")
+    (tmp_path / "control.db.event-key").mkdir(mode=0o700)
+
+    with pytest.warns(RuntimeWarning, match=KEY_VARIABLE):
+        service = service_of(store)
+    store.close()
+
+    assert len(service.event_key) == 32
+
+
+def test_a_store_in_memory_has_a_key_of_its_own_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        service = service_of(MemoryControlStore())
+
+    assert len(service.event_key) == 32
+
+
+def test_changes_of_memory_are_in_the_events_of_the_run() -> None:
+    kept = Kept()
+
+    ask(service_of(MemoryControlStore(), sinks=[kept], state=State()))
+
+    (change,) = [e for e in kept.events if e.kind == "memory"]
+    assert (change.status, change.name, change.request_id, change.tenant) == (
+        "put",
+        "customer 7",
+        "req_1",
+        "acme",
+    )
+
+
+def test_a_sink_that_cannot_keep_a_change_of_memory_undoes_it() -> None:
+    class Full(Kept):
+        def take(self, event: Event) -> None:
+            if event.kind == "memory":
+                raise OSError("the disk is full")
+            super().take(event)
+
+    state = State()
+    result = ask(service_of(MemoryControlStore(), sinks=[Full()], state=state))
+
+    assert result.stop_reason == "tool_error_exhausted:remember"
+    assert "the disk is full" in str(result.trace.tool_calls[0].error)
+
+
+def test_the_metrics_of_a_service_show_the_breakers_of_its_store_when_they_are_read() -> None:
+    store, metrics = MemoryControlStore(), MetricsSink()
+    service_of(store, sinks=[metrics])
+    rule = BreakerRule(min_calls=1)
+    assert summary(metrics.registry).breakers == {}
+
+    verdict = store.ask_breaker("acme/prod/tool/pay", rule, now=1.0, token="t")
+    store.report_breaker(
+        "acme/prod/tool/pay", rule, now=1.0, generation=verdict.generation, sample="failed", token="t"
+    )
+
+    assert summary(metrics.registry).breakers == {"acme/prod/tool/pay": "open"}
+    assert b'goldrun_breaker_state{name="acme/prod/tool/pay"} 2.0' in metrics.exposition()
+
+
+def test_lines_that_tools_log_carry_the_names_of_their_run(capsys: pytest.CaptureFixture[str]) -> None:
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+    try:
+        ask(service_of(MemoryControlStore(), state=State()))
+    finally:
+        structlog.reset_defaults()
+
+    (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert (line["runtime.request_id"], line["runtime.tenant"], line["event"]) == ("req_1", "acme", "noting")
