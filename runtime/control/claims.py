@@ -107,7 +107,8 @@ def take(
     fencing = 1
     if found is not None:
         found = as_of(found, now)
-        if found.args_hash != args_hash:
+        # What failed cleanly did not happen: its business key is free, for corrected arguments too.
+        if found.args_hash != args_hash and found.state != "failed":
             return ClaimAnswer(verdict="conflict", claim=found)
         match found.state:
             case "done" | "reconciled":

@@ -186,7 +186,7 @@ def _tool_step(
     _, effect, outcome = attempts[-1]
     started = [o for _, e, o in attempts if isinstance(e, CallTool)]
     status, result, error = _result(effect, outcome)
-    if status == "timeout" and effect.name in once and not _never_sent(outcome):
+    if effect.name in once and (_was_lost(outcome) or (status == "timeout" and not _never_sent(outcome))):
         status = "in_doubt"
     content = [effect.name, effect.arguments, status, result]
     price = effect.limits.reserved_nanousd if isinstance(effect, CallTool) else None
@@ -219,6 +219,10 @@ def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, st
     if outcome.value is None:
         return "interrupted", None, "no outcome was recorded"
     return outcome.value.status, outcome.value.content, outcome.value.error
+
+
+def _was_lost(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.phase == "lost"
 
 
 def _never_sent(outcome: Outcome) -> bool:

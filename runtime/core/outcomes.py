@@ -56,7 +56,8 @@ class Failure(Value, frozen=True):
         kind: The class of failure.
         message: Redacted text for people.
         retryable: Whether the same call may be made again.
-        phase: Where it failed: `connect`, `request`, `response`, `stream`, `run`.
+        phase: Where it failed: `connect` (nothing was sent), `request`, `response`, `stream`, `run`, `lost` (it was
+            sent, and the answer never came), `abandoned` (it goes on though it was given up).
         error_type: Exception class or provider error code.
         after_s: Seconds the other side asks to wait.
         used: What child runs of the call used before it failed.

@@ -38,16 +38,16 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.run import ToolDecl
-from runtime.execution.bounded import GRACE_S, SelfCancelledError, TimeLimitError, bounded
+from runtime.execution.bounded import GRACE_S
 from runtime.execution.governor import RunGovernor
 from runtime.execution.live import LivePerformer
+from runtime.execution.reconciling import Reconciler, was_lost
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.tools import ApprovalDesk, Reconcile
 
 _CLAIM_MARGIN_S = 30.0
 _APPROVAL_POLL_S = 0.1
-_RECONCILE_S = 30.0
 
 
 class GovernedPerformer:
@@ -67,7 +67,7 @@ class GovernedPerformer:
         self._grants = governor.grants
         self._store = store
         self._desk = desk
-        self._reconcile = reconcile or {}
+        self._reconciler = Reconciler(reconcile or {}, governor.halted, inner.elapsed_s)
         tools = governor.header.tools
         self._decls: dict[str, ToolDecl] = {} if tools == "opaque" else {t.schema.name: t for t in tools}
         self._claims: dict[str, tuple[str, int]] = {}
@@ -107,7 +107,7 @@ class GovernedPerformer:
         if claim is None or result is None:
             return
         with contextlib.suppress(ControlUnavailable):  # then it stays in doubt, as it is stored
-            self._grants.end_claim(*claim, Outcome(result))
+            self._grants.end_claim(*claim, Outcome(result), repeatable=self._is_repeatable(call.name))
 
     def before(self, call: CallTool) -> Failure | None:
         """Return why a call may not begin now; a switch may have been pulled since it was claimed."""
@@ -225,13 +225,12 @@ class GovernedPerformer:
         return outcome
 
     async def _claimed(self, effect: CallTool) -> Outcome:
-        decl = self._decls.get(effect.name)
         key = self.claim_key(effect)
         if key is None:
             return await self._watched(effect)
         started = self._inner.elapsed_s()
         lease_s = (effect.limits.timeout_s or 600.0) + _CLAIM_MARGIN_S
-        repeatable = decl is not None and decl.repeatable
+        repeatable = self._is_repeatable(effect.name)
         try:
             answer = self._grants.claim(
                 key, args_hash=effect.args_hash, lane=effect.lane, lease_s=lease_s, repeatable=repeatable
@@ -242,8 +241,11 @@ class GovernedPerformer:
             return await self._not_won(effect, answer, started)
         self._claims[effect.lane] = (key, answer.claim.fencing)
         outcome = await self._watched(effect)
+        asked = not repeatable and effect.name in self._reconciler.tools
+        if asked and was_lost(outcome) and not self._inner.goes_on(effect.lane):
+            outcome = await self._found_out(effect, answer.claim.key, outcome)
         try:
-            self._grants.end_claim(key, answer.claim.fencing, outcome)
+            self._grants.end_claim(key, answer.claim.fencing, outcome, repeatable=repeatable)
         except ControlUnavailable:
             # The claim lapses into doubt. A call that never began is in none here.
             if outcome.failure is None or outcome.failure.phase != "connect":
@@ -282,26 +284,42 @@ class GovernedPerformer:
                 return await self._in_doubt(effect, answer, started)
 
     async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
-        reconcile = self._reconcile.get(effect.name)
-        if reconcile is not None:
-            limit = effect.limits.timeout_s or _RECONCILE_S
-            try:
-                result = await bounded(reconcile(effect.bound, answer.claim.key), limit)
-            except (TimeLimitError, SelfCancelledError):
-                return self._timed(
-                    started, failure=_doubt(effect, "what became of it could not be found out")
-                )
-            except Exception as error:  # noqa: BLE001 - the edge where an exception of the tool's becomes data
-                words = f"finding out what became of it failed: {type(error).__name__}"
-                return self._timed(started, failure=_doubt(effect, words))
-            happened = result is not None
-            self._store.reconcile_claim(
-                answer.claim.key, happened=happened, by="reconcile", now=self._governor.now(), result=result
-            )
-            if result is not None:
-                return self._timed(started, value=msgspec.structs.replace(result, status="cached"))
-            return await self._claimed(effect)
-        return self._timed(started, failure=_doubt(effect, "nobody knows"))
+        if effect.name not in self._reconciler.tools:
+            return self._timed(started, failure=_doubt(effect, "nobody knows"))
+        found = await self._reconciler.ask(effect, answer.claim.key)
+        if isinstance(found, str):
+            return self._timed(started, failure=_doubt(effect, found))
+        result = found.result
+        self._store.reconcile_claim(
+            answer.claim.key,
+            happened=result is not None,
+            by="reconcile",
+            now=self._governor.now(),
+            result=result,
+        )
+        if result is not None:
+            return self._timed(started, value=msgspec.structs.replace(result, status="cached"))
+        return await self._claimed(effect)
+
+    async def _found_out(self, effect: CallTool, key: str, outcome: Outcome) -> Outcome:
+        """Return the outcome of a write whose answer was lost, once its tool has found out what became of it."""
+        failure, started = outcome.failure, self._inner.elapsed_s() - (outcome.duration_s or 0.0)
+        assert failure is not None
+        found = await self._reconciler.ask(effect, key)
+        if isinstance(found, str):
+            halted = self._governor.halted
+            return self._interrupted(halted.result().cause, started) if halted.done() else outcome
+        if found.result is not None:
+            return self._timed(started, value=found.result)
+        words = f"{failure.message}; it did not happen"
+        return self._timed(
+            started,
+            failure=msgspec.structs.replace(failure, message=words, retryable=True, phase="connect"),
+        )
+
+    def _is_repeatable(self, tool: str) -> bool:
+        decl = self._decls.get(tool)
+        return decl is not None and decl.repeatable
 
     async def _watched(self, effect: SingleEffect) -> Outcome:
         """Carry out an effect; a pulled switch cancels it, and the cancellation is its outcome."""

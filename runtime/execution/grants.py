@@ -157,15 +157,25 @@ class Grants:
             repeatable=repeatable,
         )
 
-    def end_claim(self, key: str, fencing: int, outcome: Outcome) -> None:
-        """Say what became of a claimed write, before anybody else is told."""
+    def end_claim(self, key: str, fencing: int, outcome: Outcome, *, repeatable: bool = False) -> None:
+        """Say what became of a claimed write, before anybody else is told.
+
+        An error of the tool's own domain is the tool's word that nothing was done. Any other failure leaves that
+        open, unless the call never reached the other side.
+
+        Args:
+            key: The claim.
+            fencing: The number under which it is held.
+            outcome: What the call came to.
+            repeatable: Whether a second call does no harm, so that a failure keeps nobody from it.
+        """
         result, failure = outcome.value, outcome.failure
-        if isinstance(result, ToolResult):
+        if isinstance(result, ToolResult) and result.status != "error":
             self._store.end_claim(key, fencing=fencing, state="done", now=self._now(), result=result)
             return
-        clean = failure is not None and (
-            failure.phase == "connect" or failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}
-        )
+        clean = failure is None or never_happened(failure)
+        if repeatable and failure is not None:
+            clean = clean or failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}
         self._store.end_claim(
             key,
             fencing=fencing,
@@ -270,6 +280,12 @@ def _merged(taken: list[_Grant]) -> _Grant:
         breaker=breaker.breaker,
         generation=breaker.generation,
     )
+
+
+def never_happened(failure: Failure) -> bool:
+    """Return whether a failed call surely had no effect."""
+    refused = failure.kind in {FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}
+    return failure.phase == "connect" or refused
 
 
 def _actual(grant: _Grant, outcome: Outcome) -> Amount:

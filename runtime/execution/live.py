@@ -10,7 +10,6 @@ from typing import Any, assert_never
 
 import msgspec
 
-from runtime.core.canonical import valid_text
 from runtime.core.effects import (
     Admission,
     Admit,
@@ -44,6 +43,7 @@ from runtime.core.run import Header
 from runtime.errors import InvariantFault
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, bounded
 from runtime.execution.clock import Clock, SystemClock
+from runtime.execution.faults import failure_of
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import CallState, RunState
 from runtime.ports.tools import (
@@ -58,7 +58,6 @@ from runtime.ports.tools import (
 
 Answer = tuple[Any, Failure | None]
 _NOTHING = Used()
-_MESSAGE_CHARS = 4_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,22 +332,3 @@ class LivePerformer:
         if limits.timeout_s is None or left < limits.timeout_s:
             return left, True
         return limits.timeout_s, False
-
-
-def failure_of(error: Exception) -> Failure:
-    """Return the failure of an exception a tool raised; it says itself whether it may be repeated."""
-    retryable = bool(getattr(error, "retryable", isinstance(error, ConnectionError | TimeoutError)))
-    after: Callable[[], float] | float | None = getattr(error, "after_s", None)
-    return Failure(
-        kind=FailureKind.TIMEOUT if isinstance(error, TimeoutError) else FailureKind.ERROR,
-        message=clipped(valid_text(f"{type(error).__name__}: {error}")),
-        retryable=retryable,
-        phase="run",
-        error_type=type(error).__name__,
-        after_s=after if isinstance(after, int | float) else None,
-    )
-
-
-def clipped(text: str) -> str:
-    """Return a message short enough for a log, a journal and a model."""
-    return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}... [cut]"

@@ -280,7 +280,8 @@ def _given_up(progress: Progress, call: Call, failure: Failure) -> StopReason | 
         if status == "in_doubt":
             reasons.append(StopReason(StopKind.IN_DOUBT, call.name))
         return first_stop(reasons)
-    lost = failure.kind is FailureKind.TIMEOUT and not _repeatable(call, failure)
+    unanswered = failure.kind is FailureKind.TIMEOUT or failure.phase == "lost"
+    lost = unanswered and not _repeatable(call, failure)
     if status == "in_doubt" or lost:
         return StopReason(StopKind.IN_DOUBT, call.name)
     call.content = call.error = f"Tool '{call.name}' failed: {failure.message}"

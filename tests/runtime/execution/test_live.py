@@ -29,7 +29,8 @@ from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import InvariantFault
-from runtime.execution.live import LivePerformer, Ports, failure_of
+from runtime.execution.faults import failure_of
+from runtime.execution.live import LivePerformer, Ports
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
 from runtime.tools.tool import RetryableError, Tool, tool

@@ -20,6 +20,7 @@ class Key:
 
     def __init__(self) -> None:
         self.state = "free"
+        self.args = ""
         self.fencing = 0
         self.expires_at = 0.0
         self.result: ToolResult | None = None
@@ -41,8 +42,6 @@ class ClaimsMachine(TwinMachine):
     def claim(self, name: str, owner: str, other: bool) -> None:
         key, args = self.keys[name], "a2" if other else "a1"
         stands = key.stands(self.now)
-        if stands == "free":
-            args = "a1"
 
         answer = self.both(
             lambda s: s.claim(
@@ -56,9 +55,10 @@ class ClaimsMachine(TwinMachine):
         )
 
         wins = stands in ("free", "failed") or (stands == "in_doubt" and REPEATABLE[name])
-        if args == "a2":
+        if args != (key.args or args) and stands != "failed":
             assert answer.verdict == "conflict"
         elif wins:
+            key.args = args
             assert (answer.verdict, answer.claim.fencing) == ("won", key.fencing + 1)
             key.state, key.fencing, key.expires_at = "claimed", key.fencing + 1, self.now + LEASE_S
             key.wins += 1
