@@ -160,7 +160,7 @@ def _take_over(world: World, header: Header, live: LivePerformer, agent: Agent) 
     guard = governor.attend(header, fencing=taken.fencing)
     reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
     guarded = GovernedPerformer(live, guard, governor.store, desk=world.desk, reconcile=reconcile)
-    live.attend(guarded, before=guarded.before)
+    live.attend(guarded, before=guarded.before, watch=guard)
     return guarded
 
 
