@@ -187,14 +187,6 @@ def never_lost(original: Any) -> Any:
     return renew
 
 
-def same_attempt(original: Any) -> Any:
-    def take(self: Any, *arguments: Any) -> Any:
-        self._tries = 0
-        return original(self, *arguments)
-
-    return take
-
-
 def nothing_lost(original: Any) -> Any:
     return lambda self, allowance: None
 
@@ -221,8 +213,8 @@ def no_pause(progress: Any, failure: Any, attempt: int, tried: int) -> Any:
 
 
 def many_slots(original: Any) -> Any:
-    def acquire(self: Any, name: str, *, cap: int, **named: Any) -> Any:
-        return original(self, name, cap=10**6, **named)
+    def acquire(db: Any, name: str, *, cap: int, **named: Any) -> Any:
+        return original(db, name, cap=10**6, **named)
 
     return acquire
 

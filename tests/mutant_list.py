@@ -126,11 +126,12 @@ MUTANTS: dict[str, Mutant] = {
         lambda original: edit.no_pause,
         _money("mode_08_a_retry_after_past_the_deadline_is_not_slept"),
     ),
-    "reservations_are_named_once": _mutant(
-        "each try to be admitted has a reservation of its own",
-        f"{_GRANTS}._take_money",
-        edit.same_attempt,
-        _health("mode_36_a_call_that_waited_for_its_rate_is_carried_out"),
+    "refused_calls_keep_what_they_took": _mutant(
+        "a call that one guard refuses takes nothing from the others",
+        "runtime.state.sqlite_calls:_leave",
+        edit.returns(None),
+        _health("mode_36_a_call_that_waits_for_its_rate_holds_nothing_meanwhile"),
+        f"{_STATE}/test_calls.py::test_a_call_that_is_refused_leaves_everything_as_it_was",
     ),
     "limits_are_not_kept": _mutant(
         "a call ends at its time limit",
@@ -248,7 +249,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "slots_are_never_taken": _mutant(
         "a tool has only so many calls at a time",
-        "runtime.state.sqlite_store:SqliteControlStore.acquire_lease",
+        "runtime.state.sqlite_limits:acquire",
         edit.many_slots,
         _health("mode_37_waiting_for_a_slot_counts_and_is_given_up_early"),
     ),
