@@ -12,7 +12,6 @@ nothing is. The end of a run is never refused.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 from collections import deque
 from collections.abc import Sequence
@@ -142,6 +141,7 @@ class ObservingPerformer:
         self._key = key
         self._header: Header | None = None
         self._tenant_key = key
+        self._hashed = ("", "")
         self._writes: frozenset[str] | None = frozenset()
 
     @property
@@ -156,31 +156,39 @@ class ObservingPerformer:
             return await self._inner.perform(effect)
         if self._header is None:
             raise InvariantFault("an effect was performed before Begin")
+        if isinstance(effect, CallModel | CallTool):
+            return await self._perform_call(effect)
         if isinstance(effect, Admit) and not self._may_start(effect):
             outcome = Outcome(
                 Admission(granted=False, cause="unavailable", detail="the events of the run cannot be kept")
             )
-            self._after(effect, outcome)
-            return outcome
-        if isinstance(effect, CallModel | CallTool):
-            kept = self._tell("intent", **self._call(effect))
-            if not kept and isinstance(effect, CallTool) and effect.write:
-                outcome = Outcome(failure=NOT_KEPT)
-                self._after(effect, outcome)
-                return outcome
-        try:
-            outcome = await self._inner.perform(effect)
-        except asyncio.CancelledError:
-            # The caller went away; a write in flight may have happened, and that must not go untold.
-            self._after(effect, Outcome(failure=_CANCELLED))
-            raise
+        else:
+            try:
+                outcome = await self._inner.perform(effect)
+            except asyncio.CancelledError:
+                self._after(effect, Outcome(failure=_CANCELLED))
+                raise
         self._after(effect, outcome)
+        return outcome
+
+    async def _perform_call(self, effect: CallModel | CallTool) -> Outcome:
+        kept = self._intend(effect)
+        if not kept and isinstance(effect, CallTool) and effect.write:
+            outcome = Outcome(failure=NOT_KEPT)
+        else:
+            try:
+                outcome = await self._inner.perform(effect)
+            except asyncio.CancelledError:
+                # The caller went away; a write in flight may have happened, and that must not go untold.
+                self._called(effect, Outcome(failure=_CANCELLED))
+                raise
+        self._called(effect, outcome)
         return outcome
 
     def _begin(self, header: Header) -> None:
         self._header = header
         scope = msgspec.json.encode([header.tenant, header.environment])
-        self._tenant_key = hmac.digest(self._key, scope, "sha256")
+        self._tenant_key, self._hashed = hmac.digest(self._key, scope, "sha256"), ("", "")
         tools = header.tools
         self._writes = None if tools == "opaque" else frozenset(t.schema.name for t in tools if t.write)
         self._tell(
@@ -192,38 +200,73 @@ class ObservingPerformer:
 
     def _may_start(self, effect: Admit) -> bool:
         """Return whether the events of a call could be kept: of a write at once, of others in the backlog."""
+        flushed = True
+        for sink in self._sinks:
+            if sink.waiting and not sink.flush():
+                flushed = False
+        if flushed:
+            return True
         writes = effect.subject == "tool" and (self._writes is None or effect.name in self._writes)
-        flushed = [sink.flush() for sink in self._sinks]
-        return all(flushed) if writes else all(len(sink.waiting) < BACKLOG for sink in self._sinks)
+        return not writes and all(len(sink.waiting) < BACKLOG for sink in self._sinks)
+
+    def _intend(self, effect: CallModel | CallTool) -> bool:
+        """Tell that a call begins; return whether all sinks have kept it."""
+        if isinstance(effect, CallModel):
+            return self._tell("intent", lane=effect.lane, subject="model", name=effect.request.model)
+        return self._tell("intent", **self._asked(effect), write=effect.write)
+
+    def _called(self, effect: CallModel | CallTool, outcome: Outcome) -> None:
+        """Tell what became of a call."""
+        if isinstance(effect, CallModel):
+            self._tell(
+                "outcome",
+                lane=effect.lane,
+                subject="model",
+                name=effect.request.model,
+                at_s=outcome.at,
+                duration_s=outcome.duration_s,
+                **_model_facts(outcome),
+            )
+            return
+        self._tell(
+            "outcome",
+            **self._asked(effect),
+            write=effect.write,
+            at_s=outcome.at,
+            duration_s=outcome.duration_s,
+            **_tool_facts(effect, outcome),
+        )
 
     def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
-        when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
+        """Tell what became of an effect that is no call."""
         answer = outcome.value
+        if isinstance(effect, Admit):
+            if answer is None or answer.granted:
+                return
+            self._tell(
+                "not_admitted",
+                lane=effect.lane,
+                subject=effect.subject,
+                name=_named(effect.name),
+                at_s=outcome.at,
+                duration_s=outcome.duration_s,
+                status=answer.cause,
+            )
+            return
+        when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
         match effect:
-            case CallModel():
-                self._tell("outcome", **self._call(effect), **when, **_model_facts(outcome))
-            case CallTool():
-                self._tell("outcome", **self._call(effect), **when, **_tool_facts(effect, outcome))
             case Refuse():
                 call = {**self._asked(effect), "write": effect.write}
                 self._tell("refused", **call, **when, status=effect.status, error_type=effect.rule)
             case AskApproval():
                 decision = "interrupted" if answer is None else answer.decision
                 self._tell("approval", **self._asked(effect), **when, status=decision)
-            case Admit() if answer is not None and not answer.granted:
-                call = {"lane": effect.lane, "subject": effect.subject, "name": _named(effect.name)}
-                self._tell("not_admitted", **call, **when, status=answer.cause)
             case End():
                 totals, reason = effect.totals, effect.stop_reason
                 cost = totals.cost_nanousd
                 self._tell("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
             case _:
                 pass
-
-    def _call(self, effect: CallModel | CallTool) -> dict[str, Any]:
-        if isinstance(effect, CallModel):
-            return {"lane": effect.lane, "subject": "model", "name": effect.request.model}
-        return {**self._asked(effect), "write": effect.write}
 
     def _asked(self, effect: CallTool | Refuse | AskApproval) -> dict[str, Any]:
         return {
@@ -234,7 +277,9 @@ class ObservingPerformer:
         }
 
     def _hash(self, args_hash: str) -> str:
-        return hmac.new(self._tenant_key, args_hash.encode(), hashlib.sha256).hexdigest()[:32]
+        if args_hash != self._hashed[0]:  # a call is told twice, and mostly no other comes between
+            self._hashed = (args_hash, hmac.digest(self._tenant_key, args_hash.encode(), "sha256").hex()[:32])
+        return self._hashed[1]
 
     def _tell(self, kind: EventKind, **fields: Any) -> bool:
         """Tell all sinks of an event; return whether all have kept it."""
@@ -250,8 +295,11 @@ class ObservingPerformer:
             deploy=header.deploy,
             **fields,
         )
-        kept = [sink.take(event) for sink in self._sinks]  # each is told, also after one failed
-        return all(kept)
+        kept = True
+        for sink in self._sinks:  # each is told, also after one failed
+            if not sink.take(event):
+                kept = False
+        return kept
 
 
 NOT_KEPT = Failure(
@@ -282,6 +330,13 @@ class _Buffered:
 
     def take(self, event: Event) -> bool:
         """Tell the sink of what waits and of one event; return whether it has kept all."""
+        if not self.waiting:
+            try:
+                self._sink.take(event)
+            except (RuntimeFault, OSError):
+                self.waiting.append(event)
+                return False
+            return True
         if len(self.waiting) < BACKLOG or self.flush():
             self.waiting.append(event)
             return self.flush()
