@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.core.effects import ApprovalAnswer, Wait, perform
+from runtime.core.effects import ApprovalAnswer, ToolResult, Wait, perform
 from runtime.core.lanes import lane
 from runtime.ports.control_values import ControlUnavailable
 
@@ -187,14 +187,6 @@ def never_lost(original: Any) -> Any:
     return renew
 
 
-def same_attempt(original: Any) -> Any:
-    def take(self: Any, *arguments: Any) -> Any:
-        self._tries = 0
-        return original(self, *arguments)
-
-    return take
-
-
 def nothing_lost(original: Any) -> Any:
     return lambda self, allowance: None
 
@@ -221,8 +213,8 @@ def no_pause(progress: Any, failure: Any, attempt: int, tried: int) -> Any:
 
 
 def many_slots(original: Any) -> Any:
-    def acquire(self: Any, name: str, *, cap: int, **named: Any) -> Any:
-        return original(self, name, cap=10**6, **named)
+    def acquire(db: Any, name: str, *, cap: int, **named: Any) -> Any:
+        return original(db, name, cap=10**6, **named)
 
     return acquire
 
@@ -230,3 +222,13 @@ def many_slots(original: Any) -> Any:
 def repeats(original: Any) -> Any:
     """Repeat a write whose answer was lost: neither the flow nor the claim stands in the way."""
     return answers(verdict="won")(original) if original.__name__ == "claim" else returns(True)(original)
+
+
+def keeps_draft(original: Any) -> Any:
+    """Make what a failed call put into the scratch count."""
+
+    def failed(self: Any, message: str) -> str:
+        self.ended(None, ToolResult(content=""))
+        return str(original(self, message))
+
+    return failed

@@ -200,7 +200,7 @@ def _guarded(
         return live
     guard = governor.attend(header, fencing=taken.fencing)
     guarded = GovernedPerformer(live, guard, governor.store, desk=world.desk, reconcile=reconcile)
-    live.attend(guarded, before=guarded.before)
+    live.attend(guarded, before=guarded.before, watch=guard)
     return guarded
 
 

@@ -13,7 +13,12 @@ def scope_key(tenant: str, environment: str, *parts: str) -> str:
 
     `/` and `%` inside a part are escaped, so that different parts never make the same key.
     """
-    return "/".join(_escaped(part) for part in (tenant, environment, *parts))
+    return "/".join([_escaped(part) for part in (tenant, environment, *parts)])
+
+
+def key_below(key: str, *parts: str) -> str:
+    """Return the key that `scope_key` makes of the parts of a key and some more."""
+    return "/".join((key, *[_escaped(part) for part in parts]))
 
 
 def run_scope(tenant: str, environment: str, request_id: str) -> str:

@@ -163,7 +163,7 @@ async def _governed(
     guard = governor.attend(header, fencing=opened.run.fencing)
     reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
     governed = GovernedPerformer(live, guard, governor.store, desk=desk, reconcile=reconcile)
-    live.attend(governed, before=governed.before)
+    live.attend(governed, before=governed.before, watch=guard)
     stop_reason = StopKind.INTERNAL_ERROR.value
     try:
         performer: Performer = governed if wrap is None else wrap(governed)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -24,7 +23,6 @@ from runtime.core.effects import (
     Admit,
     ApprovalAnswer,
     AskApproval,
-    Begin,
     CallModel,
     CallTool,
     Controls,
@@ -38,7 +36,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.run import ToolDecl
-from runtime.execution.bounded import GRACE_S
+from runtime.execution.bounded import HaltedError
 from runtime.execution.governor import RunGovernor
 from runtime.execution.live import LivePerformer
 from runtime.execution.reconciling import Reconciler, was_lost
@@ -67,7 +65,7 @@ class GovernedPerformer:
         self._grants = governor.grants
         self._store = store
         self._desk = desk
-        self._reconciler = Reconciler(reconcile or {}, governor.halted, inner.elapsed_s)
+        self._reconciler = Reconciler(reconcile or {}, governor, inner.elapsed_s)
         tools = governor.header.tools
         self._decls: dict[str, ToolDecl] = {} if tools == "opaque" else {t.schema.name: t for t in tools}
         self._claims: dict[str, tuple[str, int]] = {}
@@ -179,8 +177,8 @@ class GovernedPerformer:
                 binding, arguments=effect.arguments, now=now, ttl_s=effect.timeout_s
             )
             while True:
-                if self._governor.halted.done():
-                    return self._interrupted(self._governor.halted.result().cause, started)
+                if self._governor.halted is not None:
+                    return self._interrupted(self._governor.halted, started)
                 if deadline is not None and self._inner.elapsed_s() >= deadline:
                     return self._interrupted("deadline", started)
                 answer = self._answer(opened.id, binding)
@@ -286,7 +284,10 @@ class GovernedPerformer:
     async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
         if effect.name not in self._reconciler.tools:
             return self._timed(started, failure=_doubt(effect, "nobody knows"))
-        found = await self._reconciler.ask(effect, answer.claim.key)
+        try:
+            found = await self._reconciler.ask(effect, answer.claim.key)
+        except HaltedError as halt:
+            return self._interrupted(halt.cause, started)
         if isinstance(found, str):
             return self._timed(started, failure=_doubt(effect, found))
         result = found.result
@@ -305,10 +306,12 @@ class GovernedPerformer:
         """Return the outcome of a write whose answer was lost, once its tool has found out what became of it."""
         failure, started = outcome.failure, self._inner.elapsed_s() - (outcome.duration_s or 0.0)
         assert failure is not None
-        found = await self._reconciler.ask(effect, key)
+        try:
+            found = await self._reconciler.ask(effect, key)
+        except HaltedError as halt:
+            return self._interrupted(halt.cause, started)
         if isinstance(found, str):
-            halted = self._governor.halted
-            return self._interrupted(halted.result().cause, started) if halted.done() else outcome
+            return outcome
         if found.result is not None:
             return self._timed(started, value=found.result)
         words = f"{failure.message}; it did not happen"
@@ -324,27 +327,10 @@ class GovernedPerformer:
     async def _watched(self, effect: SingleEffect) -> Outcome:
         """Carry out an effect; a pulled switch cancels it, and the cancellation is its outcome."""
         started = self._inner.elapsed_s()
-        task = asyncio.ensure_future(self._inner.perform(effect))
-        halted = self._governor.halted
-        assert not isinstance(effect, Begin | End)
-        slot = self._governor.slot(effect.lane)
-        waiting: set[asyncio.Future[Any]] = {task, halted, slot}
         try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            task.cancel()
-            await asyncio.wait({task}, timeout=2 * GRACE_S)
-            raise
-        finally:
-            self._governor.done_with(effect.lane)
-        if task.done():
-            return task.result()
-        task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=2 * GRACE_S)
-        if done and not task.cancelled() and task.exception() is None:
-            return task.result()
-        why = halted.result() if halted.done() else slot.result()
-        return self._interrupted(why.cause, started)
+            return await self._inner.perform(effect)
+        except HaltedError as halted:
+            return self._interrupted(halted.cause, started)
 
     def _interrupted(self, cause: str, started: float) -> Outcome:
         return self._timed(started, failure=_interruption(cause, begun=True))

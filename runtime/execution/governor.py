@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 
 from runtime.control.switches import Board, Target, refusal
 from runtime.core.run import Header
+from runtime.execution.bounded import GRACE_S
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.grants import Grants
 from runtime.execution.rules import ControlRules
@@ -96,12 +96,20 @@ class Governor:
         loop = asyncio.get_running_loop()
         live = self._live.get(loop, set())
         live.discard(governor)
+        governor.tell_gone()
         if not live and loop in self._watchers:
             task = self._watchers.pop(loop)
             self._live.pop(loop, None)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    async def children_gone(self, parent: RunGovernor) -> None:
+        """Wait a grace for the child runs of a halted run, which are halted too: none outlives its parent."""
+        live = self._live.get(asyncio.get_running_loop(), set())
+        gone = [governor.gone() for governor in live if governor.is_child_of(parent.header)]
+        if gone:
+            await asyncio.wait(gone, timeout=GRACE_S)
 
     async def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
@@ -114,20 +122,13 @@ class Governor:
                 governor.look(board)
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Why a run is interrupted, as `Failure.cause` names it."""
-
-    cause: str
-
-
 class RunGovernor:
     """Guards one run.
 
     Attributes:
         grants: What the run holds: admissions, slots, reservations, claims.
         grants_rules: Limits across runs.
-        halted: Done once the run must stop what it does.
+        halted: Why the run must stop what it does, as `Failure.cause` names it; `None` while it need not.
         asked: Whether approvals may wait in the store; an execution that took a run over cannot know.
     """
 
@@ -141,26 +142,29 @@ class RunGovernor:
             agent=header.agent,
             request_id=header.request_id,
         )
-        self.halted: asyncio.Future[Halt] = asyncio.get_running_loop().create_future()
+        self.halted: str | None = None
         self.grants = Grants(governor.store, governor.rules, governor.now, header, fencing=fencing)
         self.grants_rules = governor.rules
         self._beaten_at = governor.now()
-        self._slots: dict[str, asyncio.Future[Halt]] = {}
+        self._under_way: dict[str, asyncio.Future[str | None]] = {}
+        self._gone: asyncio.Future[None] | None = None
         self._closed = False
         self.asked = fencing > 1
 
-    def slot(self, lane: str) -> asyncio.Future[Halt]:
-        """Return what is done once the slot of a call under way has lapsed; `done_with` when the call is over."""
-        return self._slots.setdefault(lane, asyncio.get_running_loop().create_future())
+    def begin(self, lane: str, halt: asyncio.Future[str | None]) -> None:
+        """Set a future to why the work of a lane must stop: the run is halted, or the work's slot lapsed."""
+        if self.halted is not None:
+            _tell(halt, self.halted)
+        self._under_way[lane] = halt
 
     def done_with(self, lane: str) -> None:
-        """Stop looking at the slot of a call."""
-        self._slots.pop(lane, None)
+        """Forget the work of a lane: it is over."""
+        self._under_way.pop(lane, None)
 
     def cause(self, *, tool: str | None = None, model: str | None = None, fresh: bool = False) -> str | None:
         """Return why a call may not start now: `kill`, `tenant`, `disabled`, `control_unavailable`."""
-        if self.halted.done():
-            return self.halted.result().cause
+        if self.halted is not None:
+            return self.halted
         try:
             found = refusal(self._governor.board(fresh=fresh), self.target, tool=tool, model=model)
         except ControlUnavailable:
@@ -190,9 +194,9 @@ class RunGovernor:
             return
         with contextlib.suppress(ControlUnavailable):
             for lane in self.grants.renew():
-                lost = self._slots.get(lane)
-                if lost is not None and not lost.done():
-                    lost.set_result(Halt("control_unavailable"))
+                lost = self._under_way.get(lane)
+                if lost is not None:
+                    _tell(lost, "control_unavailable")
             now = self._governor.now()
             if now - self._beaten_at > ALIVE_S / 3:
                 key = key_of(self.header)
@@ -201,6 +205,8 @@ class RunGovernor:
 
     async def close(self, stop_reason: str) -> None:
         """Give back all the run holds and write its stop reason; again only if the store could not take it."""
+        if self.halted is not None and self._may_have_children():
+            await self._governor.children_gone(self)
         await self._governor.dismiss(self)
         if self._closed:
             return
@@ -213,9 +219,37 @@ class RunGovernor:
             self._governor.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
             self._closed = True
 
+    def gone(self) -> asyncio.Future[None]:
+        """Return what is done once nothing watches over the run any more."""
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+        return self._gone
+
+    def tell_gone(self) -> None:
+        """Say that nothing watches over the run any more."""
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    def is_child_of(self, parent: Header) -> bool:
+        """Return whether a call of the other run started this one."""
+        mine = self.header
+        scope = (mine.parent, mine.tenant, mine.environment)
+        return scope == (parent.request_id, parent.tenant, parent.environment)
+
+    def _may_have_children(self) -> bool:
+        tools = self.header.tools
+        return tools != "opaque" and any(t.children for t in tools)
+
     def _halt(self, cause: str) -> None:
-        if not self.halted.done():
-            self.halted.set_result(Halt(cause))
+        if self.halted is None:
+            self.halted = cause
+            for halt in self._under_way.values():
+                _tell(halt, cause)
+
+
+def _tell(halt: asyncio.Future[str | None], cause: str) -> None:
+    if not halt.done():
+        halt.set_result(cause)
 
 
 def key_of(header: Header) -> RunKey:

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from runtime.control.breaker import Sample
 from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NOTHING, Amount, Scope
-from runtime.control.scopes import GLOBAL, day_scope, run_scope, scope_key
+from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
 from runtime.core.effects import Admission, Admit, Failure, FailureKind, Outcome, ToolResult
 from runtime.core.run import Header
 from runtime.execution.rules import ControlRules
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import Lease
+from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, Lease
 
 _HOLD_MARGIN_S = 120.0
 """How much longer than a call's timeout its money is held, should nobody settle it."""
 
+_GRANTED = Admission()
 _DEPENDENCY_FAILED = frozenset({FailureKind.TIMEOUT, FailureKind.ERROR, FailureKind.UNAVAILABLE})
 
 
@@ -36,14 +37,26 @@ class _Grant:
     generation: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    admission: Admission
-    after_s: float | None
-
-
 class Grants:
     """What one run holds."""
+
+    __slots__ = (
+        "_day",
+        "_everything",
+        "_fencing",
+        "_header",
+        "_held",
+        "_holds",
+        "_keys",
+        "_lingering",
+        "_now",
+        "_renewed_at",
+        "_rules",
+        "_run",
+        "_scopes",
+        "_store",
+        "_tokens",
+    )
 
     def __init__(
         self,
@@ -55,8 +68,8 @@ class Grants:
         fencing: int = 1,
     ) -> None:
         """Begin with nothing held; `fencing` is the number under which this process has the run."""
-        self._fencing = fencing
-        self._tries = 0
+        tenant, environment = header.tenant, header.environment
+        self._fencing = str(fencing)
         self._store = store
         self._rules = rules
         self._now = now
@@ -64,6 +77,13 @@ class Grants:
         self._held: dict[str, _Grant] = {}
         self._lingering: dict[str, Lease] = {}
         self._renewed_at = now()
+        self._tokens = f"{header.run_id}#{fencing}/"
+        self._holds = scope_key(tenant, environment, "hold", header.run_id)
+        self._keys: dict[tuple[str, str], str] = {}
+        self._run = Scope(run_scope(tenant, environment, header.request_id))
+        self._everything = Scope(GLOBAL, rules.everything)
+        self._day: int | None = None
+        self._scopes: tuple[Scope, ...] = ()
 
     def admit(self, effect: Admit) -> tuple[Admission, float | None]:
         """Try once to admit a call.
@@ -75,41 +95,30 @@ class Grants:
             ControlUnavailable: If the store cannot be used; nothing is held then.
         """
         lane = call_lane(effect.lane)
-        taken: list[_Grant] = []
-        try:
-            refused = self._take(effect, lane, taken)
-        except BaseException:
-            for grant in taken:
-                self._give_back(grant, lane)
-            raise
-        if refused is not None:
-            for grant in taken:
-                self._give_back(grant, lane)
-            return refused.admission, refused.after_s
-        self._held[lane] = _merged(taken)
-        return Admission(), 0.0
+        now = self._now()
+        ask = self._ask(effect, lane, now)
+        answer = self._store.admit_call(ask, now=now)
+        if answer.refused is not None:
+            return _refusal(effect.name, answer)
+        breaker, slot = answer.breaker, answer.slot
+        self._held[lane] = _Grant(
+            reservation=ask.reservation,
+            reserved=ask.amount,
+            lease=None if slot is None else slot.lease,
+            breaker=None if breaker is None else ask.key,
+            generation=0 if breaker is None else breaker.generation,
+        )
+        return _GRANTED, 0.0
 
     def settle(self, lane: str, outcome: Outcome, *, lingers: bool = False) -> None:
         """End a call's grant with its outcome; a call that goes on unseen keeps its slot."""
         grant = self._held.pop(lane, None)
         if grant is None:
             return
-        now = self._now()
-        if grant.reservation is not None:
-            self._store.settle_spend(grant.reservation, _actual(grant, outcome), now=now)
-        if grant.breaker is not None and self._rules.breaker is not None:
-            self._store.report_breaker(
-                grant.breaker,
-                self._rules.breaker,
-                now=now,
-                generation=grant.generation,
-                sample=_sample(outcome),
-                token=self._token(lane),
-            )
-        if grant.lease is not None and lingers:
+        if lingers and grant.lease is not None:
             self._lingering[lane] = grant.lease
-        elif grant.lease is not None:
-            self._store.release_lease(grant.lease.name, fencing=grant.lease.fencing)
+            grant = replace(grant, lease=None)
+        self._end(grant, lane, _actual(grant, outcome), _sample(outcome))
 
     def ended_after_all(self, lane: str) -> None:
         """Give back the slot of a call that was given up and has ended now."""
@@ -151,7 +160,7 @@ class Grants:
         return self._store.claim(
             key,
             args_hash=args_hash,
-            owner=self._token(lane),
+            owner=self._tokens + lane,
             now=self._now(),
             lease_s=lease_s,
             repeatable=repeatable,
@@ -188,78 +197,57 @@ class Grants:
         """Return the claim key of a tool's business key; it holds for the tenant, not for one run."""
         return scope_key(self._header.tenant, self._header.environment, "dedupe", tool, values)
 
-    def _take(self, effect: Admit, lane: str, taken: list[_Grant]) -> _Refused | None:
-        rules, now = self._rules, self._now()
-        key = scope_key(self._header.tenant, self._header.environment, effect.subject, effect.name)
-        token = self._token(lane)
-        if rules.breaker is not None:
-            verdict = self._store.ask_breaker(key, rules.breaker, now=now, token=token)
-            if not verdict.allowed:
-                return _Refused(
-                    Admission(granted=False, cause="breaker", detail=f"{effect.name} is unhealthy"), None
-                )
-            taken.append(_Grant(breaker=key, generation=verdict.generation))
-        slots = rules.tool_slots.get(effect.name) if effect.subject == "tool" else None
-        if slots is not None:
-            answer = self._store.acquire_lease(key, cap=slots, owner=token, now=now, ttl_s=rules.lease_s)
-            if answer.lease is None:
-                detail = f"{answer.live} calls of {effect.name} are under way"
-                return _Refused(Admission(granted=False, cause="concurrency", detail=detail), answer.after_s)
-            taken.append(_Grant(lease=answer.lease))
-        refused = self._take_money(effect, lane, taken)
-        if refused is not None:
-            return refused
-        rate = (rules.tool_rates if effect.subject == "tool" else rules.model_rates).get(effect.name)
-        if rate is not None:
-            granted = self._store.take_rate(key, rate, now=now)
-            if not granted.granted:
-                detail = f"{effect.name} is called too often"
-                return _Refused(Admission(granted=False, cause="rate", detail=detail), granted.after_s)
-        return None
-
-    def _take_money(self, effect: Admit, lane: str, taken: list[_Grant]) -> _Refused | None:
-        rules, header = self._rules, self._header
-        nanos = effect.limits.reserved_nanousd or 0
-        amount = Amount(nanos=nanos, tool_calls=1 if effect.subject == "tool" else 0)
-        scopes = (
-            Scope(run_scope(header.tenant, header.environment, header.request_id)),
-            Scope(day_scope(header.tenant, header.environment, self._now()), rules.tenant_day),
-            Scope(GLOBAL, rules.everything),
+    def _ask(self, effect: Admit, lane: str, now: float) -> CallAsk:
+        rules, of_tool = self._rules, effect.subject == "tool"
+        name = effect.name
+        return CallAsk(
+            key=self._key(effect.subject, name),
+            token=self._tokens + lane,
+            breaker=rules.breaker,
+            slots=rules.tool_slots.get(name) if of_tool else None,
+            slot_s=rules.lease_s,
+            # A lane is admitted once by each execution: a try that is refused holds nothing.
+            reservation=key_below(self._holds, lane, self._fencing),
+            scopes=self._scopes_at(now),
+            amount=Amount(effect.limits.reserved_nanousd or 0, 0, 1 if of_tool else 0),
+            hold_s=(effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S,
+            rate=(rules.tool_rates if of_tool else rules.model_rates).get(name),
         )
-        # A try of its own for each time it is asked: a hold that was released is over and cannot be asked for again.
-        self._tries += 1
-        attempt = f"{self._fencing}.{self._tries}"
-        reservation = scope_key(header.tenant, header.environment, "hold", header.run_id, lane, attempt)
-        ttl_s = (effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S
-        answer = self._store.reserve_spend(reservation, scopes, amount, now=self._now(), ttl_s=ttl_s)
-        if not answer.granted:
-            limit = answer.refusal
-            detail = (
-                None if limit is None else f"{limit.unit} of {limit.scope}: {limit.used} of {limit.cap} used"
-            )
-            return _Refused(Admission(granted=False, cause="spend", detail=detail), None)
-        taken.append(_Grant(reservation=reservation, reserved=amount))
-        return None
+
+    def _key(self, subject: str, name: str) -> str:
+        key = self._keys.get((subject, name))
+        if key is None:
+            header = self._header
+            key = self._keys[subject, name] = scope_key(header.tenant, header.environment, subject, name)
+        return key
+
+    def _scopes_at(self, now: float) -> tuple[Scope, ...]:
+        """Return where an amount counts: the run, its tenant's day (UTC), and everything."""
+        day = int(now // 86_400)
+        if day != self._day:
+            header, self._day = self._header, day
+            today = Scope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
+            self._scopes = (self._run, today, self._everything)
+        return self._scopes
 
     def _give_back(self, grant: _Grant, lane: str) -> None:
-        now = self._now()
-        if grant.reservation is not None:
-            self._store.release_spend(grant.reservation, now=now)
-        if grant.lease is not None:
-            self._store.release_lease(grant.lease.name, fencing=grant.lease.fencing)
-        if grant.breaker is not None and self._rules.breaker is not None:
-            self._store.report_breaker(
-                grant.breaker,
-                self._rules.breaker,
-                now=now,
-                generation=grant.generation,
-                sample="neutral",
-                token=self._token(lane),
-            )
+        """End the grant of a call that never started."""
+        self._end(grant, lane, None, "neutral")
 
-    def _token(self, lane: str) -> str:
-        """Name an attempt of this execution; one that took the run over makes names of its own."""
-        return f"{self._header.run_id}#{self._fencing}/{lane}"
+    def _end(self, grant: _Grant, lane: str, actual: Amount | None, sample: Sample) -> None:
+        self._store.end_call(
+            CallEnd(
+                reservation=grant.reservation,
+                actual=actual,
+                breaker=None if grant.breaker is None else self._rules.breaker,
+                key=grant.breaker or "",
+                generation=grant.generation,
+                sample=sample,
+                token=self._tokens + lane,
+                slot=grant.lease,
+            ),
+            now=self._now(),
+        )
 
 
 def call_lane(admit_lane: str) -> str:
@@ -269,17 +257,23 @@ def call_lane(admit_lane: str) -> str:
     return f"{step}.{rest.replace('admit', what, 1)}"
 
 
-def _merged(taken: list[_Grant]) -> _Grant:
-    money = next((g for g in taken if g.reservation is not None), _Grant())
-    lease = next((g.lease for g in taken if g.lease is not None), None)
-    breaker = next((g for g in taken if g.breaker is not None), _Grant())
-    return _Grant(
-        reservation=money.reservation,
-        reserved=money.reserved,
-        lease=lease,
-        breaker=breaker.breaker,
-        generation=breaker.generation,
-    )
+def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
+    """Return what a call that was refused is told, and after how many seconds it is worth trying again."""
+    match answer.refused:
+        case "breaker":
+            return Admission(granted=False, cause="breaker", detail=f"{name} is unhealthy"), None
+        case "slot":
+            assert answer.slot is not None
+            detail = f"{answer.slot.live} calls of {name} are under way"
+            return Admission(granted=False, cause="concurrency", detail=detail), answer.slot.after_s
+        case "rate":
+            assert answer.rate is not None
+            detail = f"{name} is called too often"
+            return Admission(granted=False, cause="rate", detail=detail), answer.rate.after_s
+        case _:
+            full = None if answer.spend is None else answer.spend.refusal
+            words = None if full is None else f"{full.unit} of {full.scope}: {full.used} of {full.cap} used"
+            return Admission(granted=False, cause="spend", detail=words), None
 
 
 def never_happened(failure: Failure) -> bool:

@@ -41,7 +41,7 @@ from runtime.core.messages import Message, ModelReply
 from runtime.core.money import Rate
 from runtime.core.run import Header
 from runtime.errors import InvariantFault
-from runtime.execution.bounded import SelfCancelledError, TimeLimitError, bounded
+from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.faults import failure_of
 from runtime.ports.models import ModelPort, StreamObserver
@@ -105,6 +105,7 @@ class LivePerformer:
         self._streamed = False
         self._before: Callable[[CallTool], Failure | None] | None = None
         self._listeners: list[Callable[[CallTool, ToolResult | None], None]] = []
+        self._watch: Watch | None = None
         self._going_on: set[str] = set()
         self._over: set[str] = set()
 
@@ -113,7 +114,11 @@ class LivePerformer:
         return self._ports.clock.monotonic_s() - self._began
 
     def attend(
-        self, aftermath: Aftermath, *, before: Callable[[CallTool], Failure | None] | None = None
+        self,
+        aftermath: Aftermath,
+        *,
+        before: Callable[[CallTool], Failure | None] | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """Tell somebody of tool calls as they begin and as they end after they were given up.
 
@@ -121,9 +126,11 @@ class LivePerformer:
             aftermath: Told of calls that end late.
             before: Asked in the very step of the event loop in which a call begins; a failure keeps it from
                 beginning and is its outcome.
+            watch: Stops what is under way; `perform` raises `HaltedError` then.
         """
         self._ports = dataclasses.replace(self._ports, aftermath=aftermath)
         self._before = before
+        self._watch = watch
 
     def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
         """Tell somebody of calls that were given up and ended after all."""
@@ -160,7 +167,12 @@ class LivePerformer:
                 control = self._ports.control
                 return (Controls() if control is None else await control.read(effect.tools)), None
             case Wait(seconds=seconds):
-                await self._ports.clock.sleep(seconds)
+                sleep = self._ports.clock.sleep(seconds)
+                await (
+                    sleep
+                    if self._watch is None
+                    else bounded(sleep, None, watch=self._watch, lane=effect.lane)
+                )
                 return None, None
             case Input():
                 inputs = self._ports.inputs
@@ -181,7 +193,7 @@ class LivePerformer:
             ports.observer.on_restart()
         self._streamed = True
         call = ports.model.call(effect.request, effect.limits, ports.observer)
-        answer = await self._within(call, effect.limits, f"model {effect.request.model!r}")
+        answer = await self._within(call, effect, f"model {effect.request.model!r}")
         if isinstance(answer, Failure):
             return None, answer
         return self._priced(effect, answer), None
@@ -219,7 +231,7 @@ class LivePerformer:
         )
         try:
             work = self._begun(port, effect, context)
-            answer = await self._within(work, effect.limits, f"tool '{effect.name}'", of=effect, port=port)
+            answer = await self._within(work, effect, f"tool '{effect.name}'", of=effect, port=port)
         except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
             answer = failure_of(error)
         if isinstance(answer, Failure) and state is not None:
@@ -250,7 +262,8 @@ class LivePerformer:
         limits = Limits(deadline_s=deadline_s, timeout_s=effect.timeout_s)
         limit, by_deadline = self._limit_s(limits)
         try:
-            return await bounded(self._ports.desk.ask(effect), limit), None
+            ask = self._ports.desk.ask(effect)
+            return await bounded(ask, limit, watch=self._watch, lane=effect.lane), None
         except TimeLimitError:
             if not by_deadline:
                 return ApprovalAnswer(decision="timeout"), None
@@ -275,15 +288,17 @@ class LivePerformer:
     async def _within(
         self,
         work: Awaitable[Any],
-        limits: Limits,
+        effect: CallModel | CallTool,
         what: str,
         *,
         of: CallTool | None = None,
         port: ToolPort | None = None,
     ) -> Any:
+        limits = effect.limits
         limit, by_deadline = self._limit_s(limits)
+        follow = None if of is None else self._follower(of)
         try:
-            return await bounded(work, limit, abandoned=None if of is None else self._follower(of))
+            return await bounded(work, limit, abandoned=follow, watch=self._watch, lane=effect.lane)
         except asyncio.CancelledError:
             self._mark(of, port)
             raise

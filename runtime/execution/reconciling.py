@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from runtime.core.effects import CallTool, FailureKind, Outcome, ToolResult
-from runtime.execution.bounded import GRACE_S, SelfCancelledError, TimeLimitError, bounded
+from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.ports.tools import Reconcile
 
 _LIMIT_S = 30.0
@@ -28,42 +26,37 @@ class Reconciler:
         tools: How each tool that can tell finds out, by name.
     """
 
-    def __init__(
-        self, tools: Mapping[str, Reconcile], halted: asyncio.Future[Any], elapsed_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, tools: Mapping[str, Reconcile], watch: Watch, elapsed_s: Callable[[], float]) -> None:
         """Ask until the run is halted.
 
         Args:
             tools: How each tool that can tell finds out, by name.
-            halted: Done once the run must stop what it does.
+            watch: Stops the asking when the run must stop what it does.
             elapsed_s: Gives the seconds since the run began.
         """
         self.tools = tools
-        self._halted = halted
+        self._watch = watch
         self._elapsed_s = elapsed_s
 
     async def ask(self, effect: CallTool, key: str) -> Found | str:
-        """Return what a tool found out about a write, or in words why that is not known."""
+        """Return what a tool found out about a write, or in words why that is not known.
+
+        Raises:
+            HaltedError: If the run was halted meanwhile.
+        """
         limit = effect.limits.timeout_s or _LIMIT_S
         if effect.limits.deadline_s is not None:
             limit = min(limit, effect.limits.deadline_s - self._elapsed_s())
-        work: asyncio.Future[Any] = asyncio.ensure_future(
-            bounded(self.tools[effect.name](effect.bound, key), limit)
-        )
+        work: Awaitable[object] = self.tools[effect.name](effect.bound, key)
         try:
-            await asyncio.wait({work, self._halted}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                work.cancel()
-                await asyncio.wait({work}, timeout=2 * GRACE_S)
-                return "the run was stopped before that was found out"
-            return Found(work.result())
+            found = await bounded(work, limit, watch=self._watch, lane=effect.lane)
         except (TimeLimitError, SelfCancelledError):
             return "what became of it could not be found out"
-        except asyncio.CancelledError:
-            work.cancel()
-            raise
         except Exception as error:  # noqa: BLE001 - the edge where an exception of the tool's becomes data
             return f"finding out what became of it failed: {type(error).__name__}"
+        if found is not None and not isinstance(found, ToolResult):
+            return f"its reconcile function gave {type(found).__name__}, neither a ToolResult nor None"
+        return Found(found)
 
 
 def was_lost(outcome: Outcome) -> bool:

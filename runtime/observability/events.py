@@ -12,15 +12,12 @@ nothing is. The end of a run is never refused.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
-from collections import deque
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import msgspec
 
-from runtime.core.canonical import valid_text
 from runtime.core.effects import (
     Admission,
     Admit,
@@ -38,86 +35,15 @@ from runtime.core.effects import (
     ToolResult,
 )
 from runtime.core.fold import failure_status
-from runtime.core.run import Header, Totals
-from runtime.errors import InvariantFault, RuntimeFault, UsageFault
-from runtime.ports.state import MemoryChange
+from runtime.core.run import Header
+from runtime.errors import InvariantFault, UsageFault
+from runtime.observability.backlog import Buffered
+from runtime.observability.event import Event, EventKind, EventSink, memory_event, named
 from runtime.ports.tools import TellsLate
 
-EventKind = Literal[
-    "run_started", "intent", "outcome", "late", "refused", "approval", "not_admitted", "run_ended", "memory"
-]
-BACKLOG = 256
-"""Events of one run that wait for a sink that fails."""
+__all__ = ["NOT_KEPT", "Event", "EventKind", "EventSink", "ObservingPerformer", "memory_event"]
+
 MIN_KEY_BYTES = 16
-_NAME_CHARS = 128
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One fact of one run.
-
-    Attributes:
-        kind: What happened.
-        request_id: Finds the run.
-        run_id: Names the execution.
-        tenant: Whose run it is.
-        environment: Which world.
-        agent: Which agent; empty for a change of memory.
-        deploy: Version label.
-        parent: Request id of the run that started this one, when it starts.
-        policy_hash: Fingerprint of policy and budget, when the run starts.
-        started_at: Wall time, ISO 8601 UTC, when the run starts; `at_s` counts from it.
-        lane: Where in the run; empty for the run itself.
-        subject: `model`, `tool` or `memory`.
-        name: Model, tool or subject of a memory; at most 128 characters, a model may invent tools.
-        status: What became of a call.
-        args_hash: Keyed fingerprint of a call's arguments.
-        write: Whether the call has effects outside.
-        at_s: Seconds since the run began.
-        duration_s: Seconds it took.
-        input_tokens: Of a model call.
-        output_tokens: Of a model call.
-        cost_nanousd: Of a model call or a run.
-        error_type: Class of a failure.
-        stop_reason: How the run ended.
-        totals: What the run used.
-    """
-
-    kind: EventKind
-    request_id: str
-    run_id: str
-    tenant: str
-    environment: str
-    agent: str
-    deploy: str | None = None
-    parent: str | None = None
-    policy_hash: str | None = None
-    started_at: str | None = None
-    lane: str = ""
-    subject: Literal["model", "tool", "memory"] | None = None
-    name: str | None = None
-    status: str | None = None
-    args_hash: str | None = None
-    write: bool = False
-    at_s: float | None = None
-    duration_s: float | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cost_nanousd: int | None = None
-    error_type: str | None = None
-    stop_reason: str | None = None
-    totals: Totals | None = None
-
-
-class EventSink(Protocol):
-    """Takes events, without blocking for long: it is called between the effects of a run."""
-
-    def take(self, event: Event) -> None:
-        """Take one event.
-
-        Raises:
-            RuntimeFault: If it cannot keep it; also `OSError`. It is asked again later, in order.
-        """
-        ...
 
 
 class ObservingPerformer:
@@ -140,10 +66,11 @@ class ObservingPerformer:
         if len(key) < MIN_KEY_BYTES:
             raise UsageFault(f"the key of the events has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
         self._inner = inner
-        self._sinks = [_Buffered(sink) for sink in sinks]
+        self._sinks = [Buffered(sink) for sink in sinks]
         self._key = key
         self._header: Header | None = None
         self._tenant_key = key
+        self._hashed = ("", "")
         self._writes: frozenset[str] | None = frozenset()
         if isinstance(inner, TellsLate):
             inner.on_late(self._late)
@@ -160,31 +87,39 @@ class ObservingPerformer:
             return await self._inner.perform(effect)
         if self._header is None:
             raise InvariantFault("an effect was performed before Begin")
+        if isinstance(effect, CallModel | CallTool):
+            return await self._perform_call(effect)
         if isinstance(effect, Admit) and not self._may_start(effect):
             outcome = Outcome(
                 Admission(granted=False, cause="unavailable", detail="the events of the run cannot be kept")
             )
-            self._after(effect, outcome)
-            return outcome
-        if isinstance(effect, CallModel | CallTool):
-            kept = self._tell("intent", **self._call(effect))
-            if not kept and isinstance(effect, CallTool) and effect.write:
-                outcome = Outcome(failure=NOT_KEPT)
-                self._after(effect, outcome)
-                return outcome
-        try:
-            outcome = await self._inner.perform(effect)
-        except asyncio.CancelledError:
-            # The caller went away; a write in flight may have happened, and that must not go untold.
-            self._after(effect, Outcome(failure=_CANCELLED))
-            raise
+        else:
+            try:
+                outcome = await self._inner.perform(effect)
+            except asyncio.CancelledError:
+                self._after(effect, Outcome(failure=_CANCELLED))
+                raise
         self._after(effect, outcome)
+        return outcome
+
+    async def _perform_call(self, effect: CallModel | CallTool) -> Outcome:
+        kept = self._intend(effect)
+        if not kept and isinstance(effect, CallTool) and effect.write:
+            outcome = Outcome(failure=NOT_KEPT)
+        else:
+            try:
+                outcome = await self._inner.perform(effect)
+            except asyncio.CancelledError:
+                # The caller went away; a write in flight may have happened, and that must not go untold.
+                self._called(effect, Outcome(failure=_CANCELLED))
+                raise
+        self._called(effect, outcome)
         return outcome
 
     def _begin(self, header: Header) -> None:
         self._header = header
         scope = msgspec.json.encode([header.tenant, header.environment])
-        self._tenant_key = hmac.digest(self._key, scope, "sha256")
+        self._tenant_key, self._hashed = hmac.digest(self._key, scope, "sha256"), ("", "")
         tools = header.tools
         self._writes = None if tools == "opaque" else frozenset(t.schema.name for t in tools if t.write)
         self._tell(
@@ -196,31 +131,73 @@ class ObservingPerformer:
 
     def _late(self, call: CallTool, result: ToolResult | None) -> None:
         """Tell of a call that was given up and has ended after all; its run may be over."""
-        self._tell("late", **self._call(call), status="error" if result is None else result.status)
+        self._tell(
+            "late", **self._asked(call), write=call.write, status="error" if result is None else result.status
+        )
 
     def _may_start(self, effect: Admit) -> bool:
         """Return whether the events of a call could be kept: of a write at once, of others in the backlog."""
+        flushed = True
+        for sink in self._sinks:
+            if sink.waiting and not sink.flush():
+                flushed = False
+        if flushed:
+            return True
         writes = effect.subject == "tool" and (self._writes is None or effect.name in self._writes)
-        flushed = [sink.flush() for sink in self._sinks]
-        return all(flushed) if writes else all(len(sink.waiting) < BACKLOG for sink in self._sinks)
+        return not writes and not any(sink.is_full for sink in self._sinks)
+
+    def _intend(self, effect: CallModel | CallTool) -> bool:
+        """Tell that a call begins; return whether all sinks have kept it."""
+        if isinstance(effect, CallModel):
+            return self._tell("intent", lane=effect.lane, subject="model", name=effect.request.model)
+        return self._tell("intent", **self._asked(effect), write=effect.write)
+
+    def _called(self, effect: CallModel | CallTool, outcome: Outcome) -> None:
+        """Tell what became of a call."""
+        if isinstance(effect, CallModel):
+            self._tell(
+                "outcome",
+                lane=effect.lane,
+                subject="model",
+                name=effect.request.model,
+                at_s=outcome.at,
+                duration_s=outcome.duration_s,
+                **_model_facts(outcome),
+            )
+            return
+        self._tell(
+            "outcome",
+            **self._asked(effect),
+            write=effect.write,
+            at_s=outcome.at,
+            duration_s=outcome.duration_s,
+            **_tool_facts(effect, outcome),
+        )
 
     def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
-        when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
+        """Tell what became of an effect that is no call."""
         answer = outcome.value
+        if isinstance(effect, Admit):
+            if answer is None or answer.granted:
+                return
+            self._tell(
+                "not_admitted",
+                lane=effect.lane,
+                subject=effect.subject,
+                name=named(effect.name),
+                at_s=outcome.at,
+                duration_s=outcome.duration_s,
+                status=answer.cause,
+            )
+            return
+        when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
         match effect:
-            case CallModel():
-                self._tell("outcome", **self._call(effect), **when, **_model_facts(outcome))
-            case CallTool():
-                self._tell("outcome", **self._call(effect), **when, **_tool_facts(effect, outcome))
             case Refuse():
                 call = {**self._asked(effect), "write": effect.write}
                 self._tell("refused", **call, **when, status=effect.status, error_type=effect.rule)
             case AskApproval():
                 decision = "interrupted" if answer is None else answer.decision
                 self._tell("approval", **self._asked(effect), **when, status=decision)
-            case Admit() if answer is not None and not answer.granted:
-                call = {"lane": effect.lane, "subject": effect.subject, "name": _named(effect.name)}
-                self._tell("not_admitted", **call, **when, status=answer.cause)
             case End():
                 totals, reason = effect.totals, effect.stop_reason
                 cost = totals.cost_nanousd
@@ -228,21 +205,18 @@ class ObservingPerformer:
             case _:
                 pass
 
-    def _call(self, effect: CallModel | CallTool) -> dict[str, Any]:
-        if isinstance(effect, CallModel):
-            return {"lane": effect.lane, "subject": "model", "name": effect.request.model}
-        return {**self._asked(effect), "write": effect.write}
-
     def _asked(self, effect: CallTool | Refuse | AskApproval) -> dict[str, Any]:
         return {
             "lane": effect.lane,
             "subject": "tool",
-            "name": _named(effect.name),
+            "name": named(effect.name),
             "args_hash": self._hash(effect.args_hash),
         }
 
     def _hash(self, args_hash: str) -> str:
-        return hmac.new(self._tenant_key, args_hash.encode(), hashlib.sha256).hexdigest()[:32]
+        if args_hash != self._hashed[0]:  # a call is told twice, and mostly no other comes between
+            self._hashed = (args_hash, hmac.digest(self._tenant_key, args_hash.encode(), "sha256").hex()[:32])
+        return self._hashed[1]
 
     def _tell(self, kind: EventKind, **fields: Any) -> bool:
         """Tell all sinks of an event; return whether all have kept it."""
@@ -258,8 +232,11 @@ class ObservingPerformer:
             deploy=header.deploy,
             **fields,
         )
-        kept = [sink.take(event) for sink in self._sinks]  # each is told, also after one failed
-        return all(kept)
+        kept = True
+        for sink in self._sinks:  # each is told, also after one failed
+            if not sink.take(event):
+                kept = False
+        return kept
 
 
 NOT_KEPT = Failure(
@@ -280,33 +257,6 @@ _CANCELLED = Failure(
 )
 
 
-class _Buffered:
-    """A sink with the events that it has not taken yet."""
-
-    def __init__(self, sink: EventSink) -> None:
-        self._sink = sink
-        self.waiting: deque[Event] = deque()
-        self.lost = 0
-
-    def take(self, event: Event) -> bool:
-        """Tell the sink of what waits and of one event; return whether it has kept all."""
-        if len(self.waiting) < BACKLOG or self.flush():
-            self.waiting.append(event)
-            return self.flush()
-        self.lost += 1
-        return False
-
-    def flush(self) -> bool:
-        """Tell the sink of what waits; return whether nothing is left."""
-        while self.waiting:
-            try:
-                self._sink.take(self.waiting[0])
-            except (RuntimeFault, OSError):
-                return False
-            self.waiting.popleft()
-        return True
-
-
 def _model_facts(outcome: Outcome) -> dict[str, Any]:
     reply, failure = outcome.value, outcome.failure
     usage = None if reply is None else reply.usage
@@ -324,23 +274,3 @@ def _tool_facts(effect: CallTool, outcome: Outcome) -> dict[str, Any]:
         status = failure_status(outcome.failure, write=effect.write)
         return {"status": status, "error_type": outcome.failure.error_type}
     return {"status": "interrupted" if outcome.value is None else outcome.value.status}
-
-
-def memory_event(change: MemoryChange) -> Event:
-    """Return a change of memory as an event, for `audit=lambda change: log.take(memory_event(change))`."""
-    return Event(
-        kind="memory",
-        request_id=change.request_id or "",
-        run_id="",
-        tenant=change.scope_tenant,
-        environment=change.scope_environment,
-        agent="",
-        subject="memory",
-        name=_named(change.subject),
-        status=change.action,
-        write=True,
-    )
-
-
-def _named(name: str) -> str:
-    return valid_text(name[:_NAME_CHARS])

@@ -26,6 +26,9 @@ from runtime.control.switches import Board, Switch, SwitchRef
 from runtime.core.effects import ToolResult
 from runtime.ports.control_values import (
     BreakerView,
+    CallAnswer,
+    CallAsk,
+    CallEnd,
     Checkpoint,
     LeaseAnswer,
     Run,
@@ -176,6 +179,22 @@ class BreakerStore(Protocol):
         ...
 
 
+class CallStore(Protocol):
+    """All that guards one call, at once: what `BreakerStore`, `LeaseStore`, `SpendStore` and `RateStore` do singly."""
+
+    def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
+        """Ask breaker, slots, ledger and rate in this order; the first that refuses leaves all as they were.
+
+        Raises:
+            ValueError: As `reserve_spend` and `take_rate`.
+        """
+        ...
+
+    def end_call(self, end: CallEnd, *, now: float) -> None:
+        """Settle (or release) a call's hold, tell its breaker and give its slot back; what has ended stays so."""
+        ...
+
+
 class SwitchStore(Protocol):
     """Kill and disable switches; see `runtime.control.switches`."""
 
@@ -293,6 +312,7 @@ class ControlStore(
     LeaseStore,
     RateStore,
     BreakerStore,
+    CallStore,
     SwitchStore,
     ApprovalStore,
     RunStore,

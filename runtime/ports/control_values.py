@@ -1,9 +1,14 @@
-"""Values of the control store that no guard judges: leases, runs, audit checkpoints, and its one error."""
+"""Values of the control store that no guard judges: leases, calls, runs, audit checkpoints, and its one error."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
+from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
+from runtime.control.ledger import Amount, Reserved, Scope
+from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.errors import DataFault
 
 
@@ -39,6 +44,76 @@ class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     lease: Lease | None
     live: int
     after_s: float = 0.0
+
+
+class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call needs before it may start.
+
+    Attributes:
+        key: Of its breaker, its slots and its rate.
+        token: Names this attempt alone: it owns the slot, and the probe if it is one.
+        breaker: When what it calls counts as unhealthy; `None` to ask no breaker.
+        slots: How many such calls may be under way; `None` for any number.
+        slot_s: Seconds a slot is held without a sign of life.
+        reservation: Names its hold, as in `reserve_spend`.
+        scopes: Where the amount counts.
+        amount: The worst case.
+        hold_s: Seconds until the hold expires.
+        rate: How often such calls may start; `None` for any rate.
+    """
+
+    key: str
+    token: str
+    breaker: BreakerRule | None
+    slots: int | None
+    slot_s: float
+    reservation: str
+    scopes: tuple[Scope, ...]
+    amount: Amount
+    hold_s: float
+    rate: RateRule | None
+
+
+class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to asking for all that one call needs.
+
+    Attributes:
+        refused: Which guard refused it first; `None` if it may start.
+        breaker: The breaker's verdict, if it was asked.
+        slot: The answer about a slot, if that is what refused, or a slot is taken now.
+        spend: The ledger's answer, if that is what refused, or the amount is held now.
+        rate: The limiter's answer, if that is what refused, or a token is taken now.
+    """
+
+    refused: Literal["breaker", "slot", "spend", "rate"] | None = None
+    breaker: BreakerVerdict | None = None
+    slot: LeaseAnswer | None = None
+    spend: Reserved | None = None
+    rate: RateAnswer | None = None
+
+
+class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call that was let through gives back.
+
+    Attributes:
+        reservation: Its hold; `None` if it has none.
+        actual: What it used; `None` if it never started.
+        breaker: Rule of its breaker; `None` if that was not asked.
+        key: Of its breaker.
+        generation: As the breaker's verdict told.
+        sample: What the call says of what it called.
+        token: As it asked.
+        slot: Its slot; `None` if it has none or keeps it.
+    """
+
+    reservation: str | None
+    actual: Amount | None
+    breaker: BreakerRule | None
+    key: str
+    generation: int
+    sample: Sample
+    token: str
+    slot: Lease | None
 
 
 class RunKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,25 +63,10 @@ class MemorySpend(MemoryPart):
         """Hold an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
         with self._lock:
-            found = self._stored(reservation, now)
-            if found is not None:
-                return repeat(found, hold)
-            refusal = self._refusal(scopes, amount)
-            if refusal is not None and self.expire_spend(now=now):
-                refusal = self._refusal(scopes, amount)
-            if refusal is not None:
-                return Reserved(granted=False, refusal=refusal, why="cap")
-            for scope in scopes:
-                use = self._use(scope.key)
-                self._uses[scope.key] = ScopeUse(
-                    key=use.key,
-                    spent=use.spent,
-                    held=use.held + amount,
-                    caps=scope.caps,
-                    override=use.override,
-                )
-            self._holds[reservation] = (hold, now + ttl_s)
-            self._open[reservation] = now + ttl_s
+            answer = self._judged(reservation, scopes, hold, now)
+            if answer is not None:
+                return answer
+            self._hold(reservation, scopes, hold, now + ttl_s)
         return Reserved(granted=True)
 
     def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
@@ -125,6 +110,29 @@ class MemorySpend(MemoryPart):
             for name in old:
                 del self._holds[name]
         return len(old)
+
+    def _judged(self, reservation: str, scopes: tuple[Scope, ...], hold: Hold, now: float) -> Reserved | None:
+        """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
+        found = self._stored(reservation, now)
+        if found is not None:
+            return repeat(found, hold)
+        refusal = self._refusal(scopes, hold.amount)
+        if refusal is not None and self.expire_spend(now=now):
+            refusal = self._refusal(scopes, hold.amount)
+        return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
+
+    def _hold(self, reservation: str, scopes: tuple[Scope, ...], hold: Hold, expires_at: float) -> None:
+        for scope in scopes:
+            use = self._use(scope.key)
+            self._uses[scope.key] = ScopeUse(
+                key=use.key,
+                spent=use.spent,
+                held=use.held + hold.amount,
+                caps=scope.caps,
+                override=use.override,
+            )
+        self._holds[reservation] = (hold, expires_at)
+        self._open[reservation] = expires_at
 
     def _use(self, key: str) -> ScopeUse:
         return self._uses.get(key) or ScopeUse(key=key)

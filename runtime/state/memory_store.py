@@ -9,7 +9,8 @@ from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, B
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
 from runtime.ports.control_values import Checkpoint, Run, RunKey, RunOpened, RunStopped
 from runtime.state import run_changes
-from runtime.state.memory_guards import MemoryClaims, MemoryLeases, MemoryLimits, MemoryPart, MemorySpend
+from runtime.state.memory_calls import MemoryCalls
+from runtime.state.memory_guards import MemoryClaims, MemoryPart
 
 
 class MemorySwitches(MemoryPart):
@@ -218,10 +219,8 @@ def _place(run: Run) -> tuple[str, str, str]:
 
 
 class MemoryControlStore(
-    MemorySpend,
+    MemoryCalls,
     MemoryClaims,
-    MemoryLeases,
-    MemoryLimits,
     MemorySwitches,
     MemoryApprovals,
     MemoryRuns,

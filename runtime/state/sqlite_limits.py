@@ -25,20 +25,7 @@ class SqliteLeases:
     def acquire_lease(self, name: str, *, cap: int, owner: str, now: float, ttl_s: float) -> LeaseAnswer:
         """Take a slot if fewer than `cap` are taken."""
         with self._file.write() as db:
-            live, first = db.execute(
-                "SELECT count(*), min(expires_at) FROM leases WHERE name = ? AND expires_at > ?", (name, now)
-            ).fetchone()
-            if live >= cap:
-                return LeaseAnswer(lease=None, live=live, after_s=0.0 if first is None else first - now)
-            db.execute("DELETE FROM leases WHERE name = ? AND expires_at <= ?", (name, now))
-            fencing = db.execute(
-                "INSERT INTO lease_numbers VALUES (?, 1) "
-                "ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
-                (name,),
-            ).fetchone()[0]
-            db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (name, fencing, owner, now + ttl_s))
-        lease = Lease(name=name, fencing=fencing, owner=owner, expires_at=now + ttl_s)
-        return LeaseAnswer(lease=lease, live=live + 1)
+            return acquire(db, name, cap=cap, owner=owner, now=now, ttl_s=ttl_s)
 
     def renew_lease(self, name: str, *, fencing: int, now: float, ttl_s: float) -> bool:
         """Extend a lease."""
@@ -53,9 +40,7 @@ class SqliteLeases:
     def release_lease(self, name: str, *, fencing: int) -> bool:
         """Give a slot back."""
         with self._file.write() as db:
-            return (
-                db.execute("DELETE FROM leases WHERE name = ? AND fencing = ?", (name, fencing)).rowcount == 1
-            )
+            return release(db, name, fencing=fencing)
 
     def count_leases(self, name: str, *, now: float) -> int:
         """Return how many slots are taken."""
@@ -73,12 +58,7 @@ class SqliteRates:
     def take_rate(self, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
         """Take tokens, all or none."""
         with self._file.write() as db:
-            body = _load(db, "rate", key)
-            state = ratelimit.FRESH if body is None else _decode_rate(body)
-            after, answer = ratelimit.take(state, rule, now=now, cost=cost)
-            if after != state:
-                _save(db, "rate", key, _encode(after))
-        return answer
+            return take(db, key, rule, now=now, cost=cost)
 
 
 class SqliteBreakers:
@@ -94,28 +74,14 @@ class SqliteBreakers:
         if after == state:
             return verdict
         with self._file.write() as db:
-            after, verdict = breaker.ask(_breaker(_load(db, "breaker", key)), rule, now=now, token=token)
-            _save(db, "breaker", key, _encode(after))
-        return verdict
+            return ask(db, key, rule, now=now, token=token)
 
     def report_breaker(
         self, key: str, rule: BreakerRule, *, now: float, generation: int, sample: Sample, token: str
     ) -> Phase:
         """Tell a call's result."""
         with self._file.write() as db:
-            state = _breaker(_load(db, "breaker", key))
-            after = breaker.report(
-                state,
-                rule,
-                now=now,
-                generation=generation,
-                sample=sample,
-                token=token,
-                stream=key,
-            )
-            if after != state:
-                _save(db, "breaker", key, _encode(after))
-        return after.phase
+            return report(db, key, rule, now=now, generation=generation, sample=sample, token=token)
 
     def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
         """Return the breakers whose key starts with a prefix, by key."""
@@ -128,6 +94,70 @@ class SqliteBreakers:
         return tuple(
             BreakerView(key=key, phase=s.phase, trips=s.trips, retry_at=s.retry_at) for key, s in states
         )
+
+
+def acquire(
+    db: sqlite3.Connection, name: str, *, cap: int, owner: str, now: float, ttl_s: float
+) -> LeaseAnswer:
+    """Take a slot within a transaction."""
+    live, first = db.execute(
+        "SELECT count(*), min(expires_at) FROM leases WHERE name = ? AND expires_at > ?", (name, now)
+    ).fetchone()
+    if live >= cap:
+        return LeaseAnswer(lease=None, live=live, after_s=0.0 if first is None else first - now)
+    db.execute("DELETE FROM leases WHERE name = ? AND expires_at <= ?", (name, now))
+    fencing = db.execute(
+        "INSERT INTO lease_numbers VALUES (?, 1) "
+        "ON CONFLICT (name) DO UPDATE SET last = last + 1 RETURNING last",
+        (name,),
+    ).fetchone()[0]
+    db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (name, fencing, owner, now + ttl_s))
+    lease = Lease(name=name, fencing=fencing, owner=owner, expires_at=now + ttl_s)
+    return LeaseAnswer(lease=lease, live=live + 1)
+
+
+def release(db: sqlite3.Connection, name: str, *, fencing: int) -> bool:
+    """Give a slot back within a transaction."""
+    return db.execute("DELETE FROM leases WHERE name = ? AND fencing = ?", (name, fencing)).rowcount == 1
+
+
+def take(db: sqlite3.Connection, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
+    """Take tokens within a transaction."""
+    body = _load(db, "rate", key)
+    state = ratelimit.FRESH if body is None else _decode_rate(body)
+    after, answer = ratelimit.take(state, rule, now=now, cost=cost)
+    if after != state:
+        _save(db, "rate", key, _encode(after))
+    return answer
+
+
+def ask(db: sqlite3.Connection, key: str, rule: BreakerRule, *, now: float, token: str) -> BreakerVerdict:
+    """Ask a breaker within a transaction."""
+    state = _breaker(_load(db, "breaker", key))
+    after, verdict = breaker.ask(state, rule, now=now, token=token)
+    if after is not state and after != state:
+        _save(db, "breaker", key, _encode(after))
+    return verdict
+
+
+def report(
+    db: sqlite3.Connection,
+    key: str,
+    rule: BreakerRule,
+    *,
+    now: float,
+    generation: int,
+    sample: Sample,
+    token: str,
+) -> Phase:
+    """Tell a breaker within a transaction."""
+    state = _breaker(_load(db, "breaker", key))
+    after = breaker.report(
+        state, rule, now=now, generation=generation, sample=sample, token=token, stream=key
+    )
+    if after != state:
+        _save(db, "breaker", key, _encode(after))
+    return after.phase
 
 
 def _breaker(body: bytes | None) -> BreakerState:

@@ -31,6 +31,7 @@ _COLUMNS = (
     "key, nanos, tokens, tool_calls, steps, held_nanos, held_tokens, held_tool_calls, held_steps, "
     "caps, override"
 )
+_NO_CAPS = b"{}"
 _encode = msgspec.json.Encoder().encode
 _decode_hold = msgspec.json.Decoder(Hold).decode
 _decode_caps = lru_cache(1024)(msgspec.json.Decoder(Caps).decode)
@@ -54,41 +55,17 @@ class SqliteSpend:
         """Hold an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
         with self._file.write() as db:
-            uses = _uses(db, hold.scopes)
-            refusal = _refusal(uses, scopes, amount)
-            if refusal is None and _insert(db, reservation, hold, now + ttl_s):
-                _hold(db, uses, scopes, hold)
-                return Reserved(granted=True)
-            found = _stored(db, reservation, now)
-            if found is not None:
-                return repeat(found, hold)
-            if _expire(db, now):  # estimates below their holds make room
-                uses = _uses(db, hold.scopes)
-                refusal = _refusal(uses, scopes, amount)
-            if refusal is not None:
-                return Reserved(granted=False, refusal=refusal, why="cap")
-            _insert(db, reservation, hold, now + ttl_s)
-            _hold(db, uses, scopes, hold)
-        return Reserved(granted=True)
+            return reserve(db, reservation, scopes, hold, now=now, ttl_s=ttl_s)
 
     def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
         """End a hold with what was used."""
-        check_amount(actual)
-        return self._end(reservation, "settled", actual, now)
+        with self._file.write() as db:
+            return end(db, reservation, actual, now=now)
 
     def release_spend(self, reservation: str, *, now: float) -> Settled:
         """End a hold whose call never started."""
-        return self._end(reservation, "released", NOTHING, now)
-
-    def _end(self, reservation: str, state: HoldState, actual: Amount, now: float) -> Settled:
         with self._file.write() as db:
-            hold = _stored(db, reservation, now)
-            if hold is None:
-                return Settled(applied=False, state=None)
-            if hold.state != "open":
-                return Settled(applied=False, state=hold.state)
-            _finish(db, reservation, hold, state, actual)
-        return Settled(applied=True, state=state, over=excess(actual, hold.amount))
+            return end(db, reservation, None, now=now)
 
     def expire_spend(self, *, now: float) -> int:
         """Turn holds that expired into their estimates."""
@@ -136,6 +113,55 @@ class SqliteSpend:
             ).fetchone()
         if due is not None:
             self.expire_spend(now=now)
+
+
+def reserve(
+    db: sqlite3.Connection,
+    reservation: str,
+    scopes: tuple[Scope, ...],
+    hold: Hold,
+    *,
+    now: float,
+    ttl_s: float,
+) -> Reserved:
+    """Hold an amount within a transaction.
+
+    What mostly holds is tried first: the id is new, the scopes are known, their caps have not changed and leave room.
+    """
+    expires_at, amount = now + ttl_s, hold.amount
+    if not _insert(db, reservation, hold, expires_at):
+        found = _stored(db, reservation, now)
+        assert found is not None
+        return repeat(found, hold)
+    if _hold_at_once(db, scopes, hold):
+        return Reserved(granted=True)
+    uses = _uses(db, hold.scopes)
+    refusal = _refusal(uses, scopes, amount)
+    if refusal is not None:
+        # Its own hold is not counted in any scope yet, and must not be found among those that expired.
+        db.execute("DELETE FROM holds WHERE id = ?", (reservation,))
+        if _expire(db, now):  # estimates below their holds make room
+            uses = _uses(db, hold.scopes)
+            refusal = _refusal(uses, scopes, amount)
+        if refusal is not None:
+            return Reserved(granted=False, refusal=refusal, why="cap")
+        _insert(db, reservation, hold, expires_at)
+    _hold(db, uses, scopes, hold)
+    return Reserved(granted=True)
+
+
+def end(db: sqlite3.Connection, reservation: str, actual: Amount | None, *, now: float) -> Settled:
+    """End a hold within a transaction with what was used, or with nothing if its call never started."""
+    state: HoldState = "released" if actual is None else "settled"
+    spent = NOTHING if actual is None else actual
+    check_amount(spent)
+    hold = _stored(db, reservation, now)
+    if hold is None:
+        return Settled(applied=False, state=None)
+    if hold.state != "open":
+        return Settled(applied=False, state=hold.state)
+    _finish(db, reservation, hold, state, spent)
+    return Settled(applied=True, state=state, over=excess(spent, hold.amount))
 
 
 def _stored(db: sqlite3.Connection, reservation: str, now: float) -> Hold | None:
@@ -190,7 +216,7 @@ def _use(row: tuple[str, int, int, int, int, int, int, int, int, bytes, bytes | 
         key=row[0],
         spent=Amount(row[1], row[2], row[3], row[4]),
         held=Amount(row[5], row[6], row[7], row[8]),
-        caps=NO_CAPS if caps == b"{}" else _decode_caps(caps),
+        caps=NO_CAPS if caps == _NO_CAPS else _decode_caps(caps),
         override=None if override is None else _decode_caps(override),
     )
 
@@ -208,6 +234,33 @@ def _insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: fl
     """Enter a hold; false if its id is taken."""
     values = (reservation, expires_at, _encode(hold))
     return db.execute("INSERT OR IGNORE INTO holds VALUES (?, 'open', ?, ?)", values).rowcount == 1
+
+
+def _hold_at_once(db: sqlite3.Connection, scopes: tuple[Scope, ...], hold: Hold) -> bool:
+    """Add a hold to its scopes if all are known, with the caps it brings, and have room; else change nothing.
+
+    A scope without caps is not read: its row is changed if it says so itself. (RETURNING would cost four times that.)
+    """
+    free = tuple([scope.key for scope in scopes if scope.caps == NO_CAPS])
+    capped = [scope for scope in scopes if scope.caps != NO_CAPS]
+    keys = tuple([scope.key for scope in capped])
+    if capped:
+        uses = _uses(db, keys)
+        if any(s.key not in uses or uses[s.key].caps != s.caps for s in capped):
+            return False
+        if _refusal(uses, tuple(capped), hold.amount) is not None:
+            return False
+    amount = hold.amount
+    units = (amount.nanos, amount.tokens, amount.tool_calls, amount.steps)
+    if free:
+        changed = db.execute(_hold_free_sql(len(free)), (*units, *free)).rowcount
+        if changed != len(free):
+            if changed:
+                db.execute(_hold_free_sql(len(free)), (*(-unit for unit in units), *free))
+            return False
+    if capped:
+        db.execute(_hold_sql(len(keys)), (*units, *keys))
+    return True
 
 
 def _hold(db: sqlite3.Connection, uses: dict[str, ScopeUse], scopes: tuple[Scope, ...], hold: Hold) -> None:
@@ -240,6 +293,11 @@ def _hold_sql(count: int) -> str:
         "UPDATE scopes SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "  # noqa: S608
         f"held_tool_calls = held_tool_calls + ?, held_steps = held_steps + ? WHERE key IN ({_marks(count)})"
     )
+
+
+@cache
+def _hold_free_sql(count: int) -> str:
+    return f"{_hold_sql(count)} AND caps = x'{_NO_CAPS.hex()}' AND override IS NULL"
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.state.sqlite_approvals import SqliteApprovals, SqliteSwitches
+from runtime.state.sqlite_calls import SqliteCalls
 from runtime.state.sqlite_claims import SqliteClaims
 from runtime.state.sqlite_file import BUSY_TIMEOUT_S, SqliteFile
 from runtime.state.sqlite_limits import SqliteBreakers, SqliteLeases, SqliteRates
@@ -18,6 +19,7 @@ class SqliteControlStore(
     SqliteLeases,
     SqliteRates,
     SqliteBreakers,
+    SqliteCalls,
     SqliteSwitches,
     SqliteApprovals,
     SqliteRuns,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from runtime.execution.bounded import GRACE_S, TimeLimitError, bounded
+from runtime.execution.bounded import GRACE_S, HaltedError, TimeLimitError, bounded
 
 SHORT = 0.02
 
@@ -108,3 +108,74 @@ def test_work_that_cancels_itself_does_not_cancel_its_caller(limit: float | None
         return "nothing"
 
     assert asyncio.run(main()) == "SelfCancelledError"
+
+
+class Switch:
+    """A watch whose switch is thrown by hand."""
+
+    def __init__(self) -> None:
+        self.under_way: dict[str, asyncio.Future[str | None]] = {}
+
+    def begin(self, lane: str, halt: asyncio.Future[str | None]) -> None:
+        self.under_way[lane] = halt
+
+    def done_with(self, lane: str) -> None:
+        del self.under_way[lane]
+
+    def throw(self, lane: str) -> None:
+        self.under_way[lane].set_result("kill")
+
+
+def test_a_watch_stops_the_work_and_says_why() -> None:
+    switch = Switch()
+    ends: list[str] = []
+
+    async def work() -> None:
+        try:
+            switch.throw("0.tool0/1")
+            await asyncio.Event().wait()
+        finally:
+            ends.append("cleaned up")
+
+    with pytest.raises(HaltedError) as caught:
+        asyncio.run(bounded(work(), 10.0, watch=switch, lane="0.tool0/1"))
+
+    assert (caught.value.cause, ends, switch.under_way) == ("kill", ["cleaned up"], {})
+
+
+def test_work_that_ends_in_the_moment_it_is_stopped_keeps_its_result() -> None:
+    switch = Switch()
+
+    async def work() -> int:
+        await asyncio.sleep(0)
+        switch.throw("0.tool0/1")
+        return 7
+
+    assert asyncio.run(bounded(work(), 10.0, watch=switch, lane="0.tool0/1")) == 7
+
+
+def test_stopped_work_that_swallows_it_is_abandoned_and_told_of() -> None:
+    switch, told = Switch(), list[asyncio.Future[None]]()
+
+    async def main() -> str:
+        over = asyncio.Event()
+
+        async def stubborn() -> None:
+            switch.throw("a")
+            while not over.is_set():
+                try:
+                    await over.wait()
+                except asyncio.CancelledError:
+                    continue
+
+        try:
+            await bounded(stubborn(), None, abandoned=told.append, watch=switch, lane="a")
+        except HaltedError as halted:
+            return halted.cause
+        finally:
+            over.set()
+            await asyncio.sleep(0)
+        raise AssertionError("it was not stopped")
+
+    assert asyncio.run(main()) == "kill"
+    assert [task.done() for task in told] == [True]

@@ -210,6 +210,19 @@ def test_mode_36_a_call_that_waited_for_its_rate_is_carried_out(store: SqliteCon
     assert (day.spent.tool_calls, day.held.tool_calls) == (2, 0)
 
 
+def test_mode_36_a_call_that_waits_for_its_rate_holds_nothing_meanwhile(store: SqliteControlStore) -> None:
+    rate = RateRule(1, 600.0)
+    world = World(store, rules(tool_rates={"fetch": rate}, tool_slots={"fetch": 5}, max_wait_s=0.1))
+    remote = Remote()
+    remote.broken = False
+    stops = [asyncio.run(world.run(remote.agent(), SCRIPT, f"req_{n}")).stop_reason for n in range(2)]
+
+    (day,) = store.list_spend(now=time.time(), prefix=f"{TENANT}/{ENVIRONMENT}/day/")
+    assert stops == ["finish", "tool_rate_limited:fetch"]
+    assert (day.spent.tool_calls, day.held.tool_calls) == (1, 0)
+    assert store.count_leases(f"{TENANT}/{ENVIRONMENT}/tool/fetch", now=time.time()) == 0
+
+
 def test_mode_37_waiting_for_a_slot_counts_and_is_given_up_early(store: SqliteControlStore) -> None:
     world = World(store, rules(tool_slots={"fetch": 1}, max_wait_s=0.2))
 

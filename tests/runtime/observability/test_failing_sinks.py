@@ -11,7 +11,8 @@ from runtime.core.effects import FailureKind
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
 from runtime.models import ScriptedModel, calls, says
-from runtime.observability import events as events_module
+from runtime.observability import backlog as backlog_module
+from runtime.observability import events
 from runtime.observability.events import Event, ObservingPerformer
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
@@ -82,7 +83,7 @@ def test_mode_42_reads_go_on_and_their_events_are_told_in_order_once_the_sink_is
 
 
 def test_mode_42_nothing_is_admitted_when_the_backlog_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events_module, "BACKLOG", 6)
+    monkeypatch.setattr(backlog_module, "BACKLOG", 6)
     kept = Kept()
     kept.broken = True
     made: list[int] = []
@@ -115,5 +116,5 @@ def test_mode_42_healthy_sink_is_told_all_while_another_fails() -> None:
 
 
 def test_failure_for_a_write_that_was_not_started_may_be_repeated_and_is_not_in_doubt() -> None:
-    assert events_module.NOT_KEPT.kind is FailureKind.UNAVAILABLE
-    assert events_module.NOT_KEPT.retryable
+    assert events.NOT_KEPT.kind is FailureKind.UNAVAILABLE
+    assert events.NOT_KEPT.retryable

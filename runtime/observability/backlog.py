@@ -1,0 +1,52 @@
+"""A sink with the events that wait for it because it failed."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from runtime.observability.event import Event, EventSink
+
+BACKLOG = 256
+"""Events of one run that wait for a sink that fails."""
+
+
+class Buffered:
+    """A sink with the events that it has not taken yet. Whatever it raises means that it did not take one."""
+
+    def __init__(self, sink: EventSink) -> None:
+        self._sink = sink
+        self.waiting: deque[Event] = deque()
+        self.lost = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more events can wait."""
+        return len(self.waiting) >= BACKLOG
+
+    def take(self, event: Event) -> bool:
+        """Tell the sink of what waits and of one event; return whether it has kept all."""
+        if not self.waiting:
+            if not self._told(event):
+                self.waiting.append(event)
+                return False
+            return True
+        if not self.is_full or self.flush():
+            self.waiting.append(event)
+            return self.flush()
+        self.lost += 1
+        return False
+
+    def flush(self) -> bool:
+        """Tell the sink of what waits; return whether nothing is left."""
+        while self.waiting:
+            if not self._told(self.waiting[0]):
+                return False
+            self.waiting.popleft()
+        return True
+
+    def _told(self, event: Event) -> bool:
+        try:
+            self._sink.take(event)
+        except Exception:  # noqa: BLE001 - the edge where a sink's exception becomes an event that was not kept
+            return False
+        return True

@@ -1,0 +1,71 @@
+"""All that guards one call, in memory."""
+
+from __future__ import annotations
+
+from runtime.control import breaker, ratelimit
+from runtime.control.breaker import BreakerState, BreakerVerdict
+from runtime.control.ledger import Reserved, make_hold
+from runtime.control.ratelimit import RateAnswer, RateState
+from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, LeaseAnswer
+from runtime.state.memory_guards import MemoryLeases, MemoryLimits, MemorySpend
+
+
+class MemoryCalls(MemorySpend, MemoryLeases, MemoryLimits):
+    """`CallStore` in memory: all guards judge before anything is stored, so a refusal leaves nothing to undo."""
+
+    def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
+        """Ask breaker, slots, ledger and rate; a refusal leaves all as they were."""
+        hold = make_hold(ask.scopes, ask.amount, None)
+        key = ask.key
+        health: BreakerState | None = None
+        asked: BreakerState | None = None
+        verdict: BreakerVerdict | None = None
+        slot: LeaseAnswer | None = None
+        pace: RateState | None = None
+        rate: RateAnswer | None = None
+        with self._lock:
+            if ask.breaker is not None:
+                asked = self._breakers.get(key, breaker.NEW)
+                health, verdict = breaker.ask(asked, ask.breaker, now=now, token=ask.token)
+                if not verdict.allowed:
+                    return CallAnswer(refused="breaker", breaker=verdict)
+            if ask.slots is not None and self.count_leases(key, now=now) >= ask.slots:
+                return CallAnswer(refused="slot", breaker=verdict, slot=self._slot(ask, ask.slots, now))
+            reserved = self._judged(ask.reservation, ask.scopes, hold, now)
+            if reserved is not None and not reserved.granted:
+                return CallAnswer(refused="spend", breaker=verdict, spend=reserved)
+            if ask.rate is not None:
+                pace, rate = ratelimit.take(self._rates.get(key, ratelimit.FRESH), ask.rate, now=now)
+                if not rate.granted:
+                    return CallAnswer(refused="rate", breaker=verdict, rate=rate)
+                self._rates[key] = pace
+            if health is not None and health is not asked:
+                self._breakers[key] = health
+            if ask.slots is not None:
+                slot = self._slot(ask, ask.slots, now)
+            if reserved is None:
+                reserved = Reserved(granted=True)
+                self._hold(ask.reservation, ask.scopes, hold, now + ask.hold_s)
+        return CallAnswer(breaker=verdict, slot=slot, spend=reserved, rate=rate)
+
+    def _slot(self, ask: CallAsk, cap: int, now: float) -> LeaseAnswer:
+        return self.acquire_lease(ask.key, cap=cap, owner=ask.token, now=now, ttl_s=ask.slot_s)
+
+    def end_call(self, end: CallEnd, *, now: float) -> None:
+        """Settle a call's hold, tell its breaker and give its slot back."""
+        with self._lock:
+            if end.reservation is not None and end.actual is None:
+                self.release_spend(end.reservation, now=now)
+            elif end.reservation is not None and end.actual is not None:
+                self.settle_spend(end.reservation, end.actual, now=now)
+            if end.breaker is not None:
+                self.report_breaker(
+                    end.key,
+                    end.breaker,
+                    now=now,
+                    generation=end.generation,
+                    sample=end.sample,
+                    token=end.token,
+                )
+            if end.slot is not None:
+                self.release_lease(end.slot.name, fencing=end.slot.fencing)
