@@ -36,8 +36,9 @@ class Governor:
         self.store = store
         self.rules = rules or ControlRules()
         self._clock = clock or SystemClock()
+        self._monotonic_s = self._clock.monotonic_s
         # Anchored once: a jump of the wall clock must not end leases or open breakers.
-        self._anchor = self._clock.now().timestamp() - self._clock.monotonic_s()
+        self._anchor = self._clock.now().timestamp() - self._monotonic_s()
         self._live: dict[asyncio.AbstractEventLoop, set[RunGovernor]] = {}
         self._watchers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
         self._board = Board()
@@ -45,7 +46,7 @@ class Governor:
 
     def now(self) -> float:
         """Return epoch seconds of a clock that never goes back."""
-        return self._anchor + self._clock.monotonic_s()
+        return self._anchor + self._monotonic_s()
 
     def open_run(self, header: Header, *, payload_hash: str) -> RunOpened:
         """Enter a run in the index; a second delivery of its request id is told of the first.
