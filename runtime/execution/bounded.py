@@ -4,13 +4,14 @@
 
 Theory of operation. The work has a task of its own, so that what binds to the current task (`asyncio.timeout`,
 cancel scopes) ends with it. Its caller waits for one future, which is set by whatever comes first: the end of the
-work, the limit, or a watch that stops it. Work that has ended when its caller looks gives its result.
+work, or a timer. Each turn of a busy event loop may take long, so nothing waits for a turn in vain: the work wakes
+its caller in the step in which it ends, and a watch that stops it cancels it before its caller knows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -51,11 +52,67 @@ class HaltedError(asyncio.CancelledError):
         self.cause = cause
 
 
+class Work:
+    """Some work under way, and who waits for it."""
+
+    __slots__ = ("_loop", "_task", "_timer", "_waiter", "cause")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Future[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.cause: str | None = None
+
+    def begin(self, work: Awaitable[T]) -> asyncio.Task[T]:
+        """Return the task of the work; it begins in the next turn of the loop."""
+        task = self._loop.create_task(self._telling(work))
+        self._task = task
+        return task
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait for the work, or for some seconds; `stop` ends the wait a grace later at the latest."""
+        self._waiter = self._loop.create_future()
+        if seconds is not None:
+            self._timer = self._loop.call_later(max(seconds, 0.0), self._wake)
+        try:
+            await self._waiter
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def stop(self, cause: str) -> None:
+        """Cancel the work, unless it has ended; a second cause changes nothing."""
+        if self._task is asyncio.current_task():  # cancelled at once, what it returns now would be lost
+            self._loop.call_soon(self._stop, cause)
+        else:
+            self._stop(cause)
+
+    def _stop(self, cause: str) -> None:
+        if self._task is None or self._task.done() or self.cause is not None:
+            return
+        self.cause = cause
+        self._task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(GRACE_S, self._wake)
+
+    async def _telling(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        finally:
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
 class Watch(Protocol):
     """Stops work that is under way."""
 
-    def begin(self, lane: str, halt: asyncio.Future[str | None]) -> None:
-        """Set a future to why the work of a lane must stop, now or later, unless it is done."""
+    def begin(self, lane: str, work: Work) -> None:
+        """Stop the work of a lane, now or later, if it must not go on."""
         ...
 
     def done_with(self, lane: str) -> None:
@@ -86,57 +143,65 @@ async def bounded(
         SelfCancelledError: If the work ended as cancelled though nobody cancelled it.
         asyncio.CancelledError: If the caller is cancelled; the work is cancelled too.
     """
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[str | None] = loop.create_future()
-    task = loop.create_task(_telling(work, over))
-    timer = None if limit_s is None else loop.call_later(max(limit_s, 0.0), _wake, over)
+    under_way = Work()
+    task = under_way.begin(work)
     if watch is not None:
-        watch.begin(lane, over)
+        watch.begin(lane, under_way)
     try:
-        cause = await over
+        await under_way.wait(limit_s)
     except asyncio.CancelledError:
-        await _cut(task, abandoned)
+        await _cut(under_way, task, work, abandoned)
         raise
     finally:
-        if timer is not None:
-            timer.cancel()
         if watch is not None:
             watch.done_with(lane)
+    if under_way.cause is not None:
+        _give_up(task, work, abandoned)
+        raise HaltedError(under_way.cause)
     if task.done():
         if task.cancelled():
             raise SelfCancelledError
         return task.result()
-    ended = await _cut(task, abandoned)
-    if cause is not None:
-        raise HaltedError(cause)
+    ended = await _cut(under_way, task, work, abandoned)
     raise TimeLimitError(abandoned=None if ended else task)
 
 
-async def _telling(work: Awaitable[T], over: asyncio.Future[str | None]) -> T:
-    """Do the work and wake its caller in the very step in which it ends: a callback would come a turn later."""
+async def whole(work: Awaitable[T]) -> T:
+    """Return the result of some work that is done whole, also if the caller is cancelled meanwhile."""
+    under_way = Work()
+    task = under_way.begin(work)
     try:
-        return await work
-    finally:
-        _wake(over)
+        await under_way.wait(None)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+    return task.result()
 
 
-def _wake(over: asyncio.Future[str | None]) -> None:
-    if not over.done():
-        over.set_result(None)
-
-
-async def _cut(task: asyncio.Future[T], abandoned: Callable[[asyncio.Future[T]], None] | None) -> bool:
+async def _cut(
+    under_way: Work,
+    task: asyncio.Future[T],
+    work: Awaitable[T],
+    abandoned: Callable[[asyncio.Future[T]], None] | None,
+) -> bool:
     """Cancel work and wait a grace; return whether it ended."""
     task.cancel()
     try:
-        await asyncio.wait({task}, timeout=GRACE_S)
+        await under_way.wait(GRACE_S)
     finally:
-        _forget(task)
-        if abandoned is not None and not task.done():
-            abandoned(task)
+        _give_up(task, work, abandoned)
     return task.done()
 
 
-def _forget(task: asyncio.Future[T]) -> None:
-    """Take note of an abandoned task's exception, so that it is not reported as never retrieved."""
+def _give_up(
+    task: asyncio.Future[T],
+    work: Awaitable[T],
+    abandoned: Callable[[asyncio.Future[T]], None] | None,
+) -> None:
+    """Tell of work that goes on; take note of its exception, so that it is not reported as never retrieved."""
     task.add_done_callback(lambda t: None if t.cancelled() else t.exception())
+    if task.done():
+        if isinstance(work, Coroutine):
+            work.close()  # it may have been cancelled before it began
+    elif abandoned is not None:
+        abandoned(task)

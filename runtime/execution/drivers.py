@@ -30,6 +30,7 @@ from runtime.core.messages import ModelRequest
 from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
+from runtime.execution.bounded import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,12 +200,7 @@ async def _all(batch: Batch, performer: Performer, log: RunLog) -> tuple[Outcome
 
 async def _perform_end(end: End, performer: Performer) -> Outcome:
     """Perform the end whole, also if the caller goes away meanwhile: it is performed exactly once."""
-    task = asyncio.ensure_future(performer.perform(end))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+    return await whole(performer.perform(end))
 
 
 def _together(outcomes: tuple[Outcome, ...]) -> Outcome:

@@ -58,6 +58,7 @@ from runtime.ports.tools import (
 
 Answer = tuple[Any, Failure | None]
 _NOTHING = Used()
+_NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input | Load | Save | Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,8 @@ class LivePerformer:
     def __init__(self, ports: Ports, *, elapsed_s: float = 0.0) -> None:
         self._ports = ports
         self._elapsed_s = elapsed_s
-        self._began = ports.clock.monotonic_s() - elapsed_s
+        self._monotonic_s = ports.clock.monotonic_s
+        self._began = self._monotonic_s() - elapsed_s
         self._header: Header | None = None
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
@@ -111,7 +113,7 @@ class LivePerformer:
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
-        return self._ports.clock.monotonic_s() - self._began
+        return self._monotonic_s() - self._began
 
     def attend(
         self,
@@ -142,22 +144,22 @@ class LivePerformer:
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         """Return an effect's outcome; time counts from `Begin`."""
-        clock = self._ports.clock
         if isinstance(effect, Begin):
-            self._began = clock.monotonic_s() - self._elapsed_s
+            self._began = self._monotonic_s() - self._elapsed_s
             self._header = effect.header
             return Outcome(at=0.0, duration_s=0.0)
-        started = clock.monotonic_s()
-        value, failure = await self._carry_out(effect)
-        ended = clock.monotonic_s()
+        started = self._monotonic_s()
+        if isinstance(effect, CallModel):
+            value, failure = await self._call_model(effect)
+        elif isinstance(effect, CallTool):
+            value, failure = await self._call_tool(effect)
+        else:
+            value, failure = await self._carry_out(effect)
+        ended = self._monotonic_s()
         return Outcome(value, failure, round(ended - self._began, 6), round(ended - started, 6))
 
-    async def _carry_out(self, effect: SingleEffect) -> Answer:
+    async def _carry_out(self, effect: _NoCall) -> Answer:
         match effect:
-            case CallModel():
-                return await self._call_model(effect)
-            case CallTool():
-                return await self._call_tool(effect)
             case Admit():
                 control = self._ports.control
                 return (Admission() if control is None else await control.admit(effect)), None
@@ -181,7 +183,7 @@ class LivePerformer:
                 ), None
             case Load() | Save():
                 raise InvariantFault(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
-            case Refuse() | Note() | Begin() | End():
+            case Refuse() | Note() | End():
                 return None, None
             case _:
                 assert_never(effect)
@@ -343,7 +345,7 @@ class LivePerformer:
         """Return the seconds an effect may take, and whether the run's deadline is what limits it."""
         if limits.deadline_s is None:
             return limits.timeout_s, False
-        left = limits.deadline_s - (self._ports.clock.monotonic_s() - self._began)
+        left = limits.deadline_s - (self._monotonic_s() - self._began)
         if limits.timeout_s is None or left < limits.timeout_s:
             return left, True
         return limits.timeout_s, False

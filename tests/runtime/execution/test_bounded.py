@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from runtime.execution.bounded import GRACE_S, HaltedError, TimeLimitError, bounded
+from runtime.execution.bounded import GRACE_S, HaltedError, TimeLimitError, Work, bounded
 
 SHORT = 0.02
 
@@ -114,16 +114,16 @@ class Switch:
     """A watch whose switch is thrown by hand."""
 
     def __init__(self) -> None:
-        self.under_way: dict[str, asyncio.Future[str | None]] = {}
+        self.under_way: dict[str, Work] = {}
 
-    def begin(self, lane: str, halt: asyncio.Future[str | None]) -> None:
-        self.under_way[lane] = halt
+    def begin(self, lane: str, work: Work) -> None:
+        self.under_way[lane] = work
 
     def done_with(self, lane: str) -> None:
         del self.under_way[lane]
 
     def throw(self, lane: str) -> None:
-        self.under_way[lane].set_result("kill")
+        self.under_way[lane].stop("kill")
 
 
 def test_a_watch_stops_the_work_and_says_why() -> None:
