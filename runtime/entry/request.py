@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from runtime.core.effects import Used
 from runtime.core.messages import Message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Source, Totals
@@ -62,6 +63,7 @@ class RunResult:
         totals: What it used.
         trace: What happened.
         error: The exception, if the run died of a bug.
+        spent: What it counts as in its parent's budget; `None` where its flow did not come to its end here.
     """
 
     request_id: str
@@ -71,3 +73,4 @@ class RunResult:
     totals: Totals
     trace: Trace
     error: Exception | None = None
+    spent: Used | None = None

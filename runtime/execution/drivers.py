@@ -7,6 +7,7 @@ fill the totals into `End`, and issue `End` themselves when the flow dies.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -134,11 +135,13 @@ def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> Outcome:
     return outcome
 
 
-async def drive_async(flow: Flow[End], performer: Performer, header: Header) -> Finished:
+async def drive_async(
+    flow: Flow[End], performer: Performer, header: Header, *, cut: Callable[[Finished], None] | None = None
+) -> Finished:
     """Run a flow against the world; calls of one batch run together.
 
-    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, and the
-    cancellation goes on.
+    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, `cut` is told
+    of the run as it ended, and the cancellation goes on.
     """
     log = RunLog(header)
     try:
@@ -151,6 +154,8 @@ async def drive_async(flow: Flow[End], performer: Performer, header: Header) -> 
         if not log.is_closed:
             end = log.close(End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away"))
             await _perform_end(end, performer)
+        if cut is not None:
+            cut(log.finished())
         raise
     except Exception as error:  # noqa: BLE001 - the edge where a bug becomes the run's end
         ended = log.is_closed

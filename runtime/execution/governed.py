@@ -216,6 +216,12 @@ class GovernedPerformer:
                 )
             except ControlUnavailable:
                 outcome = self._interrupted("control_unavailable", started)
+            except asyncio.CancelledError:
+                # The caller went away; the other side may have done the work, and is paid for it.
+                with contextlib.suppress(ControlUnavailable):
+                    gone = self._interrupted("cancelled", started)
+                    self._grants.settle(effect.lane, gone, lingers=self._inner.goes_on(effect.lane))
+                raise
         try:
             self._grants.settle(effect.lane, outcome, lingers=self._inner.goes_on(effect.lane))
         except ControlUnavailable:
@@ -239,7 +245,13 @@ class GovernedPerformer:
         if answer.verdict != "won":
             return await self._not_won(effect, answer, started)
         self._claims[effect.lane] = (key, answer.claim.fencing)
-        outcome = await self._watched(effect)
+        try:
+            outcome = await self._watched(effect)
+        except asyncio.CancelledError:
+            with contextlib.suppress(ControlUnavailable):  # then it lapses into doubt
+                gone = self._interrupted("cancelled", started)
+                self._grants.end_claim(key, answer.claim.fencing, gone)
+            raise
         asked = not repeatable and effect.name in self._reconciler.tools
         if asked and was_lost(outcome) and not self._inner.goes_on(effect.lane):
             outcome = await self._found_out(effect, answer.claim.key, outcome)
@@ -348,6 +360,7 @@ def _interruption(cause: str, *, begun: bool) -> Failure:
         "tenant": "the tenant is disabled",
         "disabled": "it is disabled",
         "deadline": "the run's time is over",
+        "cancelled": "the caller went away",
     }
     message = words.get(cause, "the control state cannot be read")
     phase = "run" if begun else "connect"

@@ -201,6 +201,8 @@ class LivePerformer:
         return self._priced(effect, answer), None
 
     def _priced(self, effect: CallModel, reply: ModelReply) -> ModelReply:
+        if reply.usage is not None and not reply.usage.is_possible:
+            reply = msgspec.structs.replace(reply, usage=None, cost_nanousd=None)
         rate = self._ports.rates.get(effect.request.model)
         if reply.cost_nanousd is not None or reply.usage is None or rate is None:
             return reply
@@ -238,6 +240,8 @@ class LivePerformer:
             answer = failure_of(error)
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
+        if runs is not None and runs.in_doubt and isinstance(answer, Failure):
+            answer = _left_in_doubt(effect, answer)
         if runs is not None and runs.used != _NOTHING:
             answer = msgspec.structs.replace(answer, used=runs.used)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
@@ -349,3 +353,9 @@ class LivePerformer:
         if limits.timeout_s is None or left < limits.timeout_s:
             return left, True
         return limits.timeout_s, False
+
+
+def _left_in_doubt(effect: CallTool, failure: Failure) -> Failure:
+    """Return the failure of a call whose child runs left writes in doubt: it must not be made again."""
+    message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
+    return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)
