@@ -51,6 +51,8 @@ _RECONCILE_S = 30.0
 class GovernedPerformer:
     """Carries out the effects of one run under the control store."""
 
+    __slots__ = ("_claims", "_decls", "_desk", "_governor", "_grants", "_inner", "_reconcile", "_store")
+
     def __init__(
         self,
         inner: LivePerformer,

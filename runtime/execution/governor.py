@@ -163,6 +163,22 @@ class RunGovernor:
         asked: Whether approvals may wait in the store; an execution that took a run over cannot know.
     """
 
+    __slots__ = (
+        "_beaten_at",
+        "_closed",
+        "_crowd",
+        "_fencing",
+        "_gone",
+        "_governor",
+        "_under_way",
+        "asked",
+        "grants",
+        "grants_rules",
+        "halted",
+        "header",
+        "target",
+    )
+
     def __init__(self, governor: Governor, crowd: _Crowd, header: Header, *, fencing: int) -> None:
         self._governor = governor
         self._crowd = crowd

@@ -94,6 +94,20 @@ class Ports:
 class LivePerformer:
     """Carries out the effects of one run; `elapsed_s` is the time a resumed run has used before."""
 
+    __slots__ = (
+        "_before",
+        "_began",
+        "_conversation",
+        "_elapsed_s",
+        "_going_on",
+        "_header",
+        "_monotonic_s",
+        "_over",
+        "_ports",
+        "_streamed",
+        "_watch",
+    )
+
     def __init__(self, ports: Ports, *, elapsed_s: float = 0.0) -> None:
         self._ports = ports
         self._elapsed_s = elapsed_s
@@ -104,8 +118,8 @@ class LivePerformer:
         self._streamed = False
         self._before: Callable[[CallTool], Failure | None] | None = None
         self._watch: Watch | None = None
-        self._going_on: set[str] = set()
-        self._over: set[str] = set()
+        self._going_on: list[str] = []  # mostly empty, which is smaller than an empty set
+        self._over: list[str] = []
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
@@ -261,8 +275,8 @@ class LivePerformer:
             return None
 
         def late(result: ToolResult) -> None:
-            self._over.add(effect.lane)
-            self._going_on.discard(effect.lane)
+            self._over.append(effect.lane)
+            self._goes_on_no_more(effect.lane)
             aftermath.ended(effect, self._capped(result))
 
         return late
@@ -306,20 +320,24 @@ class LivePerformer:
     def _mark(self, effect: CallTool | None, port: ToolPort | None) -> None:
         """Note that a call was given up whose thread goes on."""
         if effect is not None and getattr(port, "lingers", False) and effect.lane not in self._over:
-            self._going_on.add(effect.lane)
+            self._going_on.append(effect.lane)
+
+    def _goes_on_no_more(self, lane: str) -> None:
+        if lane in self._going_on:
+            self._going_on.remove(lane)
 
     def _follower(self, effect: CallTool) -> Callable[[asyncio.Future[Any]], None]:
         """Return what tells the aftermath when an abandoned coroutine ends, and what it gave."""
 
         def ended(done: asyncio.Future[Any]) -> None:
-            self._going_on.discard(effect.lane)
+            self._goes_on_no_more(effect.lane)
             result = None if done.cancelled() or done.exception() is not None else done.result()
             aftermath = self._ports.aftermath
             if aftermath is not None:
                 aftermath.ended(effect, result if isinstance(result, ToolResult) else None)
 
         def follow(task: asyncio.Future[Any]) -> None:
-            self._going_on.add(effect.lane)
+            self._going_on.append(effect.lane)
             task.add_done_callback(ended)
 
         return follow

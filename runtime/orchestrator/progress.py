@@ -18,6 +18,24 @@ _BYTES_PER_MESSAGE = 16
 class Progress:
     """The state of one flow; only the flow changes it."""
 
+    __slots__ = (
+        "_known_ids",
+        "_metered",
+        "_occurrences",
+        "_refusals",
+        "_schemas",
+        "_settled_messages",
+        "_settled_tokens",
+        "loops",
+        "messages",
+        "model_retries",
+        "output",
+        "setup",
+        "spent",
+        "step",
+        "tool_retries",
+    )
+
     def __init__(self, setup: RunSetup) -> None:
         header = setup.header
         self.setup = setup
