@@ -146,9 +146,17 @@ class Work:
         if self._task is None or self._task.done() or self.cause is not None:
             return
         self.cause = cause
-        self._task.cancel()
+        self.cancel(self._task)
         _limits_of(self._loop).drop(self)
         self._timer = self._loop.call_later(GRACE_S, self.wake)
+
+    def cancel(self, task: asyncio.Future[Any]) -> None:
+        """Cancel the work's task; one that has not begun runs no `finally` that could wake who waits."""
+        task.add_done_callback(self._ended)
+        task.cancel()
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self.wake()
 
     async def _telling(self, work: Awaitable[T]) -> T:
         try:
@@ -239,7 +247,7 @@ async def _cut(
     abandoned: Callable[[asyncio.Future[T]], None] | None,
 ) -> bool:
     """Cancel work and wait a grace; return whether it ended."""
-    task.cancel()
+    under_way.cancel(task)
     try:
         await under_way.wait(GRACE_S)
     finally:

@@ -113,6 +113,7 @@ class GovernedPerformer:
         started = self._inner.elapsed_s()
         tool = effect.name if effect.subject == "tool" else None
         model = effect.name if effect.subject == "model" else None
+        await self._governor.give_way()
         while True:
             cause = self._governor.cause(tool=tool, model=model)
             if cause is not None:

@@ -211,3 +211,36 @@ def test_a_loop_that_is_over_is_forgotten() -> None:
     gc.collect()
 
     assert loop() is None
+
+
+def test_work_that_is_stopped_before_it_begins_is_not_waited_for(recwarn: pytest.WarningsRecorder) -> None:
+    begun: list[str] = []
+
+    class Pulled(Switch):
+        def begin(self, lane: str, work: Work) -> None:
+            super().begin(lane, work)
+            work.stop("kill")
+
+    async def work() -> None:
+        begun.append("work")
+
+    async def main() -> int:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counter = asyncio.ensure_future(count())
+        with pytest.raises(HaltedError):
+            await bounded(work(), 10.0, watch=Pulled(), lane="a")
+        counter.cancel()
+        return turns
+
+    turns = asyncio.run(main())
+    gc.collect()
+
+    assert turns < 10
+    assert (begun, list(recwarn)) == ([], [])
