@@ -17,6 +17,7 @@ from runtime.core.run import ToolDecl
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
+from runtime.tools.filled import filled_model
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.results import MIN_LIMIT_BYTES
 from runtime.tools.schema_check import problem_lines
@@ -81,9 +82,11 @@ class Tool:
         if not isinstance(arguments, dict):
             return Checked(problems=("arguments: expected a JSON object",))
         try:
-            return Checked(value=self.arguments.model_validate_json(canonical_bytes(arguments), strict=True))
+            value = self.arguments.model_validate_json(canonical_bytes(arguments), strict=True)
         except ValidationError as error:
             return Checked(problems=self._problems(arguments, error))
+        filled = filled_model(arguments, value)
+        return Checked(value=value, filled=None if filled is arguments else filled)
 
     def _problems(self, arguments: dict[str, Any], error: Any) -> tuple[str, ...]:
         """Say it in the words of the JSON Schema; what only pydantic sees keeps pydantic's."""
