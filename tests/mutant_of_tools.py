@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests import mutant_edits as edit
 from tests.mutant_type import Mutant, mutant
 
+_TOOL = "tests/runtime/tools/test_tool.py::test_"
 _OUT = "tests/runtime/entry/test_carried_out.py::test_"
 
 TOOL_MUTANTS: dict[str, Mutant] = {
@@ -21,6 +22,12 @@ TOOL_MUTANTS: dict[str, Mutant] = {
         "runtime.entry.prepare:astray",
         edit.returns(None),
         f"{_OUT}a_rule_for_an_argument_that_no_call_can_have_is_refused",
+    ),
+    "nested_names_are_free": mutant(
+        "no object within the arguments has a name that is bound at entry",
+        "runtime.tools.arguments:_reserved",
+        edit.returns(None),
+        f"{_TOOL}names_bound_at_entry_are_refused_within_arguments_too",
     ),
     "business_keys_are_as_spelt": mutant(
         "a business key is made of what is carried out",

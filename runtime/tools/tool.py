@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import msgspec
 
 from runtime.core.canonical import canonical_bytes, valid_text
 from runtime.core.effects import ToolResult
-from runtime.core.ids import RESERVED_ARGUMENTS
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
+from runtime.tools.arguments import arguments_model, parameters_of
 from runtime.tools.filled import filled_model
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.results import MIN_LIMIT_BYTES
@@ -214,11 +214,11 @@ def tool(
 
     def make(of: Callable[..., Any]) -> Tool:
         _check_options(options)
-        model = _arguments_model(of, options.get("rename") or {})
+        model = arguments_model(of, options.get("rename") or {})
         schema = ToolSchema(
             name=options.get("name") or of.__name__,
             description=inspect.cleandoc(of.__doc__ or ""),
-            parameters=_parameters(model),
+            parameters=parameters_of(model, of.__name__),
         )
         declared: dict[str, Any] = {n: v for n, v in options.items() if n not in _NOT_DECLARED}
         cost = usd_to_nanos(options.get("cost_usd", 0))
@@ -278,52 +278,6 @@ def _kind(function: Callable[..., Any], asked: Kind | None) -> Kind:
             next_step="take what it needs as arguments, or use kind='thread'",
         )
     return asked
-
-
-def _arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> type[BaseModel]:
-    from pydantic import ConfigDict, Field, create_model
-    from pydantic.errors import PydanticUserError
-
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise UsageFault(
-            f"a type of tool {function.__name__!r} is not known where the tool is defined: {error}",
-            next_step="define or import the type at the top of the module",
-        ) from error
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "ctx":
-            continue
-        alias = rename.get(parameter.name)
-        if (alias or parameter.name) in RESERVED_ARGUMENTS:
-            raise UsageFault(
-                f"tool {function.__name__!r} has the argument {parameter.name!r}, which is bound at entry",
-                next_step="take it from ctx instead; a model never chooses it",
-            )
-        if parameter.name not in hints:
-            raise UsageFault(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], Field(default, alias=alias))
-    try:
-        model: type[BaseModel] = create_model(
-            f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
-        )
-        model.model_json_schema(by_alias=True)
-    except PydanticUserError as error:
-        raise UsageFault(
-            f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
-            next_step="use types that JSON has, or a pydantic model",
-        ) from error
-    return model
-
-
-def _parameters(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True)
-    schema.pop("title", None)
-    for field in schema.get("properties", {}).values():
-        field.pop("title", None)
-    return schema
 
 
 ToolFunction = Callable[..., Any | Awaitable[Any]]
