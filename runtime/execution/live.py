@@ -251,7 +251,13 @@ class LivePerformer:
         refused = None if self._before is None else self._before(effect)
         if refused is not None:
             return refused
-        return self._told(effect, context.state, await port.call(effect.bound, context))
+        try:
+            result = await port.call(effect.bound, context)
+        except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a tool would end the process and all its runs
+            return failure_of(error)
+        return self._told(effect, context.state, result)
 
     def _told(self, effect: CallTool, state: CallState | None, result: ToolResult) -> ToolResult:
         """Return a result as the model and the log may see it; an artifact is made of what is clean already."""

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal
 
+from runtime.core.canonical import said
 from runtime.errors import UsageFault
 
 Kind = Literal["async", "thread", "process"]
@@ -50,7 +51,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
         try:
             result = function(**arguments)
         except BaseException as caught:  # noqa: BLE001 - carried over to the caller's side of the thread
-            error = caught
+            error = _portable(caught)
         try:
             loop.call_soon_threadsafe(settle, result, error)
         except RuntimeError:
@@ -60,6 +61,13 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
 
     threading.Thread(target=work, name=f"goldrun-tool-{function.__name__}", daemon=True).start()
     return await future
+
+
+def _portable(error: BaseException) -> BaseException:
+    """Return an exception as a future can hold it: thrown into a task, these mean something else."""
+    if isinstance(error, StopIteration | GeneratorExit | KeyboardInterrupt):
+        return RuntimeError(f"the tool raised {type(error).__name__}: {said(error)}")
+    return error
 
 
 async def in_process(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

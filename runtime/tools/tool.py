@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import msgspec
 
-from runtime.core.canonical import canonical_bytes, valid_text
+from runtime.core.canonical import canonical_bytes, said, valid_text
 from runtime.core.effects import ToolResult
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
@@ -119,7 +119,7 @@ class Tool:
         except (ToolError, ProcessToolError) as error:
             if isinstance(error, ProcessToolError) and not error.domain:
                 raise
-            text = valid_text(str(error))
+            text = said(error)
             return ToolResult(content=text, status="error", error=text)
         return ToolResult(content=text_of(result))
 
@@ -134,7 +134,7 @@ def _late(context: ToolContext) -> Late | None:
         if error is None:
             tell(ToolResult(content=text_of(result)))
             return
-        text = valid_text(f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {said(error)}"
         tell(ToolResult(content=text, status="error", error=text))
 
     return late
