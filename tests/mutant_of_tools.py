@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from runtime.core.canonical import canonical_bytes
 from tests import mutant_edits as edit
 from tests.mutant_type import Mutant, mutant
 
 _TOOL = "tests/runtime/tools/test_tool.py::test_"
+_PROCESS = "tests/runtime/tools/test_processes.py::test_"
 _OUT = "tests/runtime/entry/test_carried_out.py::test_"
 
 TOOL_MUTANTS: dict[str, Mutant] = {
@@ -28,6 +30,25 @@ TOOL_MUTANTS: dict[str, Mutant] = {
         "runtime.tools.arguments:_reserved",
         edit.returns(None),
         f"{_TOOL}names_bound_at_entry_are_refused_within_arguments_too",
+    ),
+    "exits_end_the_process": mutant(
+        "sys.exit() in a tool is a failure of its call",
+        "runtime.execution.live:failure_of",
+        edit.leaves,
+        "tests/runtime/execution/test_escapes.py::test_a_tool_that_leaves_does_not_end_another_run",
+    ),
+    "results_without_json_fail": mutant(
+        "a function that returned has had its effect",
+        "runtime.tools.tool:text_of",
+        lambda _: lambda result: canonical_bytes(result).decode(),
+        f"{_TOOL}a_result_without_a_json_form_is_no_failure",
+    ),
+    "children_of_processes_go_on": mutant(
+        "what a process tool started ends with its call",
+        "runtime.tools.kinds:_end_group",
+        lambda _: lambda process: process.kill() if process.returncode is None else None,
+        f"{_PROCESS}what_a_process_started_ends_with_its_cancelled_run",
+        f"{_PROCESS}what_a_process_started_ends_at_its_time_limit",
     ),
     "business_keys_are_as_spelt": mutant(
         "a business key is made of what is carried out",

@@ -60,6 +60,28 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
     return model
 
 
+def keeping(model: type[BaseModel]) -> type[BaseModel]:
+    """Return a model whose values keep the JSON that they were made of, for a process to make them again."""
+    from pydantic import PrivateAttr
+
+    return type(
+        model.__name__,
+        (model,),
+        {"__module__": model.__module__, "__annotations__": {"_given": bytes}, "_given": PrivateAttr(b"")},
+    )
+
+
+def keep_given(value: BaseModel, given: bytes) -> None:
+    """Keep the JSON that a value of a `keeping` model was made of."""
+    value._given = given  # type: ignore[attr-defined]  # noqa: SLF001 - made by `keeping`
+
+
+def given_of(value: BaseModel) -> bytes:
+    """Return the JSON that a value was made of; its own where it was made of none."""
+    kept: bytes = getattr(value, "_given", b"")
+    return kept or value.model_dump_json(by_alias=True).encode()
+
+
 def parameters_of(model: type[BaseModel], function: str) -> dict[str, Any]:
     """Return the JSON Schema of a model of arguments, without the titles that pydantic makes up.
 

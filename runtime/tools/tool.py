@@ -6,9 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
-import msgspec
-
-from runtime.core.canonical import canonical_bytes, said, valid_text
+from runtime.core.canonical import canonical_bytes, said
 from runtime.core.effects import ToolResult
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
@@ -16,10 +14,10 @@ from runtime.core.run import ToolDecl
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
-from runtime.tools.arguments import arguments_model, parameters_of
+from runtime.tools.arguments import arguments_model, given_of, keep_given, keeping, parameters_of
 from runtime.tools.filled import filled_model
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
-from runtime.tools.results import MIN_LIMIT_BYTES
+from runtime.tools.results import MIN_LIMIT_BYTES, text_of
 from runtime.tools.schema_check import problem_lines
 
 if TYPE_CHECKING:
@@ -58,11 +56,12 @@ class Tool:
     ) -> None:
         self.function = function
         self.decl = decl
-        self.arguments = arguments
+        self.arguments = keeping(arguments) if kind == "process" else arguments
         self.kind = kind
         self.reconcile = reconcile
         self.lingers = kind == "thread"
         self._takes_context = "ctx" in inspect.signature(function).parameters
+        self._rename = {name: field.alias for name, field in arguments.model_fields.items() if field.alias}
         self._fallback: Any = None
 
     @property
@@ -82,9 +81,12 @@ class Tool:
         if not isinstance(arguments, dict):
             return Checked(problems=("arguments: expected a JSON object",))
         try:
-            value = self.arguments.model_validate_json(canonical_bytes(arguments), strict=True)
+            given = canonical_bytes(arguments)
+            value = self.arguments.model_validate_json(given, strict=True)
         except ValidationError as error:
             return Checked(problems=self._problems(arguments, error))
+        if self.kind == "process":
+            keep_given(value, given)
         filled = filled_model(arguments, value)
         return Checked(value=value, filled=None if filled is arguments else filled)
 
@@ -115,7 +117,7 @@ class Tool:
                 case "thread":
                     result = await in_thread(self.function, arguments, _late(context))
                 case "process":
-                    result = await in_process(self.function, bound.model_dump(mode="json"))
+                    result = await in_process(self.function, given_of(bound), self._rename)
         except (ToolError, ProcessToolError) as error:
             if isinstance(error, ProcessToolError) and not error.domain:
                 raise
@@ -138,15 +140,6 @@ def _late(context: ToolContext) -> Late | None:
         tell(ToolResult(content=text, status="error", error=text))
 
     return late
-
-
-def text_of(result: Any) -> str:
-    """Return what a model sees of a result: text as it is, anything else as canonical JSON."""
-    if isinstance(result, str):
-        return valid_text(result)
-    if hasattr(result, "model_dump"):
-        result = result.model_dump(mode="json")
-    return canonical_bytes(msgspec.to_builtins(result, str_keys=True)).decode()
 
 
 class ToolOptions(TypedDict, total=False):

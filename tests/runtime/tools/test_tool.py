@@ -305,6 +305,43 @@ def test_what_the_model_sees_of_a_result(result: Any, content: str) -> None:
     assert msgspec.json.decode(msgspec.json.encode(seen), type=ToolResult) == seen
 
 
+class Torn(BaseModel):
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        raise ValueError("no")
+
+
+class Opaque:
+    pass
+
+
+def _circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [(Opaque(), "Opaque"), ([Opaque()], "list"), (Torn(), "Torn"), (_circle(), "list"), ({1: {2j}}, "dict")],
+)
+def test_a_result_without_a_json_form_is_no_failure(result: Any, kind: str) -> None:
+    @tool(write=True)
+    async def give() -> Any:
+        return result
+
+    seen = call(give, {})
+
+    assert seen == ToolResult(content=f"[the call was made; its result has no JSON form: {kind}]")
+
+
+def test_models_within_a_result_have_a_json_form() -> None:
+    @tool
+    async def give() -> Any:
+        return {"all": [Address(street="x")]}
+
+    assert call(give, {}).content == '{"all":[{"number":1,"street":"x"}]}'
+
+
 def test_an_error_of_the_tool_s_domain_is_told() -> None:
     @tool
     async def find(name: str) -> str:
