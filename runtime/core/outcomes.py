@@ -36,8 +36,8 @@ CallStatus = Literal[
 ]
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of small frozen values of the seam."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Base of small frozen values of the seam; none is part of a cycle, so the collector need not see them."""
 
 
 class Used(Value, frozen=True):
@@ -75,7 +75,7 @@ class Failure(Value, frozen=True):
     used: Used | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What came back and when.
 
     Attributes:

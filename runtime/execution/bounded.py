@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 GRACE_S = 0.25
@@ -52,6 +53,56 @@ class HaltedError(asyncio.CancelledError):
         self.cause = cause
 
 
+class _Limits:
+    """The limits of one event loop, under one timer: nearly all work ends long before its limit.
+
+    A timer for each would cost more than all else here. The one goes off at the earliest limit that was set since
+    it went off last, and then looks for those that have passed. It holds no loop, which would never be freed then.
+    """
+
+    __slots__ = ("_ends", "_next")
+
+    def __init__(self) -> None:
+        self._ends: dict[Work, float] = {}
+        self._next = float("inf")
+
+    def set(self, work: Work, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake who waits for some work after some seconds."""
+        at = self._ends[work] = loop.time() + seconds
+        if at < self._next:
+            self._go_off_at(at, loop)
+
+    def drop(self, work: Work) -> None:
+        """Forget the limit of some work, if it has one."""
+        self._ends.pop(work, None)
+
+    def _go_off_at(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._next = at
+        loop.call_at(at, self._go_off, at)
+
+    def _go_off(self, at: float) -> None:
+        if at != self._next:
+            return  # an earlier limit was set since, and has a timer of its own
+        loop = asyncio.get_running_loop()
+        now = max(loop.time(), at)  # a timer may be a tick of the clock too early
+        for work in [work for work, end in self._ends.items() if end <= now]:
+            del self._ends[work]
+            work.wake()
+        self._next = float("inf")
+        if self._ends:
+            self._go_off_at(min(self._ends.values()), loop)
+
+
+_LIMITS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Limits] = WeakKeyDictionary()
+
+
+def _limits_of(loop: asyncio.AbstractEventLoop) -> _Limits:
+    found = _LIMITS.get(loop)
+    if found is None:
+        found = _LIMITS[loop] = _Limits()
+    return found
+
+
 class Work:
     """Some work under way, and who waits for it."""
 
@@ -73,11 +124,14 @@ class Work:
     async def wait(self, seconds: float | None) -> None:
         """Wait for the work, or for some seconds; `stop` ends the wait a grace later at the latest."""
         self._waiter = self._loop.create_future()
-        if seconds is not None:
-            self._timer = self._loop.call_later(max(seconds, 0.0), self._wake)
+        limits = None if seconds is None else _limits_of(self._loop)
+        if limits is not None and seconds is not None:
+            limits.set(self, seconds, self._loop)
         try:
             await self._waiter
         finally:
+            if limits is not None:
+                limits.drop(self)
             if self._timer is not None:
                 self._timer.cancel()
 
@@ -92,18 +146,26 @@ class Work:
         if self._task is None or self._task.done() or self.cause is not None:
             return
         self.cause = cause
-        self._task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(GRACE_S, self._wake)
+        self.cancel(self._task)
+        _limits_of(self._loop).drop(self)
+        self._timer = self._loop.call_later(GRACE_S, self.wake)
+
+    def cancel(self, task: asyncio.Future[Any]) -> None:
+        """Cancel the work's task; one that has not begun runs no `finally` that could wake who waits."""
+        task.add_done_callback(self._ended)
+        task.cancel()
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self.wake()
 
     async def _telling(self, work: Awaitable[T]) -> T:
         try:
             return await work
         finally:
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have who waits go on."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -185,7 +247,7 @@ async def _cut(
     abandoned: Callable[[asyncio.Future[T]], None] | None,
 ) -> bool:
     """Cancel work and wait a grace; return whether it ended."""
-    task.cancel()
+    under_way.cancel(task)
     try:
         await under_way.wait(GRACE_S)
     finally:

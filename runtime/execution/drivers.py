@@ -60,6 +60,8 @@ CANCELLED = Outcome(
 class RunLog:
     """The pairs of one run, kept small: requests are kept without their messages."""
 
+    __slots__ = ("_end", "_header", "_pairs", "_trace")
+
     def __init__(self, header: Header) -> None:
         self._header = header
         self._pairs: list[Pair] = []

@@ -51,6 +51,8 @@ _APPROVAL_POLL_S = 0.1
 class GovernedPerformer:
     """Carries out the effects of one run under the control store."""
 
+    __slots__ = ("_claims", "_decls", "_desk", "_governor", "_grants", "_inner", "_reconciler", "_store")
+
     def __init__(
         self,
         inner: LivePerformer,
@@ -115,6 +117,7 @@ class GovernedPerformer:
         started = self._inner.elapsed_s()
         tool = effect.name if effect.subject == "tool" else None
         model = effect.name if effect.subject == "model" else None
+        await self._governor.give_way()
         while True:
             cause = self._governor.cause(tool=tool, model=model)
             if cause is not None:

@@ -102,7 +102,7 @@ class Governor:
         governor.tell_gone()
         if crowd is None:
             return
-        crowd.live.discard(governor)
+        crowd.gone(governor)
         if not crowd.live:
             del self._crowds[loop]
             if crowd.watcher is not None:
@@ -128,12 +128,14 @@ class _Crowd:
         watcher: The task that watches over them.
     """
 
-    __slots__ = ("_epoch", "live", "watcher")
+    __slots__ = ("_calm", "_ending", "_epoch", "live", "watcher")
 
     def __init__(self) -> None:
         self.live: set[RunGovernor] = set()
         self.watcher: asyncio.Task[None] | None = None
         self._epoch: int | None = None
+        self._ending: set[RunGovernor] = set()
+        self._calm: asyncio.Future[None] | None = None
 
     def look(self, board: Board | None) -> None:
         """Have all runs look at the switches."""
@@ -145,6 +147,32 @@ class _Crowd:
         """Have all runs look at switches that one of them read, if they are others than before."""
         if board.epoch != self._epoch:
             self.look(board)
+
+    def ends(self, governor: RunGovernor) -> None:
+        """Note that a run was halted; the others give way until it is gone, a grace long at most."""
+        self._ending.add(governor)
+        if self._calm is None:
+            loop = asyncio.get_running_loop()
+            self._calm = loop.create_future()
+            loop.call_later(GRACE_S, self._set_calm, self._calm)
+
+    def gone(self, governor: RunGovernor) -> None:
+        """Forget a run: nothing watches over it any more."""
+        self.live.discard(governor)
+        self._ending.discard(governor)
+        if not self._ending and self._calm is not None:
+            self._set_calm(self._calm)
+
+    def _set_calm(self, calm: asyncio.Future[None]) -> None:
+        if not calm.done():
+            calm.set_result(None)
+        if self._calm is calm:
+            self._calm = None
+
+    async def give_way(self) -> None:
+        """Wait until the runs that were halted are over: with many of them, each turn of the loop is long."""
+        if self._calm is not None:
+            await asyncio.wait({self._calm})
 
     async def children_gone(self, parent: Header) -> None:
         """Wait a grace for the child runs of a halted run, which are halted too: none outlives its parent."""
@@ -162,6 +190,22 @@ class RunGovernor:
         halted: Why the run must stop what it does, as `Failure.cause` names it; `None` while it need not.
         asked: Whether approvals may wait in the store; an execution that took a run over cannot know.
     """
+
+    __slots__ = (
+        "_beaten_at",
+        "_closed",
+        "_crowd",
+        "_fencing",
+        "_gone",
+        "_governor",
+        "_under_way",
+        "asked",
+        "grants",
+        "grants_rules",
+        "halted",
+        "header",
+        "target",
+    )
 
     def __init__(self, governor: Governor, crowd: _Crowd, header: Header, *, fencing: int) -> None:
         self._governor = governor
@@ -208,6 +252,11 @@ class RunGovernor:
     def now(self) -> float:
         """Return epoch seconds of a clock that never goes back."""
         return self._governor.now()
+
+    async def give_way(self) -> None:
+        """Let halted runs of this loop end first, unless this one is halted too."""
+        if self.halted is None:
+            await self._crowd.give_way()
 
     def board(self) -> Board:
         """Return the switches as they are now.
@@ -279,6 +328,7 @@ class RunGovernor:
     def _halt(self, cause: str) -> None:
         if self.halted is None:
             self.halted = cause
+            self._crowd.ends(self)
             for work in self._under_way.values():
                 work.stop(cause)
 

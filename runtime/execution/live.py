@@ -97,6 +97,21 @@ class Ports:
 class LivePerformer:
     """Carries out the effects of one run; `elapsed_s` is the time a resumed run has used before."""
 
+    __slots__ = (
+        "_before",
+        "_began",
+        "_conversation",
+        "_elapsed_s",
+        "_going_on",
+        "_header",
+        "_listeners",
+        "_monotonic_s",
+        "_over",
+        "_ports",
+        "_streamed",
+        "_watch",
+    )
+
     def __init__(self, ports: Ports, *, elapsed_s: float = 0.0) -> None:
         self._ports = ports
         self._elapsed_s = elapsed_s
@@ -106,10 +121,10 @@ class LivePerformer:
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
         self._before: Callable[[CallTool], Failure | None] | None = None
-        self._listeners: list[Callable[[CallTool, ToolResult | None], None]] = []
+        self._listeners: tuple[Callable[[CallTool, ToolResult | None], None], ...] = ()
         self._watch: Watch | None = None
-        self._going_on: set[str] = set()
-        self._over: set[str] = set()
+        self._going_on: list[str] = []  # mostly empty, which is smaller than an empty set
+        self._over: list[str] = []
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
@@ -136,7 +151,7 @@ class LivePerformer:
 
     def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
         """Tell somebody of calls that were given up and ended after all."""
-        self._listeners.append(listener)
+        self._listeners = (*self._listeners, listener)
 
     def goes_on(self, lane: str) -> bool:
         """Return whether a call that was given up still runs."""
@@ -284,14 +299,14 @@ class LivePerformer:
 
     def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult], None]:
         def late(result: ToolResult) -> None:
-            self._over.add(effect.lane)
+            self._over.append(effect.lane)
             self._ended_late(effect, self._told(effect, state, result))
 
         return late
 
     def _ended_late(self, effect: CallTool, result: ToolResult | None) -> None:
         """Tell all who listen: first who keeps claims and slots, then who tells people."""
-        self._going_on.discard(effect.lane)
+        self._goes_on_no_more(effect.lane)
         if self._ports.aftermath is not None:
             self._ports.aftermath.ended(effect, result)
         for listener in self._listeners:
@@ -336,7 +351,11 @@ class LivePerformer:
     def _mark(self, effect: CallTool | None, port: ToolPort | None) -> None:
         """Note that a call was given up whose thread goes on."""
         if effect is not None and getattr(port, "lingers", False) and effect.lane not in self._over:
-            self._going_on.add(effect.lane)
+            self._going_on.append(effect.lane)
+
+    def _goes_on_no_more(self, lane: str) -> None:
+        if lane in self._going_on:
+            self._going_on.remove(lane)
 
     def _follower(self, effect: CallTool) -> Callable[[asyncio.Future[Any]], None]:
         """Return what tells the aftermath when an abandoned coroutine ends, and what it gave."""
@@ -346,7 +365,7 @@ class LivePerformer:
             self._ended_late(effect, result if isinstance(result, ToolResult) else None)
 
         def follow(task: asyncio.Future[Any]) -> None:
-            self._going_on.add(effect.lane)
+            self._going_on.append(effect.lane)
             task.add_done_callback(ended)
 
         return follow

@@ -32,6 +32,24 @@ _LEAST_TOKENS_PER_KIB = 64
 class Progress:
     """The state of one flow; only the flow changes it."""
 
+    __slots__ = (
+        "_known_ids",
+        "_metered",
+        "_occurrences",
+        "_refusals",
+        "_schemas",
+        "_settled_messages",
+        "_settled_tokens",
+        "loops",
+        "messages",
+        "model_retries",
+        "output",
+        "setup",
+        "spent",
+        "step",
+        "tool_retries",
+    )
+
     def __init__(self, setup: RunSetup) -> None:
         header = setup.header
         self.setup = setup
