@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from runtime.core.canonical import canonical_bytes
+from runtime.execution.places import SHARED, Places, Room
 from tests import mutant_edits as edit
 from tests.mutant_type import Mutant, mutant
 
 _TOOL = "tests/runtime/tools/test_tool.py::test_"
 _PROCESS = "tests/runtime/tools/test_processes.py::test_"
+_PLACES = "tests/runtime/execution/test_places.py::test_"
 _OUT = "tests/runtime/entry/test_carried_out.py::test_"
 
 TOOL_MUTANTS: dict[str, Mutant] = {
@@ -49,6 +51,20 @@ TOOL_MUTANTS: dict[str, Mutant] = {
         lambda _: lambda process: process.kill() if process.returncode is None else None,
         f"{_PROCESS}what_a_process_started_ends_with_its_cancelled_run",
         f"{_PROCESS}what_a_process_started_ends_at_its_time_limit",
+    ),
+    "places_are_never_taken": mutant(
+        "only so many calls have a thread or a process at once",
+        "runtime.execution.live:room_of",
+        lambda _: lambda header: Room(Places(10**6), Places(10**6)),
+        f"{_PLACES}a_turn_has_no_more_threads_than_there_are_places",
+        f"{_PLACES}a_turn_has_no_more_processes_than_there_are_places",
+        f"{_PLACES}runs_of_other_event_loops_share_the_places",
+    ),
+    "runs_wait_for_those_they_serve": mutant(
+        "runs within a thread tool have places of their own",
+        "runtime.execution.live:room_of",
+        lambda _: lambda header: SHARED,
+        f"{_PLACES}child_runs_do_not_wait_for_the_calls_they_serve",
     ),
     "business_keys_are_as_spelt": mutant(
         "a business key is made of what is carried out",

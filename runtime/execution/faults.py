@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from runtime.core.canonical import said
-from runtime.core.effects import Failure, FailureKind
+from runtime.core.effects import CallTool, Failure, FailureKind
 
 _MESSAGE_CHARS = 4_000
 _UNSENT = frozenset(
@@ -73,3 +73,9 @@ def _of_its_own(error: BaseException, name: str) -> object:
 def clipped(text: str) -> str:
     """Return a message short enough for a log, a journal and a model."""
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}... [cut]"
+
+
+def left_in_doubt(effect: CallTool, failure: Failure) -> Failure:
+    """Return the failure of a call whose child runs left writes in doubt: it must not be made again."""
+    message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
+    return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)

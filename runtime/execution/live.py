@@ -43,7 +43,8 @@ from runtime.core.run import Header
 from runtime.errors import InvariantFault
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.clock import Clock, SystemClock
-from runtime.execution.faults import failure_of
+from runtime.execution.faults import failure_of, left_in_doubt
+from runtime.execution.places import SHARED, called, room_of
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import CallState, RunState
 from runtime.ports.tools import (
@@ -108,6 +109,7 @@ class LivePerformer:
         "_monotonic_s",
         "_over",
         "_ports",
+        "_room",
         "_streamed",
         "_watch",
     )
@@ -118,6 +120,7 @@ class LivePerformer:
         self._monotonic_s = ports.clock.monotonic_s
         self._began = self._monotonic_s() - elapsed_s
         self._header: Header | None = None
+        self._room = SHARED
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
         self._before: Callable[[CallTool], Failure | None] | None = None
@@ -162,6 +165,7 @@ class LivePerformer:
         if isinstance(effect, Begin):
             self._began = self._monotonic_s() - self._elapsed_s
             self._header = effect.header
+            self._room = room_of(effect.header)
             return Outcome(at=0.0, duration_s=0.0)
         started = self._monotonic_s()
         if isinstance(effect, CallModel):
@@ -234,6 +238,17 @@ class LivePerformer:
         kept = None if state is None else state.cached(effect.arguments)
         if kept is not None:
             return self._capped(effect, kept), None
+        with self._room.ticket(getattr(port, "kind", None)) as ticket:
+            if not ticket.held:
+                left_s = self._limit_s(Limits(deadline_s=effect.limits.deadline_s))[0]
+                stopped = await called(ticket, effect, left_s=left_s, watch=self._watch)
+                if stopped is not None:
+                    return None, stopped
+            return await self._call_port(port, header, effect, state)
+
+    async def _call_port(
+        self, port: ToolPort, header: Header, effect: CallTool, state: CallState | None
+    ) -> Answer:
         limit = self._limit_s(effect.limits)[0]
         runs = None if self._ports.children is None else self._ports.children(effect)
         context = ToolContext(
@@ -256,7 +271,7 @@ class LivePerformer:
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
         if runs is not None and runs.in_doubt and isinstance(answer, Failure):
-            answer = _left_in_doubt(effect, answer)
+            answer = left_in_doubt(effect, answer)
         if runs is not None and runs.used != _NOTHING:
             answer = msgspec.structs.replace(answer, used=runs.used)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
@@ -378,9 +393,3 @@ class LivePerformer:
         if limits.timeout_s is None or left < limits.timeout_s:
             return left, True
         return limits.timeout_s, False
-
-
-def _left_in_doubt(effect: CallTool, failure: Failure) -> Failure:
-    """Return the failure of a call whose child runs left writes in doubt: it must not be made again."""
-    message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
-    return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)

@@ -1,9 +1,10 @@
 """Where a tool's function runs: on the event loop, in a thread of its own, or in a process that can be killed.
 
 A thread cannot be stopped: its call is abandoned at its time limit and told to `late` when it ends after all. Each
-call has a daemon thread of its own, so abandoned ones neither starve others nor hold the process. A process is
-killed at its time limit with all that it started; its function must be importable by name. Arguments cross as the
-model gave them and are validated again there, the result as the text that the model sees.
+call has a daemon thread of its own, so abandoned ones neither starve others nor hold the process; how many run at
+once, `runtime.execution.places` says. A process is killed at its time limit with all that it started; its function
+must be importable by name. Arguments cross as the model gave them and are validated again there, the result as the
+text that the model sees.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import IO, Any, Literal
 
 from runtime.core.canonical import said
 from runtime.errors import UsageFault
+from runtime.ports.tools import TOOL_THREAD
 
 Kind = Literal["async", "thread", "process"]
 Late = Callable[[Any, BaseException | None], None]
@@ -65,7 +67,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
             if late is not None:
                 late(result, error)
 
-    threading.Thread(target=work, name=f"goldrun-tool-{function.__name__}", daemon=True).start()
+    threading.Thread(target=work, name=TOOL_THREAD + function.__name__, daemon=True).start()
     return await future
 
 
