@@ -224,6 +224,17 @@ def repeats(original: Any) -> Any:
     return answers(verdict="won")(original) if original.__name__ == "claim" else returns(True)(original)
 
 
+def leaves(original: Any) -> Any:
+    """Raise what would end the process, as if nobody had caught it."""
+
+    def failure_of(error: BaseException) -> Any:
+        if not isinstance(error, Exception):
+            raise error
+        return original(error)
+
+    return failure_of
+
+
 def keeps_draft(original: Any) -> Any:
     """Make what a failed call put into the scratch count."""
 

@@ -62,7 +62,7 @@ def explain(
                 path="seconds", cause="policy", recorded=recorded.seconds, replayed=effect.seconds
             )
         case AskApproval(), AskApproval():
-            found = first_difference(recorded.arguments, effect.arguments, "arguments")
+            found = first_difference(recorded.decided, effect.decided, "arguments")
             return _of(found, "policy")
         case _:
             return Explanation(cause="code")

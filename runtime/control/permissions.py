@@ -27,26 +27,40 @@ def needs_approval(policy: Policy, tool: str) -> bool:
     return tool in policy.approve
 
 
-def broken_rule(policy: Policy, tool: str, arguments: Any) -> str | None:
-    """Return which argument rule a call breaks, in words for the model; `None` if it keeps all."""
+def broken_rule(policy: Policy, tool: str, arguments: Any, filled: Any = None) -> str | None:
+    """Return which argument rule a call breaks, in words for the model; `None` if it keeps all.
+
+    A rule holds for each element of a list on its path, and for each element of a list at its end. A null that the
+    model did not give stands for an argument that is absent.
+
+    Args:
+        policy: The rules.
+        tool: Exact name.
+        arguments: As the model gave them; what a rule requires must be among these.
+        filled: As they are carried out, with the tool's defaults, where they differ; conditions hold for these.
+    """
     for rule in policy.arguments.get(tool, ()):
-        value = _at(arguments, rule.path)
-        if value is _ABSENT:
-            if rule.required:
-                return f"{rule.path} must be given"
-            continue
-        problem = _problem(rule, value)
-        if problem is not None:
-            return f"{rule.path} {problem}"
+        parts = rule.path.split(".")
+        given = _values(arguments, parts)
+        if rule.required and any(v is _ABSENT for v in given):
+            return f"{rule.path} must be given"
+        left_out = _ABSENT if any(v is None for v in given) else None
+        for value in given if filled is None else _values(filled, parts):
+            problem = None if value is _ABSENT or value is left_out else _problem(rule, value)
+            if problem is not None:
+                return f"{rule.path} {problem}"
     return None
 
 
-def _at(arguments: Any, path: str) -> Any:
-    for part in path.split("."):
-        if not isinstance(arguments, dict) or part not in arguments:
-            return _ABSENT
-        arguments = arguments[part]
-    return arguments
+def _values(value: Any, parts: list[str]) -> list[Any]:
+    """Return all that stands at a path, through lists, and `_ABSENT` for each place where nothing does."""
+    if isinstance(value, list):
+        return [found for element in value for found in _values(element, parts)]
+    if not parts:
+        return [value]
+    if isinstance(value, dict) and parts[0] in value:
+        return _values(value[parts[0]], parts[1:])
+    return [_ABSENT]
 
 
 def _problem(rule: ArgumentRule, value: Any) -> str | None:
@@ -55,9 +69,9 @@ def _problem(rule: ArgumentRule, value: Any) -> str | None:
         return f"must be one of {', '.join(map(repr, rule.one_of))}"
     if rule.pattern is not None and (not isinstance(value, str) or re.fullmatch(rule.pattern, value) is None):
         return f"must match {rule.pattern!r}"
-    if rule.at_least is not None and (number is None or number < rule.at_least):
+    if rule.at_least is not None and (number is None or not number >= rule.at_least):
         return f"must be at least {rule.at_least:g}"
-    if rule.at_most is not None and (number is None or number > rule.at_most):
+    if rule.at_most is not None and (number is None or not number <= rule.at_most):
         return f"must be at most {rule.at_most:g}"
     if rule.max_chars is not None and (not isinstance(value, str) or len(value) > rule.max_chars):
         return f"must be text of at most {rule.max_chars} characters"

@@ -46,6 +46,14 @@ def valid_text(text: str) -> str:
     return text
 
 
+def said(error: BaseException) -> str:
+    """Return the text of an exception; one that raises when it is asked for its text has none."""
+    try:
+        return valid_text(str(error))
+    except Exception:  # noqa: BLE001 - foreign code runs here, and what is told of a failure must not fail
+        return "(it has no text)"
+
+
 def digest(data: bytes) -> str:
     """Return the 128-bit hex fingerprint (SHA-256, first half) of some bytes."""
     return hashlib.sha256(data).hexdigest()[:DIGEST_CHARS]

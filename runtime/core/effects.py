@@ -139,7 +139,10 @@ class CallTool(Value, frozen=True):
 
 
 class Refuse(Value, frozen=True):
-    """A call that a guard above the seam does not start; told to the log, answered at once."""
+    """A call that a guard above the seam does not start; told to the log, answered at once.
+
+    `filled` holds the arguments with the tool's defaults, where an argument rule refused these.
+    """
 
     lane: str
     call_id: str
@@ -150,6 +153,7 @@ class Refuse(Value, frozen=True):
     message: str
     rule: str
     write: bool = False
+    filled: Any = None
 
 
 class Admit(Value, frozen=True):
@@ -162,7 +166,14 @@ class Admit(Value, frozen=True):
 
 
 class AskApproval(Value, frozen=True):
-    """Ask a person or rule about one exact call."""
+    """Ask a person or rule about one exact call.
+
+    Attributes:
+        arguments: What would be carried out: the model's arguments with the tool's defaults.
+        args_hash: Fingerprint of these; the answer is bound to it.
+        given: The model's own arguments, where the tool fills in others.
+        given_hash: Fingerprint of these; `None` where the tool fills in nothing.
+    """
 
     lane: str
     call_id: str
@@ -171,6 +182,18 @@ class AskApproval(Value, frozen=True):
     args_hash: str
     policy_hash: str
     timeout_s: float
+    given: Any = None
+    given_hash: str | None = None
+
+    @property
+    def decided(self) -> Any:
+        """The arguments as the model gave them; the key is of these."""
+        return self.arguments if self.given_hash is None else self.given
+
+    @property
+    def decided_hash(self) -> str:
+        """Fingerprint of the arguments as the model gave them, which the call's other effects carry too."""
+        return self.args_hash if self.given_hash is None else self.given_hash
 
 
 class ReadControls(Value, frozen=True):

@@ -264,7 +264,7 @@ def _approval(effect: AskApproval, outcome: Outcome) -> ApprovalEntry:
         decision="unanswered" if answer is None else answer.decision,
         by=None if answer is None else answer.by,
         reason=None if answer is None else answer.reason,
-        args_hash=effect.args_hash,
+        args_hash=effect.decided_hash,
     )
 
 

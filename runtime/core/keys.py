@@ -76,7 +76,7 @@ class Keyer:
             case CallTool() | Refuse():
                 return tool_key(effect.name, self._args_hash(effect.arguments, effect.args_hash))
             case AskApproval():
-                return tool_key(effect.name, self._args_hash(effect.arguments, effect.args_hash))
+                return tool_key(effect.name, self._args_hash(effect.decided, effect.decided_hash))
             case Wait():
                 return fingerprint(effect.seconds)
             case Load():

@@ -30,13 +30,13 @@ class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What one argument of a tool may be; all stated conditions must hold.
 
     Attributes:
-        path: Where in the arguments, for example `order.id`.
+        path: Where in the arguments, for example `order.id`; `items.price` is the price of each item.
         one_of: Allowed values.
         pattern: Regular expression that the whole text must match.
         at_least: Smallest number.
         at_most: Largest number.
         max_chars: Longest text.
-        required: Whether it must be there; an absent argument breaks no other condition.
+        required: Whether the model must give it; what neither it nor the tool gives breaks no other condition.
     """
 
     path: str

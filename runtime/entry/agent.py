@@ -11,6 +11,7 @@ from runtime.errors import UsageFault
 from runtime.orchestrator.setup import ToolSpec
 from runtime.ports.models import ModelPort
 from runtime.ports.state import Slot
+from runtime.tools.results import MIN_LIMIT_BYTES
 from runtime.tools.tool import Tool
 
 
@@ -61,6 +62,11 @@ class Agent:
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
             raise UsageFault(f"agent {self.name!r} has two tools named {doubled[0]!r}")
+        if self.max_result_bytes < MIN_LIMIT_BYTES:
+            raise UsageFault(
+                f"agent {self.name!r} limits results to {self.max_result_bytes} bytes",
+                next_step=f"allow at least {MIN_LIMIT_BYTES}",
+            )
 
     @property
     def specs(self) -> dict[str, ToolSpec]:

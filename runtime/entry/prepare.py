@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from difflib import get_close_matches
+from typing import Any, Literal
 
+from runtime.control.rule_paths import astray
 from runtime.core.ids import key_root, run_id, seed_of
 from runtime.core.messages import user_message
 from runtime.core.policy import Budget, Policy
@@ -38,8 +40,8 @@ def prepare(
         rules: Limits across runs that hold for this one.
 
     Raises:
-        UsageFault: If the policy names a tool the agent lacks, or dollars are limited without a known price
-            or an output limit.
+        UsageFault: If the policy names a tool or an argument the agent lacks, or dollars are limited without a
+            known price or an output limit.
     """
     policy = agent.policy if request.policy is None else request.policy
     budget = agent.budget if request.budget is None else request.budget
@@ -109,6 +111,24 @@ def _check_names(agent: Agent, policy: Policy) -> None:
                 f"policy.{field_name} names {missing[0]!r}, which agent {agent.name!r} does not have",
                 next_step=f"use one of {', '.join(sorted(known)) or 'no tools'}",
             )
+    for tool in agent.tools:
+        for rule in policy.arguments.get(tool.name, ()):
+            _check_path(tool.name, tool.decl.schema.parameters, rule.path)
+
+
+def _check_path(tool: str, schema: dict[str, Any], path: str) -> None:
+    """Refuse a rule that could never hold for anything: it would let everything pass."""
+    lost = astray(schema, path)
+    if lost is None:
+        return
+    place = f"{lost.within!r} of tool {tool!r}" if lost.within else f"tool {tool!r}"
+    near = get_close_matches(lost.part, lost.known, n=3) or list(lost.known)
+    before = f"{lost.within}." if lost.within else ""
+    paths = ", ".join(before + name for name in near)
+    raise UsageFault(
+        f"policy.arguments of tool {tool!r} has the path {path!r}, but {place} has no argument {lost.part!r}",
+        next_step=f"use one of {paths}" if paths else "drop the rule",
+    )
 
 
 def _check_limits(agent: Agent, budget: Budget, unpriced: list[str], rules: ControlRules | None) -> bool:

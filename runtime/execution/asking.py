@@ -1,17 +1,53 @@
-"""Asking a person through the control store: another process, or somebody at a console, decides."""
+"""Asking people about a call: at a desk of the caller's, or through the control store.
+
+Through the store another process, or somebody at a console, decides. What fails to answer denies.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from runtime.control.approvals import Approval, Binding
 from runtime.core.effects import ApprovalAnswer, AskApproval
+from runtime.execution.bounded import TimeLimitError, Watch, bounded
+from runtime.execution.faults import failure_of
 from runtime.execution.governor import RunGovernor
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
+from runtime.ports.tools import ApprovalDesk
 
 _POLL_S = 0.1
+
+
+async def ask_desk(
+    desk: ApprovalDesk | None, effect: AskApproval, limit_s: float | None, *, watch: Watch | None
+) -> ApprovalAnswer | None:
+    """Return a desk's answer; `None` if it gave none within the limit.
+
+    Args:
+        desk: Whom to ask; without one the call is denied.
+        effect: The call.
+        limit_s: Seconds; `None` for no limit.
+        watch: What else may stop the waiting.
+
+    Raises:
+        HaltedError: If the watch stopped it.
+    """
+    if desk is None:
+        return _denied("nobody is there to approve")
+    try:
+        asked: Awaitable[object] = desk.ask(effect)
+        answer = await bounded(asked, limit_s, watch=watch, lane=effect.lane)
+    except TimeLimitError:
+        return None
+    except Exception as error:  # noqa: BLE001 - the edge where a desk's exception becomes data
+        return _denied(failure_of(error).message)
+    return answer if isinstance(answer, ApprovalAnswer) else _denied(f"the desk gave {type(answer).__name__}")
+
+
+def _denied(why: str) -> ApprovalAnswer:
+    return ApprovalAnswer(decision="denied", by="rule", reason=why)
 
 
 async def ask_through_store(

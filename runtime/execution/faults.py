@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
-from runtime.core.canonical import valid_text
-from runtime.core.effects import Failure, FailureKind
+import msgspec
+
+from runtime.core.canonical import said
+from runtime.core.effects import CallTool, Failure, FailureKind
+from runtime.ports.tools import ChildRuns
 
 _MESSAGE_CHARS = 4_000
 _UNSENT = frozenset(
@@ -42,7 +45,7 @@ _TIMEOUTS = frozenset(
 )
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: BaseException) -> Failure:
     """Return the failure of an exception a tool raised.
 
     An exception that says itself whether it may be repeated (`retryable`, `after_s`) is believed. Of others, those
@@ -50,18 +53,41 @@ def failure_of(error: Exception) -> Failure:
     """
     names = {f"{c.__module__.partition('.')[0]}.{c.__name__}" for c in type(error).__mro__}
     unsent, lost = bool(names & _UNSENT), bool(names & _LOST)
-    retryable = bool(getattr(error, "retryable", unsent or lost))
-    after: Callable[[], float] | float | None = getattr(error, "after_s", None)
+    believed, after = _of_its_own(error, "retryable"), _of_its_own(error, "after_s")
     return Failure(
         kind=FailureKind.TIMEOUT if names & _TIMEOUTS else FailureKind.ERROR,
-        message=clipped(valid_text(f"{type(error).__name__}: {error}")),
-        retryable=retryable,
+        message=clipped(f"{type(error).__name__}: {said(error)}"),
+        retryable=unsent or lost if believed is None else believed not in (False, 0),
         phase="connect" if unsent else "lost" if lost else "run",
         error_type=type(error).__name__,
-        after_s=after if isinstance(after, int | float) else None,
+        after_s=after if isinstance(after, int | float) and 0 <= after < math.inf else None,
     )
+
+
+def _of_its_own(error: BaseException, name: str) -> object:
+    """Return what an exception says of itself; `None` if it does not, or raises when asked."""
+    try:
+        found: object = getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - foreign code runs here, and what is told of a failure must not fail
+        return None
+    return found
 
 
 def clipped(text: str) -> str:
     """Return a message short enough for a log, a journal and a model."""
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}... [cut]"
+
+
+def after_children(effect: CallTool, runs: ChildRuns, failure: Failure, *, claimed: bool) -> Failure:
+    """Return the failure of a call as its child runs leave it: what they wrote must not be written again.
+
+    Args:
+        effect: The call.
+        runs: Its child runs.
+        failure: How it failed.
+        claimed: Whether writes are claimed, so that those of a repeated child are answered with the first result.
+    """
+    if runs.in_doubt:
+        message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
+        return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)
+    return failure if claimed or not runs.wrote else msgspec.structs.replace(failure, retryable=False)

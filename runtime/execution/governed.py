@@ -16,7 +16,6 @@ import msgspec
 from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NO_CAPS
 from runtime.control.switches import pulled
-from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     Admission,
     Admit,
@@ -36,6 +35,7 @@ from runtime.core.effects import (
 from runtime.core.run import ToolDecl
 from runtime.execution.asking import ask_through_store
 from runtime.execution.bounded import HaltedError
+from runtime.execution.business_keys import business_hash, claim_hash, has_business_key
 from runtime.execution.governor import RunGovernor
 from runtime.execution.live import LivePerformer
 from runtime.execution.reconciling import Reconciler, was_lost
@@ -228,9 +228,10 @@ class GovernedPerformer:
         started = self._inner.elapsed_s()
         lease_s = (effect.limits.timeout_s or 600.0) + _CLAIM_MARGIN_S
         repeatable = self._is_repeatable(effect.name)
+        compared = claim_hash(self._decls.get(effect.name), effect)
         try:
             answer = self._grants.claim(
-                key, args_hash=effect.args_hash, lane=effect.lane, lease_s=lease_s, repeatable=repeatable
+                key, args_hash=compared, lane=effect.lane, lease_s=lease_s, repeatable=repeatable
             )
         except ControlUnavailable:
             return self._timed(started, failure=_interruption("control_unavailable", begun=False))
@@ -260,9 +261,8 @@ class GovernedPerformer:
     def claim_key(self, effect: CallTool) -> str | None:
         """Return the key under which a call is claimed: its business key, else a write's idempotency key."""
         decl = self._decls.get(effect.name)
-        if decl is not None and decl.dedupe_by and isinstance(effect.arguments, dict):
-            values = fingerprint([effect.arguments.get(name) for name in decl.dedupe_by])
-            return self._grants.business_key(effect.name, values)
+        if decl is not None and has_business_key(decl, effect):
+            return self._grants.business_key(effect.name, business_hash(decl, effect))
         return effect.limits.idempotency_key if effect.write else None
 
     async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:

@@ -41,9 +41,11 @@ from runtime.core.messages import Message, ModelReply
 from runtime.core.money import Rate
 from runtime.core.run import Header
 from runtime.errors import InvariantFault
+from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.clock import Clock, SystemClock
-from runtime.execution.faults import failure_of
+from runtime.execution.faults import after_children, failure_of
+from runtime.execution.places import SHARED, called, room_of
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import CallState, RunState
 from runtime.ports.tools import (
@@ -108,6 +110,7 @@ class LivePerformer:
         "_monotonic_s",
         "_over",
         "_ports",
+        "_room",
         "_streamed",
         "_watch",
     )
@@ -118,6 +121,7 @@ class LivePerformer:
         self._monotonic_s = ports.clock.monotonic_s
         self._began = self._monotonic_s() - elapsed_s
         self._header: Header | None = None
+        self._room = SHARED
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
         self._before: Callable[[CallTool], Failure | None] | None = None
@@ -162,6 +166,7 @@ class LivePerformer:
         if isinstance(effect, Begin):
             self._began = self._monotonic_s() - self._elapsed_s
             self._header = effect.header
+            self._room = room_of(effect.header)
             return Outcome(at=0.0, duration_s=0.0)
         started = self._monotonic_s()
         if isinstance(effect, CallModel):
@@ -243,6 +248,17 @@ class LivePerformer:
         kept = None if state is None else state.cached(effect.arguments)
         if kept is not None:
             return self._capped(effect, kept), None
+        with self._room.ticket(getattr(port, "kind", None)) as ticket:
+            if not ticket.held:
+                left_s = self._limit_s(Limits(deadline_s=effect.limits.deadline_s))[0]
+                stopped = await called(ticket, effect, left_s=left_s, watch=self._watch)
+                if stopped is not None:
+                    return None, stopped
+            return await self._call_port(port, header, effect, state)
+
+    async def _call_port(
+        self, port: ToolPort, header: Header, effect: CallTool, state: CallState | None
+    ) -> Answer:
         limit = self._limit_s(effect.limits)[0]
         runs = None if self._ports.children is None else self._ports.children(effect)
         context = ToolContext(
@@ -265,27 +281,23 @@ class LivePerformer:
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
         if runs is not None and isinstance(answer, Failure):
-            answer = self._after_children(effect, runs, answer)
+            answer = after_children(effect, runs, answer, claimed=self._before is not None)
         if runs is not None and runs.used != _NOTHING:
             answer = msgspec.structs.replace(answer, used=runs.used)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
-
-    def _after_children(self, effect: CallTool, runs: ChildRuns, failure: Failure) -> Failure:
-        """Return the failure of a call as its child runs leave it: what they wrote must not be written again."""
-        if runs.in_doubt:
-            message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
-            return Failure(
-                kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type
-            )
-        claimed = self._before is not None  # under a governor the writes of a repeated child are answered
-        return failure if claimed or not runs.wrote else msgspec.structs.replace(failure, retryable=False)
 
     async def _begun(self, port: ToolPort, effect: CallTool, context: ToolContext) -> ToolResult | Failure:
         """Begin a call, unless it may not begin any more: other runs had the loop since that was asked last."""
         refused = None if self._before is None else self._before(effect)
         if refused is not None:
             return refused
-        return self._told(effect, context.state, await port.call(effect.bound, context))
+        try:
+            result = await port.call(effect.bound, context)
+        except (Exception, asyncio.CancelledError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - sys.exit() in a tool would end the process and all its runs
+            return failure_of(error)
+        return self._told(effect, context.state, result)
 
     def _told(self, effect: CallTool, state: CallState | None, result: ToolResult) -> ToolResult:
         """Return a result as the model and the log may see it; an artifact is made of what is clean already."""
@@ -295,26 +307,15 @@ class LivePerformer:
         return result if self._ports.cap is None else self._ports.cap(effect.name, result)
 
     async def _ask(self, effect: AskApproval) -> Answer:
-        if self._ports.desk is None:
-            return ApprovalAnswer(decision="denied", by="rule", reason="nobody is there to approve"), None
-        header = self._header
-        deadline_s = None if header is None else header.budget.max_seconds
-        limits = Limits(deadline_s=deadline_s, timeout_s=effect.timeout_s)
-        limit, by_deadline = self._limit_s(limits)
-        try:
-            ask: Awaitable[object] = self._ports.desk.ask(effect)
-            answer = await bounded(ask, limit, watch=self._watch, lane=effect.lane)
-        except TimeLimitError:
-            if not by_deadline:
-                return ApprovalAnswer(decision="timeout"), None
-            message = f"the approval of '{effect.name}' was waited for until the run's time was over"
-            return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
-        except Exception as error:  # noqa: BLE001 - the edge where a desk's exception becomes data
-            return ApprovalAnswer(decision="denied", by="rule", reason=failure_of(error).message), None
-        if not isinstance(answer, ApprovalAnswer):
-            words = f"the desk gave {type(answer).__name__}, no answer"
-            return ApprovalAnswer(decision="denied", by="rule", reason=words), None
-        return answer, None
+        deadline_s = None if self._header is None else self._header.budget.max_seconds
+        limit, by_deadline = self._limit_s(Limits(deadline_s=deadline_s, timeout_s=effect.timeout_s))
+        answer = await ask_desk(self._ports.desk, effect, limit, watch=self._watch)
+        if answer is not None:
+            return answer, None
+        if not by_deadline:
+            return ApprovalAnswer(decision="timeout"), None
+        message = f"'{effect.name}' was not approved before the run's time was over"
+        return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
 
     def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult], None]:
         def late(result: ToolResult) -> None:

@@ -254,19 +254,23 @@ class RecordBuilder:
         return body
 
     def _tool_body(self, effect: CallTool | Refuse | AskApproval) -> ToolBody:
-        arguments = effect.arguments if self._cleaner is None else self._cleaner.value(effect.arguments)
-        kept = arguments is effect.arguments
+        asked = effect if isinstance(effect, AskApproval) else None
+        given = effect.arguments if asked is None else asked.decided
+        arguments = given if self._cleaner is None else self._cleaner.value(given)
+        kept = arguments is given
         self._redacted = self._redacted or not kept
         # A hash of arguments that held a secret would let a short one be guessed.
-        args_hash = effect.args_hash if kept else fingerprint(arguments)
-        if isinstance(effect, AskApproval):
-            return ToolBody(
-                arguments=arguments,
-                args_hash=args_hash,
-                policy_hash=effect.policy_hash,
-                timeout_s=effect.timeout_s,
-            )
-        return ToolBody(arguments=arguments, args_hash=args_hash)
+        given_hash = effect.args_hash if asked is None else asked.decided_hash
+        filled = effect.filled if isinstance(effect, Refuse) else None
+        if asked is not None and asked.given_hash is not None:
+            filled = asked.arguments
+        return ToolBody(
+            arguments=arguments,
+            args_hash=given_hash if kept else fingerprint(arguments),
+            filled=filled if self._cleaner is None else self._cleaner.value(filled),
+            policy_hash=None if asked is None else asked.policy_hash,
+            timeout_s=None if asked is None else asked.timeout_s,
+        )
 
     def _clean(self, value: Any) -> Any:
         """Return a body without secrets; one that cannot hold any is encoded once and not walked."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     NO_LIMITS,
     VALUE_OF,
@@ -243,15 +244,7 @@ def _call_effect(interaction: Interaction, record: Record) -> SingleEffect:
     body = _decode_tool(record.request)
     name, call_id = record.name or "", record.call_id or ""
     if record.kind is EffectKind.APPROVAL:
-        return AskApproval(
-            lane=record.lane,
-            call_id=call_id,
-            name=name,
-            arguments=body.arguments,
-            args_hash=body.args_hash,
-            policy_hash=body.policy_hash or "",
-            timeout_s=body.timeout_s or 0.0,
-        )
+        return _approval_effect(record, body)
     if interaction.guard:
         words = _decode_guard(record.outcome)
         return Refuse(
@@ -264,6 +257,7 @@ def _call_effect(interaction: Interaction, record: Record) -> SingleEffect:
             message=words.message,
             rule=words.rule,
             write=record.write,
+            filled=body.filled,
         )
     return CallTool(
         lane=record.lane,
@@ -273,6 +267,21 @@ def _call_effect(interaction: Interaction, record: Record) -> SingleEffect:
         args_hash=body.args_hash,
         write=record.write,
         limits=record.limits or NO_LIMITS,
+    )
+
+
+def _approval_effect(record: Record, body: ToolBody) -> AskApproval:
+    filled = body.filled is not None
+    return AskApproval(
+        lane=record.lane,
+        call_id=record.call_id or "",
+        name=record.name or "",
+        arguments=body.filled if filled else body.arguments,
+        args_hash=fingerprint(body.filled) if filled else body.args_hash,
+        policy_hash=body.policy_hash or "",
+        timeout_s=body.timeout_s or 0.0,
+        given=body.arguments if filled else None,
+        given_hash=body.args_hash if filled else None,
     )
 
 

@@ -91,10 +91,19 @@ class ModelBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ToolBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The request of a tool or approval record; the guard's words are in a guard record's outcome."""
+    """The request of a tool or approval record; the guard's words are in a guard record's outcome.
+
+    Attributes:
+        arguments: As the model gave them.
+        args_hash: Fingerprint of these.
+        filled: With the tool's defaults, where they differ and a person or an argument rule looked at these.
+        policy_hash: Of an approval: the policy it was asked under.
+        timeout_s: Of an approval: seconds it was waited for.
+    """
 
     arguments: Any
     args_hash: str = ""
+    filled: Any = None
     policy_hash: str | None = None
     timeout_s: float | None = None
 

@@ -212,7 +212,9 @@ class ObservingPerformer:
             "lane": effect.lane,
             "subject": "tool",
             "name": named(effect.name),
-            "args_hash": self._hash(effect.args_hash),
+            "args_hash": self._hash(
+                effect.decided_hash if isinstance(effect, AskApproval) else effect.args_hash
+            ),
         }
 
     def _hash(self, args_hash: str) -> str:

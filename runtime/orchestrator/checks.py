@@ -30,6 +30,7 @@ class Call:
         args_hash: Fingerprint of the arguments.
         spec: The tool, `None` if unknown or opaque.
         value: Validated arguments.
+        filled: Arguments with the tool's defaults, where they differ from the given ones.
         refusal: Status and words, once a guard refused it.
         key: Idempotency key, for writes.
         content: What the model will see.
@@ -42,6 +43,7 @@ class Call:
     args_hash: str
     spec: ToolSpec | None = None
     value: Any = None
+    filled: Any = None
     refusal: tuple[CallStatus, str, str] | None = None
     key: str | None = None
     content: str = ""
@@ -103,7 +105,7 @@ def _check(progress: Progress, call: Call) -> StopReason | None:
         lines = "\n".join(f"- {p}" for p in checked.problems)
         call.refuse("invalid_arguments", f"Invalid arguments for tool '{call.name}':\n{lines}", "arguments")
         return progress.refuse(StopKind.INVALID_ACTION, None, stop=policy.on_invalid == "stop")
-    call.value = checked.value
+    call.value, call.filled = checked.value, checked.filled
     if not is_allowed(policy, call.name):
         call.refuse("denied", f"Tool '{call.name}' is not allowed by the policy of this run.", "policy")
         return progress.refuse(StopKind.POLICY_DENY, call.name, stop=policy.on_denied == "stop")
@@ -111,7 +113,7 @@ def _check(progress: Progress, call: Call) -> StopReason | None:
     if missing:
         call.refuse("denied", f"Tool '{call.name}' needs the scope {', '.join(missing)}.", "scope")
         return progress.refuse(StopKind.POLICY_DENY, call.name, stop=policy.on_denied == "stop")
-    broken = broken_rule(policy, call.name, call.part.arguments)
+    broken = broken_rule(policy, call.name, call.part.arguments, call.filled)
     if broken is not None:
         call.refuse(
             "denied", f"The policy of this run refuses this call of '{call.name}': {broken}.", "argument"
@@ -138,6 +140,7 @@ def refusal_effect(progress: Progress, call: Call) -> Refuse:
         message=message,
         rule=rule,
         write=call.write,
+        filled=call.filled if rule == "argument" else None,
     )
 
 

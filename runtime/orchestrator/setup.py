@@ -16,10 +16,13 @@ class Checked:
     Attributes:
         value: The validated value, if there are no problems.
         problems: One line each, `path: rule`, in order of path; equal for pydantic and JSON Schema.
+        filled: The arguments as they are carried out, in JSON, where they differ from the given ones: the
+            tool's defaults are among them. `None` where they do not differ.
     """
 
     value: Any = None
     problems: tuple[str, ...] = ()
+    filled: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runtime.control.budgets import check_steps, check_time, check_tool_calls, reserve_tool_cost, slice_budget
 from runtime.control.retries import asks_too_much, backoff_s, may_retry
+from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     Admission,
     Admit,
@@ -133,14 +134,17 @@ def _approve(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
 
 def _approval(progress: Progress, call: Call) -> AskApproval:
     header = progress.setup.header
+    filled = call.filled is not None
     return AskApproval(
         lane=lane(progress.step, "approval", index=call.index),
         call_id=call.part.id,
         name=call.name,
-        arguments=call.part.arguments,
-        args_hash=call.args_hash,
+        arguments=call.filled if filled else call.part.arguments,
+        args_hash=fingerprint(call.filled) if filled else call.args_hash,
         policy_hash=header.policy_hash or "",
         timeout_s=header.policy.approval_timeout_s,
+        given=call.part.arguments if filled else None,
+        given_hash=call.args_hash if filled else None,
     )
 
 

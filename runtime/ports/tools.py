@@ -102,6 +102,9 @@ class ToolPort(Protocol):
         ...
 
 
+TOOL_THREAD = "goldrun-tool-"
+"""How the names of the threads begin that tools run in."""
+
 Reconcile = Callable[[Any, str], Awaitable[ToolResult | None]]
 """Finds out, from a write's bound arguments and its key, whether it happened; `None` if it did not."""
 

@@ -1,8 +1,10 @@
 """Where a tool's function runs: on the event loop, in a thread of its own, or in a process that can be killed.
 
 A thread cannot be stopped: its call is abandoned at its time limit and told to `late` when it ends after all. Each
-call has a daemon thread of its own, so abandoned ones neither starve others nor hold the process. A process is
-killed at its time limit; its function must be importable by name, and arguments and result cross as JSON.
+call has a daemon thread of its own, so abandoned ones neither starve others nor hold the process; how many run at
+once, `runtime.execution.places` says. A process is killed at its time limit with all that it started; its function
+must be importable by name. Arguments cross as the model gave them and are validated again there, the result as the
+text that the model sees.
 """
 
 from __future__ import annotations
@@ -10,18 +12,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from tempfile import TemporaryFile
+from typing import IO, Any, Literal
 
+from runtime.core.canonical import said
 from runtime.errors import UsageFault
+from runtime.ports.tools import TOOL_THREAD
 
 Kind = Literal["async", "thread", "process"]
 Late = Callable[[Any, BaseException | None], None]
 """Told the result or the exception of a thread whose call was given up."""
 
 _WORKER = "runtime.tools.worker"
+_ERROR_BYTES = 4_096
+"""How much of the end of a process's error output is looked at."""
 
 
 async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], late: Late | None = None) -> Any:
@@ -50,7 +59,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
         try:
             result = function(**arguments)
         except BaseException as caught:  # noqa: BLE001 - carried over to the caller's side of the thread
-            error = caught
+            error = _portable(caught)
         try:
             loop.call_soon_threadsafe(settle, result, error)
         except RuntimeError:
@@ -58,16 +67,31 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
             if late is not None:
                 late(result, error)
 
-    threading.Thread(target=work, name=f"goldrun-tool-{function.__name__}", daemon=True).start()
+    threading.Thread(target=work, name=TOOL_THREAD + function.__name__, daemon=True).start()
     return await future
 
 
-async def in_process(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Return what a function gives, run in a process that is killed if the caller is cancelled.
+def _portable(error: BaseException) -> BaseException:
+    """Return an exception as a future can hold it: thrown into a task, these mean something else."""
+    if isinstance(error, StopIteration | GeneratorExit | KeyboardInterrupt):
+        return RuntimeError(f"the tool raised {type(error).__name__}: {said(error)}")
+    return error
+
+
+async def in_process(function: Callable[..., Any], given: bytes, rename: dict[str, str]) -> str:
+    """Return the text of what a function gives, run in a process of its own.
+
+    The process leads a group, and nothing of the group is left when this returns or is cancelled. Job and answer
+    are files and not pipes: a pipe would be held open by whatever the function started and left behind.
+
+    Args:
+        function: What to run.
+        given: Its arguments as the model gave them, in JSON; validated again in the process.
+        rename: Names in the schema, by parameter.
 
     Raises:
         UsageFault: If the function cannot be imported by name.
-        ProcessToolError: If the function raised or the process died.
+        ProcessToolError: If the function raised, or the process ended without an answer.
     """
     module, name = function.__module__, function.__qualname__
     if module == "__main__" or "<" in name:
@@ -75,30 +99,47 @@ async def in_process(function: Callable[..., Any], arguments: dict[str, Any]) ->
             f"the process tool {name!r} cannot be imported by name",
             next_step="define it at the top of a module, or use kind='thread'",
         )
-    job = json.dumps({"module": module, "name": name, "arguments": arguments, "path": sys.path})
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        _WORKER,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=None,
-    )
-    try:
-        out, err = await process.communicate(job.encode())
-    except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
+    about = {"module": module, "name": name, "given": given.decode(), "rename": rename, "path": sys.path}
+    with TemporaryFile() as job, TemporaryFile() as answer, TemporaryFile() as errors:
+        job.write(json.dumps(about).encode())
+        job.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", _WORKER, stdin=job, stdout=answer, stderr=errors, start_new_session=True
+        )
+        try:
+            await process.wait()
+        finally:
+            _end_group(process)
+            await process.wait()
+        return _read_answer(name, process.returncode, _tail(answer, None), _tail(errors, _ERROR_BYTES))
+
+
+def _end_group(process: asyncio.subprocess.Process) -> None:
+    """Kill a process and all that it started, unless that made groups of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "win32":
             process.kill()
-        await process.wait()
-        raise
-    if process.returncode != 0:
-        tail = err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
-        raise ProcessToolError(f"the process of {name} ended with {process.returncode}: {tail[0]}")
-    answer = json.loads(out)
-    if answer["error"] is not None:
-        raise ProcessToolError(answer["error"], retryable=answer["retryable"], domain=answer["domain"])
-    return answer["result"]
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _tail(file: IO[bytes], most: int | None) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0 if most is None else max(size - most, 0))
+    return file.read()
+
+
+def _read_answer(name: str, code: int | None, answer: bytes, errors: bytes) -> str:
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        tail = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
+        message = f"the process of {name} ended with {code} and without an answer: {tail[0]}"
+        raise ProcessToolError(message) from None
+    if found["error"] is not None:
+        raise ProcessToolError(found["error"], retryable=found["retryable"], domain=found["domain"])
+    text: str = found["text"]
+    return text
 
 
 class ProcessToolError(Exception):

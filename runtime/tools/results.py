@@ -1,4 +1,4 @@
-"""The size cap of tool results: what is too large becomes an artifact, and the model sees its head.
+"""The text of tool results, and its size cap: what is too large becomes an artifact, and the model sees its head.
 
 The head is cut between characters, and says how large the whole is and under which digest it is kept, so that a
 tool that reads artifacts can fetch it.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from runtime.core.canonical import valid_text
+import msgspec
+
+from runtime.core.canonical import canonical_bytes, valid_text
 from runtime.errors import UsageFault
 
 MIN_LIMIT_BYTES = 256
@@ -56,3 +59,29 @@ def cap_result(text: str, limit_bytes: int, put: Callable[[bytes], str] | None) 
     note = f"\n[cut: the result has {len(raw)} bytes; {where}]"
     head = raw[: max(limit_bytes - len(note.encode()), 0)].decode("utf-8", "ignore")
     return CappedResult(content=head + note, artifact=digest, size_bytes=len(raw))
+
+
+def text_of(result: Any) -> str:
+    """Return what a model sees of a result: text as it is, anything else as canonical JSON.
+
+    A function that returned has had its effect, so a result without a JSON form is no failure: the text says so.
+    """
+    if isinstance(result, str):
+        return valid_text(result)
+    try:
+        return canonical_bytes(msgspec.to_builtins(_plain(result), str_keys=True, enc_hook=_foreign)).decode()
+    except Exception:  # noqa: BLE001 - foreign code makes the JSON, and whatever it raises, the call was made
+        return f"[the call was made; its result has no JSON form: {type(result).__qualname__}]"
+
+
+def _plain(value: Any) -> Any:
+    """Return a pydantic model as JSON values; other values as they are."""
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def _foreign(value: Any) -> Any:
+    """Return a value within a result, of a type that msgspec does not know, as JSON values."""
+    found = _plain(value)
+    if found is value:
+        raise NotImplementedError
+    return found

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
-import msgspec
-
-from runtime.core.canonical import canonical_bytes, valid_text
+from runtime.core.canonical import canonical_bytes, said
 from runtime.core.effects import ToolResult
-from runtime.core.ids import RESERVED_ARGUMENTS
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
 from runtime.errors import UsageFault
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
+from runtime.tools.arguments import arguments_model, given_of, keep_given, keeping, parameters_of
+from runtime.tools.filled import filled_model
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
-from runtime.tools.results import MIN_LIMIT_BYTES
+from runtime.tools.results import MIN_LIMIT_BYTES, text_of
 from runtime.tools.schema_check import problem_lines
 
 if TYPE_CHECKING:
@@ -57,11 +56,12 @@ class Tool:
     ) -> None:
         self.function = function
         self.decl = decl
-        self.arguments = arguments
+        self.arguments = keeping(arguments) if kind == "process" else arguments
         self.kind = kind
         self.reconcile = reconcile
         self.lingers = kind == "thread"
         self._takes_context = "ctx" in inspect.signature(function).parameters
+        self._rename = {name: field.alias for name, field in arguments.model_fields.items() if field.alias}
         self._fallback: Any = None
 
     @property
@@ -81,9 +81,14 @@ class Tool:
         if not isinstance(arguments, dict):
             return Checked(problems=("arguments: expected a JSON object",))
         try:
-            return Checked(value=self.arguments.model_validate_json(canonical_bytes(arguments), strict=True))
+            given = canonical_bytes(arguments)
+            value = self.arguments.model_validate_json(given, strict=True)
         except ValidationError as error:
             return Checked(problems=self._problems(arguments, error))
+        if self.kind == "process":
+            keep_given(value, given)
+        filled = filled_model(arguments, value)
+        return Checked(value=value, filled=None if filled is arguments else filled)
 
     def _problems(self, arguments: dict[str, Any], error: Any) -> tuple[str, ...]:
         """Say it in the words of the JSON Schema; what only pydantic sees keeps pydantic's."""
@@ -112,11 +117,11 @@ class Tool:
                 case "thread":
                     result = await in_thread(self.function, arguments, _late(context))
                 case "process":
-                    result = await in_process(self.function, bound.model_dump(mode="json"))
+                    result = await in_process(self.function, given_of(bound), self._rename)
         except (ToolError, ProcessToolError) as error:
             if isinstance(error, ProcessToolError) and not error.domain:
                 raise
-            text = valid_text(str(error))
+            text = said(error)
             return ToolResult(content=text, status="error", error=text)
         return ToolResult(content=text_of(result))
 
@@ -131,19 +136,10 @@ def _late(context: ToolContext) -> Late | None:
         if error is None:
             tell(ToolResult(content=text_of(result)))
             return
-        text = valid_text(f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {said(error)}"
         tell(ToolResult(content=text, status="error", error=text))
 
     return late
-
-
-def text_of(result: Any) -> str:
-    """Return what a model sees of a result: text as it is, anything else as canonical JSON."""
-    if isinstance(result, str):
-        return valid_text(result)
-    if hasattr(result, "model_dump"):
-        result = result.model_dump(mode="json")
-    return canonical_bytes(msgspec.to_builtins(result, str_keys=True)).decode()
 
 
 class ToolOptions(TypedDict, total=False):
@@ -211,11 +207,11 @@ def tool(
 
     def make(of: Callable[..., Any]) -> Tool:
         _check_options(options)
-        model = _arguments_model(of, options.get("rename") or {})
+        model = arguments_model(of, options.get("rename") or {})
         schema = ToolSchema(
             name=options.get("name") or of.__name__,
             description=inspect.cleandoc(of.__doc__ or ""),
-            parameters=_parameters(model),
+            parameters=parameters_of(model, of.__name__),
         )
         declared: dict[str, Any] = {n: v for n, v in options.items() if n not in _NOT_DECLARED}
         cost = usd_to_nanos(options.get("cost_usd", 0))
@@ -275,52 +271,6 @@ def _kind(function: Callable[..., Any], asked: Kind | None) -> Kind:
             next_step="take what it needs as arguments, or use kind='thread'",
         )
     return asked
-
-
-def _arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> type[BaseModel]:
-    from pydantic import ConfigDict, Field, create_model
-    from pydantic.errors import PydanticUserError
-
-    try:
-        hints = get_type_hints(function, include_extras=True)
-    except NameError as error:
-        raise UsageFault(
-            f"a type of tool {function.__name__!r} is not known where the tool is defined: {error}",
-            next_step="define or import the type at the top of the module",
-        ) from error
-    fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "ctx":
-            continue
-        alias = rename.get(parameter.name)
-        if (alias or parameter.name) in RESERVED_ARGUMENTS:
-            raise UsageFault(
-                f"tool {function.__name__!r} has the argument {parameter.name!r}, which is bound at entry",
-                next_step="take it from ctx instead; a model never chooses it",
-            )
-        if parameter.name not in hints:
-            raise UsageFault(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
-        default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], Field(default, alias=alias))
-    try:
-        model: type[BaseModel] = create_model(
-            f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
-        )
-        model.model_json_schema(by_alias=True)
-    except PydanticUserError as error:
-        raise UsageFault(
-            f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
-            next_step="use types that JSON has, or a pydantic model",
-        ) from error
-    return model
-
-
-def _parameters(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(by_alias=True)
-    schema.pop("title", None)
-    for field in schema.get("properties", {}).values():
-        field.pop("title", None)
-    return schema
 
 
 ToolFunction = Callable[..., Any | Awaitable[Any]]

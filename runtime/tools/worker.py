@@ -1,4 +1,4 @@
-"""The process side of process tools: one job on stdin, its result on stdout."""
+"""The process side of process tools: one job on stdin, the text of its result on stdout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Run the job and print its result; whatever else the function prints goes to stderr."""
+    """Run the job and print its answer; whatever else the function prints goes to stderr."""
     job = json.load(sys.stdin)
     answer_to = os.dup(1)
     os.dup2(2, 1)
@@ -20,22 +20,29 @@ def main() -> None:
 
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    from runtime.core.canonical import said
+    from runtime.tools.arguments import arguments_model
+    from runtime.tools.results import text_of
     from runtime.tools.tool import Tool, ToolError
 
     target: Any = importlib.import_module(job["module"])
     for part in job["name"].split("."):
         target = getattr(target, part)
     function = target.function if isinstance(target, Tool) else target
+    # The function's name may stand for something else by now: its own parameters say what it takes.
+    model = arguments_model(function, job["rename"])
+    bound = model.model_validate_json(job["given"], strict=True)
     try:
-        result = function(**job["arguments"])
-    except Exception as error:  # noqa: BLE001 - the edge where it becomes data for the other process
+        result = function(**{name: getattr(bound, name) for name in model.model_fields})
+    except BaseException as error:  # noqa: BLE001 - the edge where it becomes data for the other process
+        domain = isinstance(error, ToolError)
         return {
-            "result": None,
-            "error": f"{type(error).__name__}: {error}" if not isinstance(error, ToolError) else str(error),
+            "text": None,
+            "error": said(error) if domain else f"{type(error).__name__}: {said(error)}",
             "retryable": bool(getattr(error, "retryable", False)),
-            "domain": isinstance(error, ToolError),
+            "domain": domain,
         }
-    return {"result": result, "error": None, "retryable": False, "domain": False}
+    return {"text": text_of(result), "error": None, "retryable": False, "domain": False}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from harness.record import MemorySink
 from harness.record.recorder import memory_wrap
 from harness.sessions.replay import agent_setup, replay_json, replay_run
 from runtime.core.messages import ModelReply, RefusalPart
-from runtime.core.policy import Budget, LoopLimits, Policy, RetryPolicy
+from runtime.core.policy import ArgumentRule, Budget, LoopLimits, Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.journal.recording import recording_of
@@ -64,6 +64,7 @@ policies = st.builds(
     Policy,
     allow=st.sampled_from([None, ("stock", "note")]),
     approve=st.sampled_from([(), ("order",)]),
+    arguments=st.sampled_from([{}, {}, {"order": (ArgumentRule(path="count", at_least=2),)}]),
     on_failure=st.sampled_from(["stop", "tell"]),
     on_invalid=st.sampled_from(["tell", "tell", "stop"]),
     max_refusals=st.integers(1, 9),

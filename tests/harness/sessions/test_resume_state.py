@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from harness.cassette.store import iter_recordings, read_recording
 from harness.record.recorder import Recorder
@@ -14,22 +18,18 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
-from runtime.ports.control_values import RunKey, RunStopped
 from runtime.ports.state import Slot
 from runtime.ports.tools import ToolContext
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 SEEN = Slot("seen", list[str])
 
 
-class Cut(BaseException):
-    """The process ends here: nothing after it is written."""
-
-
 class CutBefore:
-    """Ends the process before one call; an execution of the effect is never begun."""
+    """Ends the process, as a crash does, before one call is begun."""
 
     def __init__(self, inner: Performer, lane: str) -> None:
         self._inner = inner
@@ -37,19 +37,8 @@ class CutBefore:
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         if isinstance(effect, CallTool) and effect.lane == self._lane:
-            raise Cut
+            os._exit(9)
         return await self._inner.perform(effect)
-
-
-class DyingStore(SqliteControlStore):
-    """A store that hears no more of the runs of a process that is dead."""
-
-    dead = True
-
-    def stop_run(self, key: RunKey, *, fencing: int, stop_reason: str, now: float) -> RunStopped:
-        if self.dead:
-            return RunStopped(applied=False, run=None)
-        return super().stop_run(key, fencing=fencing, stop_reason=stop_reason, now=now)
 
 
 @tool
@@ -59,8 +48,13 @@ async def visit(place: str, ctx: ToolContext) -> str:
     return ", ".join(seen)
 
 
-def cut_run(agent: Agent, script: list[Any], journal: Path, lane: str, **ports: Any) -> None:
+def cut_run(
+    agent: Agent, script: list[Any], journal: Path, lane: str, *, control: Path | None = None
+) -> None:
+    """Run an agent in a process of its own until it dies."""
+
     async def main() -> None:
+        governor = None if control is None else Governor(SqliteControlStore(control))
         with Recorder(journal) as recorder:
 
             def wrap(inner: Performer) -> Performer:
@@ -68,13 +62,16 @@ def cut_run(agent: Agent, script: list[Any], journal: Path, lane: str, **ports: 
 
             request = Request(prompt="go", tenant="acme", environment="prod", request_id="req_1")
             model = ScriptedModel(script)
-            try:
-                await run_agent_async(agent, request, model=model, wrap=wrap, prices=Prices(), **ports)
-            except Cut:
-                return
-        raise AssertionError("the run was not cut off")
+            await run_agent_async(agent, request, model=model, wrap=wrap, prices=Prices(), governor=governor)
 
-    asyncio.run(main())
+    process = os.fork()
+    if process == 0:
+        try:
+            asyncio.run(main())
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
 
 
 def test_a_resumed_run_finds_in_its_scratch_what_recorded_calls_put_there(tmp_path: Path) -> None:
@@ -94,12 +91,12 @@ def test_a_resumed_run_finds_in_its_scratch_what_recorded_calls_put_there(tmp_pa
 
 
 def test_a_child_run_that_was_cut_off_with_its_parent_is_run_again_and_writes_once(tmp_path: Path) -> None:
-    made: list[str | None] = []
+    made = tmp_path / "made"
 
     @tool(write=True, takes_key=True)
     async def pay(cents: int, ctx: ToolContext) -> str:
-        if ctx.idempotency_key not in made:
-            made.append(ctx.idempotency_key)
+        with made.open("a") as file:
+            file.write(f"{ctx.idempotency_key}\n")
         return "paid"
 
     @tool(children=True)
@@ -115,10 +112,10 @@ def test_a_child_run_that_was_cut_off_with_its_parent_is_run_again_and_writes_on
 
     clerk = clerk_with([calls(("pay", {"cents": 5})), calls(("visit", {"place": "rome"}))])
     parent = Agent(name="boss", model="m1", tools=(ask_clerk,))
-    store = DyingStore(tmp_path / "control.db")
+    control = tmp_path / "control.db"
+    cut_run(parent, [calls(("ask_clerk", {}))], tmp_path / "run.jsonl", "1.tool0/1", control=control)
+    store = SqliteControlStore(control)
     governor = Governor(store)
-    cut_run(parent, [calls(("ask_clerk", {}))], tmp_path / "run.jsonl", "1.tool0/1", governor=governor)
-    store.dead = False
     store.sweep_runs(now=governor.now() + 3_600)
 
     clerk = clerk_with([calls(("pay", {"cents": 5})), calls(("visit", {"place": "rome"})), "done"])
@@ -129,6 +126,6 @@ def test_a_child_run_that_was_cut_off_with_its_parent_is_run_again_and_writes_on
 
     assert result.stop_reason == "finish"
     assert result.trace.tool_calls[0].result == "req_1/0.tool0/1~2: finish"
-    assert len(made) == 1
+    assert len(made.read_text().splitlines()) == 1
     journaled = {r.header.request_id for r in iter_recordings(tmp_path / "more.jsonl")}
     assert journaled == {"req_1", "req_1/0.tool0/1~2"}

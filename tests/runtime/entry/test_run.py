@@ -64,6 +64,14 @@ def test_two_tools_of_one_name_are_refused() -> None:
         Agent(name="a", model="m", tools=(*tools, tools[0]))
 
 
+@pytest.mark.parametrize("limit", [255, 0, -1])
+def test_a_limit_of_results_without_room_for_the_line_about_the_rest_is_refused(limit: int) -> None:
+    with pytest.raises(UsageFault, match=f"limits results to {limit} bytes") as fault:
+        Agent(name="a", model="m", max_result_bytes=limit)
+
+    assert fault.value.next_step == "allow at least 256"
+
+
 def test_an_agent_without_client_is_refused() -> None:
     with pytest.raises(UsageFault, match="no model client"):
         run_agent(shop_agent(Shop()), "hi", prices=Prices())

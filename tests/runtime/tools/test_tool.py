@@ -126,6 +126,48 @@ def test_a_renamed_parameter_may_not_take_a_reserved_name_either() -> None:
         tool(rename={"who": "tenant"})(bad)
 
 
+class Owner(BaseModel):
+    tenant: str
+
+
+class Tree(BaseModel):
+    name: str
+    children: list[Tree] = []
+    owner: Annotated[Owner | None, Field(alias="of")] = None
+
+
+class Free(BaseModel):
+    name: str
+    extra: dict[str, str] = {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (Owner, "o.tenant"),
+        (list[Owner], "o.tenant"),
+        (dict[str, Owner], "o.tenant"),
+        (tuple[int, Owner], "o.tenant"),
+        (Tree, "o.of.tenant"),
+    ],
+)
+def test_names_bound_at_entry_are_refused_within_arguments_too(kind: Any, path: str) -> None:
+    async def bad(o: Any) -> str:
+        return ""
+
+    bad.__annotations__["o"] = kind
+
+    with pytest.raises(UsageFault, match=f"the argument '{path}', which is bound at entry"):
+        tool(bad)
+
+
+def test_names_that_no_schema_has_cannot_be_refused() -> None:
+    async def free(o: Free) -> str:
+        return o.extra["tenant"]
+
+    assert tool(free).validate({"o": {"name": "x", "extra": {"tenant": "y"}}}).problems == ()
+
+
 def test_a_parameter_without_type_is_refused() -> None:
     def bad(n) -> str:  # type: ignore[no-untyped-def]  # the point of the test
         return str(n)
@@ -261,6 +303,43 @@ def test_what_the_model_sees_of_a_result(result: Any, content: str) -> None:
 
     assert (seen.content, seen.status) == (content, "ok")
     assert msgspec.json.decode(msgspec.json.encode(seen), type=ToolResult) == seen
+
+
+class Torn(BaseModel):
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        raise ValueError("no")
+
+
+class Opaque:
+    pass
+
+
+def _circle() -> list[Any]:
+    circle: list[Any] = []
+    circle.append(circle)
+    return circle
+
+
+@pytest.mark.parametrize(
+    ("result", "kind"),
+    [(Opaque(), "Opaque"), ([Opaque()], "list"), (Torn(), "Torn"), (_circle(), "list"), ({1: {2j}}, "dict")],
+)
+def test_a_result_without_a_json_form_is_no_failure(result: Any, kind: str) -> None:
+    @tool(write=True)
+    async def give() -> Any:
+        return result
+
+    seen = call(give, {})
+
+    assert seen == ToolResult(content=f"[the call was made; its result has no JSON form: {kind}]")
+
+
+def test_models_within_a_result_have_a_json_form() -> None:
+    @tool
+    async def give() -> Any:
+        return {"all": [Address(street="x")]}
+
+    assert call(give, {}).content == '{"all":[{"number":1,"street":"x"}]}'
 
 
 def test_an_error_of_the_tool_s_domain_is_told() -> None:
