@@ -28,6 +28,17 @@ def test_an_unknown_key_runs_nothing(tmp_path: Path) -> None:
         _serve(tmp_path, "hi", key="key-nobody")
 
 
+def test_an_unknown_key_is_one_clear_error_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = production.main(["key-nobody", "hi", "--folder", str(tmp_path)])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert "Traceback" not in told.err
+    assert told.err.startswith("error: ")
+
+
 def test_a_run_is_bound_to_the_tenant_of_its_key_and_is_found_by_its_request_id(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
