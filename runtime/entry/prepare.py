@@ -9,6 +9,7 @@ from runtime.core.messages import user_message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Header, with_hashes
 from runtime.entry.agent import Agent
+from runtime.entry.policy_check import check_budget, check_policy
 from runtime.entry.request import Request
 from runtime.errors import UsageFault
 from runtime.execution.clock import new_request_id
@@ -35,12 +36,14 @@ def prepare(
         inputs: Whether further input is asked for after each step.
 
     Raises:
-        UsageFault: If the policy names a tool the agent lacks, or dollars are limited without a known price
-            or an output limit.
+        UsageFault: If policy or budget hold a wrong value, the policy names a tool the agent lacks, or dollars
+            are limited without a known price or an output limit.
     """
     policy = agent.policy if request.policy is None else request.policy
     budget = agent.budget if request.budget is None else request.budget
     request_id = request.request_id or new_request_id()
+    check_policy(policy)
+    check_budget(budget)
     _check_names(agent, policy)
     table = _default_prices() if prices is None else prices
     models = (agent.model, *agent.fallbacks)
