@@ -168,7 +168,6 @@ def runs(
             "agent": r.agent,
             "started_at": _time(r.started_at),
             "stop_reason": r.stop_reason or "running",
-            "journal": r.journal,
         }
         for r in found
     ]
