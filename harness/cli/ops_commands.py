@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.cli import ops_answers, ops_limits, ops_switches
-from harness.cli.ops_store import DEFAULT_STORE, Json, Limit, Store, Tenant, open_store, show, time_text
+from harness.cli.ops_store import DEFAULT_STORE, Json, Limit, Store, Tenant, now, open_store, show, time_text
 from harness.cli.output import emit_json, say
 from harness.errors import DataError, ExitCode, UsageError
 from harness.text import safe_text
@@ -38,8 +39,12 @@ def runs(
     store: Store = DEFAULT_STORE,
     json: Json = False,
 ) -> int:
-    """List runs, latest first, or find one by request id."""
+    """List runs, latest first, or find one by request id; those no longer heard of are set to `crashed`."""
+    from runtime.ports.control_values import ControlUnavailable
+
     with open_store(store) as control:
+        with suppress(ControlUnavailable):  # who only may read the store still sees it
+            control.sweep_runs(now=now())
         found = (
             control.list_runs(tenant=tenant, open_only=open_only, limit=limit)
             if request_id is None

@@ -21,12 +21,18 @@ def register(app: typer.Typer) -> None:
 
 def recover(
     path: Annotated[Path, typer.Argument(help="An orphan journal (*.jsonl), or a folder of them.")],
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="GOLDRUN_CONTROL_STORE", help="Set `crashed` in this control store too, for those cut off."
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Seal journals that a dead process left; runs that were cut off end `crashed`."""
     from harness.cli.files import recover_path
 
-    return recover_path(path, as_json=json)
+    return recover_path(path, store=store, as_json=json)
 
 
 def verify(

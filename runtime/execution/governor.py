@@ -1,7 +1,8 @@
 """The governor: one for each process, it holds the control store, its clock, and the watch over switches.
 
 While runs are live on an event loop, one task of that loop reads the switches every `poll_s` and interrupts the
-runs they concern, renews what the runs hold, and says that they are alive.
+runs they concern, renews what the runs hold, and says that they are alive. Now and then it has a thread sweep up
+after others: runs that are no longer heard of, and holds that ended long ago.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ from runtime.ports.control_values import ControlUnavailable, Run, RunKey, RunOpe
 
 ALIVE_S = 60.0
 """A run that is not heard of for so long counts as crashed."""
+
+_SWEEP_S = ALIVE_S / 2
+_PRUNE_S = 600.0
+_KEPT_S = 86_400.0
+"""How long a hold that ended is kept: nobody settles it again after that."""
+_PRUNE_ROUNDS = 50
+"""Bounds the work of one pruning, which goes on with the next."""
 
 
 class Governor:
@@ -42,6 +50,7 @@ class Governor:
         self._watchers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
         self._board = Board()
         self._board_at = float("-inf")
+        self._swept_at = self._pruned_at = float("-inf")
 
     def now(self) -> float:
         """Return epoch seconds of a clock that never goes back."""
@@ -120,6 +129,25 @@ class Governor:
                 board = None
             for governor in tuple(self._live.get(loop, ())):
                 governor.look(board)
+            self._sweep_if_due(loop)
+
+    def _sweep_if_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have a thread sweep, so that no run of this loop waits for it; our own runs were heard of just before."""
+        now = self.now()
+        if now - self._swept_at < _SWEEP_S:
+            return
+        self._swept_at = now
+        prunes = now - self._pruned_at >= _PRUNE_S
+        if prunes:
+            self._pruned_at = now
+        loop.run_in_executor(None, self._sweep, now, prunes)
+
+    def _sweep(self, now: float, prunes: bool) -> None:
+        with contextlib.suppress(ControlUnavailable):
+            self.store.sweep_runs(now=now)
+            rounds = _PRUNE_ROUNDS if prunes else 0
+            while rounds and self.store.prune_spend(before=now - _KEPT_S):
+                rounds -= 1
 
 
 class RunGovernor:

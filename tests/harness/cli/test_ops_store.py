@@ -14,6 +14,7 @@ from harness.cli.ops_store import now
 from runtime.control.breaker import BreakerRule
 from runtime.control.ledger import Amount, Caps, Scope
 from runtime.control.scopes import day_scope
+from runtime.ports.control_values import Run, RunKey
 from runtime.state.sqlite_store import SqliteControlStore
 
 
@@ -165,3 +166,16 @@ def test_each_act_is_kept_with_who_and_why(
         ("kill", "tenant acme", "incident 12"),
     ]
     assert all(a["by"] for a in acts)
+
+
+def test_a_run_that_is_no_longer_heard_of_is_shown_as_crashed(
+    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, alive_s in (("req_dead", -1.0), ("req_live", 60.0)):
+        key = RunKey(tenant="acme", environment="prod", request_id=name)
+        store.open_run(Run(key=key, run_id=name, agent="a", started_at=1.0, alive_until=now() + alive_s))
+
+    shown = {row["request_id"]: row["stop_reason"] for row in listed(capsys, "runs")}
+
+    assert shown == {"req_dead": "crashed", "req_live": "running"}
+    assert [row["request_id"] for row in listed(capsys, "runs", "--open")] == ["req_live"]
