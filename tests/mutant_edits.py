@@ -162,11 +162,11 @@ def begun(original: Any) -> Any:
 
 
 def no_deadline(original: Any) -> Any:
-    def ask(self: Any, effect: Any, started: float) -> Any:
+    def ask(self: Any, effect: Any) -> Any:
         header = self._governor.header
         budget = msgspec.structs.replace(header.budget, max_seconds=None)
         self._governor.header = msgspec.structs.replace(header, budget=budget)
-        return original(self, effect, started)
+        return original(self, effect)
 
     return ask
 

@@ -34,11 +34,12 @@ from runtime.core.effects import (
     SingleEffect,
     ToolResult,
 )
+from runtime.core.ids import key_root
 from runtime.core.keys import Keyer
 from runtime.core.lanes import step_of
 from runtime.core.run import Header, ToolDecl
 from runtime.entry.agent import Agent
-from runtime.entry.run import RunResult, child_starter, result_of
+from runtime.entry.run import Around, RunResult, child_starter, result_of
 from runtime.entry.state import State
 from runtime.entry.wiring import Given, Wired, wire
 from runtime.execution.bounded import TimeLimitError, bounded
@@ -135,7 +136,7 @@ async def resume_run(recording: Recording, agent: Agent, world: World, *, out: P
         header=header,
         tools=None if header.tools == "opaque" else agent.specs,
         model_timeout_s=agent.model_timeout_s,
-        root_request_id=header.root,
+        root_request_id=key_root(header.request_id, header.root),
     )
     taken = _take_over(world, header)
     reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
@@ -181,7 +182,7 @@ def _wired(
     def wrap(inner: Performer) -> Performer:
         return RecordingPerformer(inner, JournalSink(journal), cleaner=redactor)
 
-    start = child_starter(recording.header, given, wrap=wrap, governor=world.governor)
+    start = child_starter(recording.header, given, Around(wrap=wrap, governor=world.governor))
     return wire(
         agent,
         recording.header,

@@ -43,10 +43,12 @@ class Allowance:
     Attributes:
         max_output_tokens: Output limit to send; `None` leaves it to the provider.
         reserved_nanos: Worst case of the call; `None` where no money limit holds.
+        reserved_tokens: Most tokens it can use; `None` where they are not capped across runs.
     """
 
     max_output_tokens: int | None
     reserved_nanos: int | None
+    reserved_tokens: int | None = None
 
 
 def check_time(budget: Budget, spent: Spent) -> StopReason | None:
@@ -111,7 +113,13 @@ def _shares(limit: int | None, used: int, parts: int) -> list[int | None]:
 
 
 def allow_model_call(
-    budget: Budget, spent: Spent, *, rate: Rate | None, input_bound: int, configured: int | None
+    budget: Budget,
+    spent: Spent,
+    *,
+    rate: Rate | None,
+    input_bound: int,
+    configured: int | None,
+    metered: bool = False,
 ) -> Allowance | StopReason:
     """Return what the next model call may use, or why the run stops before it.
 
@@ -121,6 +129,7 @@ def allow_model_call(
         rate: Price of the model; known whenever `max_usd_nanos` is set (checked at entry).
         input_bound: Upper bound of the request's input tokens.
         configured: Output tokens the agent asks for; set whenever money or tokens are limited.
+        metered: Whether caps across runs may hold, so that the worst case is reserved without a limit of the run.
     """
     allowed = configured
     useful = MIN_USEFUL_OUTPUT_TOKENS if configured is None else min(MIN_USEFUL_OUTPUT_TOKENS, configured)
@@ -130,12 +139,22 @@ def allow_model_call(
             return StopReason(StopKind.MAX_TOKENS)
         allowed = left if allowed is None else min(allowed, left)
     if budget.max_usd_nanos is None:
-        return Allowance(max_output_tokens=allowed, reserved_nanos=None)
+        return _allowance(rate if metered else None, input_bound, allowed, metered=metered)
     if rate is None:
         return StopReason(StopKind.MAX_USD)
     affordable = rate.affordable_output(nanos=budget.max_usd_nanos - spent.nanos, input_tokens=input_bound)
     if affordable < useful:
         return StopReason(StopKind.MAX_USD)
     allowed = affordable if allowed is None else min(allowed, affordable)
-    reserved = rate.worst_case(input_tokens=input_bound, output_tokens=allowed)
-    return Allowance(max_output_tokens=allowed, reserved_nanos=reserved)
+    return _allowance(rate, input_bound, allowed, metered=metered)
+
+
+def _allowance(rate: Rate | None, input_bound: int, output: int | None, *, metered: bool) -> Allowance:
+    known = rate is not None and output is not None
+    return Allowance(
+        max_output_tokens=output,
+        reserved_nanos=rate.worst_case(input_tokens=input_bound, output_tokens=output or 0)
+        if rate is not None and known
+        else None,
+        reserved_tokens=input_bound + (output or 0) if metered else None,
+    )

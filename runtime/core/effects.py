@@ -103,13 +103,18 @@ class Begin(Value, frozen=True):
 
 
 class End(Value, frozen=True):
-    """The last effect of a run; performed exactly once."""
+    """The last effect of a run; performed exactly once.
+
+    `spent` is what a child run counts as in its parent's budget: unlike the totals it holds what was charged for
+    replies that were lost, and it stays in the process.
+    """
 
     stop_reason: str
     output: str | None = None
     totals: Totals = Totals()
     trace_hash: str | None = None
     detail: str | None = None
+    spent: Used | None = None
 
 
 class CallModel(Value, frozen=True):

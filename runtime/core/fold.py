@@ -86,11 +86,12 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
         match effect:
             case CallModel():
                 place = parse_lane(effect.lane)
-                parts.setdefault(place.step, _StepParts()).model.append((place.attempt, effect, outcome))
+                step = parts.get(place.step) or parts.setdefault(place.step, _StepParts())
+                step.model.append((place.attempt, effect, outcome))
             case CallTool() | Refuse():
                 place = parse_lane(effect.lane)
-                attempts = parts.setdefault(place.step, _StepParts()).calls.setdefault(place.index or 0, [])
-                attempts.append((place.attempt, effect, outcome))
+                step = parts.get(place.step) or parts.setdefault(place.step, _StepParts())
+                step.calls.setdefault(place.index or 0, []).append((place.attempt, effect, outcome))
                 if (denial := _denial(effect, outcome, place)) is not None:
                     denials.append(denial)
             case AskApproval():
@@ -109,7 +110,7 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
     crashed = end.stop_reason == StopKind.CRASHED and header.source not in {"import", "lift"}
     facts = _RunFacts(once=once, crashed=crashed)
     names: dict[str, str] = {}
-    steps = tuple(_step(index, parts[index], names, facts) for index in sorted(parts))
+    steps = tuple([_step(index, parts[index], names, facts) for index in sorted(parts)])
     denials.sort(key=lambda d: (d.step, d.lane))
     approvals.sort(key=lambda a: (a.step, a.lane))
     totals = count_totals(header, steps, len(denials), len(approvals), last_at)
@@ -145,12 +146,13 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
 
 def _step(index: int, parts: _StepParts, names: dict[str, str], facts: _RunFacts) -> Step:
     model = _model_step(parts.model) if parts.model else None
-    calls = tuple(_tool_step(parts.calls[i], names, facts) for i in sorted(parts.calls))
+    calls = tuple([_tool_step(parts.calls[i], names, facts) for i in sorted(parts.calls)])
     return Step(index=index, model=model, tool_calls=calls)
 
 
 def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
-    attempts.sort(key=_attempt)
+    if len(attempts) > 1:
+        attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
     reply: ModelReply | None = outcome.value
     replies = [o.value for _, _, o in attempts if o.value is not None]
@@ -200,7 +202,8 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
 def _tool_step(
     attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str], facts: _RunFacts
 ) -> ToolStep:
-    attempts.sort(key=_attempt)
+    if len(attempts) > 1:
+        attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
     started = [o for _, e, o in attempts if isinstance(e, CallTool)]
     status, result, error = _result(effect, outcome)
@@ -299,19 +302,23 @@ def count_totals(
     tokens_in = _sum([m.input_tokens for m in models])
     tokens_out = _sum([m.output_tokens for m in models])
     total = None if tokens_in is None or tokens_out is None else tokens_in + tokens_out
+    attempts = sum([m.attempts for m in models])
+    executions = sum([c.attempts for c in calls])
+    statuses = [c.status for c in calls]
     return Totals(
         steps=len(models),
-        model_calls=sum(m.attempts for m in models),
+        model_calls=attempts,
         tool_calls=len(calls),
-        tool_executions=sum(c.attempts for c in calls),
+        tool_executions=executions,
         tool_calls_by_name=dict(sorted(by_name.items())),
-        retries=sum(m.attempts - 1 for m in models) + sum(max(c.attempts - 1, 0) for c in calls),
+        retries=attempts - len(models) + sum([c.attempts - 1 for c in calls if c.attempts > 1]),
         denials=denials,
         approvals=approvals,
-        errors=sum(c.status in {"error", "timeout"} for c in calls)
-        + sum(m.error is not None for m in models),
+        errors=statuses.count("error")
+        + statuses.count("timeout")
+        + len([m for m in models if m.error is not None]),
         loops=count_loops(calls),
-        in_doubt=sum(c.status == "in_doubt" for c in calls),
+        in_doubt=statuses.count("in_doubt"),
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         cache_read_tokens=_sum([m.cache_read_tokens for m in models]),
@@ -340,7 +347,8 @@ def count_loops(calls: list[ToolStep]) -> int:
         same = (call.name, call.args_hash)
         streak = streak + 1 if same == last else 1
         last = same
-        loops += streak == LOOP_LENGTH
+        if streak == LOOP_LENGTH:
+            loops += 1
     return loops
 
 
@@ -376,6 +384,8 @@ def _usage(replies: list[ModelReply]) -> Usage:
 
 def _sum(values: list[Number | None]) -> Number | None:
     """Return the sum; `None` if a value is unknown or there is none."""
+    if len(values) == 1:
+        return values[0]
     known = [v for v in values if v is not None]
     return None if not known or len(known) < len(values) else sum(known[1:], known[0])
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest
 
 RESERVED_ARGUMENTS = frozenset({"tenant", "tenant_id", "environment", "request_id"})
 """Argument names no tool may have: they are bound at entry and never chosen by a model."""
+
+
+_ATTEMPT = re.compile(r"/([^/]+)/\d+(?:~\d+)?(#\d+)?")
+"""A call's lane in a child's request id: its place, its attempt and execution, and which of its children it is."""
 
 
 def run_id(request_id: str, *, deploy: str | None, source: str, repeat: int = 0) -> str:
@@ -18,6 +23,21 @@ def run_id(request_id: str, *, deploy: str | None, source: str, repeat: int = 0)
 def child_request_id(parent: str, lane: str) -> str:
     """Return the request id of a child run that the call at this lane starts."""
     return f"{parent}/{lane}"
+
+
+def key_root(request_id: str, root: str | None) -> str:
+    """Return what stands for a run in the idempotency keys of its writes.
+
+    That is the request id of the outermost run. A child adds the calls that started it and its parents, without
+    their attempts: equal writes of a run and of its children are several writes, those of a repeated call are one.
+
+    Args:
+        request_id: The run's.
+        root: Request id of the outermost run; `None` for that run itself.
+    """
+    if root is None or not request_id.startswith(f"{root}/"):
+        return request_id
+    return root + _ATTEMPT.sub(r"/\1\2", request_id[len(root) :])
 
 
 def idempotency_key(

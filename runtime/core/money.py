@@ -33,6 +33,10 @@ def usd_text(nanos: int | None) -> str | None:
     return f"{sign}{whole}.{rest:09d}"
 
 
+MOST_TOKENS = 10**9
+"""More than any one call can use."""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens of one model call as the provider reported them.
 
@@ -49,6 +53,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether each number can be one of tokens; what cannot is as if it had not been reported."""
+        told = [getattr(self, name) for name in self.__struct_fields__]
+        return all(n is None or 0 <= n <= MOST_TOKENS for n in told)
 
 
 class Tier(msgspec.Struct, frozen=True):

@@ -36,8 +36,8 @@ CallStatus = Literal[
 ]
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Base of small frozen values of the seam."""
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Base of small frozen values of the seam; none is part of a cycle, so the collector need not see them."""
 
 
 class Used(Value, frozen=True):
@@ -56,8 +56,9 @@ class Failure(Value, frozen=True):
         kind: The class of failure.
         message: Redacted text for people.
         retryable: Whether the same call may be made again.
-        phase: Where it failed: `connect` (nothing was sent), `request`, `response`, `stream`, `run`, `lost` (it was
-            sent, and the answer never came), `abandoned` (it goes on though it was given up).
+        phase: Where it failed: `connect` (nothing was sent), `request`, `response`, `rejected` (the other side would
+            not take it, and did nothing), `stream`, `run`, `lost` (it was sent, and the answer never came),
+            `abandoned` (it goes on though it was given up).
         error_type: Exception class or provider error code.
         after_s: Seconds the other side asks to wait.
         used: What child runs of the call used before it failed.
@@ -74,7 +75,7 @@ class Failure(Value, frozen=True):
     used: Used | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """What came back and when.
 
     Attributes:
@@ -98,6 +99,7 @@ class Limits(Value, frozen=True):
         timeout_s: Hard limit of this attempt, in seconds.
         max_output_tokens: What is affordable, at most what is configured.
         reserved_nanousd: Worst case reserved before the call.
+        reserved_tokens: Most tokens that a model call can use, where tokens are capped across runs.
         idempotency_key: Makes a repeated write safe.
         child_budget: Slice of the run's budget that child runs of this call may use together.
     """
@@ -106,6 +108,7 @@ class Limits(Value, frozen=True):
     timeout_s: float | None = None
     max_output_tokens: int | None = None
     reserved_nanousd: int | None = None
+    reserved_tokens: int | None = None
     idempotency_key: str | None = None
     child_budget: Budget | None = None
 
@@ -140,11 +143,13 @@ class Admission(Value, frozen=True):
         granted: The verdict.
         cause: If not: `rate`, `concurrency`, `breaker`, `spend`, `disabled`, `tenant`, `kill`, `unavailable`.
         detail: Text for people.
+        unit: For `spend`: what was short: `nanos`, `tokens`, `tool_calls`, `steps`.
     """
 
     granted: bool = True
     cause: str | None = None
     detail: str | None = None
+    unit: str | None = None
 
 
 class ApprovalAnswer(Value, frozen=True):

@@ -74,6 +74,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         inputs: Whether the effect `input` follows each step.
         model_retry: Retry schedule of model calls.
         tool_retry: Retry schedule of tool calls.
+        metered: Whether each model call is reserved at its worst case for caps across runs, also where the run has
+            no money or token limit of its own.
         seed: Seeds the schedule's jitter.
         price_table: Id of the price table behind `rates`.
         rates: What each model costs.
@@ -111,6 +113,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     budget: Budget = Budget()
     model_retry: RetryPolicy = RetryPolicy()
     tool_retry: RetryPolicy = RetryPolicy()
+    metered: bool = False
     seed: int = 0
     price_table: str | None = None
     rates: dict[str, Rate] = {}

@@ -39,10 +39,15 @@ def decode_error(status: int | None, body: Any, *, retry_after_s: float | None =
         kind=_failure_kind(effective, named),
         message=_message(error, body, effective),
         retryable=_is_retryable(effective, named),
-        phase="stream" if status is None else "response",
+        phase="stream" if status is None else phase_of(status, retryable=_is_retryable(effective, named)),
         error_type=named or code or (None if effective is None else str(effective)),
         after_s=retry_after_s,
     )
+
+
+def phase_of(status: int, *, retryable: bool) -> str:
+    """Return where an exchange with an error status failed: a request that was refused as wrong did nothing."""
+    return "rejected" if 400 <= status < 500 and not retryable else "response"
 
 
 def _error_object(body: Any) -> dict[str, Any]:

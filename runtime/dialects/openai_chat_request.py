@@ -44,6 +44,7 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
+_OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _OWN_FIELDS = frozenset(
     {"model", "messages", "tools", "functions", "function_call", "stream", "stream_options"}
 )
@@ -71,6 +72,8 @@ def encode_request(
         body["tools"] = [*tools, *_entries(request.parameters.get("tools"))]
     if max_output_tokens is not None:
         name = "max_tokens" if "max_tokens" in request.parameters else "max_completion_tokens"
+        for other in _OUTPUT_LIMITS:  # a server may go by the larger of two
+            body.pop(other, None)
         body[name] = max_output_tokens
     if stream:
         body["stream"] = True

@@ -15,12 +15,15 @@ import msgspec
 from runtime.core.effects import CallTool, Used
 from runtime.core.ids import child_request_id
 from runtime.core.messages import Message
-from runtime.core.policy import Budget, Policy
-from runtime.core.run import Header, Totals
+from runtime.core.policy import Budget, LoopLimits, Policy
+from runtime.core.run import Header
+from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
 from runtime.errors import UsageFault
 
-Start = Callable[[Agent, "ChildRequest"], Awaitable[Any]]
+Cut = Callable[[Trace], None]
+"""Told of a child run that was cut off, as it ended."""
+Start = Callable[[Agent, "ChildRequest", Cut], Awaitable[Any]]
 """Runs a child and returns its `RunResult`."""
 
 
@@ -47,6 +50,7 @@ class CallChildren:
 
     Attributes:
         used: What they used so far.
+        in_doubt: Writes in doubt that they left behind; a parent that does not hear of them must not go on.
     """
 
     def __init__(self, header: Header, call: CallTool, start: Start, *, execution: int = 1) -> None:
@@ -58,6 +62,7 @@ class CallChildren:
         self._count = 0
         self._reserved = Used()
         self.used = Used()
+        self.in_doubt = 0
 
     async def child(self, agent: Agent, prompt: str | Sequence[Message]) -> Any:
         """Run an agent as a child of this call and return its `RunResult`.
@@ -79,8 +84,9 @@ class CallChildren:
         )
         used = held
         try:
-            result = await self._start(agent, request)
-            used = used_of(result.totals)
+            result = await self._start(agent, request, self._cut)
+            used = result.spent or held
+            self.in_doubt += result.totals.in_doubt
         except UsageFault:
             used = Used()  # it never began
             raise
@@ -89,6 +95,9 @@ class CallChildren:
             self._reserved = _minus(self._reserved, held)
             self.used = _plus(self.used, used)
         return result
+
+    def _cut(self, trace: Trace) -> None:
+        self.in_doubt += trace.totals.in_doubt
 
 
 def narrowed(own: Budget, slice_: Budget, used: Used) -> Budget:
@@ -118,6 +127,16 @@ def narrowed_policy(agent: Agent, parent: Policy) -> Policy:
         approve=approve,
         arguments=arguments,
         scopes=narrowed_scopes(agent.policy.scopes, parent.scopes),
+        max_refusals=min(agent.policy.max_refusals, parent.max_refusals),
+        loop=_narrowed_loop(agent.policy.loop, parent.loop),
+    )
+
+
+def _narrowed_loop(own: LoopLimits | None, parent: LoopLimits | None) -> LoopLimits | None:
+    if own is None or parent is None:
+        return parent if own is None else own
+    return LoopLimits(
+        **{name: min(getattr(own, name), getattr(parent, name)) for name in LoopLimits.__struct_fields__}
     )
 
 
@@ -126,16 +145,6 @@ def narrowed_scopes(own: tuple[str, ...] | None, other: tuple[str, ...] | None) 
     if own is None or other is None:
         return other if own is None else own
     return tuple(sorted(set(own) & set(other)))
-
-
-def used_of(totals: Totals) -> Used:
-    """Return what a run used of its parent's budget; unknown tokens and money count as 0 here."""
-    return Used(
-        steps=totals.steps,
-        tool_calls=totals.tool_calls,
-        tokens=totals.total_tokens or 0,
-        nanos=totals.cost_nanousd or 0,
-    )
 
 
 def _least(own: int | None, slice_: int | None, used: int) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from runtime.core.ids import run_id, seed_of
+from runtime.core.ids import key_root, run_id, seed_of
 from runtime.core.messages import user_message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Header, with_hashes
@@ -13,6 +13,7 @@ from runtime.entry.policy_check import check_budget, check_policy
 from runtime.entry.request import Request
 from runtime.errors import UsageFault
 from runtime.execution.clock import new_request_id
+from runtime.execution.rules import ControlRules
 from runtime.orchestrator.model_step import configured_output
 from runtime.orchestrator.setup import RunSetup
 from runtime.ports.prices import RateSource
@@ -25,6 +26,7 @@ def prepare(
     prices: RateSource | None = None,
     started_at: str | None = None,
     inputs: Literal["none", "recorded"] = "none",
+    rules: ControlRules | None = None,
 ) -> RunSetup:
     """Return the setup of a run, its budget and policy checked.
 
@@ -34,6 +36,7 @@ def prepare(
         prices: Price table; the offline snapshot by default.
         started_at: Wall time, ISO 8601 UTC.
         inputs: Whether further input is asked for after each step.
+        rules: Limits across runs that hold for this one.
 
     Raises:
         UsageFault: If policy or budget hold a wrong value, the policy names a tool the agent lacks, or dollars
@@ -42,13 +45,11 @@ def prepare(
     policy = agent.policy if request.policy is None else request.policy
     budget = agent.budget if request.budget is None else request.budget
     request_id = request.request_id or new_request_id()
-    check_policy(policy)
-    check_budget(budget)
-    _check_names(agent, policy)
+    _check_values(agent, policy, budget)
     table = _default_prices() if prices is None else prices
     models = (agent.model, *agent.fallbacks)
     rates = {m: rate for m in models if (rate := table.rate(m, agent.provider)) is not None}
-    _check_limits(agent, budget, [m for m in models if m not in rates])
+    metered = _check_limits(agent, budget, [m for m in models if m not in rates], rules)
     header = Header(
         request_id=request_id,
         run_id=run_id(request_id, deploy=request.deploy, source=request.source, repeat=request.repeat),
@@ -75,6 +76,7 @@ def prepare(
         budget=budget,
         model_retry=agent.model_retry,
         tool_retry=agent.tool_retry,
+        metered=metered,
         seed=seed_of(request_id) if request.seed is None else request.seed,
         price_table=table.id,
         rates=rates,
@@ -84,7 +86,7 @@ def prepare(
         header=with_hashes(header),
         tools=agent.specs,
         model_timeout_s=agent.model_timeout_s,
-        root_request_id=request.root,
+        root_request_id=key_root(request_id, request.root),
     )
 
 
@@ -94,7 +96,9 @@ def _default_prices() -> RateSource:
     return PriceTable.default()
 
 
-def _check_names(agent: Agent, policy: Policy) -> None:
+def _check_values(agent: Agent, policy: Policy, budget: Budget) -> None:
+    check_policy(policy)
+    check_budget(budget)
     known = {t.name for t in agent.tools}
     named = (
         ("allow", policy.allow or ()),
@@ -110,15 +114,35 @@ def _check_names(agent: Agent, policy: Policy) -> None:
             )
 
 
-def _check_limits(agent: Agent, budget: Budget, unpriced: list[str]) -> None:
-    if budget.max_usd_nanos is not None and unpriced:
+def _check_limits(agent: Agent, budget: Budget, unpriced: list[str], rules: ControlRules | None) -> bool:
+    """Refuse a run whose limits could not be kept: those of its own budget, and caps across runs.
+
+    Returns:
+        Whether the worst case of each call is known and caps across runs may hold: an operator may set some while
+        the run is live.
+    """
+    caps = () if rules is None else (rules.tenant_day, rules.everything)
+    dollars = budget.max_usd_nanos is not None or any(c.nanos is not None for c in caps)
+    metered = dollars or budget.max_tokens is not None or any(c.tokens is not None for c in caps)
+    whose = (
+        "the budget"
+        if budget.max_usd_nanos is not None or budget.max_tokens is not None
+        else "a cap across runs"
+    )
+    if dollars and unpriced:
         raise UsageFault(
-            f"budget limits dollars, but the price of model {unpriced[0]!r} is unknown",
+            f"{whose} limits dollars, but the price of model {unpriced[0]!r} is unknown",
             next_step="add it to a price file (PriceTable.default(override=...)) or drop the dollar limit",
         )
-    metered = budget.max_usd_nanos is not None or budget.max_tokens is not None
     if metered and configured_output(agent.model_parameters) is None:
         raise UsageFault(
-            f"budget limits dollars or tokens, but agent {agent.name!r} sets no output limit",
+            f"{whose} limits dollars or tokens, but agent {agent.name!r} sets no output limit",
             next_step="set Agent.max_output_tokens",
         )
+    for name in ("n", "best_of"):
+        if metered and agent.model_parameters.get(name) not in {None, 1}:
+            raise UsageFault(
+                f"{whose} limits dollars or tokens, but agent {agent.name!r} asks for several replies ({name!r})",
+                next_step=f"drop {name!r} from the parameters",
+            )
+    return rules is not None and not unpriced and configured_output(agent.model_parameters) is not None

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from runtime.core.effects import Used
 from runtime.core.messages import Message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Source, Totals
@@ -76,6 +77,7 @@ class RunResult:
         totals: What it used.
         trace: What happened.
         error: The exception, if the run died of a bug.
+        spent: What it counts as in its parent's budget; `None` where its flow did not come to its end here.
     """
 
     request_id: str
@@ -85,6 +87,7 @@ class RunResult:
     totals: Totals
     trace: Trace
     error: Exception | None = None
+    spent: Used | None = None
 
 
 def _check_name(what: str, name: str) -> None:
@@ -95,6 +98,8 @@ def _check_name(what: str, name: str) -> None:
     """
     if not isinstance(name, str):
         raise UsageFault(f"the {what} is no text: {name!r}", next_step="give it as text")
+    if name.isprintable():
+        return
     found = next((c for c in name if unicodedata.category(c) in _UNREADABLE), None)
     if found is not None:
         raise UsageFault(

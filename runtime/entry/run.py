@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
 
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import Performer
@@ -11,7 +12,7 @@ from runtime.core.messages import Message
 from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
-from runtime.entry.children import ChildRequest, Start
+from runtime.entry.children import ChildRequest, Cut, Start
 from runtime.entry.prepare import prepare
 from runtime.entry.request import Request, RunResult
 from runtime.entry.state import State
@@ -70,7 +71,7 @@ async def run_agent_async(
         model: Answers model calls, in place of the agent's client.
         wrap: Puts a recorder or another performer around the live one.
         desk: Asked for approvals.
-        control: Admits calls and tells switches.
+        control: Admits calls and tells switches, where there is no governor.
         inputs: Gives further turns.
         observer: Sees text as it streams.
         prices: Price table; the offline snapshot by default.
@@ -87,18 +88,10 @@ async def run_agent_async(
         ControlUnavailable: If the governor's store cannot be used.
         asyncio.CancelledError: If the caller goes away; the run ends with `cancelled`.
     """
-    request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
-    port = _client(agent, model)
-    time = clock or SystemClock()
-    setup = prepare(
-        agent,
-        request,
-        prices=prices,
-        started_at=_stamp(time),
-        inputs="none" if inputs is None else "recorded",
-    )
+    if control is not None and governor is not None:
+        raise UsageFault("control and governor exclude each other", next_step="pass the governor alone")
     given = Given(
-        model=port,
+        model=_client(agent, model),
         desk=desk,
         control=control,
         inputs=inputs,
@@ -108,66 +101,76 @@ async def run_agent_async(
         artifacts=artifacts,
         audit=audit,
     )
-    start = child_starter(setup.header, given, wrap=wrap, prices=prices, governor=governor)
-    live = wire(agent, setup.header, given, start=start).live
-    if governor is None:
-        performer: Performer = live if wrap is None else wrap(live)
-        finished = await drive_async(run_flow(setup), performer, setup.header)
-        return result_of(setup.header, finished)
-    return await _governed(agent, request, setup, live, governor, wrap=wrap, desk=desk)
+    request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
+    return await _run(agent, request, given, Around(wrap, prices, governor))
 
 
-def child_starter(
-    parent: Header,
-    given: Given,
-    *,
-    wrap: Wrap | None = None,
-    prices: RateSource | None = None,
-    governor: Governor | None = None,
-) -> Start:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What surrounds a run and its children alike: recorder, prices, governor."""
+
+    wrap: Wrap | None = None
+    prices: RateSource | None = None
+    governor: Governor | None = None
+
+
+async def _run(
+    agent: Agent, request: Request, given: Given, around: Around, *, cut: Cut | None = None
+) -> RunResult:
+    governor = around.governor
+    setup = prepare(
+        agent,
+        request,
+        prices=around.prices,
+        started_at=_stamp(given.clock or SystemClock()),
+        inputs="none" if given.inputs is None else "recorded",
+        rules=None if governor is None else governor.rules,
+    )
+    header = setup.header
+    live = wire(agent, header, given, start=child_starter(header, given, around)).live
+
+    def told(finished: Finished) -> None:
+        if cut is not None:
+            cut(finished.trace)
+
+    if governor is not None:
+        return await _governed(agent, setup, live, given, around, told)
+    performer: Performer = live if around.wrap is None else around.wrap(live)
+    return result_of(header, await drive_async(run_flow(setup), performer, header, cut=told))
+
+
+def child_starter(parent: Header, given: Given, around: Around) -> Start:
     """Return what starts the child runs of a run: in the same world, recorded and guarded alike."""
 
-    async def start(child: Agent, asked: ChildRequest) -> RunResult:
-        return await run_agent_async(
-            child,
-            _child_request(asked, parent),
-            model=child.client or given.model,
-            wrap=wrap,
-            desk=given.desk,
-            prices=prices,
-            clock=given.clock,
-            governor=governor,
-            state=given.state,
-            artifacts=given.artifacts,
-            audit=given.audit,
-        )
+    async def start(child: Agent, asked: ChildRequest, cut: Cut) -> RunResult:
+        own = replace(given, model=child.client or given.model, control=None, inputs=None, observer=None)
+        return await _run(child, _child_request(asked, parent), own, around, cut=cut)
 
     return start
 
 
 async def _governed(
     agent: Agent,
-    request: Request,
     setup: RunSetup,
     live: LivePerformer,
-    governor: Governor,
-    *,
-    wrap: Wrap | None,
-    desk: ApprovalDesk | None,
+    given: Given,
+    around: Around,
+    told: Callable[[Finished], None],
 ) -> RunResult:
-    header = setup.header
+    header, governor = setup.header, around.governor
+    assert governor is not None
     payload = fingerprint([agent.name, header.input, header.policy_hash])
     opened = governor.open_run(header, payload_hash=payload)
     if not opened.first:
         raise DuplicateRunError(opened.run, conflict=opened.conflict)
     guard = governor.attend(header, fencing=opened.run.fencing)
     reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
-    governed = GovernedPerformer(live, guard, governor.store, desk=desk, reconcile=reconcile)
+    governed = GovernedPerformer(live, guard, governor.store, desk=given.desk, reconcile=reconcile)
     live.attend(governed, before=governed.before, watch=guard)
     stop_reason = StopKind.INTERNAL_ERROR.value
     try:
-        performer: Performer = governed if wrap is None else wrap(governed)
-        finished = await drive_async(run_flow(setup), performer, header)
+        performer: Performer = governed if around.wrap is None else around.wrap(governed)
+        finished = await drive_async(run_flow(setup), performer, header, cut=told)
         stop_reason = finished.end.stop_reason
         return result_of(header, finished)
     finally:
@@ -220,6 +223,7 @@ def run_agent(
     desk: ApprovalDesk | None = None,
     prices: RateSource | None = None,
     clock: Clock | None = None,
+    governor: Governor | None = None,
     state: State | None = None,
 ) -> RunResult:
     """Run an agent on a prompt and wait for its end; see `run_agent_async`.
@@ -232,7 +236,15 @@ def run_agent(
     except RuntimeError:
         port = model or agent.client
         run = run_agent_async(
-            agent, prompt, model=port, wrap=wrap, desk=desk, prices=prices, clock=clock, state=state
+            agent,
+            prompt,
+            model=port,
+            wrap=wrap,
+            desk=desk,
+            prices=prices,
+            clock=clock,
+            governor=governor,
+            state=state,
         )
         return asyncio.run(_then_close(run, port))
     raise UsageFault(
@@ -259,6 +271,7 @@ def result_of(header: Header, finished: Finished) -> RunResult:
         totals=finished.end.totals,
         trace=finished.trace,
         error=finished.error,
+        spent=finished.end.spent,
     )
 
 

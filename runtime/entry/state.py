@@ -14,7 +14,7 @@ from runtime.ports.state import Artifacts, CredentialProvider, MemoryAudit, Memo
 from runtime.state.artifacts import FolderArtifacts, MemoryArtifacts
 from runtime.state.cache import ToolCache
 from runtime.state.memory import SqliteMemory, VolatileMemory
-from runtime.state.run_state import BoundState, Stores
+from runtime.state.run_state import NO_STORES, BoundState, Stores
 
 _CACHE_S = 300.0
 _MOST_SCOPES = 1_000
@@ -126,7 +126,7 @@ def bind_state(
         audit: Told of changes of memory.
     """
     scope = Scope(tenant=header.tenant, environment=header.environment)
-    stores = Stores() if state is None else state.of(scope, audit=audit or unheard)
+    stores = NO_STORES if state is None else state.of(scope, audit=audit or unheard)
     if artifacts is not None:
         stores = Stores(
             memory=stores.memory, artifacts=artifacts, cache=stores.cache, credentials=stores.credentials

@@ -4,14 +4,16 @@
 
 Theory of operation. The work has a task of its own, so that what binds to the current task (`asyncio.timeout`,
 cancel scopes) ends with it. Its caller waits for one future, which is set by whatever comes first: the end of the
-work, the limit, or a watch that stops it. Work that has ended when its caller looks gives its result.
+work, or a timer. Each turn of a busy event loop may take long, so nothing waits for a turn in vain: the work wakes
+its caller in the step in which it ends, and a watch that stops it cancels it before its caller knows.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 GRACE_S = 0.25
@@ -51,11 +53,128 @@ class HaltedError(asyncio.CancelledError):
         self.cause = cause
 
 
+class _Limits:
+    """The limits of one event loop, under one timer: nearly all work ends long before its limit.
+
+    A timer for each would cost more than all else here. The one goes off at the earliest limit that was set since
+    it went off last, and then looks for those that have passed. It holds no loop, which would never be freed then.
+    """
+
+    __slots__ = ("_ends", "_next")
+
+    def __init__(self) -> None:
+        self._ends: dict[Work, float] = {}
+        self._next = float("inf")
+
+    def set(self, work: Work, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake who waits for some work after some seconds."""
+        at = self._ends[work] = loop.time() + seconds
+        if at < self._next:
+            self._go_off_at(at, loop)
+
+    def drop(self, work: Work) -> None:
+        """Forget the limit of some work, if it has one."""
+        self._ends.pop(work, None)
+
+    def _go_off_at(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._next = at
+        loop.call_at(at, self._go_off, at)
+
+    def _go_off(self, at: float) -> None:
+        if at != self._next:
+            return  # an earlier limit was set since, and has a timer of its own
+        loop = asyncio.get_running_loop()
+        now = max(loop.time(), at)  # a timer may be a tick of the clock too early
+        for work in [work for work, end in self._ends.items() if end <= now]:
+            del self._ends[work]
+            work.wake()
+        self._next = float("inf")
+        if self._ends:
+            self._go_off_at(min(self._ends.values()), loop)
+
+
+_LIMITS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Limits] = WeakKeyDictionary()
+
+
+def _limits_of(loop: asyncio.AbstractEventLoop) -> _Limits:
+    found = _LIMITS.get(loop)
+    if found is None:
+        found = _LIMITS[loop] = _Limits()
+    return found
+
+
+class Work:
+    """Some work under way, and who waits for it."""
+
+    __slots__ = ("_loop", "_task", "_timer", "_waiter", "cause")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Future[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.cause: str | None = None
+
+    def begin(self, work: Awaitable[T]) -> asyncio.Task[T]:
+        """Return the task of the work; it begins in the next turn of the loop."""
+        task = self._loop.create_task(self._telling(work))
+        self._task = task
+        return task
+
+    async def wait(self, seconds: float | None) -> None:
+        """Wait for the work, or for some seconds; `stop` ends the wait a grace later at the latest."""
+        self._waiter = self._loop.create_future()
+        limits = None if seconds is None else _limits_of(self._loop)
+        if limits is not None and seconds is not None:
+            limits.set(self, seconds, self._loop)
+        try:
+            await self._waiter
+        finally:
+            if limits is not None:
+                limits.drop(self)
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def stop(self, cause: str) -> None:
+        """Cancel the work, unless it has ended; a second cause changes nothing."""
+        if self._task is asyncio.current_task():  # cancelled at once, what it returns now would be lost
+            self._loop.call_soon(self._stop, cause)
+        else:
+            self._stop(cause)
+
+    def _stop(self, cause: str) -> None:
+        if self._task is None or self._task.done() or self.cause is not None:
+            return
+        self.cause = cause
+        self.cancel(self._task)
+        _limits_of(self._loop).drop(self)
+        self._timer = self._loop.call_later(GRACE_S, self.wake)
+
+    def cancel(self, task: asyncio.Future[Any]) -> None:
+        """Cancel the work's task; one that has not begun runs no `finally` that could wake who waits."""
+        task.add_done_callback(self._ended)
+        task.cancel()
+
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        self.wake()
+
+    async def _telling(self, work: Awaitable[T]) -> T:
+        try:
+            return await work
+        finally:
+            self.wake()
+
+    def wake(self) -> None:
+        """Have who waits go on."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
 class Watch(Protocol):
     """Stops work that is under way."""
 
-    def begin(self, lane: str, halt: asyncio.Future[str | None]) -> None:
-        """Set a future to why the work of a lane must stop, now or later, unless it is done."""
+    def begin(self, lane: str, work: Work) -> None:
+        """Stop the work of a lane, now or later, if it must not go on."""
         ...
 
     def done_with(self, lane: str) -> None:
@@ -86,57 +205,65 @@ async def bounded(
         SelfCancelledError: If the work ended as cancelled though nobody cancelled it.
         asyncio.CancelledError: If the caller is cancelled; the work is cancelled too.
     """
-    loop = asyncio.get_running_loop()
-    over: asyncio.Future[str | None] = loop.create_future()
-    task = loop.create_task(_telling(work, over))
-    timer = None if limit_s is None else loop.call_later(max(limit_s, 0.0), _wake, over)
+    under_way = Work()
+    task = under_way.begin(work)
     if watch is not None:
-        watch.begin(lane, over)
+        watch.begin(lane, under_way)
     try:
-        cause = await over
+        await under_way.wait(limit_s)
     except asyncio.CancelledError:
-        await _cut(task, abandoned)
+        await _cut(under_way, task, work, abandoned)
         raise
     finally:
-        if timer is not None:
-            timer.cancel()
         if watch is not None:
             watch.done_with(lane)
+    if under_way.cause is not None:
+        _give_up(task, work, abandoned)
+        raise HaltedError(under_way.cause)
     if task.done():
         if task.cancelled():
             raise SelfCancelledError
         return task.result()
-    ended = await _cut(task, abandoned)
-    if cause is not None:
-        raise HaltedError(cause)
+    ended = await _cut(under_way, task, work, abandoned)
     raise TimeLimitError(abandoned=None if ended else task)
 
 
-async def _telling(work: Awaitable[T], over: asyncio.Future[str | None]) -> T:
-    """Do the work and wake its caller in the very step in which it ends: a callback would come a turn later."""
+async def whole(work: Awaitable[T]) -> T:
+    """Return the result of some work that is done whole, also if the caller is cancelled meanwhile."""
+    under_way = Work()
+    task = under_way.begin(work)
     try:
-        return await work
-    finally:
-        _wake(over)
+        await under_way.wait(None)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+    return task.result()
 
 
-def _wake(over: asyncio.Future[str | None]) -> None:
-    if not over.done():
-        over.set_result(None)
-
-
-async def _cut(task: asyncio.Future[T], abandoned: Callable[[asyncio.Future[T]], None] | None) -> bool:
+async def _cut(
+    under_way: Work,
+    task: asyncio.Future[T],
+    work: Awaitable[T],
+    abandoned: Callable[[asyncio.Future[T]], None] | None,
+) -> bool:
     """Cancel work and wait a grace; return whether it ended."""
-    task.cancel()
+    under_way.cancel(task)
     try:
-        await asyncio.wait({task}, timeout=GRACE_S)
+        await under_way.wait(GRACE_S)
     finally:
-        _forget(task)
-        if abandoned is not None and not task.done():
-            abandoned(task)
+        _give_up(task, work, abandoned)
     return task.done()
 
 
-def _forget(task: asyncio.Future[T]) -> None:
-    """Take note of an abandoned task's exception, so that it is not reported as never retrieved."""
+def _give_up(
+    task: asyncio.Future[T],
+    work: Awaitable[T],
+    abandoned: Callable[[asyncio.Future[T]], None] | None,
+) -> None:
+    """Tell of work that goes on; take note of its exception, so that it is not reported as never retrieved."""
     task.add_done_callback(lambda t: None if t.cancelled() else t.exception())
+    if task.done():
+        if isinstance(work, Coroutine):
+            work.close()  # it may have been cancelled before it began
+    elif abandoned is not None:
+        abandoned(task)

@@ -28,9 +28,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    def monotonic_s(self) -> float:
-        """Return seconds of the monotonic clock."""
-        return time.monotonic()
+    monotonic_s = staticmethod(time.monotonic)
+    """Return seconds of the monotonic clock; it is read thirty times in a step, so nothing stands before it."""
 
     def now(self) -> datetime:
         """Return the aware UTC wall time."""

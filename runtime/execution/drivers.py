@@ -7,6 +7,7 @@ fill the totals into `End`, and issue `End` themselves when the flow dies.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -30,6 +31,7 @@ from runtime.core.messages import ModelRequest
 from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
+from runtime.execution.bounded import whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,8 @@ CANCELLED = Outcome(
 
 class RunLog:
     """The pairs of one run, kept small: requests are kept without their messages."""
+
+    __slots__ = ("_end", "_header", "_pairs", "_trace")
 
     def __init__(self, header: Header) -> None:
         self._header = header
@@ -133,11 +137,13 @@ def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> Outcome:
     return outcome
 
 
-async def drive_async(flow: Flow[End], performer: Performer, header: Header) -> Finished:
+async def drive_async(
+    flow: Flow[End], performer: Performer, header: Header, *, cut: Callable[[Finished], None] | None = None
+) -> Finished:
     """Run a flow against the world; calls of one batch run together.
 
-    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, and the
-    cancellation goes on.
+    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, `cut` is told
+    of the run as it ended, and the cancellation goes on.
     """
     log = RunLog(header)
     try:
@@ -150,6 +156,8 @@ async def drive_async(flow: Flow[End], performer: Performer, header: Header) -> 
         if not log.is_closed:
             end = log.close(End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away"))
             await _perform_end(end, performer)
+        if cut is not None:
+            cut(log.finished())
         raise
     except Exception as error:  # noqa: BLE001 - the edge where a bug becomes the run's end
         ended = log.is_closed
@@ -199,12 +207,7 @@ async def _all(batch: Batch, performer: Performer, log: RunLog) -> tuple[Outcome
 
 async def _perform_end(end: End, performer: Performer) -> Outcome:
     """Perform the end whole, also if the caller goes away meanwhile: it is performed exactly once."""
-    task = asyncio.ensure_future(performer.perform(end))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise
+    return await whole(performer.perform(end))
 
 
 def _together(outcomes: tuple[Outcome, ...]) -> Outcome:

@@ -51,6 +51,8 @@ _APPROVAL_POLL_S = 0.1
 class GovernedPerformer:
     """Carries out the effects of one run under the control store."""
 
+    __slots__ = ("_claims", "_decls", "_desk", "_governor", "_grants", "_inner", "_reconciler", "_store")
+
     def __init__(
         self,
         inner: LivePerformer,
@@ -72,18 +74,17 @@ class GovernedPerformer:
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         """Return an effect's outcome."""
-        started = self._inner.elapsed_s()
         match effect:
-            case Admit():
-                return self._timed(started, value=await self._admit(effect))
-            case ReadControls():
-                return self._read(effect, started)
-            case AskApproval() if self._desk is None:
-                return await self._ask(effect, started)
             case CallModel():
                 return await self._call(effect, model=effect.request.model)
             case CallTool():
                 return await self._call(effect, tool=effect.name)
+            case Admit():
+                return await self._admit(effect)
+            case ReadControls():
+                return self._read(effect)
+            case AskApproval() if self._desk is None:
+                return await self._ask(effect)
             case Wait() | AskApproval():
                 return await self._watched(effect)
             case End():
@@ -112,28 +113,29 @@ class GovernedPerformer:
         cause = self._governor.cause(tool=call.name, fresh=call.write)
         return None if cause is None else _interruption(cause, begun=False)
 
-    async def _admit(self, effect: Admit) -> Admission:
-        grants, rules = self._grants, self._governor.grants_rules
-        waited_until = self._inner.elapsed_s() + rules.max_wait_s
+    async def _admit(self, effect: Admit) -> Outcome:
+        started = self._inner.elapsed_s()
+        tool = effect.name if effect.subject == "tool" else None
+        model = effect.name if effect.subject == "model" else None
+        await self._governor.give_way()
         while True:
-            tool = effect.name if effect.subject == "tool" else None
-            model = effect.name if effect.subject == "model" else None
             cause = self._governor.cause(tool=tool, model=model)
             if cause is not None:
-                return Admission(
-                    granted=False, cause="unavailable" if cause == "control_unavailable" else cause
-                )
+                cause = "unavailable" if cause == "control_unavailable" else cause
+                return self._timed(started, value=Admission(granted=False, cause=cause))
             try:
-                admission, after_s = grants.admit(effect)
+                admission, after_s = self._grants.admit(effect)
             except ControlUnavailable as error:
-                if self._needs_no_grant(effect):
-                    return Admission()
-                return Admission(granted=False, cause="unavailable", detail=error.what)
-            now = self._inner.elapsed_s()
+                unseen = self._needs_no_grant(effect)
+                refused = Admission(granted=False, cause="unavailable", detail=error.what)
+                return self._timed(started, value=Admission() if unseen else refused)
+            if admission.granted or after_s is None:
+                return self._timed(started, value=admission)
             deadline = effect.limits.deadline_s
-            left = min(waited_until, float("inf") if deadline is None else deadline) - now
-            if admission.granted or after_s is None or left <= 0:
-                return admission
+            waits_until = started + self._governor.grants_rules.max_wait_s
+            left = min(waits_until, float("inf") if deadline is None else deadline) - self._inner.elapsed_s()
+            if left <= 0:
+                return self._timed(started, value=admission)
             await asyncio.sleep(min(max(after_s, 0.005), left, 0.05))
 
     def _needs_no_grant(self, effect: Admit) -> bool:
@@ -150,15 +152,17 @@ class GovernedPerformer:
         capped = rules.tenant_day != NO_CAPS or rules.everything != NO_CAPS
         return decl is not None and not decl.write and not guarded and not capped
 
-    def _read(self, effect: ReadControls, started: float) -> Outcome:
+    def _read(self, effect: ReadControls) -> Outcome:
+        started = self._inner.elapsed_s()
         try:
             found = pulled(self._governor.board(), self._governor.target, effect.tools)
         except ControlUnavailable:
             found = ("unavailable",)
         return self._timed(started, value=Controls(pulled=found))
 
-    async def _ask(self, effect: AskApproval, started: float) -> Outcome:
+    async def _ask(self, effect: AskApproval) -> Outcome:
         """Ask through the store: another process, or a person at a console, decides."""
+        started = self._inner.elapsed_s()
         header = self._governor.header
         binding = Binding(
             tenant=header.tenant,
@@ -215,6 +219,12 @@ class GovernedPerformer:
                 )
             except ControlUnavailable:
                 outcome = self._interrupted("control_unavailable", started)
+            except asyncio.CancelledError:
+                # The caller went away; the other side may have done the work, and is paid for it.
+                with contextlib.suppress(ControlUnavailable):
+                    gone = self._interrupted("cancelled", started)
+                    self._grants.settle(effect.lane, gone, lingers=self._inner.goes_on(effect.lane))
+                raise
         try:
             self._grants.settle(effect.lane, outcome, lingers=self._inner.goes_on(effect.lane))
         except ControlUnavailable:
@@ -238,7 +248,13 @@ class GovernedPerformer:
         if answer.verdict != "won":
             return await self._not_won(effect, answer, started)
         self._claims[effect.lane] = (key, answer.claim.fencing)
-        outcome = await self._watched(effect)
+        try:
+            outcome = await self._watched(effect)
+        except asyncio.CancelledError:
+            with contextlib.suppress(ControlUnavailable):  # then it lapses into doubt
+                gone = self._interrupted("cancelled", started)
+                self._grants.end_claim(key, answer.claim.fencing, gone)
+            raise
         asked = not repeatable and effect.name in self._reconciler.tools
         if asked and was_lost(outcome) and not self._inner.goes_on(effect.lane):
             outcome = await self._found_out(effect, answer.claim.key, outcome)
@@ -347,6 +363,7 @@ def _interruption(cause: str, *, begun: bool) -> Failure:
         "tenant": "the tenant is disabled",
         "disabled": "it is disabled",
         "deadline": "the run's time is over",
+        "cancelled": "the caller went away",
     }
     message = words.get(cause, "the control state cannot be read")
     phase = "run" if begun else "connect"

@@ -1,8 +1,9 @@
 """The governor: one for each process, it holds the control store, its clock, and the watch over switches.
 
 While runs are live on an event loop, one task of that loop reads the switches every `poll_s` and interrupts the
-runs they concern, renews what the runs hold, and says that they are alive. Now and then it has a thread sweep up
-after others: runs that are no longer heard of, and holds that ended long ago.
+runs they concern, renews what the runs hold, and says that they are alive. A run that reads them for itself, before
+one of its calls, interrupts all runs of its loop if they have changed: a busy loop may come to its timers late. Now
+and then the watch has a thread sweep up after others: runs that are no longer heard of, holds that ended long ago.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 
 from runtime.control.switches import Board, Target, refusal
 from runtime.core.run import Header
-from runtime.execution.bounded import GRACE_S
+from runtime.execution.bounded import GRACE_S, Work
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.grants import Grants
 from runtime.execution.rules import ControlRules
@@ -44,17 +45,17 @@ class Governor:
         self.store = store
         self.rules = rules or ControlRules()
         self._clock = clock or SystemClock()
+        self._monotonic_s = self._clock.monotonic_s
         # Anchored once: a jump of the wall clock must not end leases or open breakers.
-        self._anchor = self._clock.now().timestamp() - self._clock.monotonic_s()
-        self._live: dict[asyncio.AbstractEventLoop, set[RunGovernor]] = {}
-        self._watchers: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+        self._anchor = self._clock.now().timestamp() - self._monotonic_s()
+        self._crowds: dict[asyncio.AbstractEventLoop, _Crowd] = {}
         self._board = Board()
         self._board_at = float("-inf")
         self._swept_at = self._pruned_at = float("-inf")
 
     def now(self) -> float:
         """Return epoch seconds of a clock that never goes back."""
-        return self._anchor + self._clock.monotonic_s()
+        return self._anchor + self._monotonic_s()
 
     def open_run(self, header: Header, *, payload_hash: str) -> RunOpened:
         """Enter a run in the index; a second delivery of its request id is told of the first.
@@ -79,11 +80,14 @@ class Governor:
 
     def attend(self, header: Header, *, fencing: int = 1) -> RunGovernor:
         """Return the guard of a run; the running event loop watches over it until it is closed."""
-        governor = RunGovernor(self, header, fencing=fencing)
         loop = asyncio.get_running_loop()
-        self._live.setdefault(loop, set()).add(governor)
-        if loop not in self._watchers or self._watchers[loop].done():
-            self._watchers[loop] = loop.create_task(self._watch(loop), name="goldrun-control-watch")
+        crowd = self._crowds.get(loop)
+        if crowd is None:
+            crowd = self._crowds[loop] = _Crowd()
+        if crowd.watcher is None or crowd.watcher.done():
+            crowd.watcher = loop.create_task(self._watch(crowd), name="goldrun-control-watch")
+        governor = RunGovernor(self, crowd, header, fencing=fencing)
+        crowd.live.add(governor)
         return governor
 
     def board(self, *, fresh: bool) -> Board:
@@ -103,35 +107,29 @@ class Governor:
     async def dismiss(self, governor: RunGovernor) -> None:
         """Stop watching over a run; the watch of a loop ends with its last run."""
         loop = asyncio.get_running_loop()
-        live = self._live.get(loop, set())
-        live.discard(governor)
+        crowd = self._crowds.get(loop)
         governor.tell_gone()
-        if not live and loop in self._watchers:
-            task = self._watchers.pop(loop)
-            self._live.pop(loop, None)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        if crowd is None:
+            return
+        crowd.gone(governor)
+        if not crowd.live:
+            del self._crowds[loop]
+            if crowd.watcher is not None:
+                crowd.watcher.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await crowd.watcher
 
-    async def children_gone(self, parent: RunGovernor) -> None:
-        """Wait a grace for the child runs of a halted run, which are halted too: none outlives its parent."""
-        live = self._live.get(asyncio.get_running_loop(), set())
-        gone = [governor.gone() for governor in live if governor.is_child_of(parent.header)]
-        if gone:
-            await asyncio.wait(gone, timeout=GRACE_S)
-
-    async def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _watch(self, crowd: _Crowd) -> None:
         while True:
             await asyncio.sleep(self.rules.poll_s)
             try:
                 board: Board | None = self.board(fresh=False)
             except ControlUnavailable:
                 board = None
-            for governor in tuple(self._live.get(loop, ())):
-                governor.look(board)
-            self._sweep_if_due(loop)
+            crowd.look(board)
+            self._sweep_if_due()
 
-    def _sweep_if_due(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep_if_due(self) -> None:
         """Have a thread sweep, so that no run of this loop waits for it; our own runs were heard of just before."""
         now = self.now()
         if now - self._swept_at < _SWEEP_S:
@@ -140,7 +138,7 @@ class Governor:
         prunes = now - self._pruned_at >= _PRUNE_S
         if prunes:
             self._pruned_at = now
-        loop.run_in_executor(None, self._sweep, now, prunes)
+        asyncio.get_running_loop().run_in_executor(None, self._sweep, now, prunes)
 
     def _sweep(self, now: float, prunes: bool) -> None:
         with contextlib.suppress(ControlUnavailable):
@@ -148,6 +146,67 @@ class Governor:
             rounds = _PRUNE_ROUNDS if prunes else 0
             while rounds and self.store.prune_spend(before=now - _KEPT_S):
                 rounds -= 1
+
+
+class _Crowd:
+    """The live runs of one event loop.
+
+    Attributes:
+        live: The runs.
+        watcher: The task that watches over them.
+    """
+
+    __slots__ = ("_calm", "_ending", "_epoch", "live", "watcher")
+
+    def __init__(self) -> None:
+        self.live: set[RunGovernor] = set()
+        self.watcher: asyncio.Task[None] | None = None
+        self._epoch: int | None = None
+        self._ending: set[RunGovernor] = set()
+        self._calm: asyncio.Future[None] | None = None
+
+    def look(self, board: Board | None) -> None:
+        """Have all runs look at the switches."""
+        self._epoch = None if board is None else board.epoch
+        for governor in tuple(self.live):
+            governor.look(board)
+
+    def saw(self, board: Board) -> None:
+        """Have all runs look at switches that one of them read, if they are others than before."""
+        if board.epoch != self._epoch:
+            self.look(board)
+
+    def ends(self, governor: RunGovernor) -> None:
+        """Note that a run was halted; the others give way until it is gone, a grace long at most."""
+        self._ending.add(governor)
+        if self._calm is None:
+            loop = asyncio.get_running_loop()
+            self._calm = loop.create_future()
+            loop.call_later(GRACE_S, self._set_calm, self._calm)
+
+    def gone(self, governor: RunGovernor) -> None:
+        """Forget a run: nothing watches over it any more."""
+        self.live.discard(governor)
+        self._ending.discard(governor)
+        if not self._ending and self._calm is not None:
+            self._set_calm(self._calm)
+
+    def _set_calm(self, calm: asyncio.Future[None]) -> None:
+        if not calm.done():
+            calm.set_result(None)
+        if self._calm is calm:
+            self._calm = None
+
+    async def give_way(self) -> None:
+        """Wait until the runs that were halted are over: with many of them, each turn of the loop is long."""
+        if self._calm is not None:
+            await asyncio.wait({self._calm})
+
+    async def children_gone(self, parent: Header) -> None:
+        """Wait a grace for the child runs of a halted run, which are halted too: none outlives its parent."""
+        gone = [governor.gone() for governor in self.live if governor.is_child_of(parent)]
+        if gone:
+            await asyncio.wait(gone, timeout=GRACE_S)
 
 
 class RunGovernor:
@@ -160,8 +219,25 @@ class RunGovernor:
         asked: Whether approvals may wait in the store; an execution that took a run over cannot know.
     """
 
-    def __init__(self, governor: Governor, header: Header, *, fencing: int) -> None:
+    __slots__ = (
+        "_beaten_at",
+        "_closed",
+        "_crowd",
+        "_fencing",
+        "_gone",
+        "_governor",
+        "_under_way",
+        "asked",
+        "grants",
+        "grants_rules",
+        "halted",
+        "header",
+        "target",
+    )
+
+    def __init__(self, governor: Governor, crowd: _Crowd, header: Header, *, fencing: int) -> None:
         self._governor = governor
+        self._crowd = crowd
         self._fencing = fencing
         self.header = header
         self.target = Target(
@@ -174,16 +250,16 @@ class RunGovernor:
         self.grants = Grants(governor.store, governor.rules, governor.now, header, fencing=fencing)
         self.grants_rules = governor.rules
         self._beaten_at = governor.now()
-        self._under_way: dict[str, asyncio.Future[str | None]] = {}
+        self._under_way: dict[str, Work] = {}
         self._gone: asyncio.Future[None] | None = None
         self._closed = False
         self.asked = fencing > 1
 
-    def begin(self, lane: str, halt: asyncio.Future[str | None]) -> None:
-        """Set a future to why the work of a lane must stop: the run is halted, or the work's slot lapsed."""
+    def begin(self, lane: str, work: Work) -> None:
+        """Stop the work of a lane, now or later: if the run is halted, or if the work's slot lapsed."""
+        self._under_way[lane] = work
         if self.halted is not None:
-            _tell(halt, self.halted)
-        self._under_way[lane] = halt
+            work.stop(self.halted)
 
     def done_with(self, lane: str) -> None:
         """Forget the work of a lane: it is over."""
@@ -194,14 +270,21 @@ class RunGovernor:
         if self.halted is not None:
             return self.halted
         try:
-            found = refusal(self._governor.board(fresh=fresh), self.target, tool=tool, model=model)
+            board = self._governor.board(fresh=fresh)
         except ControlUnavailable:
             return "control_unavailable"
+        self._crowd.saw(board)
+        found = refusal(board, self.target, tool=tool, model=model)
         return None if found is None else found[0]
 
     def now(self) -> float:
         """Return epoch seconds of a clock that never goes back."""
         return self._governor.now()
+
+    async def give_way(self) -> None:
+        """Let halted runs of this loop end first, unless this one is halted too."""
+        if self.halted is None:
+            await self._crowd.give_way()
 
     def board(self) -> Board:
         """Return the switches as they are now.
@@ -209,7 +292,9 @@ class RunGovernor:
         Raises:
             ControlUnavailable: If they cannot be read.
         """
-        return self._governor.board(fresh=True)
+        board = self._governor.board(fresh=True)
+        self._crowd.saw(board)
+        return board
 
     def look(self, board: Board | None) -> None:
         """Interrupt the run if a switch concerns it; else renew what it holds."""
@@ -224,7 +309,7 @@ class RunGovernor:
             for lane in self.grants.renew():
                 lost = self._under_way.get(lane)
                 if lost is not None:
-                    _tell(lost, "control_unavailable")
+                    lost.stop("control_unavailable")
             now = self._governor.now()
             if now - self._beaten_at > ALIVE_S / 3:
                 key = key_of(self.header)
@@ -234,7 +319,7 @@ class RunGovernor:
     async def close(self, stop_reason: str) -> None:
         """Give back all the run holds and write its stop reason; again only if the store could not take it."""
         if self.halted is not None and self._may_have_children():
-            await self._governor.children_gone(self)
+            await self._crowd.children_gone(self.header)
         await self._governor.dismiss(self)
         if self._closed:
             return
@@ -271,13 +356,9 @@ class RunGovernor:
     def _halt(self, cause: str) -> None:
         if self.halted is None:
             self.halted = cause
-            for halt in self._under_way.values():
-                _tell(halt, cause)
-
-
-def _tell(halt: asyncio.Future[str | None], cause: str) -> None:
-    if not halt.done():
-        halt.set_result(cause)
+            self._crowd.ends(self)
+            for work in self._under_way.values():
+                work.stop(cause)
 
 
 def key_of(header: Header) -> RunKey:

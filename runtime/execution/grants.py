@@ -209,7 +209,7 @@ class Grants:
             # A lane is admitted once by each execution: a try that is refused holds nothing.
             reservation=key_below(self._holds, lane, self._fencing),
             scopes=self._scopes_at(now),
-            amount=Amount(effect.limits.reserved_nanousd or 0, 0, 1 if of_tool else 0),
+            amount=_worst(effect),
             hold_s=(effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S,
             rate=(rules.tool_rates if of_tool else rules.model_rates).get(name),
         )
@@ -273,7 +273,17 @@ def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
         case _:
             full = None if answer.spend is None else answer.spend.refusal
             words = None if full is None else f"{full.unit} of {full.scope}: {full.used} of {full.cap} used"
-            return Admission(granted=False, cause="spend", detail=words), None
+            unit = None if full is None else full.unit
+            return Admission(granted=False, cause="spend", detail=words, unit=unit), None
+
+
+def _worst(effect: Admit) -> Amount:
+    """Return the most that a call can use; a step is counted once, whatever it takes to make it."""
+    nanos = effect.limits.reserved_nanousd or 0
+    if effect.subject == "tool":
+        return Amount(nanos, tool_calls=1)
+    steps = 1 if effect.lane.endswith("/1") else 0
+    return Amount(nanos, effect.limits.reserved_tokens or 0, steps=steps)
 
 
 def never_happened(failure: Failure) -> bool:
@@ -285,18 +295,23 @@ def never_happened(failure: Failure) -> bool:
 def _actual(grant: _Grant, outcome: Outcome) -> Amount:
     """Return what a call used: what it reports, else what was held for it; nothing where nothing was done."""
     failure: Failure | None = outcome.failure
+    counted = Amount(tool_calls=grant.reserved.tool_calls, steps=grant.reserved.steps)
     if failure is not None and failure.phase == "connect" and failure.kind is FailureKind.INTERRUPTED:
         return NOTHING
-    if failure is not None and failure.kind in {FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}:
-        return Amount(tool_calls=grant.reserved.tool_calls)
+    if failure is not None and (never_happened(failure) or failure.phase == "rejected"):
+        return counted
     cost = getattr(outcome.value, "cost_nanousd", None)
     nanos = grant.reserved.nanos if cost is None else cost
     usage = getattr(outcome.value, "usage", None)
-    tokens = 0 if usage is None else (usage.input_tokens or 0) + (usage.output_tokens or 0)
-    return Amount(nanos=nanos, tokens=tokens, tool_calls=grant.reserved.tool_calls)
+    tokens = grant.reserved.tokens
+    if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
+        tokens = usage.input_tokens + usage.output_tokens
+    return counted + Amount(nanos=nanos, tokens=tokens)
 
 
 def _sample(outcome: Outcome) -> Sample:
     if outcome.failure is None:
         return "ok"
+    if outcome.failure.phase == "rejected":  # the other side is well; what it was sent was not
+        return "neutral"
     return "failed" if outcome.failure.kind in _DEPENDENCY_FAILED else "neutral"

@@ -58,6 +58,7 @@ from runtime.ports.tools import (
 
 Answer = tuple[Any, Failure | None]
 _NOTHING = Used()
+_NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input | Load | Save | Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,22 +97,38 @@ class Ports:
 class LivePerformer:
     """Carries out the effects of one run; `elapsed_s` is the time a resumed run has used before."""
 
+    __slots__ = (
+        "_before",
+        "_began",
+        "_conversation",
+        "_elapsed_s",
+        "_going_on",
+        "_header",
+        "_listeners",
+        "_monotonic_s",
+        "_over",
+        "_ports",
+        "_streamed",
+        "_watch",
+    )
+
     def __init__(self, ports: Ports, *, elapsed_s: float = 0.0) -> None:
         self._ports = ports
         self._elapsed_s = elapsed_s
-        self._began = ports.clock.monotonic_s() - elapsed_s
+        self._monotonic_s = ports.clock.monotonic_s
+        self._began = self._monotonic_s() - elapsed_s
         self._header: Header | None = None
         self._conversation: tuple[Message, ...] = ()
         self._streamed = False
         self._before: Callable[[CallTool], Failure | None] | None = None
-        self._listeners: list[Callable[[CallTool, ToolResult | None], None]] = []
+        self._listeners: tuple[Callable[[CallTool, ToolResult | None], None], ...] = ()
         self._watch: Watch | None = None
-        self._going_on: set[str] = set()
-        self._over: set[str] = set()
+        self._going_on: list[str] = []  # mostly empty, which is smaller than an empty set
+        self._over: list[str] = []
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
-        return self._ports.clock.monotonic_s() - self._began
+        return self._monotonic_s() - self._began
 
     def attend(
         self,
@@ -134,7 +151,7 @@ class LivePerformer:
 
     def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
         """Tell somebody of calls that were given up and ended after all."""
-        self._listeners.append(listener)
+        self._listeners = (*self._listeners, listener)
 
     def goes_on(self, lane: str) -> bool:
         """Return whether a call that was given up still runs."""
@@ -142,22 +159,22 @@ class LivePerformer:
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         """Return an effect's outcome; time counts from `Begin`."""
-        clock = self._ports.clock
         if isinstance(effect, Begin):
-            self._began = clock.monotonic_s() - self._elapsed_s
+            self._began = self._monotonic_s() - self._elapsed_s
             self._header = effect.header
             return Outcome(at=0.0, duration_s=0.0)
-        started = clock.monotonic_s()
-        value, failure = await self._carry_out(effect)
-        ended = clock.monotonic_s()
+        started = self._monotonic_s()
+        if isinstance(effect, CallModel):
+            value, failure = await self._call_model(effect)
+        elif isinstance(effect, CallTool):
+            value, failure = await self._call_tool(effect)
+        else:
+            value, failure = await self._carry_out(effect)
+        ended = self._monotonic_s()
         return Outcome(value, failure, round(ended - self._began, 6), round(ended - started, 6))
 
-    async def _carry_out(self, effect: SingleEffect) -> Answer:
+    async def _carry_out(self, effect: _NoCall) -> Answer:
         match effect:
-            case CallModel():
-                return await self._call_model(effect)
-            case CallTool():
-                return await self._call_tool(effect)
             case Admit():
                 control = self._ports.control
                 return (Admission() if control is None else await control.admit(effect)), None
@@ -181,7 +198,7 @@ class LivePerformer:
                 ), None
             case Load() | Save():
                 raise InvariantFault(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
-            case Refuse() | Note() | Begin() | End():
+            case Refuse() | Note() | End():
                 return None, None
             case _:
                 assert_never(effect)
@@ -199,6 +216,8 @@ class LivePerformer:
         return self._priced(effect, answer), None
 
     def _priced(self, effect: CallModel, reply: ModelReply) -> ModelReply:
+        if reply.usage is not None and not reply.usage.is_possible:
+            reply = msgspec.structs.replace(reply, usage=None, cost_nanousd=None)
         rate = self._ports.rates.get(effect.request.model)
         if reply.cost_nanousd is not None or reply.usage is None or rate is None:
             return reply
@@ -236,6 +255,8 @@ class LivePerformer:
             answer = failure_of(error)
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
+        if runs is not None and runs.in_doubt and isinstance(answer, Failure):
+            answer = _left_in_doubt(effect, answer)
         if runs is not None and runs.used != _NOTHING:
             answer = msgspec.structs.replace(answer, used=runs.used)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
@@ -272,14 +293,14 @@ class LivePerformer:
 
     def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult], None]:
         def late(result: ToolResult) -> None:
-            self._over.add(effect.lane)
+            self._over.append(effect.lane)
             self._ended_late(effect, self._told(effect, state, result))
 
         return late
 
     def _ended_late(self, effect: CallTool, result: ToolResult | None) -> None:
         """Tell all who listen: first who keeps claims and slots, then who tells people."""
-        self._going_on.discard(effect.lane)
+        self._goes_on_no_more(effect.lane)
         if self._ports.aftermath is not None:
             self._ports.aftermath.ended(effect, result)
         for listener in self._listeners:
@@ -324,7 +345,11 @@ class LivePerformer:
     def _mark(self, effect: CallTool | None, port: ToolPort | None) -> None:
         """Note that a call was given up whose thread goes on."""
         if effect is not None and getattr(port, "lingers", False) and effect.lane not in self._over:
-            self._going_on.add(effect.lane)
+            self._going_on.append(effect.lane)
+
+    def _goes_on_no_more(self, lane: str) -> None:
+        if lane in self._going_on:
+            self._going_on.remove(lane)
 
     def _follower(self, effect: CallTool) -> Callable[[asyncio.Future[Any]], None]:
         """Return what tells the aftermath when an abandoned coroutine ends, and what it gave."""
@@ -334,7 +359,7 @@ class LivePerformer:
             self._ended_late(effect, result if isinstance(result, ToolResult) else None)
 
         def follow(task: asyncio.Future[Any]) -> None:
-            self._going_on.add(effect.lane)
+            self._going_on.append(effect.lane)
             task.add_done_callback(ended)
 
         return follow
@@ -343,7 +368,13 @@ class LivePerformer:
         """Return the seconds an effect may take, and whether the run's deadline is what limits it."""
         if limits.deadline_s is None:
             return limits.timeout_s, False
-        left = limits.deadline_s - (self._ports.clock.monotonic_s() - self._began)
+        left = limits.deadline_s - (self._monotonic_s() - self._began)
         if limits.timeout_s is None or left < limits.timeout_s:
             return left, True
         return limits.timeout_s, False
+
+
+def _left_in_doubt(effect: CallTool, failure: Failure) -> Failure:
+    """Return the failure of a call whose child runs left writes in doubt: it must not be made again."""
+    message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
+    return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)

@@ -52,6 +52,8 @@ class ObservingPerformer:
     It stands inside a recorder, so that what it refuses is recorded.
     """
 
+    __slots__ = ("_hashed", "_header", "_inner", "_key", "_sinks", "_tenant_key", "_writes")
+
     def __init__(self, inner: Performer, sinks: Sequence[EventSink], *, key: bytes) -> None:
         """Put it around a performer.
 

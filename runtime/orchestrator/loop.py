@@ -30,7 +30,7 @@ def run_flow(setup: RunSetup) -> Flow[End]:
     while reason is None:
         reason = yield from _take_step(progress)
         progress.step += 1
-    end = End(stop_reason=str(reason), output=progress.output)
+    end = End(stop_reason=str(reason), output=progress.output, spent=progress.used)
     yield from perform(end)
     return end
 

@@ -28,6 +28,15 @@ _UNSPENT = frozenset({FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE})
 """Failures in which the provider did no work."""
 
 
+SHORT_OF = {
+    "nanos": StopKind.MAX_USD,
+    "tokens": StopKind.MAX_TOKENS,
+    "tool_calls": StopKind.MAX_TOOL_CALLS,
+    "steps": StopKind.MAX_STEPS,
+}
+"""How a run ends that a cap across runs has nothing left for, by the unit that is short."""
+
+
 def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
     """Return the next reply, or the stop reason of a decision that could not be made."""
     header = progress.setup.header
@@ -58,7 +67,7 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
                 break
             if failure.kind is FailureKind.INTERRUPTED:
                 return interrupted(failure)
-            if failure.kind not in _UNSPENT:
+            if failure.kind not in _UNSPENT and failure.phase not in {"connect", "rejected"}:
                 progress.charge_lost(allowance)
             last = _exhausted(failure, model)
             used = progress.model_retries
@@ -81,6 +90,7 @@ def _allowance(progress: Progress, model: str) -> Allowance | StopReason:
         rate=header.rates.get(model),
         input_bound=progress.input_bound(),
         configured=configured_output(header.parameters),
+        metered=header.metered,
     )
 
 
@@ -90,6 +100,7 @@ def _attempt(progress: Progress, model: str, attempt: int, allowance: Allowance)
         timeout_s=progress.setup.model_timeout_s,
         max_output_tokens=allowance.max_output_tokens,
         reserved_nanousd=allowance.reserved_nanos,
+        reserved_tokens=allowance.reserved_tokens,
     )
     where = lane(progress.step, "admit", attempt=attempt)
     admission = yield from perform(Admit(lane=where, subject="model", name=model, limits=limits))
@@ -143,7 +154,7 @@ def _not_admitted(admission: Admission, model: str) -> StopReason:
         case "breaker" | "disabled":
             return StopReason(StopKind.MODEL_UNHEALTHY, model)
         case "spend":
-            return StopReason(StopKind.MAX_USD)
+            return StopReason(SHORT_OF.get(admission.unit or "nanos", StopKind.MAX_USD))
         case "tenant":
             return StopReason(StopKind.TENANT_DISABLED)
         case "kill":

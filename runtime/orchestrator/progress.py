@@ -7,16 +7,48 @@ from runtime.control.loops import LoopGuard
 from runtime.core.canonical import canonical_bytes
 from runtime.core.effects import Outcome, Used
 from runtime.core.ids import idempotency_key
-from runtime.core.messages import Message, ModelReply, ModelRequest, Part, ToolCallPart, system_message
+from runtime.core.messages import (
+    FilePart,
+    Message,
+    ModelReply,
+    ModelRequest,
+    Part,
+    ToolCallPart,
+    system_message,
+)
 from runtime.core.stop import StopKind, StopReason
 from runtime.orchestrator.setup import RunSetup
 
 _BYTES_PER_MESSAGE = 16
 """Allowance for a message's role and separators in the bound of input tokens."""
+_IMAGE_TOKENS = 50_000
+"""Bound of one image; the dearest known, gpt-4o-mini's high detail, counts 36,835."""
+_FILE_TOKENS = 1_000_000
+"""Bound of any other file: as much as the largest context windows take."""
+_LEAST_TOKENS_PER_KIB = 64
+"""Fewer tokens reported for a request than 1 for 16 bytes are not believed as the bound of the next one."""
 
 
 class Progress:
     """The state of one flow; only the flow changes it."""
+
+    __slots__ = (
+        "_known_ids",
+        "_metered",
+        "_occurrences",
+        "_refusals",
+        "_schemas",
+        "_settled_messages",
+        "_settled_tokens",
+        "loops",
+        "messages",
+        "model_retries",
+        "output",
+        "setup",
+        "spent",
+        "step",
+        "tool_retries",
+    )
 
     def __init__(self, setup: RunSetup) -> None:
         header = setup.header
@@ -34,6 +66,7 @@ class Progress:
         self._refusals: dict[StopKind, int] = {}
         self._occurrences: dict[tuple[str, str], int] = {}
         self._metered = header.budget.max_usd_nanos is not None or header.budget.max_tokens is not None
+        self._metered = self._metered or header.metered
         self._settled_tokens = 0
         self._settled_messages = 0
 
@@ -60,7 +93,7 @@ class Progress:
         if not self._metered:
             return 0
         fresh = self.messages[self._settled_messages :]
-        bound = self._settled_tokens + sum(len(canonical_bytes(m)) + _BYTES_PER_MESSAGE for m in fresh)
+        bound = self._settled_tokens + sum(_bound_of(m) for m in fresh)
         if self._settled_messages == 0:
             bound += len(canonical_bytes(self._schemas))
         return bound
@@ -87,15 +120,26 @@ class Progress:
         """Append a reply to the conversation and return its calls, each with an id of its own."""
         calls = reply.tool_calls
         parts = reply.parts
+        asked_bound = self.input_bound()
         if calls and not self._ids_are_new(calls):
             parts, calls = self._with_new_ids(parts)
         self._known_ids.update(c.id for c in calls)
         self.messages.append(Message(role="assistant", parts=parts))
         self.spent.steps += 1
         if self._metered and reply.usage is not None and reply.usage.input_tokens is not None:
-            self._settled_tokens = reply.usage.input_tokens + (reply.usage.output_tokens or 0)
-            self._settled_messages = len(self.messages)
+            self._rebase(reply.usage.input_tokens, reply.usage.output_tokens or 0, asked_bound)
         return calls
+
+    def _rebase(self, input_tokens: int, output_tokens: int, asked_bound: int) -> None:
+        """Let what a reply reports stand for the messages up to it, if it can be true of what was sent.
+
+        The bound that was asked with is in bytes for what was never reported, so a report far below it is of a
+        provider that counts nothing, and would let the next call pass a limit.
+        """
+        if input_tokens * 1024 < (asked_bound - self._settled_tokens) * _LEAST_TOKENS_PER_KIB:
+            return
+        self._settled_tokens = input_tokens + output_tokens
+        self._settled_messages = len(self.messages)
 
     def charge(self, used: Used | None) -> None:
         """Charge what child runs of a call used."""
@@ -104,6 +148,12 @@ class Progress:
             self.spent.tool_calls += used.tool_calls
             self.spent.tokens += used.tokens
             self.spent.nanos += used.nanos
+
+    @property
+    def used(self) -> Used:
+        """What counts in a parent's budget."""
+        spent = self.spent
+        return Used(steps=spent.steps, tool_calls=spent.tool_calls, tokens=spent.tokens, nanos=spent.nanos)
 
     def refuse(self, kind: StopKind, subject: str | None, *, stop: bool) -> StopReason | None:
         """Count a refusal; return the stop reason if policy stops on it or its cap is passed."""
@@ -144,3 +194,12 @@ class Progress:
                 calls.append(part)
             renamed.append(part)
         return tuple(renamed), tuple(calls)
+
+
+def _bound_of(message: Message) -> int:
+    """Return an upper bound of a message's tokens: no token is shorter than a byte; files are not in the text."""
+    bound = len(canonical_bytes(message)) + _BYTES_PER_MESSAGE
+    for part in message.parts:
+        if isinstance(part, FilePart):
+            bound += _IMAGE_TOKENS if part.modality == "image" else _FILE_TOKENS
+    return bound

@@ -43,7 +43,7 @@ class RunSetup:
         header: The run's header, with its hashes.
         tools: Tools by name; `None` where schemas are unknown and nothing is checked.
         model_timeout_s: Hard limit of one model attempt, in seconds.
-        root_request_id: Request id of the outermost run.
+        root_request_id: What stands for the run in idempotency keys; see `runtime.core.ids.key_root`.
     """
 
     header: Header

@@ -30,7 +30,7 @@ from runtime.core.lanes import lane
 from runtime.core.messages import ToolCallPart, tool_message
 from runtime.core.stop import StopKind, StopReason, first_stop
 from runtime.orchestrator.checks import Call, check_calls, refusal_effect, wants_approval
-from runtime.orchestrator.model_step import interrupted
+from runtime.orchestrator.model_step import SHORT_OF, interrupted
 from runtime.orchestrator.progress import Progress
 
 
@@ -317,7 +317,7 @@ def _not_admitted(admission: Admission, tool: str) -> StopReason:
         case "disabled":
             return StopReason(StopKind.TOOL_DISABLED, tool)
         case "spend":
-            return StopReason(StopKind.MAX_USD)
+            return StopReason(SHORT_OF.get(admission.unit or "nanos", StopKind.MAX_USD))
         case "tenant":
             return StopReason(StopKind.TENANT_DISABLED)
         case "kill":

@@ -114,6 +114,11 @@ class ChildRuns(Protocol):
         """What they used so far."""
         ...
 
+    @property
+    def in_doubt(self) -> int:
+        """Writes in doubt that they left behind."""
+        ...
+
     def child(self, agent: Any, prompt: Any) -> Awaitable[Any]:
         """Run an agent as a child of the call."""
         ...

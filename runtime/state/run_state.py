@@ -8,7 +8,7 @@ model, the log or a recording sees it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ from runtime.ports.state import (
     Slot,
 )
 from runtime.state.cache import ToolCache
-from runtime.state.scratch import Scratch
+from runtime.state.scratch import Draft, Scratch
 from runtime.state.secret_forms import literal_forms
 
 
@@ -50,8 +50,13 @@ class Stores:
     credentials: CredentialProvider | None = None
 
 
+NO_STORES = Stores()
+
+
 class BoundState:
     """What one run keeps and shares; `runtime.ports.state.RunState`."""
+
+    __slots__ = ("_cached", "_scratch", "_slots", "request_id", "scope", "stores", "told")
 
     def __init__(
         self,
@@ -73,14 +78,23 @@ class BoundState:
         """
         self.scope = scope
         self.request_id = request_id
-        self.stores = stores or Stores()
-        self.scratch = Scratch(scope, request_id, slots)
-        self._cached = {t.schema.name: t for t in tools if t.cache_s is not None}
-        self.told: dict[str, str] = {}
+        self.stores = stores or NO_STORES
+        self._slots = slots
+        self._scratch: Scratch | None = None
+        self._cached = tuple(t for t in tools if t.cache_s is not None)
+        self.told: dict[str, str] | None = None
+
+    @property
+    def scratch(self) -> Scratch:
+        """The values of this run."""
+        if self._scratch is None:
+            self._scratch = Scratch(self.scope, self.request_id, self._slots)
+        return self._scratch
 
     def call(self, tool: str) -> BoundCall:
         """Return what one call of a tool may use."""
-        return BoundCall(self, self._cached.get(tool))
+        decl = next((t for t in self._cached if t.schema.name == tool), None) if self._cached else None
+        return BoundCall(self, decl)
 
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take over what a recorded call put into the scratch."""
@@ -102,6 +116,8 @@ class BoundState:
         if provider is None:
             raise _absent("credentials")
         secret = provider.get(self.scope, name)
+        if self.told is None:
+            self.told = {}
         self.told[secret.reveal()] = name
         return secret
 
@@ -124,22 +140,22 @@ class BoundState:
         return raw.decode("utf-8", "surrogatepass")
 
 
-@dataclass(slots=True)
 class BoundCall:
     """What one call may keep, share and use; `runtime.ports.state.CallState`."""
 
-    _run: BoundState
-    _cached: ToolDecl | None
-    _draft: Any = field(init=False)
+    __slots__ = ("_cached", "_draft", "_run")
 
-    def __post_init__(self) -> None:
-        self._draft = self._run.scratch.draft()
+    def __init__(self, run: BoundState, cached: ToolDecl | None) -> None:
+        self._run = run
+        self._cached = cached
+        self._draft: Draft | None = None
 
     @property
     def scratch(self) -> CallScratch:
         """The values of this run."""
-        found: CallScratch = self._draft
-        return found
+        if self._draft is None:
+            self._draft = self._run.scratch.draft()
+        return self._draft
 
     @property
     def memory(self) -> RunMemory:
@@ -171,7 +187,7 @@ class BoundCall:
 
     def ended(self, arguments: Any, result: ToolResult) -> ToolResult:
         """Return the result as it may be told, with what the call put into the scratch; that counts from now on."""
-        saved = self._draft.end(keep=True)
+        saved = None if self._draft is None else self._draft.end(keep=True)
         content = self._run.clean(result.content)
         error = None if result.error is None else self._run.clean(result.error)
         if content is not result.content or error is not result.error:
@@ -185,7 +201,8 @@ class BoundCall:
 
     def failed(self, message: str) -> str:
         """Return a failure's message as it may be told; what the call put into the scratch is forgotten."""
-        self._draft.end(keep=False)
+        if self._draft is not None:
+            self._draft.end(keep=False)
         return self._run.clean(message)
 
 

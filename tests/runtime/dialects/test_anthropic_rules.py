@@ -253,5 +253,6 @@ def test_an_error_means_the_same_as_a_status_and_as_an_event_of_a_stream(
 
     assert body == {"type": "error", "error": {"type": error_type, "message": "so it is"}}
     assert (answered.kind, answered.retryable, answered.error_type) == (kind, retryable, error_type)
-    assert (answered.phase, answered.after_s) == ("response", 2.0)
+    rejected = status < 500 and not retryable
+    assert (answered.phase, answered.after_s) == ("rejected" if rejected else "response", 2.0)
     assert (streamed.kind, streamed.retryable, streamed.phase) == (kind, retryable, "stream")

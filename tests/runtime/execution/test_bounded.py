@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 
 import pytest
 
-from runtime.execution.bounded import GRACE_S, HaltedError, TimeLimitError, bounded
+from runtime.execution.bounded import GRACE_S, HaltedError, TimeLimitError, Work, bounded
 
 SHORT = 0.02
 
@@ -114,16 +116,16 @@ class Switch:
     """A watch whose switch is thrown by hand."""
 
     def __init__(self) -> None:
-        self.under_way: dict[str, asyncio.Future[str | None]] = {}
+        self.under_way: dict[str, Work] = {}
 
-    def begin(self, lane: str, halt: asyncio.Future[str | None]) -> None:
-        self.under_way[lane] = halt
+    def begin(self, lane: str, work: Work) -> None:
+        self.under_way[lane] = work
 
     def done_with(self, lane: str) -> None:
         del self.under_way[lane]
 
     def throw(self, lane: str) -> None:
-        self.under_way[lane].set_result("kill")
+        self.under_way[lane].stop("kill")
 
 
 def test_a_watch_stops_the_work_and_says_why() -> None:
@@ -179,3 +181,66 @@ def test_stopped_work_that_swallows_it_is_abandoned_and_told_of() -> None:
 
     assert asyncio.run(main()) == "kill"
     assert [task.done() for task in told] == [True]
+
+
+def test_many_limits_of_one_loop_each_hold_for_their_own_work() -> None:
+    async def work(seconds: float) -> str:
+        await asyncio.sleep(seconds)
+        return "done"
+
+    async def one(limit_s: float, seconds: float) -> str:
+        try:
+            return await bounded(work(seconds), limit_s)
+        except TimeLimitError:
+            return "cut"
+
+    async def main() -> list[str]:
+        asked = [(5.0, 0.0), (0.03, 5.0), (0.01, 5.0), (5.0, 0.05), (0.02, 5.0), (0.02, 5.0), (4.0, 0.01)]
+        found = await asyncio.gather(*(one(*each) for each in asked))
+        return [*found, await one(0.01, 5.0), await one(0.03, 0.0)]
+
+    assert asyncio.run(main()) == ["done", "cut", "cut", "done", "cut", "cut", "done", "cut", "done"]
+
+
+def test_a_loop_that_is_over_is_forgotten() -> None:
+    async def main() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await bounded(asyncio.sleep(0), 600.0)
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(main())
+    gc.collect()
+
+    assert loop() is None
+
+
+def test_work_that_is_stopped_before_it_begins_is_not_waited_for(recwarn: pytest.WarningsRecorder) -> None:
+    begun: list[str] = []
+
+    class Pulled(Switch):
+        def begin(self, lane: str, work: Work) -> None:
+            super().begin(lane, work)
+            work.stop("kill")
+
+    async def work() -> None:
+        begun.append("work")
+
+    async def main() -> int:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counter = asyncio.ensure_future(count())
+        with pytest.raises(HaltedError):
+            await bounded(work(), 10.0, watch=Pulled(), lane="a")
+        counter.cancel()
+        return turns
+
+    turns = asyncio.run(main())
+    gc.collect()
+
+    assert turns < 10
+    assert (begun, list(recwarn)) == ([], [])

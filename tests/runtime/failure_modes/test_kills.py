@@ -300,6 +300,76 @@ def test_kill_pressed_at_random_from_another_process_lets_nothing_start_after_it
     assert p99_ms < (250 if FULL else 5_000)
 
 
+class TwoTenants:
+    """A run of tenant `b` that reads again and again, beside twenty of tenant `a` that wait in a tool."""
+
+    def __init__(self, store: SqliteControlStore, *, stubborn: bool = False) -> None:
+        self.world = World(store, rules(poll_s=60.0))
+        self.happened: list[str] = []
+        self.released = asyncio.Event()
+
+        @tool(timeout_s=None)
+        async def hang() -> str:
+            self.happened.append("a waits")
+            while not self.released.is_set():
+                try:
+                    await self.released.wait()
+                except asyncio.CancelledError:
+                    if not stubborn:
+                        raise
+            return "never"
+
+        @tool
+        async def look(n: int) -> str:
+            self.happened.append("b looks")
+            if n == 1:
+                await until(lambda: self.happened.count("a waits") == 20)
+                pull(store, SwitchRef(scope="tenant", name="a"))
+            return "seen"
+
+        self.hang, self.look = hang, look
+
+    async def a(self, n: int) -> str:
+        found = await self.world.run(agent_of(self.hang), [calls(("hang", {}))], f"req_{n}", tenant="a")
+        self.happened.append("a ended")
+        return found.stop_reason
+
+    async def both(self) -> tuple[set[str], str]:
+        waiting = [asyncio.ensure_future(self.a(n)) for n in range(20)]
+        script = [*(calls(("look", {"n": n})) for n in range(9)), "done"]
+        agent = agent_of(self.look, policy=Policy(loop=None))
+        going_on = await self.world.run(agent, script, "req_b", tenant="b")
+        self.happened.append("b ended")
+        self.released.set()
+        return set(await asyncio.gather(*waiting)), going_on.stop_reason
+
+
+def test_a_run_that_sees_a_switch_stops_the_others_and_gives_way_to_their_ends(
+    store: SqliteControlStore,
+) -> None:
+    async def main() -> tuple[TwoTenants, tuple[set[str], str]]:
+        shared = TwoTenants(store)
+        return shared, await shared.both()
+
+    shared, stops = asyncio.run(main())
+
+    after = shared.happened[shared.happened.index("a ended") :]
+    assert stops == ({"tenant_disabled"}, "finish")
+    assert after[:20] == ["a ended"] * 20
+    assert shared.happened.count("b looks") == 9
+
+
+def test_runs_that_are_killed_and_do_not_end_hold_nobody_up_for_long(store: SqliteControlStore) -> None:
+    async def main() -> tuple[TwoTenants, tuple[set[str], str]]:
+        shared = TwoTenants(store, stubborn=True)
+        return shared, await shared.both()
+
+    shared, stops = asyncio.run(main())
+
+    assert stops == ({"tenant_disabled"}, "finish")
+    assert shared.happened.count("b looks") == 9
+
+
 def test_a_tool_switched_off_between_admission_and_start_is_disabled_and_not_a_bug(world: World) -> None:
     effects: list[int] = []
 

@@ -81,7 +81,7 @@ def test_mode_01_processes_never_pass_one_cap_and_nothing_stays_held(
     assert most <= CAP
     assert len(effects) == use.spent.tool_calls == CAP
     assert use.held.tool_calls == 0
-    assert (stops.count("finish"), stops.count("max_usd")) == (CAP, PROCESSES * RUNS - CAP)
+    assert (stops.count("finish"), stops.count("max_tool_calls")) == (CAP, PROCESSES * RUNS - CAP)
 
 
 def test_mode_02_twenty_parallel_children_share_what_is_left_of_the_parents_steps(world: World) -> None:
@@ -285,7 +285,8 @@ def test_the_price_of_a_tool_counts_against_the_tenants_day(store: SqliteControl
 
     world = World(store, rules(tenant_day=Caps(nanos=1_000_000_000)))
     script = [*(calls(("search", {"n": n})) for n in range(5)), "done"]
-    result = asyncio.run(world.run(agent_of(search), script))
+    agent = agent_of(search, max_output_tokens=10)
+    result = asyncio.run(world.run(agent, script))
 
     assert result.stop_reason == "max_usd"
     assert made == [0, 1]

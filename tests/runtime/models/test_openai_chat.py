@@ -238,7 +238,11 @@ def test_failures_of_the_policy_come_back_as_failures(
     failure = answer_of(lambda _: sent)
 
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.retryable, failure.phase) == (kind, retryable, "response")
+    assert (failure.kind, failure.retryable, failure.phase) == (
+        kind,
+        retryable,
+        "response" if retryable else "rejected",
+    )
     assert failure.message == "scripted failure"
 
 
