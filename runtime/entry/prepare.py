@@ -36,7 +36,7 @@ def prepare(
         prices: Price table; the offline snapshot by default.
         started_at: Wall time, ISO 8601 UTC.
         inputs: Whether further input is asked for after each step.
-        rules: Limits across runs that hold for this one.
+        rules: Limits across runs that hold for this one; `None` where no control store guards it.
 
     Raises:
         UsageFault: If policy or budget hold a wrong value, the policy names a tool the agent lacks, or dollars
@@ -77,6 +77,7 @@ def prepare(
         model_retry=agent.model_retry,
         tool_retry=agent.tool_retry,
         metered=metered,
+        governed=rules is not None,
         seed=seed_of(request_id) if request.seed is None else request.seed,
         price_table=table.id,
         rates=rates,
