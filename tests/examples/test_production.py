@@ -103,8 +103,8 @@ def test_a_tenant_without_money_for_the_day_is_stopped_and_another_is_not(
 
 
 def test_a_disabled_tool_is_refused_without_a_deploy(tmp_path: Path) -> None:
-    store = str(tmp_path / "goldrun-control.db")
-    assert run(["ops", "disable", "tool", "order.lookup", "--reason", "incident", "--store", store]) == 0
+    store = ["--store", str(tmp_path / "goldrun-control.db"), "--create"]
+    assert run(["ops", "disable", "tool", "order.lookup", "--reason", "incident", *store]) == 0
 
     done = _serve(tmp_path, "Where is my order 7301?")
 
