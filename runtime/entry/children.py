@@ -51,6 +51,7 @@ class CallChildren:
     Attributes:
         used: What they used so far.
         in_doubt: Writes in doubt that they left behind; a parent that does not hear of them must not go on.
+        wrote: Whether they carried out writes; without claims, a call that is made again would make them again.
     """
 
     def __init__(self, header: Header, call: CallTool, start: Start, *, execution: int = 1) -> None:
@@ -63,6 +64,7 @@ class CallChildren:
         self._reserved = Used()
         self.used = Used()
         self.in_doubt = 0
+        self.wrote = False
 
     async def child(self, agent: Agent, prompt: str | Sequence[Message]) -> Any:
         """Run an agent as a child of this call and return its `RunResult`.
@@ -86,7 +88,7 @@ class CallChildren:
         try:
             result = await self._start(agent, request, self._cut)
             used = result.spent or held
-            self.in_doubt += result.totals.in_doubt
+            self._cut(result.trace)
         except UsageFault:
             used = Used()  # it never began
             raise
@@ -98,6 +100,7 @@ class CallChildren:
 
     def _cut(self, trace: Trace) -> None:
         self.in_doubt += trace.totals.in_doubt
+        self.wrote |= any(call.write and call.attempts for call in trace.tool_calls)
 
 
 def narrowed(own: Budget, slice_: Budget, used: Used) -> Budget:

@@ -264,11 +264,21 @@ class LivePerformer:
             answer = failure_of(error)
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
-        if runs is not None and runs.in_doubt and isinstance(answer, Failure):
-            answer = _left_in_doubt(effect, answer)
+        if runs is not None and isinstance(answer, Failure):
+            answer = self._after_children(effect, runs, answer)
         if runs is not None and runs.used != _NOTHING:
             answer = msgspec.structs.replace(answer, used=runs.used)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
+
+    def _after_children(self, effect: CallTool, runs: ChildRuns, failure: Failure) -> Failure:
+        """Return the failure of a call as its child runs leave it: what they wrote must not be written again."""
+        if runs.in_doubt:
+            message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
+            return Failure(
+                kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type
+            )
+        claimed = self._before is not None  # under a governor the writes of a repeated child are answered
+        return failure if claimed or not runs.wrote else msgspec.structs.replace(failure, retryable=False)
 
     async def _begun(self, port: ToolPort, effect: CallTool, context: ToolContext) -> ToolResult | Failure:
         """Begin a call, unless it may not begin any more: other runs had the loop since that was asked last."""
@@ -387,9 +397,3 @@ class LivePerformer:
         if limits.timeout_s is None or left < limits.timeout_s:
             return left, True
         return limits.timeout_s, False
-
-
-def _left_in_doubt(effect: CallTool, failure: Failure) -> Failure:
-    """Return the failure of a call whose child runs left writes in doubt: it must not be made again."""
-    message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
-    return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)

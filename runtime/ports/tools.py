@@ -119,6 +119,11 @@ class ChildRuns(Protocol):
         """Writes in doubt that they left behind."""
         ...
 
+    @property
+    def wrote(self) -> bool:
+        """Whether they carried out writes."""
+        ...
+
     def child(self, agent: Any, prompt: Any) -> Awaitable[Any]:
         """Run an agent as a child of the call."""
         ...

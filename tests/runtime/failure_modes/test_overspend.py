@@ -273,6 +273,27 @@ def test_a_call_that_is_made_again_gives_its_children_the_same_keys(world: World
     assert len(sent) == 1  # the second try is given the first one's result
 
 
+def test_without_claims_a_call_whose_children_wrote_is_not_made_again() -> None:
+    effects: list[int] = []
+
+    @tool(write=True)
+    async def pay(cents: int) -> str:
+        effects.append(cents)
+        return "paid"
+
+    @tool(children=True)
+    async def delegate(ctx: ToolContext) -> str:
+        assert ctx.child is not None
+        model = ScriptedModel([calls(("pay", {"cents": 5})), "done"])
+        await ctx.child(agent_of(pay, name="child", client=model), "pay")
+        raise ConnectionResetError
+
+    agent = agent_of(delegate, tool_retry=RetryPolicy(first_s=0.001))
+    result = run_agent(agent, "go", model=ScriptedModel([calls(("delegate", {}))]), prices=Prices())
+
+    assert (result.stop_reason, effects) == ("tool_error_exhausted:delegate", [5])
+
+
 def test_a_write_of_a_child_that_was_cut_off_leaves_its_parent_in_doubt(world: World) -> None:
     effects: list[int] = []
 
