@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runtime.core.policy import Budget, LoopLimits, Policy, RetryPolicy
     from runtime.core.trace import Trace
     from runtime.entry.agent import Agent
+    from runtime.entry.policy_file import policy_json_schema, read_policy
     from runtime.entry.request import Request, RunResult
     from runtime.entry.run import run_agent, run_agent_async
     from runtime.entry.service import Principal, Service
@@ -56,6 +57,8 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "Trace",
+    "policy_json_schema",
+    "read_policy",
     "run_agent",
     "run_agent_async",
     "tool",
@@ -87,6 +90,8 @@ _HOME = {
     "ToolContext": "runtime.ports.tools",
     "ToolError": "runtime.tools.tool",
     "Trace": "runtime.core.trace",
+    "policy_json_schema": "runtime.entry.policy_file",
+    "read_policy": "runtime.entry.policy_file",
     "run_agent": "runtime.entry.run",
     "run_agent_async": "runtime.entry.run",
     "tool": "runtime.tools.tool",

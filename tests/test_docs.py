@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtime.core.stop import CLASS_OF, SUBJECT_KINDS, StopKind
+from runtime.entry.policy_file import PolicySpec
 from runtime.tools.tool import ToolOptions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -54,6 +58,26 @@ def test_the_page_of_tools_names_each_option() -> None:
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
     assert set(ToolOptions.__optional_keys__) <= named
+
+
+def test_the_policy_file_of_its_page_is_read_as_the_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    (yaml, python, shell) = re.findall(r"^```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "policy.yaml").write_text(yaml, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    told = python + "print(policy.approve, budget.max_usd_nanos)"
+
+    used = subprocess.run(
+        [sys.executable, "-c", told],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    schema = subprocess.run(
+        [sys.executable, *shlex.split(shell)[1:]],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (used.stdout, used.stderr) == ("('refund.create',) 50000000\n", "")
+    assert set(json.loads(schema.stdout)["properties"]) == {"schema", *PolicySpec.model_fields}
 
 
 def readme_command(*names: str, script: Path = ROOT / ".ci" / "readme_command.py") -> tuple[int, str]:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cassette.index import Found, find_run, write_index
 from harness.cassette.verify import Verified, verify_path
+from harness.cli.ops_store import now, open_store
 from harness.cli.output import emit_json, progress, say, warn
 from harness.errors import CassetteError, ExitCode, UsageError
-from harness.sessions.recover import orphan_journals, recover_journal
+from harness.sessions.recover import orphan_journals, recover_journal, tell_crashed
 from harness.text import safe_text
+
+if TYPE_CHECKING:
+    from runtime.ports.control_store import ControlStore
 
 SHOWN_RUNS = 10
 
 
-def recover_path(path: Path, *, as_json: bool) -> int:
-    """Recover the journals at a path; return the exit code."""
+def recover_path(path: Path, *, store: Path | None, as_json: bool) -> int:
+    """Recover the journals at a path, and tell a control store what crashed; return the exit code."""
+    with nullcontext() if store is None else open_store(store) as control:
+        return _recover_all(path, control, as_json=as_json)
+
+
+def _recover_all(path: Path, control: ControlStore | None, *, as_json: bool) -> int:
     rows: list[dict[str, Any]] = []
     journals = orphan_journals(path)
     with progress("recovering", len(journals)) as advance:
         for journal in journals:
-            rows.append(_recover(journal))
+            rows.append(_recover(journal, control))
             advance(1, journal.name)
     if as_json:
         emit_json({"schema": "goldrun.recover/1", "journals": rows})
@@ -35,12 +45,13 @@ def recover_path(path: Path, *, as_json: bool) -> int:
     return ExitCode.DATA if any(row["error"] for row in rows) else ExitCode.OK
 
 
-def _recover(journal: Path) -> dict[str, Any]:
+def _recover(journal: Path, control: ControlStore | None) -> dict[str, Any]:
     row: dict[str, Any] = {"journal": str(journal), "segment": None, "runs": 0, "cut_off": 0, "refused": 0}
     try:
         sealed = recover_journal(journal)
     except (CassetteError, UsageError) as error:
-        return {**row, "torn_bytes": 0, "error": error.what}
+        return {**row, "torn_bytes": 0, "error": error.what, "set_crashed": None}
+    told = None if control is None else tell_crashed(control, sealed.crashed, now=now())
     return {
         "journal": str(journal),
         "segment": None if sealed.path is None else str(sealed.path),
@@ -49,6 +60,7 @@ def _recover(journal: Path) -> dict[str, Any]:
         "refused": sealed.refused,
         "torn_bytes": sealed.torn_bytes,
         "error": None,
+        "set_crashed": told,
     }
 
 
@@ -60,6 +72,8 @@ def _say_recovered(row: dict[str, Any]) -> None:
     say(
         f"recovered {safe_text(row['journal'], 120)}: {row['runs']} runs, {row['cut_off']} crashed{torn} -> {where}"
     )
+    if row["set_crashed"] is not None:
+        say(f"  set to crashed in the control store: {row['set_crashed']}")
     if row["refused"]:
         warn(f"{row['refused']} runs still looked secret and were left out")
 

@@ -21,12 +21,18 @@ def register(app: typer.Typer) -> None:
 
 def recover(
     path: Annotated[Path, typer.Argument(help="An orphan journal (*.jsonl), or a folder of them.")],
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="GOLDRUN_CONTROL_STORE", help="Set `crashed` in this control store too, for those cut off."
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Seal journals that a dead process left; runs that were cut off end `crashed`."""
     from harness.cli.files import recover_path
 
-    return recover_path(path, as_json=json)
+    return recover_path(path, store=store, as_json=json)
 
 
 def verify(
@@ -62,14 +68,37 @@ def resume(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible endpoint.")] = None,
     api_key_env: Annotated[str, typer.Option(help="Variable that holds its key.")] = "OPENAI_API_KEY",
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="GOLDRUN_CONTROL_STORE", help="The control store it ran under; needed if it had one."
+        ),
+    ] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="The service's limits across runs, a ControlRules: module:name.")
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of its state: memory, artifacts, cached results."
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
-    """Carry a run that a crash cut off to its end; what was completed is not done again."""
-    from harness.cli.promoting import resume_target
+    """Carry a run that a crash cut off to its end, once; what was completed is not done again."""
+    from harness.cli.resuming import Resume, resume_target
 
-    return resume_target(
-        target, agent=agent, out=out, script=script, base_url=base_url, api_key_env=api_key_env, as_json=json
+    asked = Resume(
+        agent=agent,
+        out=out,
+        store=store,
+        rules=rules,
+        state=state,
+        script=script,
+        base_url=base_url,
+        api_key_env=api_key_env,
     )
+    return resume_target(target, asked, as_json=json)
 
 
 def promote(

@@ -1,8 +1,7 @@
-"""`goldrun promote` and `resume`: from a production run to a golden task, from a cut-off run to its end."""
+"""`goldrun promote`: from a production run to a golden task."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import read_segment
 from harness.cassette.store import kind_of, read_recording, split_target
 from harness.cli.output import emit_json, say, warn
-from harness.cli.recording import model_from as model_of
-from harness.cli.replaying import load_agent_code as agent_of
 from harness.errors import ExitCode, UsageError
 from harness.golden.baseline import baseline_path
 from harness.golden.loader import load_task
@@ -23,7 +20,6 @@ from harness.golden.runner import run_task
 from harness.golden.task import SUFFIX
 from harness.golden.update import update_baseline
 from harness.sessions.promote import Promotion, promote_run
-from harness.sessions.resume import World, resume_run
 from harness.text import safe_text
 from runtime.journal.recording import Recording
 
@@ -113,38 +109,3 @@ def _yaml(made: Promotion, target: str) -> str:
     source = safe_text(target.replace("\\", "/").rpartition("/")[2], 160)
     body = yaml.safe_dump(made.task, sort_keys=False, allow_unicode=True, width=110)
     return f"# Promoted from {source}. Say here what must not happen again.\n{body}"
-
-
-def resume_target(
-    target: str,
-    *,
-    agent: str,
-    out: Path,
-    script: str | None,
-    base_url: str | None,
-    api_key_env: str,
-    as_json: bool,
-) -> int:
-    """Resume a cut-off run; return the exit code."""
-    recording = read_recording(target)
-    code = agent_of(agent)
-    with model_of(script, base_url, api_key_env) as given:
-        model = given or code.client
-        if model is None:
-            raise UsageError(
-                f"agent {code.name!r} has no model client", next_step="name one with --base-url or --script"
-            )
-        result = asyncio.run(resume_run(recording, code, World(model=model), out=out))
-    if as_json:
-        emit_json(
-            {
-                "schema": "goldrun.resume/1",
-                "request_id": result.request_id,
-                "stop_reason": result.stop_reason,
-                "output": result.output,
-                "journal": str(out),
-            }
-        )
-    else:
-        say(f"resumed {safe_text(result.request_id, 80)}: {safe_text(result.stop_reason, 80)} -> {out}")
-    return ExitCode.OK

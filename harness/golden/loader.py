@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import TaskError
 from harness.golden.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
-from harness.golden.yamltext import Lines, YamlProblem, read_yaml
+from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
 
 _FIX = "correct the named fields in the task file"
 _WORDS = {

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from runtime.core.run import Header
 from runtime.execution.clock import SystemClock
 from runtime.journal.files import RunRecords, read_journal
 from runtime.journal.records import EndBody
+from runtime.ports.control_values import RunKey
 
 SEGMENT_SUFFIX, JOURNAL_SUFFIX = ".seg", ".jsonl"
 
@@ -37,6 +38,7 @@ class Sealed:
         refused: Runs left out because they looked secret.
         torn_bytes: Bytes of a torn last record that was dropped.
         size_bytes: Size of the segment.
+        crashed: All runs of the journal without an end, kept or not.
     """
 
     path: Path | None
@@ -47,6 +49,7 @@ class Sealed:
     refused: int = 0
     torn_bytes: int = 0
     size_bytes: int = 0
+    crashed: tuple[RunKey, ...] = ()
 
 
 def seal_journal(
@@ -121,6 +124,7 @@ def _seal(
         refused=count.refused,
         torn_bytes=reader.torn_bytes,
         size_bytes=target.stat().st_size if count.runs else 0,
+        crashed=tuple(count.crashed),
     )
 
 
@@ -135,6 +139,7 @@ class _Count:
     sampled_out: int = 0
     dropped: int = 0
     refused: int = 0
+    crashed: list[RunKey] = field(default_factory=list)
 
 
 _Kept = tuple[RunRecords, tuple[str, ...]]
@@ -148,6 +153,10 @@ def _kept(
             count.dropped += 1
             continue
         header = msgspec.json.decode(run.records[0].request, type=Header)
+        if not run.ended:
+            count.crashed.append(
+                RunKey(tenant=header.tenant, environment=header.environment, request_id=header.request_id)
+            )
         end = msgspec.json.decode(run.records[-1].outcome, type=EndBody) if run.ended else None
         flags = sampling.flags(None if end is None else end.stop_reason, {} if end is None else end.totals)
         if sampling.keeps(header.request_id, flags):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -10,8 +11,11 @@ from harness.cassette.files import TEMPORARY
 from harness.errors import CassetteError, UsageError
 from harness.record.sampling import Sampling
 from harness.record.sealing import JOURNAL_SUFFIX, SEGMENT_SUFFIX, Sealed, seal_journal
+from runtime.core.stop import StopKind
 from runtime.errors import JournalFault, UsageFault
 from runtime.journal.files import hold_journal
+from runtime.ports.control_store import ControlStore
+from runtime.ports.control_values import RunKey
 
 
 def orphan_journals(path: Path) -> list[Path]:
@@ -61,6 +65,21 @@ def recover_journal(
         raise CassetteError("the journal holds no whole run", where=str(journal))
     _remove_leftovers(journal)
     return sealed
+
+
+def tell_crashed(store: ControlStore, runs: Iterable[RunKey], *, now: float) -> int:
+    """Set `crashed` in the index for runs whose journal was recovered; return for how many.
+
+    A run that was taken over is left alone: its new owner writes another journal, and is alive or will be swept.
+    """
+    told = 0
+    for key in runs:
+        found = next((run for run in store.find_runs(key.request_id) if run.key == key), None)
+        if found is not None and found.stop_reason is None and found.fencing == 1:
+            stopped = store.stop_run(key, fencing=1, stop_reason=StopKind.CRASHED.value, now=now)
+            told += stopped.applied
+    store.sweep_runs(now=now)
+    return told
 
 
 def _remove_leftovers(journal: Path) -> None:

@@ -8,16 +8,16 @@ holds the whole run; the old one is left as it is. Nothing is reset: budgets cou
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from harness.errors import CassetteError, UsageError
 from harness.record.recorder import JournalSink, RecordingPerformer
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
+from harness.sessions.claims import Claims, StoreClaims
 from harness.sessions.redactors import redactor_for
-from runtime.control.claims import EndState
 from runtime.core.effects import (
     KIND_OF,
     Admission,
@@ -38,14 +38,15 @@ from runtime.core.ids import key_root
 from runtime.core.keys import Keyer
 from runtime.core.lanes import step_of
 from runtime.core.run import Header, ToolDecl
+from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
 from runtime.entry.run import Around, RunResult, child_starter, result_of
 from runtime.entry.state import State
 from runtime.entry.wiring import Given, Wired, wire
 from runtime.execution.bounded import TimeLimitError, bounded
-from runtime.execution.drivers import drive_async
+from runtime.execution.drivers import Finished, PerformerError, drive_async
 from runtime.execution.governed import GovernedPerformer
-from runtime.execution.governor import ALIVE_S, Governor, key_of
+from runtime.execution.governor import ALIVE_S, Governor, RunGovernor, key_of
 from runtime.execution.live import LivePerformer
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
@@ -56,38 +57,6 @@ from runtime.ports.control_values import Run
 from runtime.ports.models import ModelPort
 from runtime.ports.state import RunState
 from runtime.ports.tools import ApprovalDesk, ControlPlane, Reconcile
-
-
-class Claims(Protocol):
-    """Looks up what became of a write by its idempotency key."""
-
-    def result(self, idempotency_key: str) -> ToolResult | None:
-        """Return the stored result of a completed call; `None` if the claim is open or absent."""
-        ...
-
-    def settle(self, idempotency_key: str, result: ToolResult | None) -> None:
-        """Store what was found out about an open claim: its result, or that the call did not happen."""
-        ...
-
-
-class StoreClaims:
-    """The claims of a control store."""
-
-    def __init__(self, governor: Governor) -> None:
-        self._governor = governor
-
-    def result(self, idempotency_key: str) -> ToolResult | None:
-        """Return the stored result of a completed call."""
-        found = self._governor.store.lookup_claim(idempotency_key, now=self._governor.now())
-        return None if found is None or found.state not in {"done", "reconciled"} else found.result
-
-    def settle(self, idempotency_key: str, result: ToolResult | None) -> None:
-        """Store what was found out about an open claim; its owner's process is gone."""
-        store, now = self._governor.store, self._governor.now()
-        found = store.lookup_claim(idempotency_key, now=now)
-        if found is not None:
-            state: EndState = "failed" if result is None else "done"
-            store.end_claim(idempotency_key, fencing=found.fencing, state=state, now=now, result=result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,26 +80,29 @@ class World:
     state: State | None = None
 
 
-async def resume_run(recording: Recording, agent: Agent, world: World, *, out: Path) -> RunResult:
+async def resume_run(
+    recording: Recording,
+    agent: Agent,
+    world: World,
+    *,
+    out: Path,
+    began: Callable[[], None] | None = None,
+) -> RunResult:
     """Carry a cut-off run to its end.
 
     Args:
         recording: The run's journal as it was found.
         agent: The agent's code; its tools must be those that were recorded.
         world: Answers what is not recorded.
-        out: Journal to write; it must not exist.
+        out: Journal to write; it must not exist. It is removed again if nothing was carried out.
+        began: Called once, before anything is carried out; what it raises keeps all from being carried out.
 
     Raises:
         CassetteError: If the run was recorded to its end.
-        UsageError: If the agent's code asks for something else than was recorded, or `out` exists.
+        UsageError: If the agent's code asks for something else than was recorded, `out` exists, the run was guarded
+            by a control store and none is given, or it is not this process's to take over.
     """
-    if recording.end is not None:
-        raise CassetteError(
-            f"run {recording.header.request_id} ended with {recording.stop_reason}; there is nothing to resume",
-            where=recording.source,
-            next_step="replay it with `goldrun replay`, or start a new run",
-        )
-    _check_new(out)
+    _check_resumable(recording, world, out)
     header = recording.header
     setup = RunSetup(
         header=header,
@@ -139,18 +111,66 @@ async def resume_run(recording: Recording, agent: Agent, world: World, *, out: P
         root_request_id=key_root(header.request_id, header.root),
     )
     taken = _take_over(world, header)
-    reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
-    claims = world.claims
-    if claims is None and world.governor is not None:
-        claims = StoreClaims(world.governor)
     with JournalWriter(out) as journal:
+        guard = _attended(world, header, taken)
         wired = _wired(agent, recording, world, journal, execution=1 if taken is None else taken.fencing)
-        guarded = _guarded(world, header, wired.live, reconcile, taken)
+        reconcile = {t.name: t.reconcile for t in agent.tools if t.reconcile is not None}
         performer = ResumePerformer(
-            recording, guarded, journal, claims=claims, reconcile=reconcile, state=wired.state
+            recording,
+            _guarded(world, guard, wired.live, reconcile),
+            journal,
+            claims=_claims(world),
+            reconcile=reconcile,
+            state=wired.state,
+            began=began,
         )
-        finished = await drive_async(run_flow(setup), performer, header)
+        finished = await _driven(setup, performer, guard)
+    if performer.refused is not None:
+        if not performer.has_begun:
+            _remove(out)
+        raise performer.refused
     return result_of(header, finished)
+
+
+async def _driven(setup: RunSetup, performer: ResumePerformer, guard: RunGovernor | None) -> Finished:
+    stop_reason = StopKind.CRASHED.value
+    try:
+        finished = await drive_async(run_flow(setup), performer, setup.header)
+        if not isinstance(finished.error, PerformerError):
+            stop_reason = finished.end.stop_reason
+        return finished
+    finally:
+        # `End` gives the run back; this is for one that could not be carried on, and may be taken over again.
+        if guard is not None:
+            await guard.close(stop_reason)
+
+
+def _check_resumable(recording: Recording, world: World, out: Path) -> None:
+    header = recording.header
+    if recording.end is not None:
+        raise CassetteError(
+            f"run {header.request_id} ended with {recording.stop_reason}; there is nothing to resume",
+            where=recording.source,
+            next_step="replay it with `goldrun replay`, or start a new run",
+        )
+    if header.governed and world.governor is None:
+        raise UsageError(
+            f"run {header.request_id} ran under a control store; without it, it would go on unguarded",
+            where=recording.source,
+            next_step="name that store with --store, or pass World(governor=...)",
+        )
+    if out.exists():
+        raise UsageError("this file exists already", where=str(out), next_step="name a new file")
+
+
+def _remove(out: Path) -> None:
+    out.unlink()
+
+
+def _claims(world: World) -> Claims | None:
+    return (
+        StoreClaims(world.governor) if world.claims is None and world.governor is not None else world.claims
+    )
 
 
 def _take_over(world: World, header: Header) -> Run | None:
@@ -163,13 +183,26 @@ def _take_over(world: World, header: Header) -> Run | None:
     if governor is None:
         return None
     now = governor.now()
-    taken = governor.store.resume_run(key_of(header), now=now, alive_until=now + ALIVE_S)
+    key = key_of(header)
+    taken = governor.store.resume_run(key, now=now, alive_until=now + ALIVE_S)
     if taken is None:
+        found = next((run for run in governor.store.find_runs(key.request_id) if run.key == key), None)
         raise UsageError(
-            f"run {header.request_id} cannot be taken over: it is alive, has ended, or is not in this store",
-            next_step="look at it with `goldrun ops runs`",
+            f"run {header.request_id} cannot be taken over: {_standing(found)}",
+            next_step="look at it with `goldrun ops runs`"
+            if found is not None or header.governed
+            else "name the store it ran under; leave --store and GOLDRUN_CONTROL_STORE out if it ran without one",
         )
     return taken
+
+
+def _standing(run: Run | None) -> str:
+    if run is None:
+        return "this control store does not know it"
+    if run.stop_reason is not None:
+        return f"it has ended with {run.stop_reason}"
+    until = datetime.fromtimestamp(run.alive_until or 0.0, UTC).isoformat(timespec="seconds")
+    return f"it counts as alive until {until}, unless it is heard of again"
 
 
 def _wired(
@@ -193,21 +226,19 @@ def _wired(
     )
 
 
-def _guarded(
-    world: World, header: Header, live: LivePerformer, reconcile: Mapping[str, Reconcile], taken: Run | None
-) -> Performer:
+def _attended(world: World, header: Header, taken: Run | None) -> RunGovernor | None:
     governor = world.governor
-    if governor is None or taken is None:
+    return None if governor is None or taken is None else governor.attend(header, fencing=taken.fencing)
+
+
+def _guarded(
+    world: World, guard: RunGovernor | None, live: LivePerformer, reconcile: Mapping[str, Reconcile]
+) -> Performer:
+    if world.governor is None or guard is None:
         return live
-    guard = governor.attend(header, fencing=taken.fencing)
-    guarded = GovernedPerformer(live, guard, governor.store, desk=world.desk, reconcile=reconcile)
+    guarded = GovernedPerformer(live, guard, world.governor.store, desk=world.desk, reconcile=reconcile)
     live.attend(guarded, before=guarded.before, watch=guard)
     return guarded
-
-
-def _check_new(out: Path) -> None:
-    if out.exists():
-        raise UsageError("this file exists already", where=str(out), next_step="name a new file")
 
 
 def _elapsed(recording: Recording) -> float:
@@ -216,7 +247,12 @@ def _elapsed(recording: Recording) -> float:
 
 
 class ResumePerformer:
-    """Answers what was recorded, carries out the rest, and records the whole run again."""
+    """Answers what was recorded, carries out the rest, and records the whole run again.
+
+    Attributes:
+        refused: Why the run cannot be carried on, if that showed; nothing is carried out or recorded from then on.
+        has_begun: Whether anything was carried out.
+    """
 
     def __init__(
         self,
@@ -227,7 +263,11 @@ class ResumePerformer:
         claims: Claims | None = None,
         reconcile: Mapping[str, Reconcile] | None = None,
         state: RunState | None = None,
+        began: Callable[[], None] | None = None,
     ) -> None:
+        self.refused: UsageError | None = None
+        self.has_begun = False
+        self._began = began
         self._state = state
         self._recording = recording
         self._index = RecordingIndex(recording)
@@ -245,12 +285,25 @@ class ResumePerformer:
         """Return the recorded outcome of an effect, or carry it out.
 
         Raises:
-            UsageError: If the effect is not the one that was recorded at its lane.
+            PerformerError: If the effect is not the one that was recorded at its lane, or may not be carried out.
         """
-        known = await self._answer(effect)
+        try:
+            known = await self._answer(effect)
+            if known is None and not isinstance(effect, Begin | End):
+                self._begin()
+        except UsageError as error:
+            self.refused = error
+            raise PerformerError(str(error)) from error
         if known is not None and self._state is not None and isinstance(known.value, ToolResult):
             self._state.restore(known.value.saved or {})
         return await self._recorded(effect, known)
+
+    def _begin(self) -> None:
+        if self.refused is not None:
+            raise self.refused
+        if not self.has_begun and self._began is not None:
+            self._began()
+        self.has_begun = True
 
     async def _answer(self, effect: SingleEffect) -> Outcome | None:
         """Return the outcome that is known without doing anything; `None` if the effect must be carried out."""
@@ -281,6 +334,8 @@ class ResumePerformer:
         at = _elapsed(self._recording)
         if done is not None:
             return Outcome(done, None, at)
+        if self._claims is not None and key is not None and self._claims.never_happened(key):
+            return None
         reconcile = self._reconcile.get(effect.name)
         if reconcile is not None and key is not None:
             return await self._reconciled(effect, reconcile, key, at)

@@ -12,7 +12,8 @@ Rules.
    `probe_ttl_s`, so a probe whose process died does not keep the breaker shut.
 4. A cancelled, refused or invalid call says nothing about the dependency: it counts neither way, and a probe that
    ends so gives its token back.
-5. The cooldown is drawn from a seeded stream for each trip, so that many breakers do not probe at one moment.
+5. An operator may close it; that starts a generation too.
+6. The cooldown is drawn from a seeded stream for each trip, so that many breakers do not probe at one moment.
 """
 
 from __future__ import annotations
@@ -170,6 +171,16 @@ def report(
     if failed and calls >= rule.min_calls and failed >= rule.failure_rate * calls:
         return _tripped(state, rule, now, stream)
     return state
+
+
+def closed(state: BreakerState) -> BreakerState | None:
+    """Return the state after an operator closed the breaker; `None` if it is closed.
+
+    It begins a generation, so what calls from before report changes nothing.
+    """
+    if state.phase == "closed":
+        return None
+    return BreakerState(generation=state.generation + 1, trips=state.trips)
 
 
 def _probed(state: BreakerState, rule: BreakerRule, now: float, sample: Sample, stream: str) -> BreakerState:

@@ -32,6 +32,11 @@ def day_scope(tenant: str, environment: str, now: float) -> str:
     return scope_key(tenant, environment, "day", day)
 
 
+def parts_of(key: str) -> tuple[str, ...]:
+    """Return the parts that `scope_key` made a key of."""
+    return tuple(part.replace("%2F", "/").replace("%25", "%") for part in key.split("/"))
+
+
 def _escaped(part: str) -> str:
     if "%" in part or "/" in part:
         return part.replace("%", "%25").replace("/", "%2F")

@@ -7,6 +7,7 @@ traces. Pairs may come in any order of completion; lanes put them in place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ from runtime.core.lanes import Lane, parse_lane
 from runtime.core.messages import ModelReply, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from runtime.core.money import Usage
 from runtime.core.run import Header, Totals
+from runtime.core.stop import StopKind
 from runtime.core.trace import ApprovalEntry, DenialEntry, ModelStep, Step, ToolStep, Trace
 
 LOOP_LENGTH = 3
@@ -57,6 +59,19 @@ class _StepParts:
     def __init__(self) -> None:
         self.model: list[tuple[int, CallModel, Outcome]] = []
         self.calls: dict[int, list[tuple[int, CallTool | Refuse, Outcome]]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RunFacts:
+    """What the header and the end say of all calls of a run.
+
+    Attributes:
+        once: Tools whose calls may not be made twice.
+        crashed: Whether the recording was cut off.
+    """
+
+    once: Set[str]
+    crashed: bool
 
 
 def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
@@ -91,8 +106,11 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
     once = (
         frozenset() if header.tools == "opaque" else {t.schema.name for t in header.tools if not t.repeatable}
     )
+    # A foreign recording that breaks off says nothing of a process that died in the middle of a call.
+    crashed = end.stop_reason == StopKind.CRASHED and header.source not in {"import", "lift"}
+    facts = _RunFacts(once=once, crashed=crashed)
     names: dict[str, str] = {}
-    steps = tuple([_step(index, parts[index], names, once) for index in sorted(parts)])
+    steps = tuple([_step(index, parts[index], names, facts) for index in sorted(parts)])
     denials.sort(key=lambda d: (d.step, d.lane))
     approvals.sort(key=lambda a: (a.step, a.lane))
     totals = count_totals(header, steps, len(denials), len(approvals), last_at)
@@ -126,9 +144,9 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
     )
 
 
-def _step(index: int, parts: _StepParts, names: dict[str, str], once: Set[str]) -> Step:
+def _step(index: int, parts: _StepParts, names: dict[str, str], facts: _RunFacts) -> Step:
     model = _model_step(parts.model) if parts.model else None
-    calls = tuple([_tool_step(parts.calls[i], names, once) for i in sorted(parts.calls)])
+    calls = tuple([_tool_step(parts.calls[i], names, facts) for i in sorted(parts.calls)])
     return Step(index=index, model=model, tool_calls=calls)
 
 
@@ -182,14 +200,18 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
 
 
 def _tool_step(
-    attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str], once: Set[str]
+    attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str], facts: _RunFacts
 ) -> ToolStep:
     if len(attempts) > 1:
         attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
     started = [o for _, e, o in attempts if isinstance(e, CallTool)]
     status, result, error = _result(effect, outcome)
-    if effect.name in once and (_was_lost(outcome) or (status == "timeout" and not _never_sent(outcome))):
+    if status == "interrupted" and facts.crashed and effect.write and outcome.failure is None:
+        status, error = "in_doubt", "the process ended before an outcome was recorded"
+    if effect.name in facts.once and (
+        _was_lost(outcome) or (status == "timeout" and not _never_sent(outcome))
+    ):
         status = "in_doubt"
     content = [effect.name, effect.arguments, status, result]
     price = effect.limits.reserved_nanousd if isinstance(effect, CallTool) else None

@@ -76,6 +76,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         tool_retry: Retry schedule of tool calls.
         metered: Whether each model call is reserved at its worst case for caps across runs, also where the run has
             no money or token limit of its own.
+        governed: Whether a control store guards the run; one that does not say so may have been guarded too.
         seed: Seeds the schedule's jitter.
         price_table: Id of the price table behind `rates`.
         rates: What each model costs.
@@ -114,6 +115,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model_retry: RetryPolicy = RetryPolicy()
     tool_retry: RetryPolicy = RetryPolicy()
     metered: bool = False
+    governed: bool = False
     seed: int = 0
     price_table: str | None = None
     rates: dict[str, Rate] = {}

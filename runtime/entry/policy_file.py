@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from runtime.core.money import usd_to_nanos
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
+from runtime.entry.policy_check import pattern_problem, rule_problem
+from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
 from runtime.errors import DataFault, UsageFault
-
-MAX_FILE_BYTES = 1_000_000
 
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
@@ -21,10 +29,9 @@ Text = Annotated[str, Strict(), Field(min_length=1)]
 
 
 def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is no regular expression: {error}") from error
+    problem = pattern_problem(value)
+    if problem is not None:
+        raise PydanticCustomError("pattern", "{text}", {"text": problem})
     return value
 
 
@@ -77,13 +84,27 @@ class ArgumentSpec(Spec):
     max_chars: Whole | None = None
     required: bool = False
 
+    @model_validator(mode="after")
+    def _means_something(self) -> Self:
+        problem = rule_problem(ArgumentRule(**self.model_dump()))
+        if problem is not None:
+            raise PydanticCustomError("rule", "{text}", {"text": problem})
+        return self
+
+
+def _some(rules: tuple[ArgumentSpec, ...]) -> tuple[ArgumentSpec, ...]:
+    # `min_length` would also complain of a list whose rules are wrong.
+    if not rules:
+        raise PydanticCustomError("rules", "{text}", {"text": "no rule stands here, so nothing is refused"})
+    return rules
+
 
 class PolicySpec(Spec):
     """What the run may do; fields that are not given keep the agent's value."""
 
     allow: tuple[Text, ...] | None = None
     approve: tuple[Text, ...] = ()
-    arguments: dict[Text, tuple[ArgumentSpec, ...]] = {}
+    arguments: dict[Text, Annotated[tuple[ArgumentSpec, ...], AfterValidator(_some)]] = {}
     scopes: tuple[Text, ...] | None = None
     budget: BudgetSpec = BudgetSpec()
     on_denied: OnRefusal = "tell"
@@ -128,26 +149,33 @@ def read_policy(
         budget: The same for limits.
 
     Raises:
-        DataFault: If the file cannot be read or is too large.
-        UsageFault: If it is wrong; every mistake is named with its field.
+        DataFault: If the file cannot be read.
+        UsageFault: If it is wrong, or two YAML readers could read it differently; every mistake is named with its
+            line.
     """
-    import yaml
-
     try:
-        data = path.read_bytes()
+        document = read_yaml(path.read_bytes())
     except OSError as error:
         raise DataFault(f"the policy cannot be read: {error.strerror}", where=str(path)) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise DataFault(f"the policy has {len(data)} bytes, more than {MAX_FILE_BYTES}", where=str(path))
+    except YamlProblem as problem:
+        where = str(path) if problem.line is None else f"{path}:{problem.line}"
+        raise UsageFault(problem.what, where=where, next_step=problem.next_step) from problem
     try:
-        # The Python loader: the C one dies of deep nesting, and a policy is small.
-        found = PolicyFile.model_validate(yaml.load(data, Loader=yaml.SafeLoader))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageFault(f"this is no YAML: {error}", where=str(path)) from error
+        found = PolicyFile.model_validate(document.value)
     except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}" for e in error.errors()]
-        raise UsageFault("; ".join(lines), where=str(path), next_step="correct these fields") from error
+        raise _fault(error, path, document.lines) from error
     return found.to_policy(policy), found.to_budget(budget)
+
+
+def _fault(error: ValidationError, path: Path, lines: Lines) -> UsageFault:
+    """Return all mistakes of a file, each with its line, the first as the place of the fault."""
+    found = sorted(
+        (lines.at(e["loc"]), f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}")
+        for e in error.errors(include_url=False)
+    )
+    (line, what), rest = found[0], found[1:]
+    also = "".join(f"\n  {path}:{at}: {text}" for at, text in rest)
+    return UsageFault(what + also, where=f"{path}:{line}", next_step="correct these fields")
 
 
 def policy_json_schema() -> dict[str, Any]:

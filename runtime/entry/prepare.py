@@ -11,6 +11,7 @@ from runtime.core.messages import user_message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Header, with_hashes
 from runtime.entry.agent import Agent
+from runtime.entry.policy_check import check_budget, check_policy
 from runtime.entry.request import Request
 from runtime.errors import UsageFault
 from runtime.execution.clock import new_request_id
@@ -37,16 +38,16 @@ def prepare(
         prices: Price table; the offline snapshot by default.
         started_at: Wall time, ISO 8601 UTC.
         inputs: Whether further input is asked for after each step.
-        rules: Limits across runs that hold for this one.
+        rules: Limits across runs that hold for this one; `None` where no control store guards it.
 
     Raises:
-        UsageFault: If the policy names a tool or an argument the agent lacks, or dollars are limited without a
-            known price or an output limit.
+        UsageFault: If policy or budget hold a wrong value, the policy names a tool or an argument the agent lacks,
+            or dollars are limited without a known price or an output limit.
     """
     policy = agent.policy if request.policy is None else request.policy
     budget = agent.budget if request.budget is None else request.budget
     request_id = request.request_id or new_request_id()
-    _check_names(agent, policy)
+    _check_values(agent, policy, budget)
     table = _default_prices() if prices is None else prices
     models = (agent.model, *agent.fallbacks)
     rates = {m: rate for m in models if (rate := table.rate(m, agent.provider)) is not None}
@@ -78,6 +79,7 @@ def prepare(
         model_retry=agent.model_retry,
         tool_retry=agent.tool_retry,
         metered=metered,
+        governed=rules is not None,
         seed=seed_of(request_id) if request.seed is None else request.seed,
         price_table=table.id,
         rates=rates,
@@ -97,7 +99,9 @@ def _default_prices() -> RateSource:
     return PriceTable.default()
 
 
-def _check_names(agent: Agent, policy: Policy) -> None:
+def _check_values(agent: Agent, policy: Policy, budget: Budget) -> None:
+    check_policy(policy)
+    check_budget(budget)
     known = {t.name for t in agent.tools}
     named = (
         ("allow", policy.allow or ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,10 @@ from runtime.core.messages import Message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Source, Totals
 from runtime.core.trace import Trace
+from runtime.errors import UsageFault
+
+_UNREADABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode categories of control characters, lone surrogates and line separators."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +37,9 @@ class Request:
         policy: In place of the agent's.
         budget: In place of the agent's.
         labels: Facts about the run.
+
+    Raises:
+        UsageFault: If tenant, environment or request id is no text that can be stored and shown on one line.
     """
 
     prompt: str | Sequence[Message]
@@ -49,6 +57,12 @@ class Request:
     policy: Policy | None = None
     budget: Budget | None = None
     labels: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_name("tenant", self.tenant)
+        _check_name("environment", self.environment)
+        if self.request_id is not None:
+            _check_name("request id", self.request_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,3 +88,21 @@ class RunResult:
     trace: Trace
     error: Exception | None = None
     spent: Used | None = None
+
+
+def _check_name(what: str, name: str) -> None:
+    """Refuse a name that no store and no log line could hold as it is.
+
+    Raises:
+        UsageFault: If it is no text, or has control characters or lone surrogates.
+    """
+    if not isinstance(name, str):
+        raise UsageFault(f"the {what} is no text: {name!r}", next_step="give it as text")
+    if name.isprintable():
+        return
+    found = next((c for c in name if unicodedata.category(c) in _UNREADABLE), None)
+    if found is not None:
+        raise UsageFault(
+            f"the {what} {name!r} holds the character U+{ord(found):04X}",
+            next_step="use printable text: no control characters, line breaks or lone surrogates",
+        )

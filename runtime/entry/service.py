@@ -1,7 +1,7 @@
 """The guarded entry point: authenticate, make the request id, bind tenant and environment, then run.
 
-A duplicate delivery of a request id gets the first run: its result if it ran here, its stop reason from the index
-if another process has it.
+A duplicate delivery of a request id waits for the first run and gets it: its result if it ran here, its stop reason
+from the index if another process had it. One whose process died gets `crashed`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from runtime.observability.events import EventSink, ObservingPerformer, memory_e
 from runtime.observability.logs import run_names
 from runtime.observability.metrics import MetricsSink
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import ControlUnavailable, Run, RunKey
+from runtime.ports.control_values import Run, RunKey
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
 from runtime.ports.state import MemoryChange
@@ -100,7 +100,7 @@ class Service:
     event_key: bytes = b""
     desk: ApprovalDesk | None = None
     prices: RateSource | None = None
-    _running: dict[RunKey, tuple[str, asyncio.Future[RunResult]]] = field(default_factory=dict)
+    _running: dict[RunKey, tuple[str, asyncio.Future[RunResult | None]]] = field(default_factory=dict)
     _ended: OrderedDict[RunKey, tuple[str, RunResult]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -118,6 +118,7 @@ class Service:
         Raises:
             RefusedError: If the credentials are not known, or the principal may not run this agent.
             UsageFault: If the request id was used for another request, or the run cannot begin as asked.
+            ControlUnavailable: If the governor's store cannot be used.
         """
         principal = await self.authenticate(credentials)
         if principal is None:
@@ -140,19 +141,22 @@ class Service:
 
     async def _once(self, key: RunKey, agent: Agent, request: Request) -> RunResult:
         asked = fingerprint([agent.name, request.prompt, request.policy, request.budget])
-        if key in self._running:
-            _check_same(key, asked, self._running[key][0])
-            return await asyncio.shield(self._running[key][1])
+        while key in self._running:
+            first, under_way = self._running[key]
+            _check_same(key, asked, first)
+            known = await asyncio.shield(under_way)
+            if known is not None:
+                return known
         if key in self._ended:
             _check_same(key, asked, self._ended[key][0])
             return self._ended[key][1]
-        future: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[RunResult | None] = asyncio.get_running_loop().create_future()
         self._running[key] = (asked, future)
         try:
-            result = await self._first(agent, request)
+            result = await self._first(key, asked, agent, request)
         except asyncio.CancelledError:
-            # The first caller went away, the others did not: they get what the index has of the run by now.
-            self._tell_others(future, key)
+            # The first caller went away, the others did not: the next of them asks the index.
+            future.set_result(None)
             raise
         except BaseException as error:
             future.set_exception(error)
@@ -160,14 +164,13 @@ class Service:
             raise
         else:
             future.set_result(result)
-            self._keep(key, asked, result)
             return result
         finally:
             self._running.pop(key, None)
 
-    async def _first(self, agent: Agent, request: Request) -> RunResult:
+    async def _first(self, key: RunKey, asked: str, agent: Agent, request: Request) -> RunResult:
         try:
-            return await run_agent_async(
+            result = await run_agent_async(
                 agent,
                 request,
                 model=self.model,
@@ -181,7 +184,21 @@ class Service:
         except DuplicateRunError as duplicate:
             if duplicate.conflict:
                 raise
-            return elsewhere(duplicate.run)
+            # Not kept: a run that crashed may be resumed and end otherwise.
+            return elsewhere(await self._ended_elsewhere(duplicate.run))
+        self._keep(key, asked, result)
+        return result
+
+    async def _ended_elsewhere(self, run: Run) -> Run:
+        """Return a run that another process has, once it has ended; one that is no longer heard of crashed."""
+        governor = self.governor
+        while run.stop_reason is None and run.alive_until is not None:
+            if run.alive_until <= governor.now():
+                governor.store.sweep_runs(now=governor.now())
+            else:
+                await asyncio.sleep(governor.rules.poll_s)
+            run = next(r for r in governor.store.find_runs(run.key.request_id) if r.key == run.key)
+        return run
 
     def _wrapped(self, inner: Performer) -> Performer:
         observed: Performer = inner
@@ -194,18 +211,6 @@ class Service:
         event = memory_event(change)
         for sink in self.sinks:
             sink.take(event)
-
-    def _tell_others(self, future: asyncio.Future[RunResult], key: RunKey) -> None:
-        try:
-            found = [run for run in self.governor.store.find_runs(key.request_id) if run.key == key]
-        except ControlUnavailable as error:
-            future.set_exception(error)
-            future.exception()
-            return
-        if found:
-            future.set_result(elsewhere(found[0]))
-        else:
-            future.cancel()
 
     def _keep(self, key: RunKey, asked: str, result: RunResult) -> None:
         self._ended[key] = (asked, result)
@@ -247,7 +252,7 @@ def _check_same(key: RunKey, asked: str, first: str) -> None:
 
 
 def elsewhere(run: Run) -> RunResult:
-    """Return what the index knows of a run that another process has: its stop reason, `open` while it runs."""
+    """Return what the index knows of a run that another process had: its stop reason."""
     stop_reason = run.stop_reason or StopKind.OPEN.value
     trace = Trace(
         request_id=run.key.request_id,

@@ -2,7 +2,8 @@
 
 While runs are live on an event loop, one task of that loop reads the switches every `poll_s` and interrupts the
 runs they concern, renews what the runs hold, and says that they are alive. A run that reads them for itself, before
-one of its calls, interrupts all runs of its loop if they have changed: a busy loop may come to its timers late.
+one of its calls, interrupts all runs of its loop if they have changed: a busy loop may come to its timers late. Now
+and then the watch has a thread sweep up after others: runs that are no longer heard of, holds that ended long ago.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from runtime.execution.bounded import GRACE_S, Work
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.grants import Grants
 from runtime.execution.rules import ControlRules
+from runtime.execution.sweeping import Sweeper
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable, Run, RunKey, RunOpened
 
@@ -43,6 +45,7 @@ class Governor:
         self._crowds: dict[asyncio.AbstractEventLoop, _Crowd] = {}
         self._board = Board()
         self._board_at = float("-inf")
+        self._sweeper = Sweeper(store)
 
     def now(self) -> float:
         """Return epoch seconds of a clock that never goes back."""
@@ -120,6 +123,7 @@ class Governor:
             if crowd.is_idle:
                 self._crowds = {loop: other for loop, other in self._crowds.items() if other is not crowd}
                 return
+            self._sweeper.sweep_if_due(self.now())
 
 
 class _Crowd:

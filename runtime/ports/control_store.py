@@ -6,8 +6,8 @@ Rules for every store.
    wall clock changes no lease); a store never reads a clock. Something with an expiry is live while
    `now < expires_at`.
 3. Several rows are locked in the order of their sorted keys, whatever order they are named in.
-4. Spend, leases, rates, breakers and runs survive a process crash; claims, approvals, switches and checkpoints also
-   a power loss.
+4. Spend, leases, rates, breakers and runs survive a process crash; claims, approvals, switches, acts and checkpoints
+   also a power loss.
 5. A store that cannot be read or written raises `ControlUnavailable`; it never answers from a guess. Wrong
    arguments raise `ValueError`. Everything else is an answer.
 6. Keys are made by `runtime.control.scopes`, so that every key starts with tenant and environment.
@@ -25,6 +25,7 @@ from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.control.switches import Board, Switch, SwitchRef
 from runtime.core.effects import ToolResult
 from runtime.ports.control_values import (
+    Act,
     BreakerView,
     CallAnswer,
     CallAsk,
@@ -87,8 +88,8 @@ class SpendStore(Protocol):
         """Set an operator's caps of a scope, which replace what callers bring; `None` removes them."""
         ...
 
-    def prune_spend(self, *, before: float) -> int:
-        """Forget ended holds that would have expired before a time; return how many. Sums stay."""
+    def prune_spend(self, *, before: float, limit: int = 1000) -> int:
+        """Forget at most so many ended holds that would have expired before a time; return how many. Sums stay."""
         ...
 
 
@@ -172,6 +173,10 @@ class BreakerStore(Protocol):
         self, key: str, rule: BreakerRule, *, now: float, generation: int, sample: Sample, token: str
     ) -> Phase:
         """Tell a call's result under the verdict's generation; return the phase after it."""
+        ...
+
+    def close_breaker(self, key: str) -> bool:
+        """Close a breaker by an operator's word; false if it is closed or not known."""
         ...
 
     def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
@@ -269,7 +274,10 @@ class RunStore(Protocol):
         ...
 
     def beat_run(self, key: RunKey, *, fencing: int, alive_until: float | None) -> bool:
-        """Say that a run is alive until a time, or (`None`) parked; false if it ended or was taken over."""
+        """Say that a run is alive until a time, or (`None`) parked; false if it ended or was taken over.
+
+        A run that was swept as `crashed`, and that nobody took over, is not: its owner was only silent.
+        """
         ...
 
     def resume_run(self, key: RunKey, *, now: float, alive_until: float | None) -> Run | None:
@@ -280,7 +288,7 @@ class RunStore(Protocol):
         ...
 
     def stop_run(self, key: RunKey, *, fencing: int, stop_reason: str, now: float) -> RunStopped:
-        """Set the stop reason if there is none and nobody took the run over."""
+        """Set the stop reason if there is none, or `crashed`, and nobody took the run over."""
         ...
 
     def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
@@ -306,6 +314,18 @@ class RunStore(Protocol):
         ...
 
 
+class ActStore(Protocol):
+    """What operators did, beside what their acts changed."""
+
+    def note_act(self, act: Act) -> None:
+        """Keep an act."""
+        ...
+
+    def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
+        """Return acts, latest first."""
+        ...
+
+
 class ControlStore(
     SpendStore,
     ClaimStore,
@@ -316,6 +336,7 @@ class ControlStore(
     SwitchStore,
     ApprovalStore,
     RunStore,
+    ActStore,
     Protocol,
 ):
     """All of the control state."""

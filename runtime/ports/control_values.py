@@ -136,7 +136,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         parent: Request id of the run that started it.
         deploy: Version label.
         policy_hash: Policy it began under.
-        journal: Where its journal is.
         alive_until: When it counts as crashed unless it is heard of; `None` while it is parked or not watched.
         fencing: One higher each time it is taken over; what an earlier owner says does nothing.
         stop_reason: Text form; `None` while it runs.
@@ -151,7 +150,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parent: str | None = None
     deploy: str | None = None
     policy_hash: str | None = None
-    journal: str | None = None
     alive_until: float | None = None
     fencing: int = 1
     stop_reason: str | None = None
@@ -191,6 +189,16 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     digest: str
     at: float
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an operator did: when (epoch seconds), who, what (`kill`, `settle`, ...), to what, and why."""
+
+    at: float
+    by: str
+    action: str
+    subject: str
+    reason: str = ""
 
 
 class BreakerView(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import msgspec
@@ -103,10 +104,11 @@ class MemorySpend(MemoryPart):
         with self._lock:
             self._uses[key] = _replace(self._use(key), override=caps)
 
-    def prune_spend(self, *, before: float) -> int:
+    def prune_spend(self, *, before: float, limit: int = 1000) -> int:
         """Forget ended holds that would have expired before a time."""
         with self._lock:
-            old = [n for n, (_, at) in self._holds.items() if at < before and n not in self._open]
+            due = (n for n, (_, at) in self._holds.items() if at < before and n not in self._open)
+            old = list(itertools.islice(due, limit))
             for name in old:
                 del self._holds[name]
         return len(old)
@@ -324,6 +326,14 @@ class MemoryLimits(MemoryPart):
             if after != state:
                 self._breakers[key] = after
         return after.phase
+
+    def close_breaker(self, key: str) -> bool:
+        """Close a breaker by an operator's word."""
+        with self._lock:
+            after = breaker.closed(self._breakers.get(key, breaker.NEW))
+            if after is not None:
+                self._breakers[key] = after
+        return after is not None
 
     def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
         """Return the breakers whose key starts with a prefix, by key."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from runtime.control import approvals
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
-from runtime.ports.control_values import Checkpoint, Run, RunKey, RunOpened, RunStopped
+from runtime.ports.control_values import Act, Checkpoint, Run, RunKey, RunOpened, RunStopped
 from runtime.state import run_changes
 from runtime.state.memory_calls import MemoryCalls
 from runtime.state.memory_guards import MemoryClaims, MemoryPart
@@ -218,12 +218,31 @@ def _place(run: Run) -> tuple[str, str, str]:
     return (run.key.tenant, run.key.environment, run.key.request_id)
 
 
+class MemoryActs(MemoryPart):
+    """`ActStore` in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._acts: list[Act] = []
+
+    def note_act(self, act: Act) -> None:
+        """Keep an act."""
+        with self._lock:
+            self._acts.append(act)
+
+    def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
+        """Return acts, latest first."""
+        with self._lock:
+            return tuple(reversed(self._acts))[:limit]
+
+
 class MemoryControlStore(
     MemoryCalls,
     MemoryClaims,
     MemorySwitches,
     MemoryApprovals,
     MemoryRuns,
+    MemoryActs,
 ):
     """`runtime.ports.control_store.ControlStore` in memory; usable from any thread of one process."""
 

@@ -11,10 +11,13 @@ CRASHED = StopKind.CRASHED.value
 
 
 def beaten(run: Run | None, *, fencing: int, alive_until: float | None) -> Run | None:
-    """Return a run that was heard of; `None` if it ended or was taken over."""
-    if run is None or run.fencing != fencing or run.stop_reason is not None:
+    """Return a run that was heard of; `None` if it ended or was taken over.
+
+    That it crashed is what others concluded from its silence; its owner knows better.
+    """
+    if run is None or run.fencing != fencing or run.stop_reason not in (None, CRASHED):
         return None
-    return msgspec.structs.replace(run, alive_until=alive_until)
+    return msgspec.structs.replace(run, alive_until=alive_until, stop_reason=None, ended_at=None)
 
 
 def resumed(run: Run | None, *, now: float, alive_until: float | None) -> Run | None:
@@ -30,7 +33,7 @@ def resumed(run: Run | None, *, now: float, alive_until: float | None) -> Run | 
 
 def stopped(run: Run | None, *, fencing: int, stop_reason: str, now: float) -> Run | None:
     """Return a run with its stop reason; `None` if it has one or was taken over."""
-    if run is None or run.fencing != fencing or run.stop_reason is not None:
+    if run is None or run.fencing != fencing or run.stop_reason not in (None, CRASHED):
         return None
     return msgspec.structs.replace(run, stop_reason=stop_reason, ended_at=now)
 

@@ -83,6 +83,14 @@ class SqliteBreakers:
         with self._file.write() as db:
             return report(db, key, rule, now=now, generation=generation, sample=sample, token=token)
 
+    def close_breaker(self, key: str) -> bool:
+        """Close a breaker by an operator's word."""
+        with self._file.write_synced() as db:
+            after = breaker.closed(_breaker(_load(db, "breaker", key)))
+            if after is not None:
+                _save(db, "breaker", key, _encode(after))
+        return after is not None
+
     def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
         """Return the breakers whose key starts with a prefix, by key."""
         with self._file.read() as db:

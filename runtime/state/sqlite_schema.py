@@ -32,6 +32,7 @@ SCHEMA = (
         PRIMARY KEY (name, fencing)
     ) WITHOUT ROWID""",
     "CREATE TABLE lease_numbers (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
+    # Rates, breakers and acts: read by their key alone.
     """CREATE TABLE cells (
         kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, key)
     ) WITHOUT ROWID""",

@@ -99,12 +99,19 @@ class SqliteSpend:
                 (key, body),
             )
 
-    def prune_spend(self, *, before: float) -> int:
-        """Forget ended holds that would have expired before a time."""
+    def prune_spend(self, *, before: float, limit: int = 1000) -> int:
+        """Forget ended holds that would have expired before a time.
+
+        What has ended stays so; the search can be long and is made before the lock that others wait for.
+        """
+        with self._file.read() as db:
+            old = db.execute(
+                "SELECT id FROM holds WHERE state <> 'open' AND expires_at < ? LIMIT ?", (before, limit)
+            ).fetchall()
+        if not old:
+            return 0
         with self._file.write() as db:
-            return db.execute(
-                "DELETE FROM holds WHERE state <> 'open' AND expires_at < ?", (before,)
-            ).rowcount
+            return db.executemany("DELETE FROM holds WHERE id = ?", old).rowcount
 
     def _expire_if_due(self, now: float) -> None:
         with self._file.read() as db:

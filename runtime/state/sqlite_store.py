@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runtime.state.sqlite_acts import SqliteActs
 from runtime.state.sqlite_approvals import SqliteApprovals, SqliteSwitches
 from runtime.state.sqlite_calls import SqliteCalls
 from runtime.state.sqlite_claims import SqliteClaims
@@ -23,6 +24,7 @@ class SqliteControlStore(
     SqliteSwitches,
     SqliteApprovals,
     SqliteRuns,
+    SqliteActs,
 ):
     """`runtime.ports.control_store.ControlStore` on one SQLite file; usable from any thread and after a fork."""
 

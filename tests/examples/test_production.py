@@ -28,6 +28,17 @@ def test_an_unknown_key_runs_nothing(tmp_path: Path) -> None:
         _serve(tmp_path, "hi", key="key-nobody")
 
 
+def test_an_unknown_key_is_one_clear_error_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = production.main(["key-nobody", "hi", "--folder", str(tmp_path)])
+
+    told = capsys.readouterr()
+    assert (code, told.out) == (2, "")
+    assert "Traceback" not in told.err
+    assert told.err.startswith("error: ")
+
+
 def test_a_run_is_bound_to_the_tenant_of_its_key_and_is_found_by_its_request_id(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -92,8 +103,8 @@ def test_a_tenant_without_money_for_the_day_is_stopped_and_another_is_not(
 
 
 def test_a_disabled_tool_is_refused_without_a_deploy(tmp_path: Path) -> None:
-    store = str(tmp_path / "goldrun-control.db")
-    assert run(["ops", "disable", "tool", "order.lookup", "--reason", "incident", "--store", store]) == 0
+    store = ["--store", str(tmp_path / "goldrun-control.db"), "--create"]
+    assert run(["ops", "disable", "tool", "order.lookup", "--reason", "incident", *store]) == 0
 
     done = _serve(tmp_path, "Where is my order 7301?")
 

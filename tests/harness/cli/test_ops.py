@@ -64,7 +64,7 @@ def test_a_changed_audit_line_is_named(
 def test_switches_are_pulled_listed_and_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = ["--store", str(tmp_path / "control.db")]
 
-    assert run(["ops", "kill", "tenant", "acme", "--reason", "incident 12", *store]) == 0
+    assert run(["ops", "kill", "tenant", "acme", "--reason", "incident 12", "--create", *store]) == 0
     assert run(["ops", "disable", "tool", "refund.create", "--tenant", "acme", *store]) == 0
     capsys.readouterr()
     assert run(["ops", "switches", "--json", *store]) == 0
@@ -89,13 +89,23 @@ def test_switches_are_pulled_listed_and_put_back(tmp_path: Path, capsys: pytest.
         (["disable", "planet", "x"], 2),
         (["approve", "appr_nope"], 3),
         (["runs", "req_nope"], 3),
+        (["enable", "planet", "x"], 2),
+        (["enable", "global"], 2),
+        (["caps", "acme"], 2),
+        (["caps", "acme", "--clear", "--usd-day", "1"], 2),
+        (["settle", "idem_nope", "--happened"], 3),
+        (["settle", "idem_nope"], 2),
+        (["settle", "idem_nope", "--happened", "--did-not-happen"], 2),
+        (["settle", "idem_nope", "--did-not-happen", "--result", "x"], 2),
+        (["close-breaker", "nothing"], 3),
+        (["claims", "--state", "lost"], 2),
     ],
 )
 def test_wrong_words_and_unknown_names_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int
 ) -> None:
     store = str(tmp_path / "control.db")
-    run(["ops", "kill", "run", "req_1", "--store", store])
+    run(["ops", "kill", "run", "req_1", "--create", "--store", store])
     capsys.readouterr()
 
     assert run(["ops", *words, "--store", store]) == code

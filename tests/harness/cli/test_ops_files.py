@@ -17,9 +17,12 @@ from harness.cli import main, ops_files_commands, run_commands
 from harness.golden.loader import load_task
 from harness.record import ProductionRecorder, Recorder
 from runtime.entry.run import Request, run_agent_async
+from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
 from runtime.models import ScriptedModel, calls
+from runtime.ports.control_values import Run, RunKey
+from runtime.state.sqlite_store import SqliteControlStore
 from tests.support.agents import Prices, Shop, shop_agent
 from tests.support.recordings import record_to_sink
 
@@ -100,6 +103,34 @@ def test_recover_seals_an_orphan_journal_and_says_what_crashed(
     assert not journal.exists()
     assert read_recording(f"{tmp_path / 'runs.seg'}#req_cut").stop_reason == "crashed"
     assert read_recording(f"{tmp_path / 'runs.seg'}#req_whole").stop_reason == "finish"
+
+
+def open_in_index(store: SqliteControlStore, request_id: str) -> RunKey:
+    key = RunKey(tenant="acme", environment="prod", request_id=request_id)
+    alive_until = Governor(store).now() + 3_600.0
+    store.open_run(Run(key=key, run_id="run", agent="shop", started_at=1.0, alive_until=alive_until))
+    return key
+
+
+def test_recover_sets_what_crashed_in_the_control_store_but_not_what_was_taken_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = SqliteControlStore(tmp_path / "control.db")
+    open_in_index(store, "req_cut")
+    first = cut_journal(tmp_path / "first.jsonl")
+
+    code = run("recover", str(first), "--store", str(tmp_path / "control.db"))
+    told = capsys.readouterr().out
+    after = store.find_runs("req_cut")[0].stop_reason
+    store.resume_run(store.find_runs("req_cut")[0].key, now=1.0, alive_until=Governor(store).now() + 3_600.0)
+    cut_journal(tmp_path / "copy.jsonl")
+    run("recover", str(tmp_path / "copy.jsonl"), "--store", str(tmp_path / "control.db"))
+
+    assert (code, after) == (0, "crashed")
+    assert "set to crashed in the control store: 1" in told
+    assert store.find_runs("req_cut")[0].stop_reason is None
+    assert run("recover", str(tmp_path), "--store", str(tmp_path / "nowhere.db")) == 3
+    store.close()
 
 
 def test_recover_leaves_a_journal_alone_that_is_written_to(

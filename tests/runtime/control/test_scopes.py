@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.control.scopes import GLOBAL, day_scope, run_scope, scope_key
+from runtime.control.scopes import GLOBAL, day_scope, parts_of, run_scope, scope_key
 
 texts = st.text(alphabet="ab/%2F*", max_size=4)
 scopes = st.lists(texts, min_size=2, max_size=4).map(tuple)
@@ -16,6 +16,7 @@ scopes = st.lists(texts, min_size=2, max_size=4).map(tuple)
 def test_different_parts_never_make_the_same_key(a: tuple[str, ...], b: tuple[str, ...]) -> None:
     assert (scope_key(*a) == scope_key(*b)) == (a == b)
     assert scope_key(*a) != GLOBAL
+    assert parts_of(scope_key(*a)) == a
 
 
 def test_a_day_is_a_day_of_utc() -> None:

@@ -227,3 +227,24 @@ def test_trace_hash_holds_no_times_ids_or_keys() -> None:
 
     assert run("a", 1.0, 5).trace_hash == run("b", 2.0, 6).trace_hash
     assert run("a", 1.0, 5) != run("b", 2.0, 6)
+
+
+@pytest.mark.parametrize(
+    ("write", "stop_reason", "source", "status", "in_doubt"),
+    [
+        (True, "crashed", "prod", "in_doubt", 1),
+        (False, "crashed", "prod", "interrupted", 0),
+        (True, "crashed", "import", "interrupted", 0),
+        (True, "crashed", "lift", "interrupted", 0),
+        (True, "finish", "prod", "interrupted", 0),
+    ],
+)
+def test_a_write_that_a_crash_cut_off_is_in_doubt(
+    write: bool, stop_reason: str, source: Any, status: str, in_doubt: int
+) -> None:
+    call = CallTool(lane="0.tool0/1", call_id="c", name="pay", arguments={}, args_hash="a", write=write)
+
+    trace = fold_trace(header(source=source), [(call, Outcome())], End(stop_reason=stop_reason))
+
+    assert [c.status for c in trace.tool_calls] == [status]
+    assert trace.totals.in_doubt == in_doubt

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from runtime import Agent, Policy, Request, ScriptedModel, run_agent, tool
+from runtime import Agent, Budget, LoopLimits, Policy, Request, ScriptedModel, run_agent, tool
 from runtime.control.permissions import broken_rule
 from runtime.core.policy import ArgumentRule
 from runtime.entry.policy_file import policy_json_schema, read_policy
@@ -59,10 +62,72 @@ def test_a_policy_file_that_is_missing_or_no_yaml_is_an_error(tmp_path: Path) ->
     broken = tmp_path / "broken.yaml"
     broken.write_text("schema: [", encoding="utf-8")
 
-    with pytest.raises(UsageFault, match="no YAML"):
+    with pytest.raises(UsageFault, match="not YAML"):
         read_policy(broken)
     with pytest.raises(DataFault, match="cannot be read"):
         read_policy(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("approve: [pay]\napprove: []\n", 3, "stands twice, first in line 2"),
+        ("budget: {seconds: 1:30}\n", 2, "base 60"),
+        ("approve:\n  - no\n", 3, "boolean to some YAML readers"),
+        ("arguments:\n  pay:\n    - {path: amount}\n", 4, "states no condition"),
+        ("arguments:\n  pay: []\n", 3, "no rule stands here"),
+        ("arguments:\n  pay:\n    - {path: a, at_least: 9, at_most: 3}\n", 4, "no number passes"),
+        ("arguments:\n  pay:\n    - {path: a, pattern: '('}\n", 4, "no regular expression"),
+        ("on_denied: halt\n", 2, "'tell' or 'stop'"),
+    ],
+)
+def test_what_would_weaken_a_policy_unseen_is_refused_with_its_line(
+    tmp_path: Path, text: str, line: int, said: str
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(f"schema: policy/1\n{text}", encoding="utf-8")
+
+    with pytest.raises(UsageFault) as caught:
+        read_policy(file)
+
+    assert caught.value.where == f"{file}:{line}"
+    assert said in caught.value.what
+
+
+PAY = ArgumentRule(path="amount")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"on_denied": "halt"}, "halt.*on_denied"),
+        ({"on_failure": True}, "on_failure"),
+        ({"allow": "refund.create"}, "allow"),
+        ({"max_refusals": -1}, "max_refusals is -1"),
+        ({"approval_timeout_s": math.inf}, "approval_timeout_s is inf"),
+        ({"approval_timeout_s": 0}, "approval_timeout_s is 0"),
+        ({"loop": LoopLimits(same_call=0)}, "loop.same_call is 0"),
+        ({"arguments": {"refund.create": (PAY,)}}, "states no condition"),
+        ({"arguments": {"refund.create": (replace(PAY, at_least=9, at_most=3),)}}, "no number passes"),
+        ({"arguments": {"refund.create": (replace(PAY, at_least=math.nan),)}}, "at_least is nan"),
+        ({"arguments": {"refund.create": (replace(PAY, pattern="("),)}}, "no regular expression"),
+    ],
+)
+def test_a_policy_of_python_code_with_a_wrong_value_is_refused_before_the_run(
+    fields: dict[str, Any], said: str
+) -> None:
+    agent = Agent(name="a", model="m", tools=(refund,), policy=Policy(**fields))
+
+    with pytest.raises(UsageFault, match=said):
+        run_agent(agent, "go", model=ScriptedModel([says("done")]))
+
+
+@pytest.mark.parametrize("limits", [{"max_seconds": math.nan}, {"max_steps": -1}, {"max_usd_nanos": 0.5}])
+def test_a_budget_that_would_limit_nothing_is_refused_before_the_run(limits: dict[str, Any]) -> None:
+    agent = Agent(name="a", model="m", tools=(refund,), budget=Budget(**limits), max_output_tokens=9)
+
+    with pytest.raises(UsageFault, match=next(iter(limits))):
+        run_agent(agent, "go", model=ScriptedModel([says("done")]))
 
 
 def test_a_call_that_breaks_an_argument_rule_is_denied_and_told(tmp_path: Path) -> None:

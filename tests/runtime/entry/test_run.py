@@ -199,3 +199,19 @@ def test_nothing_in_a_reply_can_change_who_asks() -> None:
 
     assert [c.status for c in result.trace.tool_calls] == ["invalid_arguments"]
     assert shop.calls == []
+
+
+@pytest.mark.parametrize("field", ["tenant", "environment", "request_id"])
+@pytest.mark.parametrize("name", ["acme\ud800", "ac\nme", "acme\x00", "acme\x1b[2J", "acme\u2028"])
+def test_a_name_that_no_store_could_hold_is_refused_at_entry(field: str, name: str) -> None:
+    named: dict[str, Any] = {"prompt": "hi", field: name}
+
+    with pytest.raises(UsageFault, match=r"holds the character U\+") as caught:
+        Request(**named)
+
+    str(caught.value).encode()
+
+
+def test_a_name_that_is_no_text_is_refused_at_entry() -> None:
+    with pytest.raises(UsageFault, match="the tenant is no text: 7"):
+        Request(prompt="hi", tenant=7)  # type: ignore[arg-type]  # what a caller without types does

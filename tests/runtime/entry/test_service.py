@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 
@@ -17,14 +18,17 @@ from runtime.entry.run import Request, RunResult
 from runtime.entry.service import KEY_VARIABLE, Principal, Service
 from runtime.entry.state import State
 from runtime.execution.governor import Governor
+from runtime.execution.rules import ControlRules
 from runtime.models import ScriptedModel, calls
 from runtime.observability.events import Event
 from runtime.observability.metrics import MetricsSink
 from runtime.observability.summary import summary
+from runtime.ports.control_values import Run
 from runtime.ports.tools import ToolContext
 from runtime.state.memory_store import MemoryControlStore
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
+from tests.runtime.failure_modes.world import until
 from tests.support.agents import Prices
 
 
@@ -59,7 +63,8 @@ def ask(service: Service, request_id: str = "req_1") -> RunResult:
 
 
 def service_of(store: Any, **fields: Any) -> Service:
-    return Service(governor=Governor(store), authenticate=knows, prices=Prices(), **fields)
+    governor = Governor(store, ControlRules(poll_s=0.01))
+    return Service(governor=governor, authenticate=knows, prices=Prices(), **fields)
 
 
 def test_two_processes_of_a_service_give_equal_arguments_one_hash(tmp_path: Path) -> None:
@@ -162,3 +167,67 @@ def test_lines_that_tools_log_carry_the_names_of_their_run(capsys: pytest.Captur
 
     (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
     assert (line["runtime.request_id"], line["runtime.tenant"], line["event"]) == ("req_1", "acme", "noting")
+
+
+class Elsewhere(MemoryControlStore):
+    """A store that shows a run as another process has it, and counts how often the index was asked."""
+
+    def __init__(self, *, alive_s: float) -> None:
+        super().__init__()
+        self.asked = 0
+        ask(service_of(self))
+        (self.key,) = self._runs
+        alive_until = Governor(self).now() + alive_s
+        self._runs[self.key] = msgspec.structs.replace(
+            self._runs[self.key], stop_reason=None, ended_at=None, alive_until=alive_until
+        )
+
+    def find_runs(self, request_id: str) -> tuple[Run, ...]:
+        self.asked += 1
+        return super().find_runs(request_id)
+
+    async def was_asked(self, times: int) -> None:
+        await until(lambda: self.asked >= times)
+
+
+def deliver_twice(service: Service) -> tuple[asyncio.Task[RunResult], asyncio.Task[RunResult]]:
+    service.model = ScriptedModel([])
+    request = Request(prompt="go", request_id="req_1")
+    first, second = (asyncio.create_task(service.run(AGENT, request, credentials="key")) for _ in range(2))
+    return first, second
+
+
+def test_a_second_delivery_of_a_run_whose_process_died_is_told_that_it_crashed() -> None:
+    store = Elsewhere(alive_s=-1.0)
+
+    again = ask(service_of(store))
+
+    assert again.stop_reason == "crashed"
+    assert store._runs[store.key].stop_reason == "crashed"
+
+
+def test_a_second_delivery_waits_for_a_run_that_another_process_has() -> None:
+    store = Elsewhere(alive_s=600.0)
+
+    async def main() -> tuple[bool, set[str]]:
+        both = deliver_twice(service_of(store))
+        await store.was_asked(3)
+        early = any(each.done() for each in both)
+        store.stop_run(store.key, fencing=1, stop_reason="max_usd", now=1.0)
+        return early, {each.stop_reason for each in await asyncio.gather(*both)}
+
+    assert asyncio.run(main()) == (False, {"max_usd"})
+
+
+def test_the_others_still_get_the_run_when_the_first_caller_goes_away_before_it_ends() -> None:
+    store = Elsewhere(alive_s=600.0)
+
+    async def main() -> str:
+        first, second = deliver_twice(service_of(store))
+        await store.was_asked(2)
+        first.cancel()
+        await asyncio.wait([first])
+        store.stop_run(store.key, fencing=1, stop_reason="finish", now=1.0)
+        return (await second).stop_reason
+
+    assert asyncio.run(main()) == "finish"

@@ -22,6 +22,7 @@ from runtime.core.run import Header
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, prepare
 from runtime.execution.governed import GovernedPerformer
+from runtime.execution.governor import Governor
 from runtime.execution.live import LivePerformer, Ports
 from runtime.models import ScriptedModel, calls, says
 from runtime.models.scripted import Turn
@@ -250,10 +251,12 @@ def test_mode_29_a_run_resumed_after_a_crash_keeps_its_counters(
         tell(process)
         assert process.wait() == 9
     model = ScriptedModel([calls(("pay", {"order": n})) for n in range(3, 10)])
+    governor = Governor(store)
+    store.sweep_runs(now=governor.now() + 3_600.0)
     resumed = resume_run(
         read_recording(path.with_suffix(".jsonl")),
         worker.paying_agent(path),
-        ResumeWorld(model=model),
+        ResumeWorld(model=model, governor=governor),
         out=path.with_suffix(".resumed.jsonl"),
     )
     result = asyncio.run(resumed)

@@ -9,7 +9,7 @@ from runtime.control.ledger import LARGEST, Amount, Caps, Scope
 from runtime.control.scopes import GLOBAL, day_scope, run_scope
 from runtime.core.effects import ToolResult
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import Checkpoint, Run, RunKey
+from runtime.ports.control_values import Act, Checkpoint, Run, RunKey
 
 KEY = RunKey(tenant="acme", environment="prod", request_id="req_1")
 RUN = Run(key=KEY, run_id="run_1", agent="support", started_at=10.0, payload_hash="p1", alive_until=20.0)
@@ -111,6 +111,18 @@ def test_scopes_are_listed_by_prefix_and_pruning_keeps_the_sums(store: ControlSt
         ("acme/prod/run/2", 0),
     ]
     assert len(store.list_spend(now=1.0, limit=1)) == 1
+
+
+def test_pruning_forgets_no_more_than_asked_at_a_time_and_no_open_hold(store: ControlStore) -> None:
+    for name in ("r1", "r2", "r3", "r4"):
+        reserve(store, name, 4, Scope("acme/prod/run/1"))
+    for name in ("r1", "r2", "r3"):
+        store.settle_spend(name, Amount(1), now=1.0)
+
+    pruned = [store.prune_spend(before=99.0, limit=2) for _ in range(3)]
+
+    assert pruned == [2, 1, 0]
+    assert store.settle_spend("r4", Amount(1), now=2.0).applied
 
 
 @pytest.mark.parametrize(
@@ -244,6 +256,19 @@ def test_a_crashed_run_is_taken_over_and_its_old_owner_says_nothing_more(store: 
     assert store.resume_run(KEY, now=99.0, alive_until=None) is None
 
 
+def test_a_silent_owner_that_was_swept_goes_on_and_says_how_it_ended(store: ControlStore) -> None:
+    store.open_run(RUN)
+    store.sweep_runs(now=20.0)
+
+    heard = store.beat_run(KEY, fencing=1, alive_until=40.0)
+    between = store.find_runs("req_1")[0].stop_reason
+    store.sweep_runs(now=40.0)
+    ended = store.stop_run(KEY, fencing=1, stop_reason="finish", now=41.0)
+
+    assert (heard, between, ended.applied) == (True, None, True)
+    assert store.find_runs("req_1")[0].stop_reason == "finish"
+
+
 def test_checkpoints_of_a_chain_only_go_forward(store: ControlStore) -> None:
     points = [Checkpoint(chain="audit", seq=seq, digest=f"d{seq}", at=1.0) for seq in (1, 5, 5, 3, 9)]
 
@@ -272,3 +297,25 @@ def test_breakers_of_different_keys_probe_at_different_times(store: ControlStore
     retries = [view.retry_at for view in store.list_breakers()]
 
     assert max(retries) - min(retries) >= 0.1 * rule.cooldown_s
+
+
+def test_an_operator_closes_a_breaker_and_late_results_do_not_trip_it_again(store: ControlStore) -> None:
+    rule = BreakerRule(min_calls=1)
+    store.report_breaker("b", rule, now=1.0, generation=0, sample="failed", token="t")
+
+    closed = [store.close_breaker(key) for key in ("b", "b", "unknown")]
+    late = store.report_breaker("b", rule, now=2.0, generation=1, sample="failed", token="t")
+    verdict = store.ask_breaker("b", rule, now=2.0, token="u")
+
+    assert closed == [True, False, False]
+    assert (late, verdict.allowed, verdict.probe) == ("closed", True, False)
+    assert [(view.key, view.phase, view.trips) for view in store.list_breakers()] == [("b", "closed", 1)]
+
+
+def test_acts_of_operators_are_kept_in_their_order(store: ControlStore) -> None:
+    acts = [Act(at=float(n), by="ana", action="kill", subject=f"run r{n}", reason="why") for n in range(12)]
+    for act in acts:
+        store.note_act(act)
+
+    assert store.list_acts() == tuple(reversed(acts))
+    assert store.list_acts(limit=1) == (acts[-1],)

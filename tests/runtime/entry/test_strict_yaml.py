@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.golden.yamltext import MAX_BYTES, YamlProblem, read_yaml
+from runtime.entry.strict_yaml import MAX_BYTES, YamlProblem, read_yaml
 
 
 def problem_of(text: str | bytes) -> YamlProblem:

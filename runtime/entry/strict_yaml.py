@@ -133,7 +133,7 @@ class _Builder:
         except yaml.YAMLError as error:
             raise YamlProblem(f"not YAML: {' '.join(str(error).split())}", None, _SYNTAX_HELP) from error
         if self._root is None:
-            raise YamlProblem("the file is empty", 1, "write a task into it, or remove the file")
+            raise YamlProblem("the file is empty", 1, "write something into it, or remove the file")
         return self._root
 
     def _take(self, event: Any) -> None:
@@ -160,7 +160,7 @@ class _Builder:
                 self._alias(event)
             case "DocumentStartEvent" if self._root is not None:
                 line = event.start_mark.line + 1
-                raise YamlProblem("a second document begins here", line, "keep one task in one file")
+                raise YamlProblem("a second document begins here", line, "keep one document in one file")
             case _:
                 pass
 
