@@ -1,6 +1,9 @@
-"""The loop guard: equal calls in a row, cycles of 2 to 6 calls, the same error again and again."""
+"""The loop guard: equal calls in a row, cycles of 2 to 6 calls, the same error or the same result again and again."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
 
 from runtime.core.policy import LoopLimits
 
@@ -18,8 +21,8 @@ class LoopGuard:
         self._limits = limits
         self._calls: list[str] = []
         self._streak = 0
-        self._error: tuple[str, str] | None = None
-        self._errors = 0
+        self._errors: dict[str, tuple[str, int]] = {}
+        self._results: dict[str, tuple[int, int]] = {}
 
     def asks(self, tool: str, args_hash: str) -> bool:
         """Take note of a call that is asked for; return whether it passes a limit."""
@@ -33,16 +36,37 @@ class LoopGuard:
             del self._calls[0]
         return self._streak > limits.same_call or self._cycles(limits.cycle)
 
-    def fails(self, tool: str, error: str | None) -> bool:
-        """Take note of a call's error (`None`: it had none); return whether the same error passes its limit."""
+    def fails(self, tool: str, error: str | None, arguments: Any = None) -> bool:
+        """Take note of a call's error (`None`: it had none); return whether the same error passes its limit.
+
+        Other tools do not matter: one that works does not make the error another one.
+        """
         if self._limits is None:
             return False
         if error is None:
-            self._error, self._errors = None, 0
+            self._errors.pop(tool, None)
             return False
-        same = self._error == (tool, error)
-        self._error, self._errors = (tool, error), self._errors + 1 if same else 1
-        return self._errors > self._limits.same_error
+        shape = shape_of(error, arguments)
+        before, count = self._errors.get(tool, ("", 0))
+        count = count + 1 if shape == before else 1
+        self._errors[tool] = (shape, count)
+        return count > self._limits.same_error
+
+    def gives(self, tool: str, result: str, *, write: bool) -> bool:
+        """Take note of a call's result; return whether the tool gave it too often without another between.
+
+        A write is progress: what was read before may be read again.
+        """
+        if self._limits is None:
+            return False
+        if write:
+            self._results.clear()
+            return False
+        found = hash(result)
+        before, count = self._results.get(tool, (0, 0))
+        count = count + 1 if count and found == before else 1
+        self._results[tool] = (found, count)
+        return count > self._limits.no_progress
 
     def _cycles(self, repeats: int) -> bool:
         """Return whether a cycle of unequal calls went round too often; equal calls have a limit of their own."""
@@ -54,3 +78,18 @@ class LoopGuard:
             if self._streak < period and calls[period - length :] == calls[-length:-period]:
                 return True
         return False
+
+
+def shape_of(error: str, arguments: Any) -> str:
+    """Return an error without numbers and without what the call's own arguments say."""
+    for text in sorted(_texts(arguments), key=len, reverse=True):
+        error = error.replace(text, "?")
+    return re.sub(r"\d+", "#", error)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in _texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) and value else []

@@ -19,6 +19,13 @@ class RateRule(msgspec.Struct, frozen=True):
     limit: int
     window_s: float
 
+    def __post_init__(self) -> None:
+        if self.limit < 1 or not 0 < self.window_s < float("inf"):
+            raise ValueError(
+                f"limit and window of a rate are above 0, not {self.limit!r} and {self.window_s!r} seconds; "
+                "to stop a tool altogether pull its switch"
+            )
+
 
 class Grants(msgspec.Struct, frozen=True, array_like=True):
     """One entry: `count` granted from `first` to `last`, in epoch seconds."""

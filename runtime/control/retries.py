@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from runtime.core.effects import Failure
 from runtime.core.ids import unit_random
-from runtime.core.policy import RetryPolicy
+from runtime.core.policy import Budget, RetryPolicy
+
+
+def asks_too_much(retry: RetryPolicy, failure: Failure, budget: Budget) -> bool:
+    """Return whether the other side asks for a wait that nobody would sit out; a run with a deadline has its own."""
+    return budget.max_seconds is None and (failure.after_s or 0.0) > retry.longest_wait_s
 
 
 def may_retry(retry: RetryPolicy, failure: Failure, *, attempt: int, retries_used: int) -> bool:

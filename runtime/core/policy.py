@@ -15,12 +15,15 @@ class LoopLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         same_call: Equal consecutive calls (tool and arguments) that may be asked for.
         cycle: Full repetitions of a cycle of 2 to 6 calls that may be asked for.
-        same_error: Equal consecutive errors of one tool that may happen.
+        same_error: Equal errors of one tool, without a success of it between, that may happen; numbers and what the
+            call itself said are left out of the comparison.
+        no_progress: Calls of one tool that reads which may give the same result one after another, whatever they ask.
     """
 
     same_call: int = 3
     cycle: int = 4
     same_error: int = 5
+    no_progress: int = 10
 
 
 class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -101,12 +104,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         first_s: Mean-doubling base of the wait before the second attempt, in seconds.
         ceiling_s: Longest wait, in seconds.
         total: Retries of one run together.
+        longest_wait_s: Longest wait that the other side may ask for, in seconds; one that asks for more is given up.
     """
 
     attempts: int = 3
     first_s: float = 0.5
     ceiling_s: float = 20.0
     total: int = 20
+    longest_wait_s: float = 3_600.0
 
 
 NO_RETRY = RetryPolicy(attempts=1, total=0)

@@ -13,14 +13,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from runtime.control.approvals import Approval, Binding
 from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NO_CAPS
 from runtime.control.switches import pulled
 from runtime.core.effects import (
     Admission,
     Admit,
-    ApprovalAnswer,
     AskApproval,
     CallModel,
     CallTool,
@@ -35,6 +33,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.run import ToolDecl
+from runtime.execution.asking import ask_through_store
 from runtime.execution.bounded import HaltedError
 from runtime.execution.business_keys import business_hash, claim_hash, has_business_key
 from runtime.execution.governor import RunGovernor
@@ -45,7 +44,6 @@ from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.tools import ApprovalDesk, Reconcile
 
 _CLAIM_MARGIN_S = 30.0
-_APPROVAL_POLL_S = 0.1
 
 
 class GovernedPerformer:
@@ -161,46 +159,11 @@ class GovernedPerformer:
         return self._timed(started, value=Controls(pulled=found))
 
     async def _ask(self, effect: AskApproval) -> Outcome:
-        """Ask through the store: another process, or a person at a console, decides."""
         started = self._inner.elapsed_s()
-        header = self._governor.header
-        binding = Binding(
-            tenant=header.tenant,
-            environment=header.environment,
-            request_id=header.request_id,
-            lane=effect.lane,
-            tool=effect.name,
-            args_hash=effect.args_hash,
-            policy_hash=effect.policy_hash,
-        )
-        deadline = header.budget.max_seconds
-        try:
-            now = self._governor.now()
-            self._governor.asked = True
-            opened = self._store.open_approval(
-                binding, arguments=effect.arguments, now=now, ttl_s=effect.timeout_s
-            )
-            while True:
-                if self._governor.halted is not None:
-                    return self._interrupted(self._governor.halted, started)
-                if deadline is not None and self._inner.elapsed_s() >= deadline:
-                    return self._interrupted("deadline", started)
-                answer = self._answer(opened.id, binding)
-                if answer is not None:
-                    return self._timed(started, value=answer)
-                await asyncio.sleep(_APPROVAL_POLL_S)
-        except ControlUnavailable:
-            return self._interrupted("control_unavailable", started)
-
-    def _answer(self, approval: str, binding: Binding) -> ApprovalAnswer | None:
-        found = self._store.read_approval(approval, now=self._governor.now())
-        if found is None or found.state == "pending":
-            return None
-        if found.state == "granted":  # the one place where a grant is used up
-            used = self._store.use_approval(approval, binding=binding, now=self._governor.now())
-            if not used.applied:
-                return ApprovalAnswer(decision="denied", by=found.by, reason=f"the grant is {used.why}")
-        return _as_answer(found)
+        found = await ask_through_store(self._store, self._governor, effect, self._inner.elapsed_s)
+        if isinstance(found, str):
+            return self._interrupted(found, started)
+        return self._timed(started, value=found)
 
     async def _call(
         self, effect: CallModel | CallTool, *, tool: str | None = None, model: str | None = None
@@ -211,12 +174,13 @@ class GovernedPerformer:
         if cause is not None:
             outcome = self._timed(started, failure=_interruption(cause, begun=False))
         else:
+            self._governor.calls[effect.lane] = (tool, model)
             try:
-                outcome = (
-                    await self._claimed(effect)
-                    if isinstance(effect, CallTool)
-                    else await self._watched(effect)
-                )
+                if isinstance(effect, CallTool):
+                    refused = await self._slot(effect) if self._grants.waits(effect.lane) else None
+                    outcome = await self._claimed(effect) if refused is None else refused
+                else:
+                    outcome = await self._watched(effect)
             except ControlUnavailable:
                 outcome = self._interrupted("control_unavailable", started)
             except asyncio.CancelledError:
@@ -231,6 +195,31 @@ class GovernedPerformer:
             # The hold expires to its estimate; the outcome is the truth all the same.
             return outcome
         return outcome
+
+    async def _slot(self, effect: CallTool) -> Outcome | None:
+        """Wait for a slot that other calls of the run have; return why the call cannot begin, if it cannot."""
+        started = self._inner.elapsed_s()
+        deadline = effect.limits.deadline_s
+        while True:
+            cause = self._governor.cause(tool=effect.name)
+            if cause is None and deadline is not None and self._inner.elapsed_s() >= deadline:
+                cause = "deadline"
+            if cause is not None:
+                return self._timed(started, failure=_interruption(cause, begun=False))
+            taken = self._grants.take_slot(effect.lane, effect.name)
+            if taken is None:
+                return None
+            after_s, ours = taken
+            waited = self._inner.elapsed_s() - started
+            if not ours and waited > self._governor.grants_rules.max_wait_s:
+                message = f"no slot of '{effect.name}' was free"
+                return self._timed(
+                    started,
+                    failure=Failure(
+                        kind=FailureKind.UNAVAILABLE, message=message, retryable=True, phase="connect"
+                    ),
+                )
+            await asyncio.sleep(min(max(after_s, 0.005), 0.05))
 
     async def _claimed(self, effect: CallTool) -> Outcome:
         key = self.claim_key(effect)
@@ -373,16 +362,3 @@ def _interruption(cause: str, *, begun: bool) -> Failure:
 def _doubt(effect: CallTool, why: str) -> Failure:
     message = f"an earlier call of '{effect.name}' may have happened; {why}"
     return Failure(kind=FailureKind.IN_DOUBT, message=message)
-
-
-def _as_answer(found: Approval) -> ApprovalAnswer:
-    match found.state:
-        case "granted":
-            return ApprovalAnswer(decision="granted", by=found.by, reason=found.reason)
-        case "used":
-            # Its one use was another process's; what that one started is under the call's claim.
-            return ApprovalAnswer(decision="denied", by=found.by, reason="the grant is used")
-        case "denied":
-            return ApprovalAnswer(decision="denied", by=found.by, reason=found.reason)
-        case _:
-            return ApprovalAnswer(decision="timeout")

@@ -103,7 +103,7 @@ class Governor:
         if crowd is None:
             return
         crowd.gone(governor)
-        if not crowd.live:
+        if crowd.is_idle:
             del self._crowds[loop]
             if crowd.watcher is not None:
                 crowd.watcher.cancel()
@@ -114,10 +114,12 @@ class Governor:
         while True:
             await asyncio.sleep(self.rules.poll_s)
             try:
-                board: Board | None = self.board(fresh=False)
-            except ControlUnavailable:
-                board = None
-            crowd.look(board)
+                crowd.look(self.board(fresh=False))
+            except Exception:  # noqa: BLE001 - the watch must not die: what it cannot read stops the runs
+                crowd.look(None)
+            if crowd.is_idle:
+                self._crowds = {loop: other for loop, other in self._crowds.items() if other is not crowd}
+                return
 
 
 class _Crowd:
@@ -125,13 +127,15 @@ class _Crowd:
 
     Attributes:
         live: The runs.
+        lingering: Runs that are over while calls that they gave up go on, in slots that are still taken.
         watcher: The task that watches over them.
     """
 
-    __slots__ = ("_calm", "_ending", "_epoch", "live", "watcher")
+    __slots__ = ("_calm", "_ending", "_epoch", "lingering", "live", "watcher")
 
     def __init__(self) -> None:
         self.live: set[RunGovernor] = set()
+        self.lingering: set[RunGovernor] = set()
         self.watcher: asyncio.Task[None] | None = None
         self._epoch: int | None = None
         self._ending: set[RunGovernor] = set()
@@ -142,6 +146,14 @@ class _Crowd:
         self._epoch = None if board is None else board.epoch
         for governor in tuple(self.live):
             governor.look(board)
+        for governor in tuple(self.lingering):
+            if not governor.keeps_slots():
+                self.lingering.discard(governor)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is left to watch over."""
+        return not self.live and not self.lingering
 
     def saw(self, board: Board) -> None:
         """Have all runs look at switches that one of them read, if they are others than before."""
@@ -159,6 +171,8 @@ class _Crowd:
     def gone(self, governor: RunGovernor) -> None:
         """Forget a run: nothing watches over it any more."""
         self.live.discard(governor)
+        if governor.grants.lingers:
+            self.lingering.add(governor)
         self._ending.discard(governor)
         if not self._ending and self._calm is not None:
             self._set_calm(self._calm)
@@ -187,6 +201,7 @@ class RunGovernor:
     Attributes:
         grants: What the run holds: admissions, slots, reservations, claims.
         grants_rules: Limits across runs.
+        calls: Tool and model of each call under way, by lane; a switch on one of them cuts it off.
         halted: Why the run must stop what it does, as `Failure.cause` names it; `None` while it need not.
         asked: Whether approvals may wait in the store; an execution that took a run over cannot know.
     """
@@ -200,6 +215,7 @@ class RunGovernor:
         "_governor",
         "_under_way",
         "asked",
+        "calls",
         "grants",
         "grants_rules",
         "halted",
@@ -223,6 +239,7 @@ class RunGovernor:
         self.grants_rules = governor.rules
         self._beaten_at = governor.now()
         self._under_way: dict[str, Work] = {}
+        self.calls: dict[str, tuple[str | None, str | None]] = {}
         self._gone: asyncio.Future[None] | None = None
         self._closed = False
         self.asked = fencing > 1
@@ -236,6 +253,7 @@ class RunGovernor:
     def done_with(self, lane: str) -> None:
         """Forget the work of a lane: it is over."""
         self._under_way.pop(lane, None)
+        self.calls.pop(lane, None)
 
     def cause(self, *, tool: str | None = None, model: str | None = None, fresh: bool = False) -> str | None:
         """Return why a call may not start now: `kill`, `tenant`, `disabled`, `control_unavailable`."""
@@ -277,6 +295,8 @@ class RunGovernor:
         if found is not None and found[0] in {"kill", "tenant"}:
             self._halt(found[0])
             return
+        if board.switches:
+            self._cut_disabled(board)
         with contextlib.suppress(ControlUnavailable):
             for lane in self.grants.renew():
                 lost = self._under_way.get(lane)
@@ -303,6 +323,19 @@ class RunGovernor:
                 self._governor.store.void_approvals(key, now=now)
             self._governor.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
             self._closed = True
+
+    def keeps_slots(self) -> bool:
+        """Extend the slots of calls that go on though their run is over; return whether there are any."""
+        with contextlib.suppress(ControlUnavailable):  # asked again at the next look
+            self.grants.renew()
+        return self.grants.lingers
+
+    def _cut_disabled(self, board: Board) -> None:
+        for lane, work in tuple(self._under_way.items()):
+            tool, model = self.calls.get(lane, (None, None))
+            found = refusal(board, self.target, tool=tool, model=model)
+            if found is not None:
+                work.stop(found[0])
 
     def gone(self) -> asyncio.Future[None]:
         """Return what is done once nothing watches over the run any more."""

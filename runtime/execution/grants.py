@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from runtime.control.breaker import Sample
 from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NOTHING, Amount, Scope
@@ -28,13 +30,14 @@ _DEPENDENCY_FAILED = frozenset({FailureKind.TIMEOUT, FailureKind.ERROR, FailureK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Grant:
-    """What one admitted call holds."""
+    """What one admitted call holds; it waits for a slot of another call of its run where `waits_for` names one."""
 
     reservation: str | None = None
     reserved: Amount = NOTHING
     lease: Lease | None = None
     breaker: str | None = None
     generation: int = 0
+    waits_for: str | None = None
 
 
 class Grants:
@@ -98,6 +101,11 @@ class Grants:
         now = self._now()
         ask = self._ask(effect, lane, now)
         answer = self._store.admit_call(ask, now=now)
+        waits_for = None
+        if answer.refused == "slot" and self._has_slot(ask.key):
+            # Another call of this very turn has it, which cannot end before this one is admitted too.
+            waits_for = ask.key
+            answer = self._store.admit_call(msgspec.structs.replace(ask, slots=None), now=now)
         if answer.refused is not None:
             return _refusal(effect.name, answer)
         breaker, slot = answer.breaker, answer.slot
@@ -107,8 +115,43 @@ class Grants:
             lease=None if slot is None else slot.lease,
             breaker=None if breaker is None else ask.key,
             generation=0 if breaker is None else breaker.generation,
+            waits_for=waits_for,
         )
         return _GRANTED, 0.0
+
+    def waits(self, lane: str) -> bool:
+        """Return whether an admitted call still needs a slot."""
+        grant = self._held.get(lane)
+        return grant is not None and grant.waits_for is not None
+
+    def take_slot(self, lane: str, tool: str) -> tuple[float, bool] | None:
+        """Try to take the slot that an admitted call waits for.
+
+        Returns:
+            `None` if it is taken; else after how many seconds it is worth trying again, and whether another call of
+            this run has one.
+        """
+        grant = self._held[lane]
+        assert grant.waits_for is not None
+        answer = self._store.acquire_lease(
+            grant.waits_for,
+            cap=self._rules.tool_slots[tool],
+            owner=self._tokens + lane,
+            now=self._now(),
+            ttl_s=self._rules.lease_s,
+        )
+        if answer.lease is None:
+            return answer.after_s, self._has_slot(grant.waits_for)
+        self._held[lane] = replace(grant, lease=answer.lease, waits_for=None)
+        return None
+
+    def _has_slot(self, key: str) -> bool:
+        return any(g.lease is not None and g.lease.name == key for g in self._held.values())
+
+    @property
+    def lingers(self) -> bool:
+        """Whether a call that was given up keeps its slot."""
+        return bool(self._lingering)
 
     def settle(self, lane: str, outcome: Outcome, *, lingers: bool = False) -> None:
         """End a call's grant with its outcome; a call that goes on unseen keeps its slot."""

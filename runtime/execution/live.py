@@ -213,10 +213,19 @@ class LivePerformer:
         if ports.observer is not None and self._streamed and parse_lane(effect.lane).attempt > 1:
             ports.observer.on_restart()
         self._streamed = True
-        call = ports.model.call(effect.request, effect.limits, ports.observer)
-        answer = await self._within(call, effect, f"model {effect.request.model!r}")
+        try:
+            call = ports.model.call(effect.request, effect.limits, ports.observer)
+            answer: object = await self._within(call, effect, f"model {effect.request.model!r}")
+        except Exception as error:
+            failure = failure_of(error)
+            if failure.phase in {"connect", "lost"}:
+                return None, failure
+            raise
         if isinstance(answer, Failure):
             return None, answer
+        if not isinstance(answer, ModelReply):
+            message = f"the client of model {effect.request.model!r} gave {type(answer).__name__}, no reply"
+            return None, Failure(kind=FailureKind.ERROR, message=message, phase="run")
         return self._priced(effect, answer), None
 
     def _priced(self, effect: CallModel, reply: ModelReply) -> ModelReply:
@@ -304,13 +313,19 @@ class LivePerformer:
         limits = Limits(deadline_s=deadline_s, timeout_s=effect.timeout_s)
         limit, by_deadline = self._limit_s(limits)
         try:
-            ask = self._ports.desk.ask(effect)
-            return await bounded(ask, limit, watch=self._watch, lane=effect.lane), None
+            ask: Awaitable[object] = self._ports.desk.ask(effect)
+            answer = await bounded(ask, limit, watch=self._watch, lane=effect.lane)
         except TimeLimitError:
             if not by_deadline:
                 return ApprovalAnswer(decision="timeout"), None
             message = f"the approval of '{effect.name}' was waited for until the run's time was over"
             return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
+        except Exception as error:  # noqa: BLE001 - the edge where a desk's exception becomes data
+            return ApprovalAnswer(decision="denied", by="rule", reason=failure_of(error).message), None
+        if not isinstance(answer, ApprovalAnswer):
+            words = f"the desk gave {type(answer).__name__}, no answer"
+            return ApprovalAnswer(decision="denied", by="rule", reason=words), None
+        return answer, None
 
     def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult], None]:
         def late(result: ToolResult) -> None:

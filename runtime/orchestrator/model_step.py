@@ -6,7 +6,7 @@ Order for each attempt: deadline -> reservation at worst case -> admission -> ca
 from __future__ import annotations
 
 from runtime.control.budgets import Allowance, allow_model_call, check_steps, check_time
-from runtime.control.retries import backoff_s, may_retry
+from runtime.control.retries import asks_too_much, backoff_s, may_retry
 from runtime.core.effects import (
     Admission,
     Admit,
@@ -71,6 +71,8 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
                 progress.charge_lost(allowance)
             last = _exhausted(failure, model)
             used = progress.model_retries
+            if asks_too_much(header.model_retry, failure, header.budget):
+                break
             if not may_retry(header.model_retry, failure, attempt=tried, retries_used=used):
                 break
             stop_waiting = yield from _pause(progress, failure, attempt, tried)

@@ -40,6 +40,7 @@ class Progress:
         "_schemas",
         "_settled_messages",
         "_settled_tokens",
+        "_untold_output",
         "loops",
         "messages",
         "model_retries",
@@ -69,6 +70,7 @@ class Progress:
         self._metered = self._metered or header.metered
         self._settled_tokens = 0
         self._settled_messages = 0
+        self._untold_output = 0
 
     def see(self, outcome: Outcome) -> None:
         """Move the run's time on to an outcome's."""
@@ -93,7 +95,7 @@ class Progress:
         if not self._metered:
             return 0
         fresh = self.messages[self._settled_messages :]
-        bound = self._settled_tokens + sum(_bound_of(m) for m in fresh)
+        bound = self._settled_tokens + self._untold_output + sum(_bound_of(m) for m in fresh)
         if self._settled_messages == 0:
             bound += len(canonical_bytes(self._schemas))
         return bound
@@ -101,6 +103,9 @@ class Progress:
     def settle(self, reply: ModelReply, allowance: Allowance) -> None:
         """Charge a reply; what the provider does not tell is charged as reserved."""
         usage = reply.usage
+        if usage is None or usage.output_tokens is None:
+            # What a reply took is not known, and it may be billed again as input.
+            self._untold_output += allowance.max_output_tokens or 0
         known = None
         if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
             known = usage.input_tokens + usage.output_tokens
@@ -139,6 +144,7 @@ class Progress:
         if input_tokens * 1024 < (asked_bound - self._settled_tokens) * _LEAST_TOKENS_PER_KIB:
             return
         self._settled_tokens = input_tokens + output_tokens
+        self._untold_output = 0
         self._settled_messages = len(self.messages)
 
     def charge(self, used: Used | None) -> None:

@@ -7,7 +7,7 @@ the calls together. If a reason to stop stands after the pure checks, nothing of
 from __future__ import annotations
 
 from runtime.control.budgets import check_steps, check_time, check_tool_calls, reserve_tool_cost, slice_budget
-from runtime.control.retries import backoff_s, may_retry
+from runtime.control.retries import asks_too_much, backoff_s, may_retry
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     Admission,
@@ -64,7 +64,7 @@ def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopR
     if reason is not None:
         return reason
     progress.messages += [tool_message(c.part.id, c.content) for c in calls]
-    return _same_error(progress, calls)
+    return _no_progress(progress, calls)
 
 
 def _reserve(progress: Progress, calls: list[Call]) -> StopReason | None:
@@ -190,7 +190,9 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
             progress.charge(failure.used)
             used = progress.tool_retries + len(again)
             stop = None
-            if _repeatable(call, failure) and may_retry(retry, failure, attempt=attempt, retries_used=used):
+            patient = not asks_too_much(retry, failure, progress.setup.header.budget)
+            may = patient and may_retry(retry, failure, attempt=attempt, retries_used=used)
+            if may and _repeatable(call, failure):
                 stop = _reserve(progress, [call])
                 if stop is None:
                     again.append(call)
@@ -330,9 +332,15 @@ def _not_admitted(admission: Admission, tool: str) -> StopReason:
             return StopReason(StopKind.CONTROL_UNAVAILABLE)
 
 
-def _same_error(progress: Progress, calls: list[Call]) -> StopReason | None:
-    looped = [progress.loops.fails(call.name, call.error) for call in calls]
-    return StopReason(StopKind.LOOP_DETECTED) if any(looped) else None
+def _no_progress(progress: Progress, calls: list[Call]) -> StopReason | None:
+    """Return the stop reason of a turn that fails or finds the same as the turns before it."""
+    loops = progress.loops
+    stuck = False
+    for call in calls:
+        stuck |= loops.fails(call.name, call.error, call.part.arguments)
+        if call.error is None:
+            stuck |= loops.gives(call.name, call.content, write=call.write)
+    return StopReason(StopKind.LOOP_DETECTED) if stuck else None
 
 
 def _see(progress: Progress, outcomes: tuple[Outcome, ...]) -> None:

@@ -24,7 +24,7 @@ from runtime.ports.tools import ToolContext
 from runtime.state.memory_store import MemoryControlStore
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
-from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules
+from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, within
 from tests.support.agents import RATE, Prices
 
 
@@ -115,7 +115,7 @@ def test_a_caller_that_goes_away_in_a_model_call_pays_for_it(store: SqliteContro
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
 
-    asyncio.run(main())
+    asyncio.run(within(main()))
 
     reserved = [limits.reserved_nanousd or 0 for limits in model.limits]
     assert day(world).spent.nanos == sum(reserved) <= 400
@@ -138,7 +138,7 @@ def test_a_write_whose_caller_went_away_is_in_doubt_at_once(world: World) -> Non
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
 
-    asyncio.run(main())
+    asyncio.run(within(main()))
 
     assert len(world.store.list_claims(state="in_doubt", now=time.time())) == 1
 

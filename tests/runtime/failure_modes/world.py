@@ -7,12 +7,12 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from runtime.core.effects import CallTool, Performer
 from runtime.entry.agent import Agent
@@ -27,6 +27,7 @@ from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool
 from tests.support.agents import Prices
 
+T = TypeVar("T")
 ROOT = Path(__file__).parents[3]
 TENANT, ENVIRONMENT = "acme", "test"
 
@@ -140,6 +141,12 @@ def agent_of(*tools: Tool, **fields: Any) -> Agent:
 def rules(**fields: Any) -> ControlRules:
     """Return rules that look for switches often and never wait for a slot or rate, unless told."""
     return ControlRules(**{"poll_s": 0.01, "max_wait_s": 0.0, **fields})
+
+
+async def within(work: Awaitable[T], limit_s: float = 30.0) -> T:
+    """Return a result; a test that waits for something that never comes fails instead of hanging."""
+    async with asyncio.timeout(limit_s):
+        return await work
 
 
 async def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
