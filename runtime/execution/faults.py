@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Awaitable
+
+import msgspec
 
 from runtime.core.canonical import said
-from runtime.core.effects import CallTool, Failure, FailureKind
+from runtime.core.effects import CallTool, Failure, FailureKind, ToolResult, Used
+from runtime.errors import Signal
+from runtime.ports.tools import ChildRuns
 
 _MESSAGE_CHARS = 4_000
 _UNSENT = frozenset(
@@ -75,7 +81,30 @@ def clipped(text: str) -> str:
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}... [cut]"
 
 
-def left_in_doubt(effect: CallTool, failure: Failure) -> Failure:
-    """Return the failure of a call whose child runs left writes in doubt: it must not be made again."""
-    message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
-    return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)
+async def held_in(call: Awaitable[ToolResult]) -> ToolResult | Failure:
+    """Return what a tool's call gives; what would end the process with all its runs is a failure of this call.
+
+    Raises:
+        Exception: What the tool raised.
+        KeyboardInterrupt: If the person at the terminal wants an end.
+        Signal: If something below the tool ends the run.
+    """
+    try:
+        return await call
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt, Signal):
+        raise
+    except BaseException as error:  # noqa: BLE001 - sys.exit() in a tool, and what is like it
+        return failure_of(error)
+
+
+def with_children(call: CallTool, answer: ToolResult | Failure, runs: ChildRuns) -> ToolResult | Failure:
+    """Return a call's answer with what its child runs used; one that left a write in doubt must not be repeated."""
+    if runs.in_doubt and isinstance(answer, Failure):
+        message = f"{answer.message}; a child run of '{call.name}' left a write in doubt"
+        answer = Failure(
+            kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=answer.error_type
+        )
+    return answer if runs.used == _NOTHING else msgspec.structs.replace(answer, used=runs.used)
+
+
+_NOTHING = Used()

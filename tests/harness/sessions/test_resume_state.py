@@ -12,6 +12,7 @@ from harness.sessions.resume import World, resume_run
 from runtime.core.effects import CallTool, Outcome, Performer, SingleEffect
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
+from runtime.errors import Signal
 from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
 from runtime.ports.control_values import RunKey, RunStopped
@@ -24,7 +25,7 @@ from tests.support.agents import Prices
 SEEN = Slot("seen", list[str])
 
 
-class Cut(BaseException):
+class Cut(Signal):
     """The process ends here: nothing after it is written."""
 
 
