@@ -5,6 +5,7 @@ RuntimeFault
 ├── DataFault           an input is missing, damaged or of another format (exit code 3)
 │   └── JournalFault    a journal record cannot be read or written
 └── InvariantFault      our bug (exit code 4)
+Signal                  no fault: ends foreign code from outside, and is no failure of what it passes through
 
 The end of a run is never an exception; it is a stop reason.
 """
@@ -50,3 +51,7 @@ class JournalFault(DataFault):
 
 class InvariantFault(RuntimeFault):
     """A promise of this code base does not hold; a bug of ours."""
+
+
+class Signal(BaseException):
+    """Raised from below a tool to end a whole run: no guard holds it back, and no call fails of it."""

@@ -243,3 +243,22 @@ def keeps_draft(original: Any) -> Any:
         return str(original(self, message))
 
     return failed
+
+
+def reserves_nothing(original: Any) -> Any:
+    """Hold no part of what a call can use."""
+
+    def worst(effect: Any) -> Any:
+        return type(original(effect))()
+
+    return worst
+
+
+def unless_cancelled(original: Any) -> Any:
+    """Leave the grant of a call whose caller went away to be released."""
+
+    def settle(self: Any, lane: str, outcome: Any, **named: Any) -> None:
+        if outcome.failure is None or outcome.failure.cause != "cancelled":
+            original(self, lane, outcome, **named)
+
+    return settle

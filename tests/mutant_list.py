@@ -6,6 +6,7 @@ import msgspec
 
 from runtime.core.effects import Used
 from tests import mutant_edits as edit
+from tests.mutant_of_caps import CAP_MUTANTS
 from tests.mutant_of_state import STATE_MUTANTS
 from tests.mutant_of_tools import TOOL_MUTANTS
 from tests.mutant_type import Mutant, mutant
@@ -378,6 +379,7 @@ MUTANTS: dict[str, Mutant] = (
             _money("mode_44_a_dollar_limit_on_an_unknown_price_sends_no_request"),
         ),
     }
+    | CAP_MUTANTS
     | STATE_MUTANTS
     | TOOL_MUTANTS
 )

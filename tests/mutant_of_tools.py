@@ -35,7 +35,7 @@ TOOL_MUTANTS: dict[str, Mutant] = {
     ),
     "exits_end_the_process": mutant(
         "sys.exit() in a tool is a failure of its call",
-        "runtime.execution.live:failure_of",
+        "runtime.execution.faults:failure_of",
         edit.leaves,
         "tests/runtime/execution/test_escapes.py::test_a_tool_that_leaves_does_not_end_another_run",
     ),

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from runtime.errors import Signal
+
 Verdict = Literal["moved", "changed", "repeated", "extra", "missing"]
 Cause = Literal[
     "prompt",
@@ -54,7 +56,7 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
     tainted: bool = False
 
 
-class ReplayDivergence(BaseException):
+class ReplayDivergence(Signal):
     """Ends a strict replay at its first divergence."""
 
     def __init__(self, divergence: Divergence) -> None:

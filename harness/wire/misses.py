@@ -15,6 +15,7 @@ import msgspec
 from harness.errors import CheckFailed
 from harness.wire.exchange import HttpRequest
 from harness.wire.matching import body_form, level
+from runtime.errors import Signal
 
 MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
 WINDOW = 40
@@ -63,7 +64,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
         return f"{told}, differs in {self.path}: {self.recorded} -> {self.sent}"
 
 
-class Unanswered(BaseException):
+class Unanswered(Signal):
     """Stops a client whose request has no recorded answer."""
 
     def __init__(self, miss: Miss, where: str) -> None:

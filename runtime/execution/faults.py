@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections.abc import Awaitable
 
 import msgspec
 
 from runtime.core.canonical import said
-from runtime.core.effects import CallTool, Failure, FailureKind
+from runtime.core.effects import CallTool, Failure, FailureKind, ToolResult, Used
+from runtime.errors import Signal
 from runtime.ports.tools import ChildRuns
 
 _MESSAGE_CHARS = 4_000
@@ -78,16 +81,42 @@ def clipped(text: str) -> str:
     return text if len(text) <= _MESSAGE_CHARS else f"{text[:_MESSAGE_CHARS]}... [cut]"
 
 
-def after_children(effect: CallTool, runs: ChildRuns, failure: Failure, *, claimed: bool) -> Failure:
-    """Return the failure of a call as its child runs leave it: what they wrote must not be written again.
+async def held_in(call: Awaitable[ToolResult]) -> ToolResult | Failure:
+    """Return what a tool's call gives; what would end the process with all its runs is a failure of this call.
+
+    Raises:
+        Exception: What the tool raised.
+        KeyboardInterrupt: If the person at the terminal wants an end.
+        Signal: If something below the tool ends the run.
+    """
+    try:
+        return await call
+    except (Exception, asyncio.CancelledError, KeyboardInterrupt, Signal):
+        raise
+    except BaseException as error:  # noqa: BLE001 - sys.exit() in a tool, and what is like it
+        return failure_of(error)
+
+
+def with_children(
+    call: CallTool, answer: ToolResult | Failure, runs: ChildRuns, *, claimed: bool
+) -> ToolResult | Failure:
+    """Return a call's answer as its child runs leave it: with what they used, and not to be repeated if they wrote.
 
     Args:
-        effect: The call.
+        call: The call.
+        answer: What it gave.
         runs: Its child runs.
-        failure: How it failed.
         claimed: Whether writes are claimed, so that those of a repeated child are answered with the first result.
     """
-    if runs.in_doubt:
-        message = f"{failure.message}; a child run of '{effect.name}' left a write in doubt"
-        return Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=failure.error_type)
-    return failure if claimed or not runs.wrote else msgspec.structs.replace(failure, retryable=False)
+    if isinstance(answer, Failure):
+        if runs.in_doubt:
+            message = f"{answer.message}; a child run of '{call.name}' left a write in doubt"
+            answer = Failure(
+                kind=FailureKind.IN_DOUBT, message=message, phase="run", error_type=answer.error_type
+            )
+        elif runs.wrote and not claimed:
+            answer = msgspec.structs.replace(answer, retryable=False)
+    return answer if runs.used == _NOTHING else msgspec.structs.replace(answer, used=runs.used)
+
+
+_NOTHING = Used()

@@ -33,7 +33,6 @@ from runtime.core.effects import (
     Save,
     SingleEffect,
     ToolResult,
-    Used,
     Wait,
 )
 from runtime.core.lanes import parse_lane
@@ -44,7 +43,7 @@ from runtime.errors import InvariantFault
 from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.clock import Clock, SystemClock
-from runtime.execution.faults import after_children, failure_of
+from runtime.execution.faults import failure_of, held_in, with_children
 from runtime.execution.places import SHARED, called, room_of
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import CallState, RunState
@@ -59,7 +58,6 @@ from runtime.ports.tools import (
 )
 
 Answer = tuple[Any, Failure | None]
-_NOTHING = Used()
 _NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input | Load | Save | Note
 
 
@@ -250,8 +248,7 @@ class LivePerformer:
             return self._capped(effect, kept), None
         with self._room.ticket(getattr(port, "kind", None)) as ticket:
             if not ticket.held:
-                left_s = self._limit_s(Limits(deadline_s=effect.limits.deadline_s))[0]
-                stopped = await called(ticket, effect, left_s=left_s, watch=self._watch)
+                stopped = await called(ticket, effect, at=self.elapsed_s(), watch=self._watch)
                 if stopped is not None:
                     return None, stopped
             return await self._call_port(port, header, effect, state)
@@ -280,10 +277,8 @@ class LivePerformer:
             answer = failure_of(error)
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
-        if runs is not None and isinstance(answer, Failure):
-            answer = after_children(effect, runs, answer, claimed=self._before is not None)
-        if runs is not None and runs.used != _NOTHING:
-            answer = msgspec.structs.replace(answer, used=runs.used)
+        if runs is not None:
+            answer = with_children(effect, answer, runs, claimed=self._before is not None)
         return (None, answer) if isinstance(answer, Failure) else (answer, None)
 
     async def _begun(self, port: ToolPort, effect: CallTool, context: ToolContext) -> ToolResult | Failure:
@@ -291,13 +286,8 @@ class LivePerformer:
         refused = None if self._before is None else self._before(effect)
         if refused is not None:
             return refused
-        try:
-            result = await port.call(effect.bound, context)
-        except (Exception, asyncio.CancelledError, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001 - sys.exit() in a tool would end the process and all its runs
-            return failure_of(error)
-        return self._told(effect, context.state, result)
+        result = await held_in(port.call(effect.bound, context))
+        return result if isinstance(result, Failure) else self._told(effect, context.state, result)
 
     def _told(self, effect: CallTool, state: CallState | None, result: ToolResult) -> ToolResult:
         """Return a result as the model and the log may see it; an artifact is made of what is clean already."""

@@ -167,17 +167,17 @@ def room_of(header: Header) -> Room:
     return Room(Places(SHARED.threads.limit), SHARED.processes)
 
 
-async def called(
-    ticket: Ticket, call: CallTool, *, left_s: float | None, watch: Watch | None
-) -> Failure | None:
+async def called(ticket: Ticket, call: CallTool, *, at: float, watch: Watch | None) -> Failure | None:
     """Wait for a call's place; return why it was not waited for to the end, if so.
 
     Args:
         ticket: The call's turn.
         call: The call.
-        left_s: Seconds until the run's time is over; `None` if it has no limit.
+        at: Seconds since the run began.
         watch: What else ends the wait.
     """
+    deadline_s = call.limits.deadline_s
+    left_s = None if deadline_s is None else deadline_s - at
     try:
         await bounded(ticket.wait(), left_s, watch=watch, lane=call.lane)
     except TimeLimitError:

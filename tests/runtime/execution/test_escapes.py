@@ -12,6 +12,7 @@ import pytest
 
 from runtime.core.policy import Policy, RetryPolicy
 from runtime.entry.run import RunResult, run_agent_async
+from runtime.errors import Signal
 from runtime.execution.faults import failure_of
 from runtime.models import ScriptedModel, calls
 from runtime.tools.tool import Tool, ToolError, tool
@@ -128,6 +129,17 @@ def test_an_interrupt_raised_in_a_thread_is_a_failure_too() -> None:
 def test_an_interrupt_of_the_main_thread_is_not_held_back() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(on_the_loop(is_interrupted))
+
+
+def test_a_signal_that_ends_the_run_is_no_failure_of_the_call_it_passes() -> None:
+    class Ended(Signal):
+        pass
+
+    def ends() -> str:
+        raise Ended
+
+    with pytest.raises(Ended):
+        run(in_thread(ends))
 
 
 def test_a_tool_that_leaves_does_not_end_another_run() -> None:
