@@ -75,10 +75,12 @@ def neutral_fails(original: Any) -> Any:
 
 
 def keeps_the_probe(original: Any) -> Any:
-    def give_back(self: Any, grant: Any, lane: str) -> None:
-        original(self, dataclasses.replace(grant, breaker=None), lane)
+    def end(self: Any, grant: Any, lane: str, actual: Any, sample: str) -> None:
+        if sample == "neutral":
+            grant = dataclasses.replace(grant, breaker=None)
+        original(self, grant, lane, actual, sample)
 
-    return give_back
+    return end
 
 
 def believes_it_kept(original: Any) -> Any:

@@ -196,7 +196,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "probes_are_not_given_back": mutant(
             "a probe that was cancelled gives its token back",
-            f"{_GRANTS}._give_back",
+            f"{_GRANTS}._end",
             edit.keeps_the_probe,
             _health("mode_21_a_cancelled_probe_gives_its_token_to_the_next_caller"),
         ),

@@ -57,7 +57,7 @@ class LoopGuard:
 
         A write is progress: what was read before may be read again.
         """
-        if self._limits is None:
+        if self._limits is None or self._limits.no_progress is None:
             return False
         if write:
             self._results.clear()

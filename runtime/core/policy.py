@@ -17,13 +17,14 @@ class LoopLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cycle: Full repetitions of a cycle of 2 to 6 calls that may be asked for.
         same_error: Equal errors of one tool, without a success of it between, that may happen; numbers and what the
             call itself said are left out of the comparison.
-        no_progress: Calls of one tool that reads which may give the same result one after another, whatever they ask.
+        no_progress: Calls of one tool that reads which may give the same result one after another, whatever they ask;
+            `None`, the default, for any number: many a tool says no more than "ok".
     """
 
     same_call: int = 3
     cycle: int = 4
     same_error: int = 5
-    no_progress: int = 10
+    no_progress: int | None = None
 
 
 class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -139,7 +139,10 @@ def _narrowed_loop(own: LoopLimits | None, parent: LoopLimits | None) -> LoopLim
     if own is None or parent is None:
         return parent if own is None else own
     return LoopLimits(
-        **{name: min(getattr(own, name), getattr(parent, name)) for name in LoopLimits.__struct_fields__}
+        same_call=min(own.same_call, parent.same_call),
+        cycle=min(own.cycle, parent.cycle),
+        same_error=min(own.same_error, parent.same_error),
+        no_progress=_least(own.no_progress, parent.no_progress, 0),
     )
 
 

@@ -70,7 +70,7 @@ class LoopSpec(Spec):
     same_call: Annotated[Whole, Field(ge=1)] = LoopLimits().same_call
     cycle: Annotated[Whole, Field(ge=1)] = LoopLimits().cycle
     same_error: Annotated[Whole, Field(ge=1)] = LoopLimits().same_error
-    no_progress: Annotated[Whole, Field(ge=1)] = LoopLimits().no_progress
+    no_progress: Annotated[Whole, Field(ge=1)] | None = LoopLimits().no_progress
 
 
 class ArgumentSpec(Spec):

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.control.switches import Board, Switch, SwitchRef
 from runtime.core.effects import AskApproval
-from runtime.core.policy import NO_RETRY, Policy, RetryPolicy
+from runtime.core.policy import NO_RETRY, LoopLimits, Policy, RetryPolicy
 from runtime.entry.run import RunResult, run_agent
 from runtime.models import ScriptedModel, calls, fails
 from runtime.state.sqlite_store import SqliteControlStore
@@ -279,7 +279,7 @@ def test_a_run_whose_searches_find_the_same_again_and_again_is_a_loop() -> None:
         return "nothing found"
 
     script = [calls(("search", {"q": f"query {n}"})) for n in range(30)]
-    agent = agent_of(search)
+    agent = agent_of(search, policy=Policy(loop=LoopLimits(no_progress=10)))
 
     result = run_agent(agent, "go", model=ScriptedModel(script), prices=Prices())
 
