@@ -15,47 +15,29 @@ from pathlib import Path
 
 from harness.errors import CassetteError, UsageError
 from harness.record.recorder import JournalSink, RecordingPerformer
-from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from harness.sessions.claims import Claims, StoreClaims
 from harness.sessions.redactors import redactor_for
+from harness.sessions.resume_performer import ResumePerformer, elapsed_s
 from runtime.core.effects import (
-    KIND_OF,
-    Admission,
-    Admit,
-    Begin,
-    CallTool,
-    Controls,
-    End,
-    Failure,
-    FailureKind,
-    Outcome,
     Performer,
-    ReadControls,
-    SingleEffect,
-    ToolResult,
 )
 from runtime.core.ids import key_root
-from runtime.core.keys import Keyer
-from runtime.core.lanes import step_of
-from runtime.core.run import Header, ToolDecl
+from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
 from runtime.entry.run import Around, RunResult, child_starter, result_of
 from runtime.entry.state import State
 from runtime.entry.wiring import Given, Wired, wire
-from runtime.execution.bounded import TimeLimitError, bounded
 from runtime.execution.drivers import Finished, PerformerError, drive_async
 from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import ALIVE_S, Governor, RunGovernor, key_of
 from runtime.execution.live import LivePerformer
-from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
-from runtime.journal.recording import Interaction, Recording
+from runtime.journal.recording import Recording
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
 from runtime.ports.control_values import Run
 from runtime.ports.models import ModelPort
-from runtime.ports.state import RunState
 from runtime.ports.tools import ApprovalDesk, ControlPlane, Reconcile
 
 
@@ -123,6 +105,7 @@ async def resume_run(
             reconcile=reconcile,
             state=wired.state,
             began=began,
+            cap=wired.live.capped,
         )
         finished = await _driven(setup, performer, guard)
     if performer.refused is not None:
@@ -221,7 +204,7 @@ def _wired(
         recording.header,
         given,
         start=start,
-        elapsed_s=_elapsed(recording),
+        elapsed_s=elapsed_s(recording),
         execution=execution,
     )
 
@@ -239,158 +222,3 @@ def _guarded(
     guarded = GovernedPerformer(live, guard, world.governor.store, desk=world.desk, reconcile=reconcile)
     live.attend(guarded, before=guarded.before, watch=guard)
     return guarded
-
-
-def _elapsed(recording: Recording) -> float:
-    times = [i.record.at for i in recording.interactions if i.record.at is not None]
-    return max(times, default=0.0)
-
-
-class ResumePerformer:
-    """Answers what was recorded, carries out the rest, and records the whole run again.
-
-    Attributes:
-        refused: Why the run cannot be carried on, if that showed; nothing is carried out or recorded from then on.
-        has_begun: Whether anything was carried out.
-    """
-
-    def __init__(
-        self,
-        recording: Recording,
-        live: Performer,
-        journal: JournalWriter,
-        *,
-        claims: Claims | None = None,
-        reconcile: Mapping[str, Reconcile] | None = None,
-        state: RunState | None = None,
-        began: Callable[[], None] | None = None,
-    ) -> None:
-        self.refused: UsageError | None = None
-        self.has_begun = False
-        self._began = began
-        self._state = state
-        self._recording = recording
-        self._index = RecordingIndex(recording)
-        self._live = live
-        self._journal = journal
-        self._claims = claims
-        self._reconcile = reconcile or {}
-        self._keys = EffectKeys(Keyer(redactor_for(recording, os.environ)), self._index.matchers)
-        self._builder = RecordBuilder(
-            run=recording.header.run_id, cleaner=redactor_for(recording, os.environ)
-        )
-        self._begun = {(step_of(i.lane), i.lane.partition(".")[2]) for i in recording.interactions}
-
-    async def perform(self, effect: SingleEffect) -> Outcome:
-        """Return the recorded outcome of an effect, or carry it out.
-
-        Raises:
-            PerformerError: If the effect is not the one that was recorded at its lane, or may not be carried out.
-        """
-        try:
-            known = await self._answer(effect)
-            if known is None and not isinstance(effect, Begin | End):
-                self._begin()
-        except UsageError as error:
-            self.refused = error
-            raise PerformerError(str(error)) from error
-        if known is not None and self._state is not None and isinstance(known.value, ToolResult):
-            self._state.restore(known.value.saved or {})
-        return await self._recorded(effect, known)
-
-    def _begin(self) -> None:
-        if self.refused is not None:
-            raise self.refused
-        if not self.has_begun and self._began is not None:
-            self._began()
-        self.has_begun = True
-
-    async def _answer(self, effect: SingleEffect) -> Outcome | None:
-        """Return the outcome that is known without doing anything; `None` if the effect must be carried out."""
-        if isinstance(effect, Begin | End):
-            return None
-        found = self._index.by_lane.get(effect.lane)
-        key = self._keys.key(effect)
-        if found is None:
-            return self._neutral(effect) if self._was_passed(effect) else None
-        if found.kind is not KIND_OF[type(effect)] or self._index.keys[effect.lane] != key:
-            raise UsageError(
-                f"the agent asks for {type(effect).__name__} at {effect.lane}, which is not what was recorded there",
-                where=self._recording.source,
-                next_step="resume with the code that began the run, or start a new run",
-            )
-        if found.answered:
-            return found.outcome()
-        return await self._in_flight(effect, found)
-
-    async def _in_flight(self, effect: SingleEffect, found: Interaction) -> Outcome | None:
-        if not isinstance(effect, CallTool) or not effect.write:
-            return None
-        intent = found.intent or found.record
-        key = intent.limits.idempotency_key if intent.limits else effect.limits.idempotency_key
-        if isinstance(self._live, GovernedPerformer):
-            key = self._live.claim_key(effect) or key
-        done = None if self._claims is None or key is None else self._claims.result(key)
-        at = _elapsed(self._recording)
-        if done is not None:
-            return Outcome(done, None, at)
-        if self._claims is not None and key is not None and self._claims.never_happened(key):
-            return None
-        reconcile = self._reconcile.get(effect.name)
-        if reconcile is not None and key is not None:
-            return await self._reconciled(effect, reconcile, key, at)
-        decl = next((t for t in self._decls() if t.schema.name == effect.name), None)
-        if decl is not None and decl.repeatable:
-            if self._claims is not None and key is not None:
-                self._claims.settle(key, None)
-            return None
-        message = f"the process ended while '{effect.name}' was running; whether it happened is not known"
-        return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), at)
-
-    async def _reconciled(
-        self, effect: CallTool, reconcile: Reconcile, key: str, at: float
-    ) -> Outcome | None:
-        """Return the outcome that was found out; `None` if the call did not happen; in doubt if nobody can tell."""
-        try:
-            happened = await bounded(reconcile(effect.bound, key), effect.limits.timeout_s)
-        except (TimeLimitError, OSError) as error:
-            message = f"whether '{effect.name}' happened could not be found out: {error}"
-            return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), at)
-        if self._claims is not None:
-            self._claims.settle(key, happened)
-        return None if happened is None else Outcome(happened, None, at)
-
-    def _decls(self) -> tuple[ToolDecl, ...]:
-        tools = self._recording.header.tools
-        return () if tools == "opaque" else tools
-
-    def _was_passed(self, effect: SingleEffect) -> bool:
-        """Return whether a guard without a record was passed before the crash: what it guards was begun."""
-        if KIND_OF[type(effect)] not in NEUTRAL:
-            return False
-        assert not isinstance(effect, Begin | End)
-        step, _, rest = effect.lane.partition(".")
-        if isinstance(effect, ReadControls):
-            return any(s == int(step) and name.startswith("tool") for s, name in self._begun)
-        guarded = rest.replace("admit/", "model/").replace("admit", "tool")
-        return (int(step), guarded) in self._begun
-
-    def _neutral(self, effect: SingleEffect) -> Outcome:
-        match effect:
-            case Admit():
-                return Outcome(Admission(), None, None)
-            case ReadControls():
-                return Outcome(Controls(), None, None)
-            case _:
-                return Outcome()
-
-    async def _recorded(self, effect: SingleEffect, known: Outcome | None) -> Outcome:
-        intent = self._builder.intent(effect)
-        if intent is not None:
-            self._journal.append(intent)
-        outcome = await self._live.perform(effect) if known is None else known
-        root = self._journal.root(self._recording.header.run_id) if isinstance(effect, End) else None
-        record = self._builder.outcome(effect, outcome, root=root)
-        if record is not None:
-            self._journal.append(record)
-        return outcome

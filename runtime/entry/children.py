@@ -48,10 +48,10 @@ class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
 class CallChildren:
     """The child runs of one call; they share its slice in the order they end.
 
+    A child that still runs when its call is given up counts with all it holds, and with all it may write.
+
     Attributes:
-        used: What they used so far.
         in_doubt: Writes in doubt that they left behind; a parent that does not hear of them must not go on.
-        wrote: Whether they carried out writes; without claims, a call that is made again would make them again.
     """
 
     def __init__(self, header: Header, call: CallTool, start: Start, *, execution: int = 1) -> None:
@@ -62,9 +62,20 @@ class CallChildren:
         self._start = start
         self._count = 0
         self._reserved = Used()
-        self.used = Used()
+        self._used = Used()
+        self._wrote = False
+        self._open_writers = 0
         self.in_doubt = 0
-        self.wrote = False
+
+    @property
+    def used(self) -> Used:
+        """What they used so far."""
+        return _plus(self._used, self._reserved)
+
+    @property
+    def wrote(self) -> bool:
+        """Whether they carried out writes; without claims, a call that is made again would make them again."""
+        return self._wrote or self._open_writers > 0
 
     async def child(self, agent: Agent, prompt: str | Sequence[Message]) -> Any:
         """Run an agent as a child of this call and return its `RunResult`.
@@ -73,7 +84,7 @@ class CallChildren:
         """
         self._count += 1
         slice_ = self._call.limits.child_budget or Budget(max_steps=0)
-        budget = narrowed(agent.budget, slice_, _plus(self.used, self._reserved))
+        budget = narrowed(agent.budget, slice_, self.used)
         held = _held(budget)
         self._reserved = _plus(self._reserved, held)
         suffix = self._again if self._count == 1 else f"{self._again}#{self._count}"
@@ -85,6 +96,8 @@ class CallChildren:
             budget=budget,
         )
         used = held
+        writes = any(tool.decl.write for tool in agent.tools)
+        self._open_writers += writes
         try:
             result = await self._start(agent, request, self._cut)
             used = result.spent or held
@@ -94,13 +107,14 @@ class CallChildren:
             raise
         finally:
             # A child that was cut off told nobody what it used: it counts with all it might have used.
+            self._open_writers -= writes
             self._reserved = _minus(self._reserved, held)
-            self.used = _plus(self.used, used)
+            self._used = _plus(self._used, used)
         return result
 
     def _cut(self, trace: Trace) -> None:
         self.in_doubt += trace.totals.in_doubt
-        self.wrote |= any(call.write and call.attempts for call in trace.tool_calls)
+        self._wrote |= any(call.write and call.attempts for call in trace.tool_calls)
 
 
 def narrowed(own: Budget, slice_: Budget, used: Used) -> Budget:

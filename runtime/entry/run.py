@@ -168,9 +168,15 @@ async def _governed(
     governed = GovernedPerformer(live, guard, governor.store, desk=given.desk, reconcile=reconcile)
     live.attend(governed, before=governed.before, watch=guard)
     stop_reason = StopKind.INTERNAL_ERROR.value
+
+    def cut(finished: Finished) -> None:
+        nonlocal stop_reason
+        stop_reason = finished.end.stop_reason
+        told(finished)
+
     try:
         performer: Performer = governed if around.wrap is None else around.wrap(governed)
-        finished = await drive_async(run_flow(setup), performer, header, cut=told)
+        finished = await drive_async(run_flow(setup), performer, header, cut=cut)
         stop_reason = finished.end.stop_reason
         return result_of(header, finished)
     finally:

@@ -62,7 +62,9 @@ class State:
         with self._lock:
             if scope not in self._artifacts:
                 self._artifacts[scope] = self._artifacts_of(scope)
-            cache = self._caches.pop(scope, None) or self._cache_of(scope)
+            cache = self._caches.pop(scope, None)  # an empty one is false
+            if cache is None:
+                cache = self._cache_of(scope)
             self._caches[scope] = cache
             if len(self._caches) > _MOST_SCOPES:  # the scope that was used least lately
                 self._caches.pop(next(iter(self._caches)))

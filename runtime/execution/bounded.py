@@ -11,6 +11,7 @@ its caller in the step in which it ends, and a watch that stops it cancels it be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
@@ -235,7 +236,9 @@ async def whole(work: Awaitable[T]) -> T:
     try:
         await under_way.wait(None)
     except asyncio.CancelledError:
-        await asyncio.wait({task})
+        while not task.done():  # also if the caller is cancelled again and again
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
         raise
     return task.result()
 

@@ -26,9 +26,13 @@ def business_hash(decl: ToolDecl, call: CallTool) -> str:
 
 
 def claim_hash(decl: ToolDecl | None, call: CallTool) -> str:
-    """Return what a claim's later calls are compared by: of a business key, all that is carried out."""
+    """Return what a claim's later calls are compared by: of a business key, all that is carried out.
+
+    Defaults that are made anew for each call (`default_factory`) are left out: equal calls would differ by them.
+    """
     if decl is not None and has_business_key(decl, call):
-        return fingerprint(_carried_out(call))
+        fields = getattr(type(call.bound), "model_fields", None)
+        return fingerprint(_carried_out(call) if fields is None else _lasting(call.arguments, call.bound))
     return call.args_hash
 
 
@@ -39,6 +43,21 @@ def _carried_out(call: CallTool) -> dict[str, Any]:
         given: dict[str, Any] = _even(call.arguments)
         return given
     return {field.alias or name: _json(getattr(call.bound, name)) for name, field in fields.items()}
+
+
+def _lasting(given: Any, value: Any) -> Any:
+    """Return a validated value as JSON without the members that were made anew because the model left them out."""
+    fields = getattr(type(value), "model_fields", None)
+    if fields is not None and isinstance(given, dict):
+        named = {field.alias or name: (name, field) for name, field in fields.items()}
+        return {
+            alias: _lasting(given.get(alias), getattr(value, name))
+            for alias, (name, field) in named.items()
+            if alias in given or field.default_factory is None
+        }
+    if isinstance(value, list | tuple) and isinstance(given, list) and len(given) == len(value):
+        return [_lasting(g, v) for g, v in zip(given, value, strict=True)]
+    return _json(value)
 
 
 def _json(value: Any) -> Any:

@@ -26,6 +26,7 @@ from runtime.core.effects import (
     End,
     Failure,
     FailureKind,
+    Input,
     Outcome,
     ReadControls,
     SingleEffect,
@@ -83,7 +84,7 @@ class GovernedPerformer:
                 return self._read(effect)
             case AskApproval() if self._desk is None:
                 return await self._ask(effect)
-            case Wait() | AskApproval():
+            case Wait() | AskApproval() | Input():
                 return await self._watched(effect)
             case End():
                 outcome = await self._inner.perform(effect)
@@ -189,6 +190,8 @@ class GovernedPerformer:
                     gone = self._interrupted("cancelled", started)
                     self._grants.settle(effect.lane, gone, lingers=self._inner.goes_on(effect.lane))
                 raise
+            finally:
+                self._governor.calls.pop(effect.lane, None)
         try:
             self._grants.settle(effect.lane, outcome, lingers=self._inner.goes_on(effect.lane))
         except ControlUnavailable:
@@ -270,9 +273,8 @@ class GovernedPerformer:
             case "done":
                 result = answer.claim.result
                 assert result is not None
-                return self._timed(
-                    started, value=msgspec.structs.replace(result, status="cached", saved=None)
-                )
+                kept = msgspec.structs.replace(result, status="cached", saved=None)
+                return self._timed(started, value=self._inner.capped(effect, kept))
             case "busy":
                 message = f"the same call of '{effect.name}' is under way elsewhere"
                 return self._timed(
@@ -304,7 +306,8 @@ class GovernedPerformer:
             result=result,
         )
         if result is not None:
-            return self._timed(started, value=msgspec.structs.replace(result, status="cached"))
+            kept = msgspec.structs.replace(result, status="cached")
+            return self._timed(started, value=self._inner.capped(effect, kept))
         return await self._claimed(effect)
 
     async def _found_out(self, effect: CallTool, key: str, outcome: Outcome) -> Outcome:
@@ -318,7 +321,7 @@ class GovernedPerformer:
         if isinstance(found, str):
             return outcome
         if found.result is not None:
-            return self._timed(started, value=found.result)
+            return self._timed(started, value=self._inner.capped(effect, found.result))
         words = f"{failure.message}; it did not happen"
         return self._timed(
             started,

@@ -257,7 +257,6 @@ class RunGovernor:
     def done_with(self, lane: str) -> None:
         """Forget the work of a lane: it is over."""
         self._under_way.pop(lane, None)
-        self.calls.pop(lane, None)
 
     def cause(self, *, tool: str | None = None, model: str | None = None, fresh: bool = False) -> str | None:
         """Return why a call may not start now: `kill`, `tenant`, `disabled`, `control_unavailable`."""

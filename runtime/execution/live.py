@@ -188,23 +188,29 @@ class LivePerformer:
                 return (Controls() if control is None else await control.read(effect.tools)), None
             case Wait(seconds=seconds):
                 sleep = self._ports.clock.sleep(seconds)
-                await (
-                    sleep
-                    if self._watch is None
-                    else bounded(sleep, None, watch=self._watch, lane=effect.lane)
-                )
+                watch = self._watch
+                await (sleep if watch is None else bounded(sleep, None, watch=watch, lane=effect.lane))
                 return None, None
             case Input():
-                inputs = self._ports.inputs
-                return (
-                    InputReply(end="finish") if inputs is None else await inputs.next(self._conversation)
-                ), None
+                return await self._input(effect)
             case Load() | Save():
                 raise InvariantFault(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
             case Refuse() | Note() | End():
                 return None, None
             case _:
                 assert_never(effect)
+
+    async def _input(self, effect: Input) -> Answer:
+        inputs = self._ports.inputs
+        if inputs is None:
+            return InputReply(end="finish"), None
+        limit, _ = self._limit_s(self._run_limits())
+        try:
+            asked = inputs.next(self._conversation)
+            return await bounded(asked, limit, watch=self._watch, lane=effect.lane), None
+        except TimeLimitError:
+            message = "no further input came before the run's time was over"
+            return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
 
     async def _call_model(self, effect: CallModel) -> Answer:
         ports = self._ports
@@ -245,7 +251,7 @@ class LivePerformer:
         state = None if self._ports.state is None else self._ports.state.call(effect.name)
         kept = None if state is None else state.cached(effect.arguments)
         if kept is not None:
-            return self._capped(effect, kept), None
+            return self.capped(effect, kept), None
         with self._room.ticket(getattr(port, "kind", None)) as ticket:
             if not ticket.held:
                 stopped = await called(ticket, effect, at=self.elapsed_s(), watch=self._watch)
@@ -291,14 +297,14 @@ class LivePerformer:
 
     def _told(self, effect: CallTool, state: CallState | None, result: ToolResult) -> ToolResult:
         """Return a result as the model and the log may see it; an artifact is made of what is clean already."""
-        return self._capped(effect, result if state is None else state.ended(effect.arguments, result))
+        return self.capped(effect, result if state is None else state.ended(effect.arguments, result))
 
-    def _capped(self, effect: CallTool, result: ToolResult) -> ToolResult:
+    def capped(self, effect: CallTool, result: ToolResult) -> ToolResult:
+        """Return a result of a call as a model may see it."""
         return result if self._ports.cap is None else self._ports.cap(effect.name, result)
 
     async def _ask(self, effect: AskApproval) -> Answer:
-        deadline_s = None if self._header is None else self._header.budget.max_seconds
-        limit, by_deadline = self._limit_s(Limits(deadline_s=deadline_s, timeout_s=effect.timeout_s))
+        limit, by_deadline = self._limit_s(self._run_limits(effect.timeout_s))
         answer = await ask_desk(self._ports.desk, effect, limit, watch=self._watch)
         if answer is not None:
             return answer, None
@@ -379,6 +385,10 @@ class LivePerformer:
             task.add_done_callback(ended)
 
         return follow
+
+    def _run_limits(self, timeout_s: float | None = None) -> Limits:
+        deadline_s = None if self._header is None else self._header.budget.max_seconds
+        return Limits(deadline_s=deadline_s, timeout_s=timeout_s)
 
     def _limit_s(self, limits: Limits) -> tuple[float | None, bool]:
         """Return the seconds an effect may take, and whether the run's deadline is what limits it."""

@@ -26,7 +26,9 @@ class Reconciler:
         tools: How each tool that can tell finds out, by name.
     """
 
-    def __init__(self, tools: Mapping[str, Reconcile], watch: Watch, elapsed_s: Callable[[], float]) -> None:
+    def __init__(
+        self, tools: Mapping[str, Reconcile], watch: Watch | None, elapsed_s: Callable[[], float]
+    ) -> None:
         """Ask until the run is halted.
 
         Args:

@@ -7,6 +7,7 @@ model, the log or a recording sees it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,12 +52,24 @@ class Stores:
 
 
 NO_STORES = Stores()
+_TELLING = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The credentials that a run was told: their names by text, and the forms they may be written in."""
+
+    names: dict[str, str]
+    forms: tuple[tuple[bytes, bytes], ...]
+
+
+_NOTHING_TOLD = _Told({}, ())
 
 
 class BoundState:
     """What one run keeps and shares; `runtime.ports.state.RunState`."""
 
-    __slots__ = ("_cached", "_scratch", "_slots", "request_id", "scope", "stores", "told")
+    __slots__ = ("_cached", "_scratch", "_slots", "_told", "request_id", "scope", "stores")
 
     def __init__(
         self,
@@ -82,7 +95,7 @@ class BoundState:
         self._slots = slots
         self._scratch: Scratch | None = None
         self._cached = tuple(t for t in tools if t.cache_s is not None)
-        self.told: dict[str, str] | None = None
+        self._told = _NOTHING_TOLD
 
     @property
     def scratch(self) -> Scratch:
@@ -116,26 +129,33 @@ class BoundState:
         if provider is None:
             raise _absent("credentials")
         secret = provider.get(self.scope, name)
-        if self.told is None:
-            self.told = {}
-        self.told[secret.reveal()] = name
+        with _TELLING:  # replaced and not changed: other threads read it
+            names = {**self._told.names, secret.reveal(): name}
+            self._told = _Told(names, literal_forms(names))
         return secret
 
-    def clean_value(self, value: dict[str, Any]) -> dict[str, Any]:
-        """Return a JSON value without the credentials that the run was told."""
-        if not self.told:
+    def clean_value(self, value: Any) -> Any:
+        """Return a JSON value without the credentials that the run was told; a number that is one becomes null."""
+        told = self._told.names
+        if not told:
             return value
-        found: dict[str, Any] = msgspec.json.decode(self.clean(msgspec.json.encode(value).decode()))
-        return found
+        if isinstance(value, str):
+            return self.clean(value)
+        if isinstance(value, dict):
+            return {self.clean(name): self.clean_value(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.clean_value(item) for item in value]
+        return None if isinstance(value, int | float) and str(value) in told else value
 
     def clean(self, text: str) -> str:
         """Return a text without the credentials that the run was told, in any of their forms."""
-        if not self.told:
+        told = self._told
+        if not told.names:
             return text
         raw = text.encode("utf-8", "surrogatepass")
-        for form, value in literal_forms(self.told):
+        for form, value in told.forms:
             if form in raw:
-                name = self.told[value.decode("utf-8", "surrogatepass")]
+                name = told.names[value.decode("utf-8", "surrogatepass")]
                 raw = raw.replace(form, f"<credential {name}>".encode())
         return raw.decode("utf-8", "surrogatepass")
 
@@ -193,7 +213,8 @@ class BoundCall:
         if content is not result.content or error is not result.error:
             result = msgspec.structs.replace(result, content=content, error=error)
         cache, decl = self._run.stores.cache, self._cached
-        if cache is not None and decl is not None:
+        if cache is not None and decl is not None and saved is None:
+            # What changed the scratch is made again: a kept result could not change it.
             cache.put(decl.schema.name, _version(decl), arguments, result, ttl_s=decl.cache_s)
         return (
             result if saved is None else msgspec.structs.replace(result, saved=self._run.clean_value(saved))
@@ -231,8 +252,8 @@ class _NamedMemory:
 
 
 def _version(decl: ToolDecl) -> str:
-    """Return the tool's version; without one, its declared form."""
-    return decl.version or fingerprint(decl.schema)
+    """Return what tells the results of one tool from those of another: its declared form and its version."""
+    return fingerprint([decl.schema, decl.version])
 
 
 def _absent(what: str) -> UsageFault:

@@ -160,7 +160,8 @@ class ToolOptions(TypedDict, total=False):
         rename: Names in the schema for parameters, by parameter.
         scopes: What whoever asks must hold, as the policy states it; exact names.
         cache_s: Seconds in which an equal call of the same tenant and environment gets the kept result.
-        version: Version of the tool, for its cached results; its schema by default.
+        version: Version of the tool, for its cached results; the function's full name by default. Tools that one
+            function makes for several settings need versions of their own.
         max_result_bytes: What a model is shown of a result; the agent's limit by default.
     """
 
@@ -214,6 +215,8 @@ def tool(
             parameters=parameters_of(model, of.__name__),
         )
         declared: dict[str, Any] = {n: v for n, v in options.items() if n not in _NOT_DECLARED}
+        if declared.get("cache_s") is not None:  # two functions of one name and schema share no results
+            declared["version"] = declared.get("version") or f"{of.__module__}.{of.__qualname__}"
         cost = usd_to_nanos(options.get("cost_usd", 0))
         decl = ToolDecl(schema=schema, cost_nanousd=cost, **declared)
         _check_arguments(decl, model)

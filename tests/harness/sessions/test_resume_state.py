@@ -7,13 +7,16 @@ import os
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from pydantic import BaseModel, Field
 
 from harness.cassette.store import iter_recordings, read_recording
 from harness.record.recorder import Recorder
 from harness.sessions.resume import World, resume_run
-from runtime.core.effects import CallTool, Outcome, Performer, SingleEffect
+from runtime.core.effects import ApprovalAnswer, AskApproval, CallTool, Outcome, Performer, SingleEffect
+from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.governor import Governor
@@ -28,8 +31,13 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 SEEN = Slot("seen", list[str])
 
 
+class Order(BaseModel):
+    number: int
+    ref: str = Field(default_factory=lambda: str(uuid4()))
+
+
 class CutBefore:
-    """Ends the process, as a crash does, before one call is begun."""
+    """Ends the process, as a crash does, before anything of one call is begun or written."""
 
     def __init__(self, inner: Performer, lane: str) -> None:
         self._inner = inner
@@ -49,7 +57,13 @@ async def visit(place: str, ctx: ToolContext) -> str:
 
 
 def cut_run(
-    agent: Agent, script: list[Any], journal: Path, lane: str, *, control: Path | None = None
+    agent: Agent,
+    script: list[Any],
+    journal: Path,
+    lane: str,
+    *,
+    control: Path | None = None,
+    desk: Any = None,
 ) -> None:
     """Run an agent in a process of its own until it dies."""
 
@@ -58,11 +72,13 @@ def cut_run(
         with Recorder(journal) as recorder:
 
             def wrap(inner: Performer) -> Performer:
-                return recorder.wrap(CutBefore(inner, lane))
+                return CutBefore(recorder.wrap(inner), lane)
 
             request = Request(prompt="go", tenant="acme", environment="prod", request_id="req_1")
             model = ScriptedModel(script)
-            await run_agent_async(agent, request, model=model, wrap=wrap, prices=Prices(), governor=governor)
+            await run_agent_async(
+                agent, request, model=model, wrap=wrap, prices=Prices(), governor=governor, desk=desk
+            )
 
     process = os.fork()
     if process == 0:
@@ -129,3 +145,56 @@ def test_a_child_run_that_was_cut_off_with_its_parent_is_run_again_and_writes_on
     assert len(made.read_text().splitlines()) == 1
     journaled = {r.header.request_id for r in iter_recordings(tmp_path / "more.jsonl")}
     assert journaled == {"req_1", "req_1/0.tool0/1~2"}
+
+
+@pytest.mark.parametrize("fault", ["raises", "garbage"])
+def test_a_reconcile_that_cannot_tell_leaves_a_resumed_run_in_doubt(tmp_path: Path, fault: str) -> None:
+    async def reconcile(bound: object, key: str) -> Any:
+        if fault == "raises":
+            raise RuntimeError("the pay service is away")
+        return True
+
+    @tool(write=True, reconcile=reconcile)
+    async def pay(cents: int) -> str:
+        os._exit(9)
+
+    agent = Agent(name="clerk", model="m1", tools=(pay,))
+    cut_run(agent, [calls(("pay", {"cents": 5}))], tmp_path / "run.jsonl", "none")
+
+    world = World(model=ScriptedModel(["done"]))
+    recording = read_recording(tmp_path / "run.jsonl")
+    result = asyncio.run(resume_run(recording, agent, world, out=tmp_path / "more.jsonl"))
+
+    assert result.stop_reason == "in_doubt:pay"
+
+
+def test_what_a_person_approved_is_asked_about_again_if_it_would_be_carried_out_otherwise(
+    tmp_path: Path,
+) -> None:
+    class Desk:
+        def __init__(self) -> None:
+            self.shown: list[Any] = []
+
+        async def ask(self, call: AskApproval) -> ApprovalAnswer:
+            self.shown.append(call.arguments)
+            return ApprovalAnswer(decision="granted", by="ann")
+
+    made: list[str] = []
+
+    @tool(write=True)
+    async def pay(order: Order) -> str:
+        made.append(order.ref)
+        return "paid"
+
+    agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(approve=("pay",)))
+    script = [calls(("pay", {"order": {"number": 1}}))]
+    cut_run(agent, script, tmp_path / "run.jsonl", "0.tool0/1", desk=Desk())
+
+    desk = Desk()
+    world = World(model=ScriptedModel(["done"]), desk=desk)
+    recording = read_recording(tmp_path / "run.jsonl")
+    result = asyncio.run(resume_run(recording, agent, world, out=tmp_path / "more.jsonl"))
+
+    assert result.stop_reason == "finish"
+    assert [shown["order"]["ref"] for shown in desk.shown] == made
+    assert len(made) == 1
