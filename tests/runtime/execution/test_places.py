@@ -293,9 +293,10 @@ def test_a_turn_of_a_loop_that_is_closed_is_passed_on() -> None:
     held = places.ticket()
     asyncio.run(queue())
 
-    async def main() -> None:
+    async def main() -> bool:
         waiting = places.ticket()
         places.give_back(held)
         await asyncio.wait_for(waiting.wait(), 10)
+        return waiting.held
 
-    asyncio.run(main())
+    assert asyncio.run(main())
