@@ -196,7 +196,8 @@ async def bounded(
     Args:
         work: What to wait for.
         limit_s: Seconds; `None` for no limit.
-        abandoned: Told of the work if it goes on though it was cancelled, for whatever reason that was.
+        abandoned: Told of the work if it goes on though it was cancelled, for whatever reason that was; and of work
+            that ended in the turn in which the caller was cancelled, whose result nobody gets.
         watch: What else may stop the work.
         lane: Names the work to the watch.
 
@@ -213,6 +214,8 @@ async def bounded(
     try:
         await under_way.wait(limit_s)
     except asyncio.CancelledError:
+        if abandoned is not None and task.done() and not task.cancelled():
+            abandoned(task)
         await _cut(under_way, task, work, abandoned)
         raise
     finally:

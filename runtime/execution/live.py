@@ -106,10 +106,10 @@ class LivePerformer:
         "_header",
         "_listeners",
         "_monotonic_s",
-        "_over",
         "_ports",
         "_room",
         "_streamed",
+        "_threads",
         "_watch",
     )
 
@@ -126,7 +126,7 @@ class LivePerformer:
         self._listeners: tuple[Callable[[CallTool, ToolResult | None], None], ...] = ()
         self._watch: Watch | None = None
         self._going_on: list[str] = []  # mostly empty, which is smaller than an empty set
-        self._over: list[str] = []
+        self._threads: list[str] = []  # of calls that began and are not known to have ended
 
     def elapsed_s(self) -> float:
         """Return the seconds since the run began."""
@@ -278,9 +278,10 @@ class LivePerformer:
         )
         try:
             work = self._begun(port, effect, context)
-            answer = await self._within(work, effect, f"tool '{effect.name}'", of=effect, port=port)
+            answer = await self._within(work, effect, f"tool '{effect.name}'", of=effect)
         except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
             answer = failure_of(error)
+        self._thread_ended(effect.lane)
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))
         if runs is not None:
@@ -292,6 +293,8 @@ class LivePerformer:
         refused = None if self._before is None else self._before(effect)
         if refused is not None:
             return refused
+        if getattr(port, "lingers", False):
+            self._threads.append(effect.lane)
         result = await held_in(port.call(effect.bound, context))
         return result if isinstance(result, Failure) else self._told(effect, context.state, result)
 
@@ -315,13 +318,13 @@ class LivePerformer:
 
     def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult], None]:
         def late(result: ToolResult) -> None:
-            self._over.append(effect.lane)
             self._ended_late(effect, self._told(effect, state, result))
 
         return late
 
     def _ended_late(self, effect: CallTool, result: ToolResult | None) -> None:
         """Tell all who listen: first who keeps claims and slots, then who tells people."""
+        self._thread_ended(effect.lane)
         self._goes_on_no_more(effect.lane)
         if self._ports.aftermath is not None:
             self._ports.aftermath.ended(effect, result)
@@ -335,7 +338,6 @@ class LivePerformer:
         what: str,
         *,
         of: CallTool | None = None,
-        port: ToolPort | None = None,
     ) -> Any:
         limits = effect.limits
         limit, by_deadline = self._limit_s(limits)
@@ -343,15 +345,15 @@ class LivePerformer:
         try:
             return await bounded(work, limit, abandoned=follow, watch=self._watch, lane=effect.lane)
         except asyncio.CancelledError:
-            self._mark(of, port)
+            self._mark(effect.lane)
             raise
         except SelfCancelledError as error:
             return Failure(
                 kind=FailureKind.ERROR, message=f"{what}: {error}", phase="run", error_type="cancelled"
             )
         except TimeLimitError as error:
-            self._mark(of, port)
-            lingers = error.abandoned is not None or getattr(port, "lingers", False)
+            self._mark(effect.lane)
+            lingers = error.abandoned is not None or self.goes_on(effect.lane)
             phase = "abandoned" if lingers else "run"
             if by_deadline:
                 message = f"{what} was cut off: the run's time is over"
@@ -364,10 +366,16 @@ class LivePerformer:
                 error_type="timeout",
             )
 
-    def _mark(self, effect: CallTool | None, port: ToolPort | None) -> None:
-        """Note that a call was given up whose thread goes on."""
-        if effect is not None and getattr(port, "lingers", False) and effect.lane not in self._over:
-            self._going_on.append(effect.lane)
+    def _mark(self, lane: str) -> None:
+        """Note that a call was given up, if it has a thread that goes on."""
+        if lane in self._threads:
+            self._threads.remove(lane)
+            if lane not in self._going_on:
+                self._going_on.append(lane)
+
+    def _thread_ended(self, lane: str) -> None:
+        if lane in self._threads:
+            self._threads.remove(lane)
 
     def _goes_on_no_more(self, lane: str) -> None:
         if lane in self._going_on:

@@ -68,7 +68,15 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
                 late(result, error)
 
     threading.Thread(target=work, name=TOOL_THREAD + function.__name__, daemon=True).start()
-    return await future
+    try:
+        return await future
+    except asyncio.CancelledError as cancelled:
+        if future.done() and not future.cancelled():
+            error = future.exception()
+            # Given up in the turn in which the thread ended: unless told, nobody would ever know.
+            if late is not None and error is not cancelled:
+                late(None if error is not None else future.result(), error)
+        raise
 
 
 def _portable(error: BaseException) -> BaseException:
