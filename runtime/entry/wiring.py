@@ -14,7 +14,8 @@ from runtime.entry.children import CallChildren, Start
 from runtime.entry.state import State, bind_state
 from runtime.errors import RuntimeFault
 from runtime.execution.clock import Clock, SystemClock
-from runtime.execution.live import LivePerformer, Ports
+from runtime.execution.handed import Ports
+from runtime.execution.live import LivePerformer
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import Artifacts, MemoryAudit, RunState
 from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any, assert_never
 
 import msgspec
@@ -37,61 +36,22 @@ from runtime.core.effects import (
 )
 from runtime.core.lanes import parse_lane
 from runtime.core.messages import Message, ModelReply
-from runtime.core.money import Rate
 from runtime.core.run import Header
 from runtime.errors import InvariantFault
 from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
-from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.faults import failure_of, held_in, with_children
+from runtime.execution.handed import Ports
 from runtime.execution.places import SHARED, called, room_of
-from runtime.ports.models import ModelPort, StreamObserver
-from runtime.ports.state import CallState, RunState
+from runtime.ports.state import CallState
 from runtime.ports.tools import (
     Aftermath,
-    ApprovalDesk,
-    ChildRuns,
-    ControlPlane,
-    InputSource,
     ToolContext,
     ToolPort,
 )
 
 Answer = tuple[Any, Failure | None]
 _NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input | Load | Save | Note
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """The world a run is handed.
-
-    Attributes:
-        model: Answers model calls.
-        tools: Tools by exact name.
-        desk: Asked for approvals; without one each is denied.
-        control: Admits calls and tells switches; without one everything is admitted.
-        inputs: Gives further turns; without one a run has none.
-        observer: Sees text as it streams.
-        rates: Prices by model id.
-        clock: Time.
-        aftermath: Told of calls that were given up and ended after all.
-        children: Makes the child runs of a call; without it a call has none.
-        cap: Makes a result of a tool small enough for a model, and keeps the whole elsewhere.
-        state: What the run keeps and shares; without it calls have none.
-    """
-
-    model: ModelPort
-    tools: Mapping[str, ToolPort] = field(default_factory=dict)
-    desk: ApprovalDesk | None = None
-    control: ControlPlane | None = None
-    inputs: InputSource | None = None
-    observer: StreamObserver | None = None
-    rates: Mapping[str, Rate] = field(default_factory=dict)
-    clock: Clock = field(default_factory=SystemClock)
-    aftermath: Aftermath | None = None
-    children: Callable[[CallTool], ChildRuns] | None = None
-    cap: Callable[[str, ToolResult], ToolResult] | None = None
-    state: RunState | None = None
 
 
 class LivePerformer:

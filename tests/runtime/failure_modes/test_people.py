@@ -23,7 +23,8 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, prepare
 from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import Governor
-from runtime.execution.live import LivePerformer, Ports
+from runtime.execution.handed import Ports
+from runtime.execution.live import LivePerformer
 from runtime.models import ScriptedModel, calls, says
 from runtime.models.scripted import Turn
 from runtime.ports.tools import ToolContext

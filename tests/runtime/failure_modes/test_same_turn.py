@@ -14,7 +14,8 @@ import pytest
 from runtime.control.switches import Switch, SwitchRef
 from runtime.core.effects import Begin, CallTool, ToolResult
 from runtime.execution.bounded import HaltedError, Work
-from runtime.execution.live import LivePerformer, Ports
+from runtime.execution.handed import Ports
+from runtime.execution.live import LivePerformer
 from runtime.models import ScriptedModel, calls
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
