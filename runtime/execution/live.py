@@ -43,8 +43,9 @@ from runtime.errors import InvariantFault
 from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.clock import Clock, SystemClock
-from runtime.execution.faults import failure_of, held_in, with_children
+from runtime.execution.faults import held_in, with_children
 from runtime.execution.places import SHARED, called, room_of
+from runtime.ports.faults import failure_of
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import CallState, RunState
 from runtime.ports.tools import (
