@@ -37,7 +37,7 @@ STATE_MUTANTS: dict[str, Mutant] = {
     ),
     "lost_answers_are_errors": mutant(
         "a write whose connection broke is in doubt",
-        "runtime.execution.faults:_LOST",
+        "runtime.ports.faults:_LOST",
         lambda _: frozenset(),
         f"{_LOST}mode_09_a_write_whose_connection_broke_stops_in_doubt_after_one_effect",
         f"{_LOST}mode_12_a_write_whose_answer_was_lost_is_asked_about_at_once",

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable
 from runtime.control.approvals import Approval, Binding
 from runtime.core.effects import ApprovalAnswer, AskApproval
 from runtime.execution.bounded import TimeLimitError, Watch, bounded
-from runtime.execution.faults import failure_of
 from runtime.execution.governor import RunGovernor
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
+from runtime.ports.faults import failure_of
 from runtime.ports.tools import ApprovalDesk
 
 _POLL_S = 0.1

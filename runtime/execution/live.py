@@ -40,9 +40,10 @@ from runtime.core.run import Header
 from runtime.errors import InvariantFault
 from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
-from runtime.execution.faults import failure_of, held_in, with_children
+from runtime.execution.faults import held_in, with_children
 from runtime.execution.handed import Ports
 from runtime.execution.places import SHARED, called, room_of
+from runtime.ports.faults import failure_of
 from runtime.ports.state import CallState
 from runtime.ports.tools import (
     Aftermath,
@@ -240,7 +241,7 @@ class LivePerformer:
             work = self._begun(port, effect, context)
             answer = await self._within(work, effect, f"tool '{effect.name}'", of=effect)
         except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
-            answer = failure_of(error)
+            answer = failure_of(error, clean=None if state is None else state.failed)
         self._thread_ended(effect.lane)
         if isinstance(answer, Failure) and state is not None:
             answer = msgspec.structs.replace(answer, message=state.failed(answer.message))

@@ -20,7 +20,10 @@ from collections.abc import Callable
 from tempfile import TemporaryFile
 from typing import IO, Any, Literal
 
+import msgspec
+
 from runtime.core.canonical import said
+from runtime.core.effects import Failure, FailureKind
 from runtime.errors import UsageFault
 from runtime.ports.tools import TOOL_THREAD
 
@@ -143,9 +146,15 @@ def _read_answer(name: str, code: int | None, answer: bytes, errors: bytes) -> s
     except ValueError:
         tail = errors.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
         message = f"the process of {name} ended with {code} and without an answer: {tail[0]}"
-        raise ProcessToolError(message) from None
+        lost = Failure(
+            kind=FailureKind.ERROR, message=message, phase="lost", retryable=True, error_type="lost"
+        )
+        raise ProcessToolError(message, failure=lost) from None
+    if found["failure"] is not None:
+        failure = msgspec.convert(found["failure"], Failure)
+        raise ProcessToolError(failure.message, failure=failure)
     if found["error"] is not None:
-        raise ProcessToolError(found["error"], retryable=found["retryable"], domain=found["domain"])
+        raise ProcessToolError(found["error"])
     text: str = found["text"]
     return text
 
@@ -154,11 +163,9 @@ class ProcessToolError(Exception):
     """What a function raised in its process.
 
     Attributes:
-        retryable: Whether the call may be repeated.
-        domain: Whether it is an error of the tool's own domain, which the model is told.
+        failure: What it says of the call; `None` for an error of the tool's own domain, which the model is told.
     """
 
-    def __init__(self, message: str, *, retryable: bool = False, domain: bool = False) -> None:
+    def __init__(self, message: str, *, failure: Failure | None = None) -> None:
         super().__init__(message)
-        self.retryable = retryable
-        self.domain = domain
+        self.failure = failure

@@ -119,7 +119,7 @@ class Tool:
                 case "process":
                     result = await in_process(self.function, given_of(bound), self._rename)
         except (ToolError, ProcessToolError) as error:
-            if isinstance(error, ProcessToolError) and not error.domain:
+            if isinstance(error, ProcessToolError) and error.failure is not None:
                 raise
             text = said(error)
             return ToolResult(content=text, status="error", error=text)

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 
@@ -20,10 +21,32 @@ def main() -> None:
 
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    from msgspec import to_builtins
+
     from runtime.core.canonical import said
-    from runtime.tools.arguments import arguments_model
+    from runtime.ports.faults import failure_of
     from runtime.tools.results import text_of
-    from runtime.tools.tool import Tool, ToolError
+    from runtime.tools.tool import ToolError
+
+    began = False
+    try:
+        function, arguments = _bound(job)
+        began = True
+        result = function(**arguments)
+    except BaseException as error:  # noqa: BLE001 - the edge where it becomes data for the other process
+        if isinstance(error, ToolError) and began:
+            return {"text": None, "error": said(error), "failure": None}
+        failure = to_builtins(failure_of(error))
+        if not began:
+            failure |= {"phase": "connect", "retryable": False}
+        return {"text": None, "error": None, "failure": failure}
+    return {"text": text_of(result), "error": None, "failure": None}
+
+
+def _bound(job: dict[str, Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the function of a job and the arguments it is called with."""
+    from runtime.tools.arguments import arguments_model
+    from runtime.tools.tool import Tool
 
     target: Any = importlib.import_module(job["module"])
     for part in job["name"].split("."):
@@ -32,17 +55,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
     # The function's name may stand for something else by now: its own parameters say what it takes.
     model = arguments_model(function, job["rename"])
     bound = model.model_validate_json(job["given"], strict=True)
-    try:
-        result = function(**{name: getattr(bound, name) for name in model.model_fields})
-    except BaseException as error:  # noqa: BLE001 - the edge where it becomes data for the other process
-        domain = isinstance(error, ToolError)
-        return {
-            "text": None,
-            "error": said(error) if domain else f"{type(error).__name__}: {said(error)}",
-            "retryable": bool(getattr(error, "retryable", False)),
-            "domain": domain,
-        }
-    return {"text": text_of(result), "error": None, "retryable": False, "domain": False}
+    return function, {name: getattr(bound, name) for name in model.model_fields}
 
 
 if __name__ == "__main__":

@@ -311,6 +311,20 @@ def test_a_credential_is_in_nothing_that_the_model_or_the_recording_sees(form: s
     assert base64.b64encode(KEY.encode())[4:-4] not in told
 
 
+def test_no_head_of_a_credential_is_left_where_a_long_error_is_cut() -> None:
+    @tool
+    async def fetch(ctx: ToolContext) -> str:
+        secret = ctx.credential("api").reveal()
+        raise ValueError("x" * (4_000 - len("ValueError: ") - 10) + secret)
+
+    state = State(credentials=StaticCredentials({ACME: {"api": KEY}}))
+    result = run(agent_of(fetch), [calls(("fetch", {})), "done"], state=state)
+
+    error = str(result.trace.tool_calls[0].error)
+    assert KEY[:6] not in error
+    assert len(error) < 4_100
+
+
 def test_a_credential_of_another_tenant_is_not_to_be_had() -> None:
     @tool
     async def fetch(ctx: ToolContext) -> str:

@@ -29,10 +29,10 @@ from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import InvariantFault
-from runtime.execution.faults import failure_of
 from runtime.execution.handed import Ports
 from runtime.execution.live import LivePerformer
 from runtime.models import ScriptedModel, calls, fails, says
+from runtime.ports.faults import failure_of
 from runtime.ports.tools import ToolContext
 from runtime.tools.tool import RetryableError, Tool, tool
 from tests.support.agents import FakeClock, Prices
