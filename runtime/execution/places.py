@@ -21,7 +21,7 @@ from runtime.core.effects import CallTool, Failure, FailureKind
 from runtime.core.run import Header
 from runtime.errors import UsageFault
 from runtime.execution.bounded import HaltedError, TimeLimitError, Watch, bounded
-from runtime.ports.tools import TOOL_THREAD
+from runtime.ports.tools import IN_TOOL_THREAD
 
 THREADS = 64
 PROCESSES = 2 * (os.cpu_count() or 1)
@@ -162,7 +162,7 @@ def limit_places(*, threads: int | None = None, processes: int | None = None) ->
 
 def room_of(header: Header) -> Room:
     """Return the places of a run that begins here."""
-    if header.parent is None and not threading.current_thread().name.startswith(TOOL_THREAD):
+    if header.parent is None and not IN_TOOL_THREAD.get():
         return SHARED
     return Room(Places(SHARED.threads.limit), SHARED.processes)
 

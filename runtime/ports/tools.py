@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -104,6 +105,9 @@ class ToolPort(Protocol):
 
 TOOL_THREAD = "goldrun-tool-"
 """How the names of the threads begin that tools run in."""
+
+IN_TOOL_THREAD: ContextVar[bool] = ContextVar("IN_TOOL_THREAD", default=False)
+"""Whether this runs in a thread tool, or in what one started with its context; says nothing about who asks."""
 
 Reconcile = Callable[[Any, str], Awaitable[ToolResult | None]]
 """Finds out, from a write's bound arguments and its key, whether it happened; `None` if it did not."""

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import Context
 from tempfile import TemporaryFile
 from typing import IO, Any, Literal
 
@@ -25,7 +26,7 @@ import msgspec
 from runtime.core.canonical import said
 from runtime.core.effects import Failure, FailureKind
 from runtime.errors import UsageFault
-from runtime.ports.tools import TOOL_THREAD
+from runtime.ports.tools import IN_TOOL_THREAD, TOOL_THREAD
 
 Kind = Literal["async", "thread", "process"]
 Late = Callable[[Any, BaseException | None], None]
@@ -56,11 +57,14 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
         else:
             future.set_result(result)
 
+    context = Context()
+    context.run(IN_TOOL_THREAD.set, True)
+
     def work() -> None:
         result: Any = None
         error: BaseException | None = None
         try:
-            result = function(**arguments)
+            result = context.run(function, **arguments)
         except BaseException as caught:  # noqa: BLE001 - carried over to the caller's side of the thread
             error = _portable(caught)
         try:

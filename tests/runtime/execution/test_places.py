@@ -222,6 +222,22 @@ def test_runs_within_thread_tools_do_not_wait_for_the_calls_they_serve() -> None
     assert [c.result for c in result.trace.tool_calls] == ["finish"] * 4
 
 
+def test_runs_that_a_thread_tool_starts_in_another_thread_do_not_wait_for_it() -> None:
+    inner = Crowd()
+
+    def work(n: int) -> str:
+        model = ScriptedModel([asks("come", n), "done"])
+        return run_agent(agent_of(inner.tool()), "go", model=model, prices=Prices()).stop_reason
+
+    @tool(timeout_s=5.0)
+    def sync_agent(n: int) -> str:
+        return asyncio.run(asyncio.to_thread(work, n))
+
+    result = asyncio.run(run(agent_of(sync_agent), asks("sync_agent", *range(4))))
+
+    assert [c.result for c in result.trace.tool_calls] == ["finish"] * 4
+
+
 def test_child_runs_do_not_wait_for_the_calls_they_serve() -> None:
     inner = Crowd()
     script = ScriptedModel(lambda request: asks("come", 1) if len(request.messages) < 2 else "done")

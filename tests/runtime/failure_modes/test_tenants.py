@@ -138,9 +138,11 @@ def test_mode_19_a_bare_thread_has_no_scope_and_is_refused() -> None:
 
 def test_mode_19_no_guard_reads_who_asks_from_a_context_variable() -> None:
     users = {
-        path.relative_to(ROOT).parts[0]
+        path.relative_to(ROOT).as_posix()
         for path in ROOT.rglob("*.py")
         if re.search(r"\bContextVar\b|\bcontextvars\b", path.read_text())
     }
 
-    assert users <= {"observability"}
+    # Those of the tools say where a run began, so that it does not wait for the place of the call that waits for it.
+    where = {"ports/tools.py", "tools/kinds.py"}
+    assert {user for user in users - where if not user.startswith("observability/")} == set()
