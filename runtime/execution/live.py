@@ -277,9 +277,13 @@ class LivePerformer:
         message = f"'{effect.name}' was not approved before the run's time was over"
         return None, Failure(kind=FailureKind.INTERRUPTED, message=message, phase="run", cause="deadline")
 
-    def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult], None]:
-        def late(result: ToolResult) -> None:
-            self._ended_late(effect, self._told(effect, state, result))
+    def _late(self, effect: CallTool, state: CallState | None) -> Callable[[ToolResult | None], None]:
+        def late(result: ToolResult | None) -> None:
+            told: ToolResult | None = None
+            try:
+                told = None if result is None else self._told(effect, state, result)
+            finally:  # the slot is free, whatever the result is worth
+                self._ended_late(effect, told)
 
         return late
 

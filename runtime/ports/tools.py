@@ -36,7 +36,7 @@ class ToolContext:
         idempotency_key: Makes a repeated write safe; `None` for reads.
         seconds_left: Until the attempt is cancelled; `None` if it has no limit.
         child: Runs another agent as a child of this call, on a slice of the run's budget; its `RunResult`.
-        on_late: Told the outcome of a call that was given up and ended after all.
+        on_late: Told the result of a call that was given up and ended after all; `None` where it failed.
         state: What the call may keep, share and use; see `scratch`, `memory`, `artifacts` and `credential`.
     """
 
@@ -48,7 +48,7 @@ class ToolContext:
     idempotency_key: str | None
     seconds_left: float | None
     child: Callable[[Any, Any], Awaitable[Any]] | None = None
-    on_late: Callable[[ToolResult], None] | None = None
+    on_late: Callable[[ToolResult | None], None] | None = None
     state: CallState | None = None
 
     @property

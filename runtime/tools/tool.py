@@ -135,9 +135,11 @@ def _late(context: ToolContext) -> Late | None:
     def late(result: Any, error: BaseException | None) -> None:
         if error is None:
             tell(ToolResult(content=text_of(result)))
-            return
-        text = f"{type(error).__name__}: {said(error)}"
-        tell(ToolResult(content=text, status="error", error=text))
+        elif isinstance(error, ToolError):
+            text = said(error)
+            tell(ToolResult(content=text, status="error", error=text))
+        else:
+            tell(None)  # whether it happened is not known: what was in doubt stays so
 
     return late
 

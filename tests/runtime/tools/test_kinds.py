@@ -17,7 +17,7 @@ from runtime.ports.tools import ToolContext
 from runtime.tools.tool import Tool
 
 
-def _context(late: list[ToolResult] | None = None) -> ToolContext:
+def _context(late: list[ToolResult | None] | None = None) -> ToolContext:
     return ToolContext(
         request_id="req_1",
         tenant="acme",
@@ -78,17 +78,29 @@ def test_a_process_tool_past_its_limit_is_killed_and_its_write_is_in_doubt() -> 
     assert result.totals.duration_s < 5
 
 
-def test_a_thread_that_was_given_up_tells_its_late_outcome() -> None:
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (None, ["late"]),
+        (ToolError("no such order"), ["no such order"]),
+        (ConnectionResetError("gone"), [None]),
+    ],
+)
+def test_a_thread_that_was_given_up_tells_its_late_outcome(
+    error: Exception | None, expected: list[str | None]
+) -> None:
     let_go, told = threading.Event(), threading.Event()
-    late: list[ToolResult] = []
+    late: list[ToolResult | None] = []
 
     @tool(timeout_s=0.05)
     def slow() -> str:
         """Wait to be let go."""
         let_go.wait(10)
+        if error is not None:
+            raise error
         return "late"
 
-    def keep_late(result: ToolResult) -> None:
+    def keep_late(result: ToolResult | None) -> None:
         late.append(result)
         told.set()
 
@@ -106,7 +118,7 @@ def test_a_thread_that_was_given_up_tells_its_late_outcome() -> None:
 
     asyncio.run(asyncio.wait_for(give_up(), 10))
 
-    assert [r.content for r in late] == ["late"]
+    assert [r if r is None else r.content for r in late] == expected
 
 
 def test_a_process_tool_with_a_context_is_refused() -> None:
