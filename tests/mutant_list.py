@@ -273,7 +273,7 @@ MUTANTS: dict[str, Mutant] = (
             "an approval is used once",
             (
                 "runtime.state.sqlite_store:SqliteControlStore.use_approval",
-                "runtime.execution.governed:_as_answer",
+                "runtime.execution.asking:_as_answer",
             ),
             edit.always_granted,
             _people("mode_27_two_workers_that_resume_one_run_use_its_approval_once"),
