@@ -121,12 +121,12 @@ class GoldenFile(pytest.Module):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Yield the task's test function, named as the task."""
-        from harness.errors import HarnessError
         from harness.golden.loader import load_task
+        from runtime.errors import GoldrunError
 
         try:
             task = load_task(_relative(self.path))
-        except HarnessError as error:
+        except GoldrunError as error:
             raise self.CollectError(str(error)) from error
         yield GoldenItem.of(self, task)
 
@@ -152,9 +152,9 @@ class GoldenItem(pytest.Function):
         """Show a failed task as its own text, without a traceback."""
         if isinstance(excinfo.value, GoldenFailure):
             return str(excinfo.value)
-        from harness.errors import HarnessError
+        from runtime.errors import GoldrunError
 
-        if isinstance(excinfo.value, HarnessError):
+        if isinstance(excinfo.value, GoldrunError):
             return f"{type(excinfo.value).__name__}: {excinfo.value}"
         return super().repr_failure(excinfo)
 

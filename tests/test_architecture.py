@@ -36,7 +36,8 @@ runtime.execution | runtime.models | runtime.tools | runtime.state | runtime.obs
 runtime.ports | runtime.orchestrator | runtime.dialects
 runtime.control
 runtime.core
-runtime.errors | harness.errors | harness.text
+harness.errors | harness.text
+runtime.errors
 """
 RANKS = {
     room: rank
@@ -323,7 +324,7 @@ def test_planted_upward_import_is_found(tmp_path: Path, file: str, text: str, ex
 def test_downward_imports_are_allowed(tmp_path: Path) -> None:
     files = {
         "runtime/core/__init__.py": "",
-        "runtime/core/a.py": "from runtime.errors import UsageFault\nfrom . import b",
+        "runtime/core/a.py": "from runtime.errors import UsageError\nfrom . import b",
         "runtime/core/b.py": "import json",
         "harness/golden/a.py": "from runtime import Agent\nfrom harness.diff.b import c",
         "harness/__init__.py": "def f():\n    from harness.golden.a import x",

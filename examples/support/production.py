@@ -18,7 +18,7 @@ from runtime import ControlRules, Governor, Principal, Request, RunResult, Servi
 from runtime.control.ledger import Caps
 from runtime.control.ratelimit import RateRule
 from runtime.core.policy import Policy
-from runtime.errors import RuntimeFault
+from runtime.errors import GoldrunError
 from runtime.observability.logs import LogSink
 
 KEYS = {
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = serve(chosen.prompt, key=chosen.key, folder=chosen.folder, approval_s=chosen.approval_s)
     try:
         done = asyncio.run(asked)
-    except RuntimeFault as fault:
+    except GoldrunError as fault:
         sys.stderr.write(f"error: {fault}\n")
         return fault.exit_code
     sys.stdout.write(f"{done.output or '(no output)'}\n{done.request_id}: {done.stop_reason}\n")

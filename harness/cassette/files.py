@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cassette.limits import MAX_RUN_BYTES, check_expansion
-from harness.errors import CassetteError, UsageError
-from runtime.errors import JournalFault
+from harness.errors import CassetteError
+from runtime.errors import JournalError, UsageError
 
 TEMPORARY = ".tmp"
 """End of the names of files that are being written."""
@@ -27,7 +27,7 @@ def guarded(where: str) -> Iterator[None]:
         yield
     except RecursionError as error:
         raise CassetteError("nested too deeply", where=where, next_step="do not trust this file") from error
-    except JournalFault as fault:
+    except JournalError as fault:
         raise CassetteError(fault.what, where=fault.where or where, next_step=fault.next_step) from fault
 
 

@@ -31,7 +31,7 @@ from harness.cassette.redaction.known import known_credentials, literal_forms
 from harness.cassette.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
 from harness.cassette.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
 from harness.cassette.rules import Ruleset, ruleset
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.messages import (
     FilePart,
     Message,
@@ -43,6 +43,7 @@ from runtime.core.messages import (
     ToolResponsePart,
 )
 from runtime.core.run import Header
+from runtime.errors import UsageError
 
 __all__ = [
     "HEADERS",

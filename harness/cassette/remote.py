@@ -14,7 +14,8 @@ from typing import Any
 
 from harness.cassette.ranges import unreadable
 from harness.cassette.segment import Segment, open_segment
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
+from runtime.errors import UsageError
 
 
 class Store:

@@ -19,7 +19,7 @@ import msgspec
 
 from harness.cassette.redaction.engine import Finder, compile_finder
 from harness.cassette.redaction.fields import HEADERS, NAME_STEM, is_secret_field
-from harness.errors import UsageError
+from runtime.errors import UsageError
 
 __all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_rules", "ruleset"]
 

@@ -22,9 +22,10 @@ from harness.cassette.footer import (
 from harness.cassette.limits import MAX_RUN_BYTES
 from harness.cassette.merkle import merkle_root
 from harness.cassette.redact import refuse_secrets
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.canonical import fingerprint
 from runtime.core.run import Header
+from runtime.errors import UsageError
 from runtime.journal.records import Chain, EndBody, Record, encode_payload
 
 _LEVEL = 9

@@ -9,7 +9,8 @@ from harness.cassette.files import guarded
 from harness.cassette.golden import read_cassette
 from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import Segment, read_segment
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
+from runtime.errors import UsageError
 from runtime.journal.files import read_journal
 from runtime.journal.recording import Recording, recording_of
 

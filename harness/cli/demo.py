@@ -14,10 +14,10 @@ from harness.cli.demo_show import Show, shortened
 from harness.cli.demo_stages import SETTINGS, DemoProject, Edit, Suite, stop_counts
 from harness.cli.ingesting import ingest_targets
 from harness.cli.output import progress
-from harness.errors import ExitCode
 from harness.text import table
 from runtime.core.money import usd_text
 from runtime.core.trace import Trace
+from runtime.errors import ExitCode
 
 STEPS = 13
 """Commands the demo runs, for its progress."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.cassette.store import iter_recordings
-from harness.errors import BugError, CheckFailed, UsageError
 from runtime.core.trace import Trace
+from runtime.errors import BugError, CheckFailed, UsageError
 
 NEEDED = ("numpy", "pyarrow", "pytest")
 SCRIPT = "shop.provider:policy"

@@ -11,9 +11,10 @@ from harness.cassette.index import Found, find_run, write_index
 from harness.cassette.verify import Verified, verify_path
 from harness.cli.ops_store import now, open_store
 from harness.cli.output import emit_json, progress, say, warn
-from harness.errors import CassetteError, ExitCode, UsageError
+from harness.errors import CassetteError
 from harness.sessions.recover import orphan_journals, recover_journal, tell_crashed
 from harness.text import safe_text
+from runtime.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from runtime.ports.control_store import ControlStore

@@ -20,8 +20,7 @@ from harness.cli import (
     run_commands,
     wire_commands,
 )
-from harness.errors import ExitCode, HarnessError
-from runtime.errors import RuntimeFault
+from runtime.errors import ExitCode, GoldrunError
 
 app = typer.Typer(
     name="goldrun",
@@ -58,7 +57,7 @@ def run(arguments: list[str]) -> int:
         return int(stop.exit_code)
     except typer.Abort:
         return ExitCode.USAGE
-    except (HarnessError, RuntimeFault) as error:
+    except GoldrunError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return int(error.exit_code)
     except BrokenPipeError:

@@ -12,8 +12,8 @@ import typer
 from harness.cli import ops_answers, ops_limits, ops_switches
 from harness.cli.ops_store import DEFAULT_STORE, Json, Limit, Store, Tenant, now, open_store, show, time_text
 from harness.cli.output import emit_json, say
-from harness.errors import DataError, ExitCode, UsageError
 from harness.text import safe_text
+from runtime.errors import DataError, ExitCode, UsageError
 
 app = typer.Typer(
     help="Act on a control store: switches, approvals, claims, caps, breakers, runs.", no_args_is_help=True

@@ -21,8 +21,8 @@ from harness.cli.ops_store import (
     time_text,
 )
 from harness.cli.output import say
-from harness.errors import DataError, ExitCode, UsageError
 from harness.text import safe_text
+from runtime.errors import DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from runtime.control.ledger import Caps, ScopeUse

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.output import emit_json, say
-from harness.errors import DataError, ExitCode
 from harness.text import safe_text, table
+from runtime.errors import DataError, ExitCode
 
 if TYPE_CHECKING:
     from runtime.ports.control_store import ControlStore

@@ -22,8 +22,8 @@ from harness.cli.ops_store import (
     time_text,
 )
 from harness.cli.output import say
-from harness.errors import ExitCode, UsageError
 from harness.text import safe_text
+from runtime.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from runtime.control.switches import Switch, SwitchRef

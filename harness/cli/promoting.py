@@ -12,7 +12,6 @@ from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import read_segment
 from harness.cassette.store import kind_of, read_recording, split_target
 from harness.cli.output import emit_json, say, warn
-from harness.errors import ExitCode, UsageError
 from harness.golden.baseline import baseline_path
 from harness.golden.loader import load_task
 from harness.golden.project import Project
@@ -21,6 +20,7 @@ from harness.golden.task import SUFFIX
 from harness.golden.update import update_baseline
 from harness.sessions.promote import Promotion, promote_run
 from harness.text import safe_text
+from runtime.errors import ExitCode, UsageError
 from runtime.journal.recording import Recording
 
 _TASK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)+\Z")

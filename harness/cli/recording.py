@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.cli.output import say
-from harness.errors import ExitCode, UsageError
 from harness.golden.loader import find_tasks, load_task
 from harness.golden.project import project_of
 from harness.golden.record import record_task
 from harness.golden.task import SUFFIX, GoldenTask
+from runtime.errors import ExitCode, UsageError
 from runtime.ports.models import ModelPort
 
 

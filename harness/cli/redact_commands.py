@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.output import emit_json, say
-from harness.errors import ExitCode
+from runtime.errors import ExitCode
 
 _SHOWN = 50
 

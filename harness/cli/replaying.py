@@ -8,12 +8,13 @@ from typing import Any
 
 from harness.cassette.store import count_recordings, iter_recordings
 from harness.cli.output import emit_json, progress, say
-from harness.errors import CassetteError, ExitCode, UsageError
+from harness.errors import CassetteError
 from harness.replay.divergence import describe
 from harness.sessions.replay import RunReplay, agent_setup, replay_run, run_json
 from harness.text import safe_text
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request
+from runtime.errors import ExitCode, UsageError
 from runtime.journal.recording import Recording
 
 SHOWN_RUNS = 20

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.output import emit_json, say
-from harness.errors import ExitCode
+from runtime.errors import ExitCode
 
 HISTORY = Path("reports/history")
 History = Annotated[Path, typer.Option(help="Folder of the Parquet history.")]

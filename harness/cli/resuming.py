@@ -15,12 +15,12 @@ from harness.cli.ops_store import open_store
 from harness.cli.output import emit_json, say
 from harness.cli.recording import model_from
 from harness.cli.replaying import load_agent_code
-from harness.errors import ExitCode, UsageError
 from harness.sessions.once import ResumeMark, held
 from harness.sessions.resume import World, resume_run
 from harness.text import safe_text
 from runtime.entry.run import RunResult
 from runtime.entry.state import State
+from runtime.errors import ExitCode, UsageError
 from runtime.execution.governor import Governor
 from runtime.execution.rules import ControlRules
 from runtime.journal.recording import Recording

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.output import emit_json, progress, say, wants_colour, warn
-from harness.errors import ExitCode
+from runtime.errors import ExitCode
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 

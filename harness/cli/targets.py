@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.cassette.store import iter_recordings, split_target
 from harness.cli.output import emit_json, say
-from harness.errors import DataError, ExitCode, UsageError
 from harness.text import safe_text, table
 from runtime.core.trace import Trace, parse_trace
+from runtime.errors import DataError, ExitCode, UsageError
 
 FILE_ENDINGS = (".json", ".jsonl", ".seg")
 """Endings with which a target that does not exist was meant as a file, not as a request id."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.output import emit_json, progress, say
-from harness.errors import ExitCode, HarnessError, TaskError
+from harness.errors import TaskError
 from harness.golden.loader import find_tasks, load_task
 from harness.golden.project import project_of
 from harness.golden.runner import failure_text, run_task
 from harness.golden.summary import summary_lines, summary_row
 from harness.golden.task import SUFFIX
 from runtime.core.trace import Trace
+from runtime.errors import ExitCode, GoldrunError
 
 
 def test_paths(
@@ -32,7 +33,7 @@ def test_paths(
             try:
                 task = load_task(file)
                 outcome = run_task(task, project_of(file), deploy=deploy)
-            except HarnessError as error:
+            except GoldrunError as error:
                 rows.append({"task": str(file), "outcome": "error", "message": f"{error}"})
                 code = max(code, ExitCode.DATA)
                 continue

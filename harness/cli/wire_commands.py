@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from harness.cli.output import say, warn
-from harness.errors import ExitCode, UsageError
+from runtime.errors import ExitCode, UsageError
 
 _COMMAND = "goldrun.command"
 _FOLDER = Path("cassettes", "http")

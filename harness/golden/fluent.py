@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import UsageError
+from runtime.errors import UsageError
 from harness.golden import callrules, sumrules
 from harness.golden.expect import (
     Approvals,

@@ -12,7 +12,7 @@ from harness.golden.task import GoldenTask
 from harness.record.recorder import memory_wrap
 from runtime.core.effects import ApprovalAnswer, AskApproval
 from runtime.entry.run import RunResult, run_agent
-from runtime.errors import RuntimeFault
+from runtime.errors import GoldrunError
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
 
@@ -56,7 +56,7 @@ def record_task(
     request = request_of(task, agent, deploy=deploy)
     try:
         result = run_agent(agent, request, model=model, wrap=wrap, desk=GrantAll(), prices=prices)
-    except RuntimeFault as fault:
+    except GoldrunError as fault:
         raise TaskError(fault.what, where=task.where("agent"), next_step=fault.next_step) from fault
     if result.error is not None:
         raise TaskError(f"the run died: {result.error}", where=task.where("agent"))

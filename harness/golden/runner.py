@@ -25,7 +25,7 @@ from runtime.core.ids import run_id
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request
-from runtime.errors import RuntimeFault
+from runtime.errors import GoldrunError
 from runtime.execution.clock import SystemClock
 from runtime.journal.recording import Recording
 
@@ -156,7 +156,7 @@ def _replay(task: GoldenTask, recording: Recording, agent: Agent | None, deploy:
     if agent is not None:
         try:
             setup = agent_setup(agent, request_of(task, agent, deploy=deploy), recording.header)
-        except RuntimeFault as fault:
+        except GoldrunError as fault:
             raise TaskError(fault.what, where=task.where("policy"), next_step=fault.next_step) from fault
     replay = replay_run(recording, setup=setup, matchers=matchers, collect=True)
     if replay.trace is None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from harness.cassette.files import settle_file, temporary_file
 from harness.cassette.golden import write_cassette
 from harness.cassette.segment import SegmentWriter
-from harness.errors import ExitCode, ImportFailed, UsageError
+from harness.errors import ImportFailed
 from harness.importers import agentdojo
 from harness.importers.agentdojo import ImportedRun
 from harness.importers.agentdojo_runs import ForeignRun, recognise
 from harness.importers.sources import documents, is_many, plain_stem, source_files
+from runtime.errors import ExitCode, UsageError
 from runtime.journal.recording import recording_of
 
 FORMATS = ("agentdojo",)

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cassette.remote import Store, open_store
-from harness.errors import HarnessError
 from harness.record.retention import apply_retention
 from harness.record.sealing import SEGMENT_SUFFIX, Sealed, seal_journal, yield_to_others
 from harness.record.settings import Settings
-from runtime.errors import RuntimeFault
+from runtime.errors import GoldrunError
 from runtime.execution.clock import Clock
 from runtime.journal.files import JournalWriter
 
@@ -176,7 +175,7 @@ class Janitor:
                 now=self._clock.now(),
                 pause=yield_to_others,
             )
-        except (HarnessError, RuntimeFault, OSError) as error:
+        except (GoldrunError, OSError) as error:
             self._counters.seal_failures += 1
             self._counters.last_failure = str(error)
             return False
@@ -191,7 +190,7 @@ class Janitor:
             try:
                 self._store = self._store or open_store(self._url)
                 self._store.upload(path)
-            except HarnessError as error:
+            except GoldrunError as error:
                 self._counters.ship_failures += 1
                 self._counters.last_failure = str(error)
                 return
@@ -208,7 +207,7 @@ class Janitor:
         self._cleared_s = now
         try:
             cleared = apply_retention(self._folder, self._settings.retention, now=self._clock.now())
-        except HarnessError as error:
+        except GoldrunError as error:
             self._counters.seal_failures += 1
             self._counters.last_failure = str(error)
             return

@@ -22,14 +22,13 @@ from types import TracebackType
 from harness.cassette.redact import process_redactor, redaction_key
 from harness.cassette.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed
 from harness.cassette.remote import is_url
-from harness.errors import UsageError
 from harness.record.janitor import Counters, Janitor, Stats
 from harness.record.recorder import RecordingPerformer
 from harness.record.sealing import JOURNAL_SUFFIX
 from harness.record.settings import OnFailure, Settings
 from runtime.core.effects import Performer
 from runtime.core.run import Header
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
@@ -142,7 +141,7 @@ class ProductionRecorder:
         """Return the journal for a new run, opened if there is none that still takes runs."""
         with self._lock:
             if self._closed:
-                raise JournalFault("the recorder is closed", where=str(self.folder))
+                raise JournalError("the recorder is closed", where=str(self.folder))
             current = self._current
             if current is not None and (
                 current.is_full(self._settings, self._clock) or current.writer.is_broken
@@ -163,7 +162,7 @@ class ProductionRecorder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise JournalFault(f"cannot be made: {error.strerror}", where=str(self.folder)) from error
+            raise JournalError(f"cannot be made: {error.strerror}", where=str(self.folder)) from error
         writer = JournalWriter(self.folder / name, durability=self._settings.durability)
         return _Open(writer, self._clock.monotonic_s())
 
@@ -216,7 +215,7 @@ class _Lease:
         """Take part in the current journal."""
         try:
             self._journal = self._recorder._enter(self, header)  # noqa: SLF001
-        except (JournalFault, UsageFault) as fault:
+        except (JournalError, UsageError) as fault:
             self._fail(fault)
         return self.name
 
@@ -224,21 +223,21 @@ class _Lease:
         """Append a record, or act on the failure as the settings say.
 
         Raises:
-            JournalFault: If it could not be written and that fails the run.
+            JournalError: If it could not be written and that fails the run.
         """
         journal = self._journal
         if journal is None:
             if self._dropped:
                 return
-            raise JournalFault("the run's recording has ended", where=str(self._recorder.folder))
+            raise JournalError("the run's recording has ended", where=str(self._recorder.folder))
         try:
             if self._bytes > self._settings.max_run_bytes:
-                raise JournalFault(
+                raise JournalError(
                     f"the run's records pass the limit of {self._settings.max_run_bytes} bytes",
                     where=str(journal.writer.path),
                 )
             self._bytes += journal.writer.append(record)
-        except JournalFault as fault:
+        except JournalError as fault:
             self._fail(fault)
             return
         if record.phase == "end":
@@ -255,7 +254,7 @@ class _Lease:
         if journal is not None:
             self._recorder._leave(journal, self.name, dropped=dropped)  # noqa: SLF001
 
-    def _fail(self, fault: JournalFault | UsageFault) -> None:
+    def _fail(self, fault: JournalError | UsageError) -> None:
         counters = self._recorder._counters  # noqa: SLF001
         drops = self._settings.on_failure == "drop"
         counters.write_failures += 1

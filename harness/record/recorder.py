@@ -16,7 +16,7 @@ from harness.cassette.redact import process_redactor
 from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header
-from runtime.errors import InvariantFault, RuntimeFault
+from runtime.errors import BugError, GoldrunError, UsageError
 from runtime.execution.drivers import CANCELLED, PerformerError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
@@ -79,7 +79,7 @@ class JournalSink:
         """Append one record.
 
         Raises:
-            JournalFault: If it could not be written.
+            JournalError: If it could not be written.
         """
         self._writer.append(record)
 
@@ -134,13 +134,13 @@ class RecordingPerformer:
                 if self._key_id is not None:
                     effect = Begin(structs.replace(effect.header, redaction_key=self._key_id))
             if self._builder is None:
-                raise InvariantFault("an effect was performed before Begin")
+                raise BugError("an effect was performed before Begin")
             intent = self._builder.intent(effect)
             if intent is not None:
                 self._sink.append(intent)
-        except InvariantFault:
+        except BugError:
             raise
-        except RuntimeFault as fault:
+        except GoldrunError as fault:
             raise PerformerError(str(fault)) from fault
 
     def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
@@ -151,9 +151,9 @@ class RecordingPerformer:
             record = builder.outcome(effect, outcome, root=root)
             if record is not None:
                 self._sink.append(record)
-        except InvariantFault:
+        except BugError:
             raise
-        except RuntimeFault as fault:
+        except GoldrunError as fault:
             raise PerformerError(str(fault)) from fault
 
 
@@ -186,10 +186,13 @@ class Recorder:
         """Return a performer that records around another; one for each run.
 
         Raises:
-            InvariantFault: If the recorder is not open.
+            UsageError: If the recorder is not open.
         """
         if self._writer is None:
-            raise InvariantFault("the recorder is not open; use it in a with statement")
+            raise UsageError(
+                f"the recorder of {str(self.path)!r} is not open",
+                next_step="use it in a with statement: `with Recorder(...) as recorder:`",
+            )
         sink = JournalSink(self._writer)
         return RecordingPerformer(inner, sink, cleaner=process_redactor(os.environ) if self._redact else None)
 

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import UsageError
 from runtime.core.stop import StopClass, parse_stop
+from runtime.errors import UsageError
 
 CUT_OFF = "cut_off"
 _FLAG_OF = {

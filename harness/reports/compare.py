@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import DataError, UsageError
+from runtime.errors import DataError, UsageError
 from harness.reports import breakdown
 from harness.reports.attribution import attribute
 from harness.reports.causes import find_causes, find_differences

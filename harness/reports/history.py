@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError, UsageError
+from runtime.errors import DataError, UsageError
 from harness.reports.manifest import (
     Manifest,
     Part,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.errors import DataError
+from runtime.errors import DataError
 from harness.reports.schema import Table
 
 SCHEMA = "goldrun.history/1"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from harness.errors import DataError
+from runtime.errors import DataError
 from runtime.core import ids
 from runtime.core.canonical import digest
 from runtime.core.stop import parse_stop

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from harness.errors import DataError
+from runtime.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.cassette.store import kind_of
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.canonical import digest
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.journal.files import hold_journal
 
 _NAME_CHARS = 12
@@ -36,13 +36,13 @@ def held(path: Path) -> Iterator[None]:
     try:
         with hold_journal(path):
             yield
-    except UsageFault as fault:
+    except UsageError as fault:
         raise UsageError(
             "another writer has this journal open, so its runs are alive",
             where=fault.where,
             next_step="stop its process first",
         ) from fault
-    except JournalFault as fault:
+    except JournalError as fault:
         raise CassetteError(fault.what, where=fault.where, next_step=fault.next_step) from fault
 
 

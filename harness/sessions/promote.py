@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 
 from harness.cassette.redact import Redactor
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.messages import Message, TextPart
 from runtime.core.run import Header, with_hashes
 from runtime.core.trace import Trace
+from runtime.errors import UsageError
 from runtime.journal.recording import Interaction, Recording
 from runtime.journal.records import EndBody, Record
 

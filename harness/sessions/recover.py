@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.cassette.files import TEMPORARY
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from harness.record.sampling import Sampling
 from harness.record.sealing import JOURNAL_SUFFIX, SEGMENT_SUFFIX, Sealed, seal_journal
 from runtime.core.stop import StopKind
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.journal.files import hold_journal
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import RunKey
@@ -57,9 +57,9 @@ def recover_journal(
     try:
         with hold_journal(journal):
             sealed = seal_journal(journal, sampling=sampling, tenant_blind=tenant_blind, now=now)
-    except UsageFault as fault:
+    except UsageError as fault:
         raise UsageError(fault.what, where=fault.where, next_step="stop its process first") from fault
-    except JournalFault as fault:
+    except JournalError as fault:
         raise CassetteError(fault.what, where=fault.where, next_step=fault.next_step) from fault
     if sealed.path is None and sealed.torn_bytes:
         raise CassetteError("the journal holds no whole run", where=str(journal))

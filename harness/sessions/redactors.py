@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.cassette.redact import Redactor, process_redactor
 from harness.cassette.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed, redaction_key
-from harness.errors import UsageError
+from runtime.errors import UsageError
 from runtime.journal.recording import Recording
 
 

@@ -95,7 +95,7 @@ def agent_setup(agent: Agent, request: Request, recorded: Header) -> RunSetup:
     """Return the setup of an agent's code under the recorded identity, seed and prices.
 
     Raises:
-        runtime.errors.UsageFault: If the agent cannot run as asked.
+        runtime.errors.UsageError: If the agent cannot run as asked.
     """
     as_recorded = Request(
         prompt=request.prompt,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from harness.record.recorder import JournalSink, RecordingPerformer
 from harness.sessions.claims import Claims, StoreClaims
 from harness.sessions.redactors import redactor_for
@@ -28,6 +28,7 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Around, RunResult, child_starter, result_of
 from runtime.entry.state import State
 from runtime.entry.wiring import Given, Wired, wire
+from runtime.errors import UsageError
 from runtime.execution.drivers import Finished, PerformerError, drive_async
 from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import ALIVE_S, Governor, RunGovernor, key_of

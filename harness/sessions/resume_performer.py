@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
-from harness.errors import UsageError
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from harness.sessions.claims import Claims
 from harness.sessions.redactors import redactor_for
@@ -30,6 +29,7 @@ from runtime.core.effects import (
 from runtime.core.keys import Keyer
 from runtime.core.lanes import step_of
 from runtime.core.run import ToolDecl
+from runtime.errors import UsageError
 from runtime.execution.drivers import PerformerError
 from runtime.execution.governed import GovernedPerformer
 from runtime.execution.reconciling import Reconciler

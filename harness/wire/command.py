@@ -20,9 +20,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.errors import ExitCode, HarnessError, UsageError
 from harness.wire.session import HttpSession
-from runtime.errors import RuntimeFault
+from runtime.errors import ExitCode, GoldrunError, UsageError
 
 _PATH, _MODE, _REDACT, _PACE = (
     "GOLDRUN_HTTP_RECORDING",
@@ -110,7 +109,7 @@ def start_here() -> None:
     )
     try:
         session.__enter__()
-    except (HarnessError, RuntimeFault) as error:
+    except GoldrunError as error:
         _leave(error)
     atexit.register(_end, session)
 
@@ -118,11 +117,11 @@ def start_here() -> None:
 def _end(session: HttpSession) -> None:
     try:
         session.__exit__(None, None, None)
-    except HarnessError as error:
+    except GoldrunError as error:
         _leave(error)
 
 
-def _leave(error: HarnessError | RuntimeFault) -> None:
+def _leave(error: GoldrunError | GoldrunError) -> None:
     """End the process with an error's code; at exit there is no other way to set it."""
     sys.stderr.write(f"goldrun: {type(error).__name__}: {error}\n")
     sys.stderr.flush()

@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.errors import CheckFailed
 from harness.wire.exchange import HttpRequest
 from harness.wire.matching import body_form, level
-from runtime.errors import Signal
+from runtime.errors import CheckFailed, Signal
 
 MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
 WINDOW = 40

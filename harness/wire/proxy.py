@@ -19,11 +19,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.errors import UsageError
 from harness.wire.misses import Unanswered
 from harness.wire.session import HttpSession
 from harness.wire.transports import RecordedTransport
 from runtime.dialects.jsontext import dump_json
+from runtime.errors import UsageError
 
 MAX_BODY_BYTES = 64_000_000
 """Larger requests are answered 413."""

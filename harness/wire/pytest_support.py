@@ -51,8 +51,8 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
         CassetteError: If a recording is missing or damaged.
         WireMiss: At the end, if the test asked for what was not recorded.
     """
-    from harness.errors import UsageError
     from harness.wire.session import record_http
+    from runtime.errors import UsageError
 
     marker = request.node.get_closest_marker(MARKER)
     settings: dict[str, Any] = {} if marker is None else dict(marker.kwargs)

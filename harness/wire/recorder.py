@@ -18,13 +18,13 @@ from pathlib import Path
 import msgspec
 
 from harness.cassette.redact import process_redactor
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, Sent, pack
 from harness.wire.faults import describe_error, end_of
 from harness.wire.matching import request_key
 from harness.wire.scrub import Scrubber
 from harness.wire.store import FORMAT, ExchangeWriter, RecordingHead, refuse_open
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.execution.clock import Clock
 from runtime.journal.records import raw
 
@@ -112,7 +112,7 @@ class Recorder:
         self._siblings = siblings
         self._lock = threading.Lock()
         self._writer: ExchangeWriter | None = None
-        self._fault: JournalFault | CassetteError | UsageError | None = None
+        self._fault: JournalError | CassetteError | UsageError | None = None
         self._start_over()
 
     @property
@@ -146,7 +146,7 @@ class Recorder:
             if self._fault is None:
                 try:
                     self._write_intent(exchange, sent)
-                except (JournalFault, CassetteError, UsageError) as fault:
+                except (JournalError, CassetteError, UsageError) as fault:
                     self._fault = fault
         return exchange
 
@@ -165,7 +165,7 @@ class Recorder:
                 body = self._answer_body(answer)
                 stack = exchange.sent.stack
                 self._writer.outcome(exchange.number, stack, body, round(now, 6), round(now - began, 6))
-            except JournalFault as fault:
+            except JournalError as fault:
                 self._fault = fault
 
     def close(self, detail: str | None = None) -> None:
@@ -185,7 +185,7 @@ class Recorder:
             try:
                 if self._fault is None:
                     writer.end(self.count, detail)
-            except JournalFault as fault:
+            except JournalError as fault:
                 self._fault = fault
             finally:
                 writer.close()
@@ -268,9 +268,9 @@ def _claim(path: Path, head: RecordingHead, *, siblings: bool) -> tuple[Exchange
                 return ExchangeWriter(target, head), target
             refuse_open(target)
             return _beside(target, head), target
-        except UsageFault as fault:
+        except UsageError:
             if not siblings:
-                raise UsageError(fault.what, where=fault.where, next_step=fault.next_step) from fault
+                raise
         except OSError as error:
             raise CassetteError(f"cannot be written: {error.strerror}", where=str(target)) from error
     raise CassetteError("no name is free for a new recording", where=str(path))

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from harness.errors import UsageError
 from harness.wire import patch
 from harness.wire.exchange import Sent
 from harness.wire.misses import Miss, Unanswered, WireMiss
@@ -19,6 +18,7 @@ from harness.wire.player import Player, ServedExchange
 from harness.wire.recorder import OpenExchange, Recorder
 from harness.wire.routing import Channel, bind
 from harness.wire.store import SUFFIX, refuse_open
+from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 
 Mode = Literal["auto", "record", "replay"]

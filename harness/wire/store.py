@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from harness.cassette.files import guarded
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from harness.wire.exchange import HttpAnswer, HttpRequest
 from harness.wire.matching import request_key
 from runtime.core.effects import EffectKind
 from runtime.core.lanes import BEGIN_LANE, END_LANE, lane
+from runtime.errors import UsageError
 from runtime.journal.files import JournalWriter, read_journal
 from runtime.journal.records import EndBody, Record, raw
 
@@ -104,8 +105,8 @@ class ExchangeWriter:
         """Make the file and write its head.
 
         Raises:
-            UsageFault: If another writer has the file open.
-            JournalFault: If the file cannot be written.
+            UsageError: If another writer has the file open.
+            JournalError: If the file cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path

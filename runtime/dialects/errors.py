@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.errors import DataFault
+from runtime.errors import DataError
 
 
-class DialectError(DataFault):
+class DialectError(DataError):
     """A body that is no request or no reply of its dialect; the message names the place and what stood there."""

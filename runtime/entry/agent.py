@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.core.policy import Budget, Policy, RetryPolicy
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.orchestrator.setup import ToolSpec
 from runtime.ports.models import ModelPort
 from runtime.ports.state import Slot
@@ -61,9 +61,9 @@ class Agent:
         names = [t.name for t in self.tools]
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
-            raise UsageFault(f"agent {self.name!r} has two tools named {doubled[0]!r}")
+            raise UsageError(f"agent {self.name!r} has two tools named {doubled[0]!r}")
         if self.max_result_bytes < MIN_LIMIT_BYTES:
-            raise UsageFault(
+            raise UsageError(
                 f"agent {self.name!r} limits results to {self.max_result_bytes} bytes",
                 next_step=f"allow at least {MIN_LIMIT_BYTES}",
             )

@@ -19,7 +19,7 @@ from runtime.core.policy import Budget, LoopLimits, Policy
 from runtime.core.run import Header
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 Cut = Callable[[Trace], None]
 """Told of a child run that was cut off, as it ended."""
@@ -102,7 +102,7 @@ class CallChildren:
             result = await self._start(agent, request, self._cut)
             used = result.spent or held
             self._cut(result.trace)
-        except UsageFault:
+        except UsageError:
             used = Used()  # it never began
             raise
         finally:

@@ -8,7 +8,7 @@ import re
 import msgspec
 
 from runtime.core.policy import ArgumentRule, Budget, Policy
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 
 def rule_problem(rule: ArgumentRule) -> str | None:
@@ -34,7 +34,7 @@ def check_policy(policy: Policy) -> None:
     """Refuse a policy that Python code made with values of the wrong kind, which would count as others.
 
     Raises:
-        UsageFault: Names the field.
+        UsageError: Names the field.
     """
     _check_kinds("policy", policy, Policy)
     _check_number("policy.approval_timeout_s", policy.approval_timeout_s, above=0.0)
@@ -47,7 +47,7 @@ def check_policy(policy: Policy) -> None:
             where = f"policy.arguments[{tool!r}], path {rule.path!r}"
             problem = rule_problem(rule) or (None if rule.pattern is None else pattern_problem(rule.pattern))
             if problem is not None:
-                raise UsageFault(f"{where}: {problem}", next_step="correct the rule, or remove it")
+                raise UsageError(f"{where}: {problem}", next_step="correct the rule, or remove it")
             for name in ("at_least", "at_most"):
                 _check_number(f"{where}: {name}", getattr(rule, name), at_least=-math.inf)
 
@@ -56,7 +56,7 @@ def check_budget(budget: Budget) -> None:
     """Refuse a budget whose limits would never be reached or are none.
 
     Raises:
-        UsageFault: Names the limit.
+        UsageError: Names the limit.
     """
     _check_kinds("budget", budget, Budget)
     for name in ("max_steps", "max_seconds", "max_usd_nanos", "max_tokens", "max_tool_calls"):
@@ -69,7 +69,7 @@ def _check_kinds(what: str, value: Policy | Budget, kind: type[Policy | Budget])
         msgspec.convert(msgspec.to_builtins(value), kind)
     except (TypeError, ValueError, msgspec.ValidationError) as error:
         text = str(error).replace("`$", f"`{what}")
-        raise UsageFault(f"{what}: {text}", next_step="see the docstring of the field") from error
+        raise UsageError(f"{what}: {text}", next_step="see the docstring of the field") from error
 
 
 def _check_number(
@@ -78,7 +78,7 @@ def _check_number(
     if value is None:
         return
     if not math.isfinite(value):
-        raise UsageFault(f"{where} is {value!r}, which is no limit", next_step="use a finite number, or None")
+        raise UsageError(f"{where} is {value!r}, which is no limit", next_step="use a finite number, or None")
     if (at_least is not None and value < at_least) or (above is not None and value <= above):
         rule = f"at least {at_least}" if above is None else f"above {above}"
-        raise UsageFault(f"{where} is {value!r}, not {rule}", next_step="correct the value")
+        raise UsageError(f"{where} is {value!r}, not {rule}", next_step="correct the value")

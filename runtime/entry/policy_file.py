@@ -21,7 +21,7 @@ from runtime.core.money import usd_to_nanos
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
 from runtime.entry.policy_check import pattern_problem, rule_problem
 from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
@@ -149,17 +149,17 @@ def read_policy(
         budget: The same for limits.
 
     Raises:
-        DataFault: If the file cannot be read.
-        UsageFault: If it is wrong, or two YAML readers could read it differently; every mistake is named with its
+        DataError: If the file cannot be read.
+        UsageError: If it is wrong, or two YAML readers could read it differently; every mistake is named with its
             line.
     """
     try:
         document = read_yaml(path.read_bytes())
     except OSError as error:
-        raise DataFault(f"the policy cannot be read: {error.strerror}", where=str(path)) from error
+        raise DataError(f"the policy cannot be read: {error.strerror}", where=str(path)) from error
     except YamlProblem as problem:
         where = str(path) if problem.line is None else f"{path}:{problem.line}"
-        raise UsageFault(problem.what, where=where, next_step=problem.next_step) from problem
+        raise UsageError(problem.what, where=where, next_step=problem.next_step) from problem
     try:
         found = PolicyFile.model_validate(document.value)
     except ValidationError as error:
@@ -167,7 +167,7 @@ def read_policy(
     return found.to_policy(policy), found.to_budget(budget)
 
 
-def _fault(error: ValidationError, path: Path, lines: Lines) -> UsageFault:
+def _fault(error: ValidationError, path: Path, lines: Lines) -> UsageError:
     """Return all mistakes of a file, each with its line, the first as the place of the fault."""
     found = sorted(
         (lines.at(e["loc"]), f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {e['msg']}")
@@ -175,7 +175,7 @@ def _fault(error: ValidationError, path: Path, lines: Lines) -> UsageFault:
     )
     (line, what), rest = found[0], found[1:]
     also = "".join(f"\n  {path}:{at}: {text}" for at, text in rest)
-    return UsageFault(what + also, where=f"{path}:{line}", next_step="correct these fields")
+    return UsageError(what + also, where=f"{path}:{line}", next_step="correct these fields")
 
 
 def policy_json_schema() -> dict[str, Any]:

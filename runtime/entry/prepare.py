@@ -13,7 +13,7 @@ from runtime.core.run import Header, with_hashes
 from runtime.entry.agent import Agent
 from runtime.entry.policy_check import check_budget, check_policy
 from runtime.entry.request import Request
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
 from runtime.execution.rules import ControlRules
 from runtime.orchestrator.model_step import configured_output
@@ -41,7 +41,7 @@ def prepare(
         rules: Limits across runs that hold for this one; `None` where no control store guards it.
 
     Raises:
-        UsageFault: If policy or budget hold a wrong value, the policy names a tool or an argument the agent lacks,
+        UsageError: If policy or budget hold a wrong value, the policy names a tool or an argument the agent lacks,
             or dollars are limited without a known price or an output limit.
     """
     policy = agent.policy if request.policy is None else request.policy
@@ -111,7 +111,7 @@ def _check_values(agent: Agent, policy: Policy, budget: Budget) -> None:
     for field_name, names in named:
         missing = sorted(set(names) - known)
         if missing:
-            raise UsageFault(
+            raise UsageError(
                 f"policy.{field_name} names {missing[0]!r}, which agent {agent.name!r} does not have",
                 next_step=f"use one of {', '.join(sorted(known)) or 'no tools'}",
             )
@@ -129,7 +129,7 @@ def _check_path(tool: str, schema: dict[str, Any], path: str) -> None:
     near = get_close_matches(lost.part, lost.known, n=3) or list(lost.known)
     before = f"{lost.within}." if lost.within else ""
     paths = ", ".join(before + name for name in near)
-    raise UsageFault(
+    raise UsageError(
         f"policy.arguments of tool {tool!r} has the path {path!r}, but {place} has no argument {lost.part!r}",
         next_step=f"use one of {paths}" if paths else "drop the rule",
     )
@@ -151,18 +151,18 @@ def _check_limits(agent: Agent, budget: Budget, unpriced: list[str], rules: Cont
         else "a cap across runs"
     )
     if dollars and unpriced:
-        raise UsageFault(
+        raise UsageError(
             f"{whose} limits dollars, but the price of model {unpriced[0]!r} is unknown",
             next_step="add it to a price file (PriceTable.default(override=...)) or drop the dollar limit",
         )
     if metered and configured_output(agent.model_parameters) is None:
-        raise UsageFault(
+        raise UsageError(
             f"{whose} limits dollars or tokens, but agent {agent.name!r} sets no output limit",
             next_step="set Agent.max_output_tokens",
         )
     for name in ("n", "best_of"):
         if metered and agent.model_parameters.get(name) not in {None, 1}:
-            raise UsageFault(
+            raise UsageError(
                 f"{whose} limits dollars or tokens, but agent {agent.name!r} asks for several replies ({name!r})",
                 next_step=f"drop {name!r} from the parameters",
             )

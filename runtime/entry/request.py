@@ -11,7 +11,7 @@ from runtime.core.messages import Message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Source, Totals
 from runtime.core.trace import Trace
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 _UNREADABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories of control characters, lone surrogates and line separators."""
@@ -39,7 +39,7 @@ class Request:
         labels: Facts about the run.
 
     Raises:
-        UsageFault: If tenant, environment or request id is no text that can be stored and shown on one line.
+        UsageError: If tenant, environment or request id is no text that can be stored and shown on one line.
     """
 
     prompt: str | Sequence[Message]
@@ -94,15 +94,15 @@ def _check_name(what: str, name: str) -> None:
     """Refuse a name that no store and no log line could hold as it is.
 
     Raises:
-        UsageFault: If it is no text, or has control characters or lone surrogates.
+        UsageError: If it is no text, or has control characters or lone surrogates.
     """
     if not isinstance(name, str):
-        raise UsageFault(f"the {what} is no text: {name!r}", next_step="give it as text")
+        raise UsageError(f"the {what} is no text: {name!r}", next_step="give it as text")
     if name.isprintable():
         return
     found = next((c for c in name if unicodedata.category(c) in _UNREADABLE), None)
     if found is not None:
-        raise UsageFault(
+        raise UsageError(
             f"the {what} {name!r} holds the character U+{ord(found):04X}",
             next_step="use printable text: no control characters, line breaks or lone surrogates",
         )

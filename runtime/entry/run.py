@@ -17,7 +17,7 @@ from runtime.entry.prepare import prepare
 from runtime.entry.request import Request, RunResult
 from runtime.entry.state import State
 from runtime.entry.wiring import Given, wire
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.drivers import Finished, drive_async
 from runtime.execution.governed import GovernedPerformer
@@ -83,13 +83,13 @@ async def run_agent_async(
         audit: Told of each change of memory before it counts; what it raises undoes the change.
 
     Raises:
-        UsageFault: If the run cannot begin as asked.
+        UsageError: If the run cannot begin as asked.
         DuplicateRunError: If the governor's store knows another run of this request id.
         ControlUnavailable: If the governor's store cannot be used.
         asyncio.CancelledError: If the caller goes away; the run ends with `cancelled`.
     """
     if control is not None and governor is not None:
-        raise UsageFault("control and governor exclude each other", next_step="pass the governor alone")
+        raise UsageError("control and governor exclude each other", next_step="pass the governor alone")
     given = Given(
         model=_client(agent, model),
         desk=desk,
@@ -202,7 +202,7 @@ def _child_request(asked: ChildRequest, header: Header) -> Request:
     )
 
 
-class DuplicateRunError(UsageFault):
+class DuplicateRunError(UsageError):
     """A request id was delivered before.
 
     Attributes:
@@ -235,7 +235,7 @@ def run_agent(
     """Run an agent on a prompt and wait for its end; see `run_agent_async`.
 
     Raises:
-        UsageFault: If the run cannot begin as asked, or an event loop already runs here.
+        UsageError: If the run cannot begin as asked, or an event loop already runs here.
     """
     try:
         asyncio.get_running_loop()
@@ -253,7 +253,7 @@ def run_agent(
             state=state,
         )
         return asyncio.run(_then_close(run, port))
-    raise UsageFault(
+    raise UsageError(
         "run_agent was called inside a running event loop", next_step="await run_agent_async(...)"
     )
 
@@ -284,7 +284,7 @@ def result_of(header: Header, finished: Finished) -> RunResult:
 def _client(agent: Agent, model: ModelPort | None) -> ModelPort:
     port = model or agent.client
     if port is None:
-        raise UsageFault(
+        raise UsageError(
             f"agent {agent.name!r} has no model client", next_step="pass model=... or set Agent.client"
         )
     return port

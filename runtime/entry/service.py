@@ -26,7 +26,7 @@ from runtime.entry.agent import Agent
 from runtime.entry.children import narrowed_scopes
 from runtime.entry.run import DuplicateRunError, Request, RunResult, Wrap, run_agent_async
 from runtime.entry.state import State
-from runtime.errors import RuntimeFault, UsageFault
+from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
 from runtime.observability.events import EventSink, ObservingPerformer, memory_event
@@ -44,10 +44,8 @@ _KEPT_RESULTS = 1000
 KEY_VARIABLE = "GOLDRUN_EVENT_KEY"
 
 
-class RefusedError(RuntimeFault):
+class RefusedError(UsageError):
     """Who asks is not known, or may not run this; nothing was started."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +115,7 @@ class Service:
 
         Raises:
             RefusedError: If the credentials are not known, or the principal may not run this agent.
-            UsageFault: If the request id was used for another request, or the run cannot begin as asked.
+            UsageError: If the request id was used for another request, or the run cannot begin as asked.
             ControlUnavailable: If the governor's store cannot be used.
         """
         principal = await self.authenticate(credentials)
@@ -245,7 +243,7 @@ def _event_key(store: ControlStore) -> bytes:
 
 def _check_same(key: RunKey, asked: str, first: str) -> None:
     if asked != first:
-        raise UsageFault(
+        raise UsageError(
             f"request id {key.request_id!r} was used for another request",
             next_step="send each request under an id of its own",
         )

@@ -46,7 +46,7 @@ class State:
             clock: Time; the system's by default.
 
         Raises:
-            DataFault: If the memory in the folder cannot be used.
+            DataError: If the memory in the folder cannot be used.
         """
         self.folder = None if folder is None else Path(folder)
         self.credentials = credentials

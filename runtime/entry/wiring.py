@@ -12,7 +12,7 @@ from runtime.core.run import Header
 from runtime.entry.agent import Agent
 from runtime.entry.children import CallChildren, Start
 from runtime.entry.state import State, bind_state
-from runtime.errors import RuntimeFault
+from runtime.errors import GoldrunError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.handed import Ports
 from runtime.execution.live import LivePerformer
@@ -99,7 +99,7 @@ def _cap(agent: Agent, artifacts: Artifacts | None) -> Callable[[str, ToolResult
             return result
         try:
             capped = cap_result(result.content, limit, None if artifacts is None else artifacts.put)
-        except (RuntimeFault, OSError):
+        except (GoldrunError, OSError):
             # The call was made; that its text could not be kept must not look as if it had failed.
             capped = cap_result(result.content, limit, None)
         error = None if result.error is None else cap_result(result.error, limit, None).content

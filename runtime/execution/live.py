@@ -37,7 +37,7 @@ from runtime.core.effects import (
 from runtime.core.lanes import parse_lane
 from runtime.core.messages import Message, ModelReply
 from runtime.core.run import Header
-from runtime.errors import InvariantFault
+from runtime.errors import BugError
 from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.faults import held_in, with_children
@@ -155,7 +155,7 @@ class LivePerformer:
             case Input():
                 return await self._input(effect)
             case Load() | Save():
-                raise InvariantFault(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
+                raise BugError(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
             case Refuse() | Note() | End():
                 return None, None
             case _:

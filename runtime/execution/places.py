@@ -19,7 +19,7 @@ from types import TracebackType
 
 from runtime.core.effects import CallTool, Failure, FailureKind
 from runtime.core.run import Header
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.execution.bounded import HaltedError, TimeLimitError, Watch, bounded
 from runtime.ports.tools import IN_TOOL_THREAD
 
@@ -151,11 +151,11 @@ def limit_places(*, threads: int | None = None, processes: int | None = None) ->
     """Set how many calls may have a thread or a process at once in this process; what is `None` stays.
 
     Raises:
-        UsageFault: If there would be none.
+        UsageError: If there would be none.
     """
     for places, limit in ((SHARED.threads, threads), (SHARED.processes, processes)):
         if limit is not None and limit < 1:
-            raise UsageFault(f"{limit} calls at once are none", next_step="allow at least 1")
+            raise UsageError(f"{limit} calls at once are none", next_step="allow at least 1")
         if limit is not None:
             places.limit = limit
 

@@ -20,7 +20,7 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.journal.records import (
     MAX_RECORD_BYTES,
     Chain,
@@ -51,8 +51,8 @@ class JournalWriter:
         """Open or create the file.
 
         Raises:
-            UsageFault: If another writer has the file open.
-            JournalFault: If the file cannot be opened, or ends in a torn record.
+            UsageError: If another writer has the file open.
+            JournalError: If the file cannot be opened, or ends in a torn record.
         """
         self.path = Path(path)
         self._lock = threading.Lock()
@@ -91,19 +91,19 @@ class JournalWriter:
             Bytes it takes in the file.
 
         Raises:
-            JournalFault: If it could not be written whole; the file then ends with the record before it, and
+            JournalError: If it could not be written whole; the file then ends with the record before it, and
                 takes no further record of this run.
         """
         payload = encode_payload(record)
         line = seal_line(payload)
         with self._lock:
             if self._broken is not None:
-                raise JournalFault(f"the journal takes no more records: {self._broken}", where=str(self.path))
+                raise JournalError(f"the journal takes no more records: {self._broken}", where=str(self.path))
             if record.run in self._refused:
-                raise JournalFault("an earlier record of this run was not written", where=str(self.path))
+                raise JournalError("an earlier record of this run was not written", where=str(self.path))
             try:
                 self._write(line)
-            except JournalFault:
+            except JournalError:
                 self._refused.add(record.run)
                 raise
             if record.phase == "end":
@@ -141,7 +141,7 @@ class JournalWriter:
 
     def _write(self, line: bytes) -> None:
         if len(line) > MAX_RECORD_BYTES:
-            raise JournalFault(
+            raise JournalError(
                 f"record of {len(line)} bytes passes the limit of {MAX_RECORD_BYTES}", where=str(self.path)
             )
         try:
@@ -156,7 +156,7 @@ class JournalWriter:
         self._broken = reason
         with suppress(OSError):
             os.ftruncate(self._fd, self._size)
-        raise JournalFault(
+        raise JournalError(
             f"record not written: {reason}", where=str(self.path), next_step="free some space, then go on"
         )
 
@@ -209,7 +209,7 @@ class JournalReader:
             if self._pause is not None:
                 self._pause()
             if record.run in ended:
-                raise JournalFault(f"run {record.run!r} goes on after its end", where=where)
+                raise JournalError(f"run {record.run!r} goes on after its end", where=where)
             run = open_runs.setdefault(record.run, _OpenRun())
             run.take(record, payload, where=where)
             if record.phase == "end":
@@ -220,7 +220,7 @@ class JournalReader:
             self.runs += 1
             yield run.close(name, ended=False, torn=self.torn_bytes > 0)
         if self.runs == 0:
-            raise JournalFault(
+            raise JournalError(
                 "the journal holds no whole record" if self.torn_bytes else "the journal is empty",
                 where=str(self.path),
                 next_step="record the run again; nothing can be read from this file",
@@ -231,14 +231,14 @@ class JournalReader:
             file = self.path.open("rb")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise JournalFault(f"cannot be read: {reason}", where=str(self.path)) from error
+            raise JournalError(f"cannot be read: {reason}", where=str(self.path)) from error
         with file:
             number = 0
             while line := file.readline(MAX_RECORD_BYTES + 2):
                 number += 1
                 if not line.endswith(b"\n"):
                     if len(line) > MAX_RECORD_BYTES:
-                        raise JournalFault(
+                        raise JournalError(
                             f"record passes the limit of {MAX_RECORD_BYTES} bytes",
                             where=f"{self.path}, record {number}",
                         )
@@ -260,7 +260,7 @@ class _OpenRun:
     def take(self, record: Record, payload: bytes, *, where: str) -> None:
         """Add the next record, checking its number and, at the end, the chain."""
         if record.seq != len(self.records):
-            raise JournalFault(
+            raise JournalError(
                 f"record {len(self.records)} of run {record.run!r} is missing: {record.seq} follows",
                 where=where,
                 next_step="take the file from a backup, or record it again",
@@ -286,16 +286,16 @@ def check_root(record: Record, root: str, *, where: str) -> None:
     """Check the root that an end record states against the chain over the records before it.
 
     Raises:
-        JournalFault: If they differ.
+        JournalError: If they differ.
     """
     if record.phase != "end":
         return
     try:
         stated = msgspec.json.decode(record.outcome, type=EndBody).root
     except (msgspec.DecodeError, RecursionError) as error:
-        raise JournalFault(f"the run's end is wrong: {error}", where=where) from error
+        raise JournalError(f"the run's end is wrong: {error}", where=where) from error
     if stated is not None and stated != root:
-        raise JournalFault(
+        raise JournalError(
             f"the records of run {record.run!r} are not those it ended with (root {root[:12]}, "
             f"stated {stated[:12]})",
             where=where,
@@ -306,7 +306,7 @@ def check_root(record: Record, root: str, *, where: str) -> None:
 def read_journal(path: str | Path, *, pause: Callable[[], None] | None = None) -> JournalReader:
     """Return the reader of a journal: iterate it for its runs, then look at `torn_bytes`.
 
-    Iterating raises `JournalFault` for an empty, damaged or foreign file, naming file and record.
+    Iterating raises `JournalError` for an empty, damaged or foreign file, naming file and record.
 
     Args:
         path: The file.
@@ -324,7 +324,7 @@ def _names_in(path: Path) -> set[str]:
 
 def _tail_bytes(file: BinaryIO, line: bytes) -> int:
     if file.read(1):
-        raise JournalFault(f"record passes the limit of {MAX_RECORD_BYTES} bytes", where=file.name)
+        raise JournalError(f"record passes the limit of {MAX_RECORD_BYTES} bytes", where=file.name)
     return len(line)
 
 
@@ -333,14 +333,14 @@ def hold_journal(path: Path) -> Iterator[None]:
     """Keep writers away from a journal while it is sealed.
 
     Raises:
-        UsageFault: If a writer has it open.
-        JournalFault: If it cannot be opened.
+        UsageError: If a writer has it open.
+        JournalError: If it cannot be opened.
     """
     try:
         fd = os.open(path, os.O_RDWR)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise JournalFault(f"cannot be opened: {reason}", where=str(path)) from error
+        raise JournalError(f"cannot be opened: {reason}", where=str(path)) from error
     try:
         _lock(fd, path)
         yield
@@ -353,7 +353,7 @@ def _lock(fd: int, path: Path) -> None:
         if sys.platform != "win32":
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise UsageFault(
+        raise UsageError(
             "another writer has this journal open", where=str(path), next_step="give each writer its own file"
         ) from error
 
@@ -364,20 +364,20 @@ def _open_for_append(path: Path) -> int:
         fd = os.open(path, flags, 0o600)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise JournalFault(f"cannot be opened: {reason}", where=str(path)) from error
+        raise JournalError(f"cannot be opened: {reason}", where=str(path)) from error
     try:
         _lock(fd, path)
         size = os.lseek(fd, 0, os.SEEK_END)
         os.lseek(fd, max(size - 1, 0), os.SEEK_SET)
         if size and os.read(fd, 1) != b"\n":
-            raise JournalFault(
+            raise JournalError(
                 "ends in a torn record; what follows it could not be read",
                 where=str(path),
                 next_step="seal it with `goldrun recover`, or write to a new file",
             )
     except OSError as error:
         os.close(fd)
-        raise JournalFault(f"cannot be opened: {error.strerror}", where=str(path)) from error
+        raise JournalError(f"cannot be opened: {error.strerror}", where=str(path)) from error
     except BaseException:
         os.close(fd)
         raise

@@ -31,7 +31,7 @@ from runtime.core.fold import Pair, fold_trace
 from runtime.core.messages import Message, ModelRequest
 from runtime.core.run import Header
 from runtime.core.trace import Trace
-from runtime.errors import JournalFault
+from runtime.errors import JournalError
 from runtime.journal.records import EndBody, GuardBody, ModelBody, Record, ToolBody, has_body
 
 Body = TypeVar("Body")
@@ -45,7 +45,7 @@ def _decoder(of: type[Body]) -> Callable[[msgspec.Raw], Body]:
         try:
             return decode(body)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise JournalFault(f"a record's body is no {of.__name__}: {error}") from error
+            raise JournalError(f"a record's body is no {of.__name__}: {error}") from error
 
     return checked
 
@@ -112,7 +112,7 @@ class Interaction:
             try:
                 value = msgspec.json.decode(record.outcome) if decode is None else decode(record.outcome)
             except msgspec.DecodeError as error:
-                raise JournalFault(
+                raise JournalError(
                     f"record {record.seq} ({record.lane}): outcome is wrong: {error}"
                 ) from error
         return Outcome(value, record.failure, record.at, record.duration_s)
@@ -165,7 +165,7 @@ class Recording:
         """Return the whole conversation of a model interaction's request.
 
         Raises:
-            JournalFault: If the record's base is missing or not before it.
+            JournalError: If the record's base is missing or not before it.
         """
         record = interaction.intent or interaction.record
         known = self._messages.get(record.seq)
@@ -177,7 +177,7 @@ class Recording:
             body = _decode_model(self._at(seq).request)
             pending.append((seq, body))
             if body.base is not None and body.base >= seq:
-                raise JournalFault(f"record {seq}: its base {body.base} is not before it", where=self.source)
+                raise JournalError(f"record {seq}: its base {body.base} is not before it", where=self.source)
             seq = body.base
         before = () if seq is None else self._messages[seq]
         for at, body in reversed(pending):
@@ -236,7 +236,7 @@ class Recording:
             self._by_seq = {(i.intent or i.record).seq: i for i in self.interactions}
         found = self._by_seq.get(seq)
         if found is None or found.kind is not EffectKind.MODEL:
-            raise JournalFault(f"model record {seq}, the base of a later one, is missing", where=self.source)
+            raise JournalError(f"model record {seq}, the base of a later one, is missing", where=self.source)
         return found
 
 
@@ -289,12 +289,12 @@ def _other_effect(record: Record) -> SingleEffect:
     try:
         data = msgspec.json.decode(record.request)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise JournalFault(f"record {record.seq} ({record.lane}): request is wrong: {error}") from error
+        raise JournalError(f"record {record.seq} ({record.lane}): request is wrong: {error}") from error
     match record.kind:
         case EffectKind.WAIT:
             seconds = data.get("seconds") if isinstance(data, dict) else None
             if not isinstance(seconds, int | float):
-                raise JournalFault(f"record {record.seq} ({record.lane}): a wait without seconds")
+                raise JournalError(f"record {record.seq} ({record.lane}): a wait without seconds")
             return Wait(lane=record.lane, seconds=seconds)
         case EffectKind.INPUT:
             return Input(lane=record.lane)
@@ -315,7 +315,7 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
     """Return the recording that a run's records make up.
 
     Raises:
-        JournalFault: If the records do not begin with `begin`, or a lane has two outcomes.
+        JournalError: If the records do not begin with `begin`, or a lane has two outcomes.
     """
     header: Header | None = None
     end: EndBody | None = None
@@ -325,7 +325,7 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
         if record.phase == "begin":
             header = _header(record, source)
         elif header is None:
-            raise JournalFault(f"record {record.seq} stands before the run's begin", where=source)
+            raise JournalError(f"record {record.seq} stands before the run's begin", where=source)
         elif record.phase == "end":
             end = _decode_end(record.outcome)
         elif record.phase == "intent":
@@ -334,10 +334,10 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
         else:
             before = found.get(record.lane)
             if before is not None and before.answered:
-                raise JournalFault(f"lane {record.lane} has two outcomes (record {record.seq})", where=source)
+                raise JournalError(f"lane {record.lane} has two outcomes (record {record.seq})", where=source)
             found[record.lane] = Interaction(intents.get(record.lane), record)
     if header is None:
-        raise JournalFault("no run begins here: the file is empty or of another format", where=source)
+        raise JournalError("no run begins here: the file is empty or of another format", where=source)
     return Recording(
         header, list(found.values()), end, source=source, torn=torn, root=end.root if end else None
     )
@@ -347,4 +347,4 @@ def _header(record: Record, source: str) -> Header:
     try:
         return msgspec.json.decode(record.request, type=Header)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise JournalFault(f"the run's header is wrong: {error}", where=source) from error
+        raise JournalError(f"the run's header is wrong: {error}", where=source) from error

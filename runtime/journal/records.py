@@ -16,7 +16,7 @@ import msgspec
 from runtime.core.effects import CallStatus, EffectKind, Failure, Limits
 from runtime.core.messages import Message, ToolSchema
 from runtime.core.money import Usage
-from runtime.errors import JournalFault
+from runtime.errors import JournalError
 
 Phase = Literal["begin", "intent", "outcome", "guard", "end"]
 MAX_RECORD_BYTES = 64 * 1024 * 1024
@@ -176,13 +176,13 @@ def open_line(line: bytes, *, where: str) -> bytes:
     """Return the payload of a line without its newline.
 
     Raises:
-        JournalFault: If the line is cut, too long, or its CRC does not fit.
+        JournalError: If the line is cut, too long, or its CRC does not fit.
     """
     if len(line) > MAX_RECORD_BYTES:
-        raise JournalFault(f"record of {len(line)} bytes passes the limit of {MAX_RECORD_BYTES}", where=where)
+        raise JournalError(f"record of {len(line)} bytes passes the limit of {MAX_RECORD_BYTES}", where=where)
     payload = line[:-_CRC_BYTES] + b"}"
     if len(line) <= _CRC_BYTES or line[-_CRC_BYTES:] != b',"crc":"%08x"}' % zlib.crc32(payload):
-        raise JournalFault(
+        raise JournalError(
             "damaged record: its checksum does not fit",
             where=where,
             next_step="take the file from a backup, or record it again",
@@ -194,9 +194,9 @@ def decode_payload(payload: bytes, *, where: str) -> Record:
     """Return the record of a payload.
 
     Raises:
-        JournalFault: If the payload is no record.
+        JournalError: If the payload is no record.
     """
     try:
         return _decoder.decode(payload)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise JournalFault(f"not a record: {error}", where=where) from error
+        raise JournalError(f"not a record: {error}", where=where) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
-from runtime.errors import JournalFault
+from runtime.errors import JournalError
 
 _SYNC_WAIT_S = 30.0
 
@@ -28,9 +28,9 @@ class Syncer:
             self._asked = max(self._asked, size)
             self._changed.notify_all()
             if wait and not self._changed.wait_for(lambda: self._done(size), timeout=_SYNC_WAIT_S):
-                raise JournalFault(f"the disk did not confirm a record within {_SYNC_WAIT_S:g} s")
+                raise JournalError(f"the disk did not confirm a record within {_SYNC_WAIT_S:g} s")
             if self._error is not None:
-                raise JournalFault(f"record not synced: {self._error}") from self._error
+                raise JournalError(f"record not synced: {self._error}") from self._error
 
     def stop(self) -> None:
         """Sync what was asked for and end the thread."""

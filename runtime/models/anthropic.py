@@ -55,7 +55,7 @@ class AnthropicMessages(HttpModel):
                 unless told.
 
         Raises:
-            UsageFault: If the base URL is no http or https address.
+            UsageError: If the base URL is no http or https address.
         """
         given = {name.lower(): value for name, value in (headers or {}).items()}
         credentials = {} if api_key is None else {"x-api-key": api_key}

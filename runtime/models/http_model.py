@@ -27,7 +27,7 @@ from runtime.core.messages import ModelReply, ModelRequest
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import dump_json, parse_json
 from runtime.dialects.sse import SseEvent, SseParser
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models.wire_names import WireNames
 from runtime.ports.models import StreamObserver
 
@@ -117,11 +117,11 @@ class HttpModel:
                 everywhere but to this machine's own loopback.
 
         Raises:
-            UsageFault: If the base URL is no http or https address.
+            UsageError: If the base URL is no http or https address.
         """
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageFault(f"{base_url!r} is no base URL", next_step="give an http or https address")
+            raise UsageError(f"{base_url!r} is no base URL", next_step="give an http or https address")
         self.provider = provider
         self._dialect = dialect
         self._url = base_url.rstrip("/") + path

@@ -24,7 +24,7 @@ from typing import Any
 from runtime.core.effects import Failure
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import parse_json
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models.loopback_dialects import CHAT, SERVED, Answer, ServedDialect
 from runtime.models.scripted import Policy, complete_turn
 
@@ -63,10 +63,10 @@ class LoopbackProvider:
         """The address of the running server.
 
         Raises:
-            UsageFault: If it is not running.
+            UsageError: If it is not running.
         """
         if self._server is None:
-            raise UsageFault("the loopback provider is not running", next_step="use it in a with statement")
+            raise UsageError("the loopback provider is not running", next_step="use it in a with statement")
         return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     @property
@@ -78,14 +78,14 @@ class LoopbackProvider:
         """Start serving and return self.
 
         Raises:
-            UsageFault: If it already runs, or the port is taken.
+            UsageError: If it already runs, or the port is taken.
         """
         if self._server is not None:
-            raise UsageFault("the loopback provider already runs")
+            raise UsageError("the loopback provider already runs")
         try:
             self._server = _Server(("127.0.0.1", self._port), self._answer)
         except OSError as error:
-            raise UsageFault(
+            raise UsageError(
                 f"port {self._port} cannot be used: {error.strerror}", next_step="leave the port out"
             ) from error
         self._thread = threading.Thread(

@@ -51,7 +51,7 @@ class OpenAIChat(HttpModel):
                 unless told.
 
         Raises:
-            UsageFault: If the base URL is no http or https address.
+            UsageError: If the base URL is no http or https address.
         """
         credentials = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         super().__init__(

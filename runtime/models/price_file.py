@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runtime.core.money import Rate, usd_to_nanos
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 MAX_BYTES = 1_000_000
 """A price file is written by hand; anything larger is another file."""
@@ -79,19 +79,19 @@ def read_price_file(data: bytes, *, where: str) -> dict[str, Rate]:
         where: Its name, for messages.
 
     Raises:
-        UsageFault: If it is no YAML or not of the schema; names file and each wrong field.
+        UsageError: If it is no YAML or not of the schema; names file and each wrong field.
     """
     if len(data) > MAX_BYTES:
-        raise UsageFault(f"a price file has at most {MAX_BYTES} bytes, this one {len(data)}", where=where)
+        raise UsageError(f"a price file has at most {MAX_BYTES} bytes, this one {len(data)}", where=where)
     try:
         document = yaml.load(data, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        raise UsageFault(f"the price file is no YAML: {text}", where=where, next_step=_NEXT) from error
+        raise UsageError(f"the price file is no YAML: {text}", where=where, next_step=_NEXT) from error
     try:
         parsed = PriceFile.model_validate(document)
     except ValidationError as error:
-        raise UsageFault(_problems(error), where=where, next_step=_NEXT) from error
+        raise UsageError(_problems(error), where=where, next_step=_NEXT) from error
     return {name: _rate(entry) for name, entry in parsed.models.items()}
 
 

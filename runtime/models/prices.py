@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from runtime.core.money import NANOS_PER_USD, Rate, Tier
-from runtime.errors import DataFault
+from runtime.errors import DataError
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelPrice
@@ -76,8 +76,8 @@ class PriceTable:
         """Return the table of the installed snapshot, under the rates of an override file if one is named.
 
         Raises:
-            DataFault: If the override file cannot be read, or the snapshot is not installed.
-            UsageFault: If the override file is not of the schema `prices/1`; names file and field.
+            DataError: If the override file cannot be read, or the snapshot is not installed.
+            UsageError: If the override file is not of the schema `prices/1`; names file and field.
         """
         if override is None:
             return cls(installed_snapshot(), {}, None)
@@ -86,7 +86,7 @@ class PriceTable:
         try:
             data = override.read_bytes()
         except OSError as error:
-            raise DataFault(
+            raise DataError(
                 f"the price file cannot be read: {error.strerror or error}",
                 where=str(override),
                 next_step="check the path, or leave the price file out",
@@ -129,13 +129,13 @@ def installed_snapshot() -> Snapshot:
     """Return which prices are installed, without importing them.
 
     Raises:
-        DataFault: If the package or its data is missing, or no date stands in it.
+        DataError: If the package or its data is missing, or no date stands in it.
     """
     try:
         package = metadata.distribution(PACKAGE)
         data = Path(str(package.locate_file(_DATA_FILE))).read_bytes()
     except (metadata.PackageNotFoundError, OSError) as error:
-        raise DataFault(
+        raise DataError(
             "the price snapshot is not installed", where=PACKAGE, next_step=f"install {PACKAGE}"
         ) from error
     text = data.decode("utf-8")
@@ -145,7 +145,7 @@ def installed_snapshot() -> Snapshot:
         if _CHECKED.search(text, max(0, found.start() - _CHECKED_CHARS), found.start())
     ]
     if not days:
-        raise DataFault(
+        raise DataError(
             f"the price snapshot of version {package.version} bears no date",
             where=PACKAGE,
             next_step="install another version, or give all prices in a price file",

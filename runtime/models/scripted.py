@@ -15,7 +15,7 @@ import msgspec
 
 from runtime.core.effects import Failure, FailureKind, Limits
 from runtime.core.messages import ModelReply, ModelRequest, Part, TextPart, ToolCallPart
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models.sizes import sized_usage
 from runtime.ports.models import StreamObserver
 
@@ -37,10 +37,10 @@ def calls(*tools: tuple[str, Any], text: str = "") -> ModelReply:
     Arguments that are no dictionary are sent as they are: a text stands for malformed JSON of the model.
 
     Raises:
-        UsageFault: If no tool is named.
+        UsageError: If no tool is named.
     """
     if not tools:
-        raise UsageFault(
+        raise UsageError(
             "a reply of `calls` asks for at least one tool", next_step="use says() for plain text"
         )
     words: tuple[Part, ...] = (TextPart(text),) if text else ()
@@ -66,12 +66,12 @@ def fails(
         phase: Where it fails: `connect`, `request`, `response`, `stream`.
 
     Raises:
-        UsageFault: If there is no such kind.
+        UsageError: If there is no such kind.
     """
     try:
         known = FailureKind(kind)
     except ValueError as error:
-        raise UsageFault(f"{kind!r} is no kind of failure; kinds are {', '.join(FailureKind)}") from error
+        raise UsageError(f"{kind!r} is no kind of failure; kinds are {', '.join(FailureKind)}") from error
     return Failure(
         kind=known, message=message, retryable=retryable, phase=phase, error_type="scripted", after_s=after_s
     )
@@ -126,10 +126,10 @@ class ScriptedModel:
             provider: Provider name of the replies.
 
         Raises:
-            UsageFault: If the script is a bare text or holds something that is no turn.
+            UsageError: If the script is a bare text or holds something that is no turn.
         """
         if isinstance(script, str):
-            raise UsageFault(
+            raise UsageError(
                 f"a script is a list of turns, not the text {script!r}", next_step="write [text]"
             )
         self._policy = script if callable(script) else None
@@ -148,7 +148,7 @@ class ScriptedModel:
         """Return the next turn; its text is told to the observer in one piece.
 
         Raises:
-            UsageFault: If the script is used up, or the policy returned no turn.
+            UsageError: If the script is used up, or the policy returned no turn.
         """
         number = len(self.requests)
         self.requests.append(request)
@@ -164,7 +164,7 @@ class ScriptedModel:
         if self._policy is not None:
             return _checked(self._policy(request))
         if number >= len(self._turns):
-            raise UsageFault(
+            raise UsageError(
                 f"the script of {len(self._turns)} turns is used up: the agent makes model call {number + 1}",
                 where="ScriptedModel",
                 next_step="add a turn, or pass a policy (a function of the request) in place of the list",
@@ -175,7 +175,7 @@ class ScriptedModel:
 def _checked(turn: object) -> Turn:
     if isinstance(turn, ModelReply | Failure | str):
         return turn
-    raise UsageFault(
+    raise UsageError(
         f"{turn!r} is no turn of a script",
         where="ScriptedModel",
         next_step="use says(...), calls(...) or fails(...)",

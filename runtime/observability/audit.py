@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.observability.events import Event
 
 GENESIS = "goldrun.audit/1"
@@ -90,11 +90,11 @@ class AuditLog:
             every: Lines between checkpoints.
 
         Raises:
-            UsageFault: If another writer has the file open, or the key is short.
-            JournalFault: If its chain is broken or it cannot be opened.
+            UsageError: If another writer has the file open, or the key is short.
+            JournalError: If its chain is broken or it cannot be opened.
         """
         if len(key) < MIN_KEY_BYTES:
-            raise UsageFault(f"the key of an audit log has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
+            raise UsageError(f"the key of an audit log has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
         self.path = Path(path)
         self._key = key
         self._anchor = anchor
@@ -105,7 +105,7 @@ class AuditLog:
         walk = _walk(self.path, key, frozenset())
         if walk.problem is not None:
             self._release()
-            raise JournalFault(
+            raise JournalError(
                 f"the audit log is broken: {walk.problem}",
                 where=str(self.path),
                 next_step="keep the file for the inquiry and begin a new one under another name",
@@ -124,7 +124,7 @@ class AuditLog:
         """Append one event.
 
         Raises:
-            JournalFault: If it could not be written whole; nothing of it is left in the file then.
+            JournalError: If it could not be written whole; nothing of it is left in the file then.
         """
         plain = msgspec.to_builtins(event)
         with self._lock:
@@ -155,17 +155,17 @@ class AuditLog:
         where = str(self.path)
         if self._fd is None or self._pid != os.getpid():
             why = "is closed" if self._fd is None else "belongs to the process this one was forked from"
-            raise JournalFault(f"the audit log {why}", where=where)
+            raise JournalError(f"the audit log {why}", where=where)
         if len(line) > _MAX_LINE_BYTES:
-            raise JournalFault(f"an audit line of {len(line)} bytes is too long", where=where)
+            raise JournalError(f"an audit line of {len(line)} bytes is too long", where=where)
         try:
             written = os.write(self._fd, line)
         except OSError as error:
-            raise JournalFault(f"audit line not written: {error.strerror}", where=where) from error
+            raise JournalError(f"audit line not written: {error.strerror}", where=where) from error
         if written != len(line):
             # Half a line would break the chain for every line after it.
             os.ftruncate(self._fd, self._size)
-            raise JournalFault("audit line not written whole: the disk is full", where=where)
+            raise JournalError("audit line not written whole: the disk is full", where=where)
 
     def _tell(self) -> None:
         if self._anchor is not None:
@@ -225,7 +225,7 @@ def _walk(path: Path, key: bytes, wanted: frozenset[int]) -> _Walk:
     except FileNotFoundError:
         problem = "the file is missing"
     except OSError as error:
-        raise JournalFault(f"the audit log cannot be read: {error.strerror}", where=str(path)) from error
+        raise JournalError(f"the audit log cannot be read: {error.strerror}", where=str(path)) from error
     return _Walk(count=count, link=link, size=size, links=links, problem=problem)
 
 
@@ -256,12 +256,12 @@ def _open_owned(path: Path) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise JournalFault(f"the audit log cannot be opened: {error.strerror}", where=str(path)) from error
+        raise JournalError(f"the audit log cannot be opened: {error.strerror}", where=str(path)) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(fd)
-        raise UsageFault(
+        raise UsageError(
             "another writer has this audit log open",
             where=str(path),
             next_step="give each writer its own file",

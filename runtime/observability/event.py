@@ -79,7 +79,7 @@ class EventSink(Protocol):
         """Take one event.
 
         Raises:
-            RuntimeFault: If it cannot keep it; also `OSError`. It is asked again later, in order.
+            GoldrunError: If it cannot keep it; also `OSError`. It is asked again later, in order.
         """
         ...
 

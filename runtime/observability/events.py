@@ -36,7 +36,7 @@ from runtime.core.effects import (
 )
 from runtime.core.fold import failure_status
 from runtime.core.run import Header
-from runtime.errors import InvariantFault, UsageFault
+from runtime.errors import BugError, UsageError
 from runtime.observability.backlog import Buffered
 from runtime.observability.event import Event, EventKind, EventSink, memory_event, named
 from runtime.ports.tools import TellsLate
@@ -63,10 +63,10 @@ class ObservingPerformer:
             key: Secret behind the hashes of arguments, at least 16 bytes.
 
         Raises:
-            UsageFault: If the key is short.
+            UsageError: If the key is short.
         """
         if len(key) < MIN_KEY_BYTES:
-            raise UsageFault(f"the key of the events has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
+            raise UsageError(f"the key of the events has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
         self._inner = inner
         self._sinks = [Buffered(sink) for sink in sinks]
         self._key = key
@@ -88,7 +88,7 @@ class ObservingPerformer:
             self._begin(effect.header)
             return await self._inner.perform(effect)
         if self._header is None:
-            raise InvariantFault("an effect was performed before Begin")
+            raise BugError("an effect was performed before Begin")
         if isinstance(effect, CallModel | CallTool):
             return await self._perform_call(effect)
         if isinstance(effect, Admit) and not self._may_start(effect):

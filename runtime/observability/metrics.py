@@ -13,7 +13,7 @@ from typing import Any
 
 from runtime.core.money import NANOS_PER_USD
 from runtime.core.stop import parse_stop
-from runtime.errors import RuntimeFault, UsageFault
+from runtime.errors import GoldrunError, UsageError
 from runtime.observability.events import Event
 from runtime.ports.control_values import BreakerView
 
@@ -94,10 +94,10 @@ class MetricsSink:
         """Set the state of a breaker.
 
         Raises:
-            UsageFault: If the state is not `closed`, `half_open` or `open`.
+            UsageError: If the state is not `closed`, `half_open` or `open`.
         """
         if state not in PHASES:
-            raise UsageFault(
+            raise UsageError(
                 f"{state!r} is no state of a breaker", next_step=f"use one of {', '.join(PHASES)}"
             )
         label = self._breakers.label(name)
@@ -120,7 +120,7 @@ class MetricsSink:
     def collect(self) -> Iterator[Any]:
         """Bring the states of breakers up to date, as the registry asks before it reads; there is nothing more."""
         for breakers in self._watched:
-            with contextlib.suppress(RuntimeFault):
+            with contextlib.suppress(GoldrunError):
                 self.breakers(breakers())
         return iter(())
 

@@ -9,10 +9,10 @@ import msgspec
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
 from runtime.control.ledger import Amount, Reserved, Scope
 from runtime.control.ratelimit import RateAnswer, RateRule
-from runtime.errors import DataFault
+from runtime.errors import DataError
 
 
-class ControlUnavailable(DataFault):
+class ControlUnavailable(DataError):
     """The control store cannot be read or written now; guards refuse instead of guessing."""
 
 

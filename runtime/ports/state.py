@@ -13,7 +13,7 @@ import msgspec
 
 from runtime.core.canonical import canonical_bytes, digest, valid_text
 from runtime.core.effects import ToolResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Scope:
         environment: `prod`, `staging`, ...
 
     Raises:
-        UsageFault: If one is empty or no valid text.
+        UsageError: If one is empty or no valid text.
     """
 
     tenant: str
@@ -36,7 +36,7 @@ class Scope:
     def __post_init__(self) -> None:
         for name, value in (("tenant", self.tenant), ("environment", self.environment)):
             if not _is_text(value):
-                raise UsageFault(f"a scope needs a {name}, not {value!r}")
+                raise UsageError(f"a scope needs a {name}, not {value!r}")
 
     @property
     def digest(self) -> str:
@@ -117,7 +117,7 @@ class Memory(Protocol):
         """Remember a JSON value for some seconds, in place of the one before.
 
         Raises:
-            UsageFault: If the value is no JSON or too large, or the time is not above 0 and finite.
+            UsageError: If the value is no JSON or too large, or the time is not above 0 and finite.
         """
         ...
 
@@ -150,8 +150,8 @@ class Artifacts(Protocol):
         """Keep some bytes and return their digest; keeping them twice is harmless.
 
         Raises:
-            UsageFault: If they are more than an artifact may have.
-            DataFault: If they could not be written.
+            UsageError: If they are more than an artifact may have.
+            DataError: If they could not be written.
         """
         ...
 
@@ -159,8 +159,8 @@ class Artifacts(Protocol):
         """Return the bytes of a digest; `None` if this scope has none.
 
         Raises:
-            DataFault: If they are damaged.
-            UsageFault: If this is no digest.
+            DataError: If they are damaged.
+            UsageError: If this is no digest.
         """
         ...
 
@@ -195,7 +195,7 @@ class CredentialProvider(Protocol):
         """Return a credential of a scope.
 
         Raises:
-            UsageFault: If that scope has none of this name; never one of another scope.
+            UsageError: If that scope has none of this name; never one of another scope.
         """
         ...
 
@@ -224,7 +224,7 @@ class CallScratch(Protocol):
         """Keep a value in place of the one before.
 
         Raises:
-            UsageFault: If the agent has no such slot, or the value is not of its type or does not fit.
+            UsageError: If the agent has no such slot, or the value is not of its type or does not fit.
         """
         ...
 
@@ -266,7 +266,7 @@ class CallState(Protocol):
         """What is remembered about subjects.
 
         Raises:
-            UsageFault: If the run was given no memory.
+            UsageError: If the run was given no memory.
         """
         ...
 
@@ -275,7 +275,7 @@ class CallState(Protocol):
         """Large results and files.
 
         Raises:
-            UsageFault: If the run was given no artifacts.
+            UsageError: If the run was given no artifacts.
         """
         ...
 
@@ -283,7 +283,7 @@ class CallState(Protocol):
         """Return a credential; its text is taken out of the call's result and errors.
 
         Raises:
-            UsageFault: If the run was given no credentials, or there is none of this name.
+            UsageError: If the run was given no credentials, or there is none of this name.
         """
         ...
 
@@ -311,6 +311,6 @@ class RunState(Protocol):
         """Take over what a recorded call put into the scratch.
 
         Raises:
-            UsageFault: If it does not fit the agent's slots.
+            UsageError: If it does not fit the agent's slots.
         """
         ...

@@ -19,7 +19,7 @@ from runtime.core.effects import (
     Used,
 )
 from runtime.core.messages import Message
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.ports.state import Artifacts, CallScratch, CallState, RunMemory, Scope, Secret
 
 
@@ -66,7 +66,7 @@ class ToolContext:
         """What is remembered about subjects of this tenant and environment, each with an end.
 
         Raises:
-            UsageFault: If the run was given no memory.
+            UsageError: If the run was given no memory.
         """
         return self._state().memory
 
@@ -75,7 +75,7 @@ class ToolContext:
         """Files and large results of this tenant and environment, by digest.
 
         Raises:
-            UsageFault: If the run was given no artifacts.
+            UsageError: If the run was given no artifacts.
         """
         return self._state().artifacts
 
@@ -83,13 +83,13 @@ class ToolContext:
         """Return a credential of this tenant and environment; what the call gives back is cleaned of it.
 
         Raises:
-            UsageFault: If the run was given no credentials, or this scope has none of that name.
+            UsageError: If the run was given no credentials, or this scope has none of that name.
         """
         return self._state().credential(name)
 
     def _state(self) -> CallState:
         if self.state is None:
-            raise UsageFault(
+            raise UsageError(
                 "this call was made without a run's state", next_step="make it through run_agent"
             )
         return self.state

@@ -15,7 +15,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -69,7 +69,7 @@ class FolderArtifacts:
             if not _holds(path, digest):
                 _write(path, data)
         except OSError as error:
-            raise DataFault(f"an artifact was not written: {error.strerror}", where=str(path)) from error
+            raise DataError(f"an artifact was not written: {error.strerror}", where=str(path)) from error
         return digest
 
     def get(self, digest: str) -> bytes | None:
@@ -80,9 +80,9 @@ class FolderArtifacts:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise DataFault(f"an artifact cannot be read: {error.strerror}", where=str(path)) from error
+            raise DataError(f"an artifact cannot be read: {error.strerror}", where=str(path)) from error
         if hashlib.sha256(data).hexdigest() != digest:
-            raise DataFault(
+            raise DataError(
                 "an artifact does not have the bytes of its name",
                 where=str(path),
                 next_step="delete it, and put it again from where it came",
@@ -103,13 +103,13 @@ class FolderArtifacts:
 
 def _checked_digest(data: bytes, max_bytes: int) -> str:
     if len(data) > max_bytes:
-        raise UsageFault(f"an artifact of {len(data)} bytes is above the limit of {max_bytes}")
+        raise UsageError(f"an artifact of {len(data)} bytes is above the limit of {max_bytes}")
     return hashlib.sha256(data).hexdigest()
 
 
 def _valid(digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
-        raise UsageFault(
+        raise UsageError(
             f"{digest!r} is no digest of an artifact", next_step="use the 64 hex characters of put()"
         )
     return digest

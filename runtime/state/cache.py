@@ -15,7 +15,7 @@ from typing import Any
 
 from runtime.core.canonical import canonical_bytes
 from runtime.core.effects import ToolResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.ports.state import Scope
 
 _MIN_KEY_BYTES = 16
@@ -61,12 +61,12 @@ class ToolCache:
             max_bytes: What their texts may take together.
 
         Raises:
-            UsageFault: If the secret is short or a limit is not above 0.
+            UsageError: If the secret is short or a limit is not above 0.
         """
         if len(key) < _MIN_KEY_BYTES:
-            raise UsageFault(f"the cache's secret has {len(key)} bytes, it needs {_MIN_KEY_BYTES}")
+            raise UsageError(f"the cache's secret has {len(key)} bytes, it needs {_MIN_KEY_BYTES}")
         if not ttl_s > 0 or max_entries < 1 or max_bytes < 1:
-            raise UsageFault("a cache needs a time to live and bounds above 0")
+            raise UsageError("a cache needs a time to live and bounds above 0")
         self.scope = scope
         self._key = key
         self._ttl_s = ttl_s

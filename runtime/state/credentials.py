@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope, Secret
 
 Client = TypeVar("Client")
@@ -56,14 +56,14 @@ class FolderCredentials:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise _missing(scope, name) from error
         except OSError as error:
-            raise DataFault(f"a credential cannot be read: {error.strerror}", where=str(path)) from error
+            raise DataError(f"a credential cannot be read: {error.strerror}", where=str(path)) from error
         if len(raw) > _MAX_BYTES:
-            raise DataFault(f"a credential has more than {_MAX_BYTES} bytes", where=str(path))
+            raise DataError(f"a credential has more than {_MAX_BYTES} bytes", where=str(path))
         try:
             text = raw.decode()
         except UnicodeDecodeError:
             # Not chained: the exception holds the bytes.
-            raise DataFault("a credential is no UTF-8 text", where=str(path)) from None
+            raise DataError("a credential is no UTF-8 text", where=str(path)) from None
         return Secret(text.removesuffix("\n").removesuffix("\r"))
 
 
@@ -88,7 +88,7 @@ class ScopedClients(Generic[Client]):
         """Return the client of a scope, the same one each time.
 
         Raises:
-            UsageFault: If it is asked for without a scope.
+            UsageError: If it is asked for without a scope.
         """
         with self._lock:
             if _scope(scope) in self._clients:
@@ -118,14 +118,14 @@ class ScopedClients(Generic[Client]):
 def _scope(scope: Scope) -> Scope:
     """Return the scope, checked: code without types must not get past it with a bare name or nothing."""
     if not isinstance(scope, Scope):
-        raise UsageFault(
+        raise UsageError(
             f"{type(scope).__name__} is no scope", next_step="pass the Scope that was bound at entry"
         )
     return scope
 
 
-def _missing(scope: Scope, name: str) -> UsageFault:
-    return UsageFault(
+def _missing(scope: Scope, name: str) -> UsageError:
+    return UsageError(
         f"tenant {scope.tenant!r} has no credential {name!r} in {scope.environment!r}",
         next_step="give it one; credentials of other tenants or environments are never used in its place",
     )
@@ -133,7 +133,7 @@ def _missing(scope: Scope, name: str) -> UsageFault:
 
 def _file_name(part: str) -> str:
     if not part:
-        raise UsageFault("a credential needs a name")
+        raise UsageError("a credential needs a name")
     raw = part.encode()
     text = "".join(chr(b) if b in _PLAIN else f"%{b:02x}" for b in raw)
     return "%2e" + text[1:] if text.startswith(".") else text

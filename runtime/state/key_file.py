@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 
 def key_of_file(path: Path, what: str) -> bytes:
@@ -18,13 +18,13 @@ def key_of_file(path: Path, what: str) -> bytes:
         what: What the key is, for messages.
 
     Raises:
-        UsageFault: If others may read the file.
+        UsageError: If others may read the file.
         OSError: If it cannot be read or made.
     """
     if not path.exists():
         _make(path)
     if os.name == "posix" and path.stat().st_mode & 0o077:
-        raise UsageFault(f"others may read {what}", where=str(path), next_step=f"run `chmod 600 {path}`")
+        raise UsageError(f"others may read {what}", where=str(path), next_step=f"run `chmod 600 {path}`")
     return path.read_bytes().strip()
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from runtime.core.canonical import valid_text
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import MemoryAudit, MemoryChange, MemoryEntry, Scope
 
 MAX_VALUE_BYTES = 64 * 1024
@@ -61,7 +61,7 @@ class SqliteMemory:
             max_value_bytes: What one value may take as JSON.
 
         Raises:
-            DataFault: If it cannot be opened, is something else, or of another version.
+            DataError: If it cannot be opened, is something else, or of another version.
         """
         self.scope = scope
         self._where = str(path)
@@ -180,15 +180,15 @@ class SqliteMemory:
     def _checked(self, subject: str, name: str, value: Any, ttl_s: float, request_id: str) -> bytes:
         _texts(subject=subject, name=name, request_id=request_id)
         if not (ttl_s > 0 and math.isfinite(ttl_s)):
-            raise UsageFault(
+            raise UsageError(
                 f"{ttl_s!r} seconds is no time to remember something", next_step="use a finite time above 0"
             )
         try:
             raw = msgspec.json.encode(value)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise UsageFault(f"the value of {name!r} has no JSON form: {error}") from error
+            raise UsageError(f"the value of {name!r} has no JSON form: {error}") from error
         if len(raw) > self._max_value_bytes:
-            raise UsageFault(
+            raise UsageError(
                 f"the value of {name!r} has {len(raw)} bytes, above {self._max_value_bytes}",
                 next_step="put it into the artifacts and remember its digest",
             )
@@ -245,14 +245,14 @@ class SqliteMemory:
         except sqlite3.Error as error:
             raise self._fault(error) from error
         if found != [APPLICATION_ID, _VERSION]:
-            raise DataFault(
+            raise DataError(
                 "this is a database, but no memory of this version",
                 where=self._where,
                 next_step="name another file",
             )
 
-    def _fault(self, error: sqlite3.Error) -> DataFault:
-        return DataFault(
+    def _fault(self, error: sqlite3.Error) -> DataError:
+        return DataError(
             f"the memory cannot be used: {error}",
             where=self._where,
             next_step="check that the file can be written and is on a local disk",
@@ -277,4 +277,4 @@ class VolatileMemory(SqliteMemory):
 def _texts(**named: str) -> None:
     for what, text in named.items():
         if not text or valid_text(text) != text:
-            raise UsageFault(f"{text!r} is no {what.replace('_', ' ')} of a memory")
+            raise UsageError(f"{text!r} is no {what.replace('_', ' ')} of a memory")

@@ -17,7 +17,7 @@ import msgspec
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import ToolResult
 from runtime.core.run import ToolDecl
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.ports.state import (
     Artifacts,
     CallScratch,
@@ -119,7 +119,7 @@ class BoundState:
             try:
                 self.scratch.put(slot, msgspec.convert(value, slot.kind))
             except msgspec.ValidationError as error:
-                raise UsageFault(
+                raise UsageError(
                     f"the recorded value of slot {name!r} does not have its type: {error}"
                 ) from error
 
@@ -256,7 +256,7 @@ def _version(decl: ToolDecl) -> str:
     return fingerprint([decl.schema, decl.version])
 
 
-def _absent(what: str) -> UsageFault:
-    return UsageFault(
+def _absent(what: str) -> UsageError:
+    return UsageError(
         f"this run was given no {what}", next_step="pass state=State(...) where the run is started"
     )

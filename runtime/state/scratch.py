@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope, Slot
 
 __all__ = ["LIMIT_BYTES", "Draft", "Scratch", "Slot"]
@@ -46,14 +46,14 @@ class Scratch:
             limit_bytes: What names and values may take together.
 
         Raises:
-            UsageFault: If two slots have one name.
+            UsageError: If two slots have one name.
         """
         self.scope = scope
         self.request_id = request_id
         self._limit_bytes = limit_bytes
         self._slots = {slot.name: slot for slot in slots}
         if len(self._slots) < len(slots):
-            raise UsageFault(f"two slots of run {request_id!r} have one name")
+            raise UsageError(f"two slots of run {request_id!r} have one name")
         self._kept: dict[str, bytes] = {}
         self._drafted = 0
         self._lock = threading.Lock()
@@ -71,11 +71,11 @@ class Scratch:
         """Return a slot by name.
 
         Raises:
-            UsageFault: If there is none.
+            UsageError: If there is none.
         """
         found = self._slots.get(name)
         if found is None:
-            raise UsageFault(
+            raise UsageError(
                 f"the run has no slot {name!r}", next_step=f"use one of {', '.join(sorted(self._slots))}"
             )
         return found
@@ -93,7 +93,7 @@ class Scratch:
         """Keep a value in place of the one before; nothing changes if it is refused.
 
         Raises:
-            UsageFault: If it is not of the slot's type, or does not fit.
+            UsageError: If it is not of the slot's type, or does not fit.
         """
         name = self._known(slot).name
         raw = self.encoded(slot, value)
@@ -110,21 +110,21 @@ class Scratch:
         """Return a value's JSON form.
 
         Raises:
-            UsageFault: If it is not of the slot's type.
+            UsageError: If it is not of the slot's type.
         """
         name = self._known(slot).name
         try:
             raw = msgspec.json.encode(value)
             msgspec.json.decode(raw, type=slot.kind)
         except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-            raise UsageFault(f"the value for slot {name!r} does not have its type: {error}") from error
+            raise UsageError(f"the value for slot {name!r} does not have its type: {error}") from error
         return raw
 
     def hold(self, name: str, growth: int) -> None:
         """Hold the bytes by which a draft's value is larger than what it replaces; fewer than 0 gives them back.
 
         Raises:
-            UsageFault: If they do not fit.
+            UsageError: If they do not fit.
         """
         with self._lock:
             self._check_growth(name, growth)
@@ -143,7 +143,7 @@ class Scratch:
     def _check_growth(self, name: str, growth: int) -> None:
         size = self.size_bytes + growth
         if growth > 0 and size > self._limit_bytes:
-            raise UsageFault(
+            raise UsageError(
                 f"slot {name!r} would bring the scratch to {size} bytes, above {self._limit_bytes}",
                 next_step="put what is large into the artifacts and keep its digest",
             )
@@ -164,28 +164,28 @@ class Scratch:
         """Take the values of a snapshot of this run in place of all there are.
 
         Raises:
-            DataFault: If it is no snapshot, or one of another run or scope.
-            UsageFault: If a value does not fit its slot.
+            DataError: If it is no snapshot, or one of another run or scope.
+            UsageError: If a value does not fit its slot.
         """
         try:
             found = msgspec.json.decode(snapshot, type=_Snapshot)
         except msgspec.MsgspecError as error:
-            raise DataFault(f"this is no snapshot of a scratch: {error}") from error
+            raise DataError(f"this is no snapshot of a scratch: {error}") from error
         whose = Scope(tenant=found.tenant, environment=found.environment)
         if whose != self.scope or found.request_id != self.request_id:
-            raise DataFault(f"this snapshot belongs to another run than {self.request_id!r}")
+            raise DataError(f"this snapshot belongs to another run than {self.request_id!r}")
         before, self._kept = self._kept, {}
         try:
             for name, raw in found.values.items():
                 slot = self.slot(name)
                 self.put(slot, msgspec.json.decode(raw, type=slot.kind))
-        except (UsageFault, msgspec.MsgspecError) as error:
+        except (UsageError, msgspec.MsgspecError) as error:
             self._kept = before
-            raise UsageFault(f"the snapshot does not fit the slots of this run: {error}") from error
+            raise UsageError(f"the snapshot does not fit the slots of this run: {error}") from error
 
     def _known(self, slot: Slot[T]) -> Slot[T]:
         if self.slot(slot.name) != slot:
-            raise UsageFault(f"slot {slot.name!r} of this run has another type")
+            raise UsageError(f"slot {slot.name!r} of this run has another type")
         return slot
 
 
@@ -210,7 +210,7 @@ class Draft:
         What is put after the call was given up is forgotten.
 
         Raises:
-            UsageFault: If it is not of the slot's type or does not fit.
+            UsageError: If it is not of the slot's type or does not fit.
         """
         self._change(slot, self._scratch.encoded(slot, value))
 

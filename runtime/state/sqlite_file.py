@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from runtime.errors import DataFault
+from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
 from runtime.state.sqlite_schema import APPLICATION_ID, SCHEMA, VERSION
 
@@ -94,7 +94,7 @@ class SqliteFile:
 
         Raises:
             ControlUnavailable: If it cannot be opened.
-            DataFault: If it is something else, or of another version.
+            DataError: If it is something else, or of another version.
         """
         self.path = path
         self._timeout_s = busy_timeout_s
@@ -108,7 +108,7 @@ class SqliteFile:
         except sqlite3.Error as error:
             self.drop(link)
             raise self.fault(error) from error
-        except DataFault:
+        except DataError:
             self.drop(link)
             raise
         self._idle.append(link)
@@ -192,7 +192,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     """Make the tables, or check that they are ours.
 
     Raises:
-        DataFault: If the file is something else, or of another version.
+        DataError: If the file is something else, or of another version.
     """
     if _pragma(db, "user_version") == 0:
         _check_empty(db, path)
@@ -209,7 +209,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         raise _foreign(path)
     version = _pragma(db, "user_version")
     if version != VERSION:
-        raise DataFault(
+        raise DataError(
             f"the control file has version {version!r}, this program reads version {VERSION}",
             where=str(path),
             next_step="use the release that wrote it, or name a new file",
@@ -226,8 +226,8 @@ def _check_empty(db: sqlite3.Connection, path: Path) -> None:
         db.execute("COMMIT")
 
 
-def _foreign(path: Path) -> DataFault:
-    return DataFault(
+def _foreign(path: Path) -> DataError:
+    return DataError(
         "this is a database, but not one of control state", where=str(path), next_step="name another file"
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from runtime.core.ids import RESERVED_ARGUMENTS
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -21,7 +21,7 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
         rename: Names in the schema, by parameter.
 
     Raises:
-        UsageFault: If a parameter has no type, a reserved name, or no JSON form.
+        UsageError: If a parameter has no type, a reserved name, or no JSON form.
     """
     from pydantic import ConfigDict, Field, create_model
     from pydantic.errors import PydanticUserError
@@ -29,7 +29,7 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError as error:
-        raise UsageFault(
+        raise UsageError(
             f"a type of tool {function.__name__!r} is not known where the tool is defined: {error}",
             next_step="define or import the type at the top of the module",
         ) from error
@@ -39,12 +39,12 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
             continue
         alias = rename.get(parameter.name)
         if (alias or parameter.name) in RESERVED_ARGUMENTS:
-            raise UsageFault(
+            raise UsageError(
                 f"tool {function.__name__!r} has the argument {parameter.name!r}, which is bound at entry",
                 next_step="take it from ctx instead; a model never chooses it",
             )
         if parameter.name not in hints:
-            raise UsageFault(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
+            raise UsageError(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], Field(default, alias=alias))
     try:
@@ -53,7 +53,7 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
         )
         model.model_json_schema(by_alias=True)
     except PydanticUserError as error:
-        raise UsageFault(
+        raise UsageError(
             f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
             next_step="use types that JSON has, or a pydantic model",
         ) from error
@@ -90,7 +90,7 @@ def parameters_of(model: type[BaseModel], function: str) -> dict[str, Any]:
         function: Name of the function, for the message.
 
     Raises:
-        UsageFault: If an object anywhere within the arguments has a reserved name.
+        UsageError: If an object anywhere within the arguments has a reserved name.
     """
     schema = model.model_json_schema(by_alias=True)
     schema.pop("title", None)
@@ -98,7 +98,7 @@ def parameters_of(model: type[BaseModel], function: str) -> dict[str, Any]:
         field.pop("title", None)
     path = _reserved(schema, schema, (), frozenset())
     if path is not None:
-        raise UsageFault(
+        raise UsageError(
             f"tool {function!r} has the argument {path!r}, which is bound at entry",
             next_step="take it from ctx instead; a model never chooses it",
         )

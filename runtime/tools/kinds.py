@@ -25,7 +25,7 @@ import msgspec
 
 from runtime.core.canonical import said
 from runtime.core.effects import Failure, FailureKind
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.ports.tools import IN_TOOL_THREAD, TOOL_THREAD
 
 Kind = Literal["async", "thread", "process"]
@@ -105,12 +105,12 @@ async def in_process(function: Callable[..., Any], given: bytes, rename: dict[st
         rename: Names in the schema, by parameter.
 
     Raises:
-        UsageFault: If the function cannot be imported by name.
+        UsageError: If the function cannot be imported by name.
         ProcessToolError: If the function raised, or the process ended without an answer.
     """
     module, name = function.__module__, function.__qualname__
     if module == "__main__" or "<" in name:
-        raise UsageFault(
+        raise UsageError(
             f"the process tool {name!r} cannot be imported by name",
             next_step="define it at the top of a module, or use kind='thread'",
         )

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from runtime.core.canonical import canonical_bytes, valid_text
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 
 MIN_LIMIT_BYTES = 256
 """The least a result may be limited to: the line about the rest must fit."""
@@ -44,10 +44,10 @@ def cap_result(text: str, limit_bytes: int, put: Callable[[bytes], str] | None) 
             too large; what it raises is raised. `None` where nobody keeps them, and the text says so.
 
     Raises:
-        UsageFault: If the limit is below 256 bytes.
+        UsageError: If the limit is below 256 bytes.
     """
     if limit_bytes < MIN_LIMIT_BYTES:
-        raise UsageFault(f"a result cannot be limited to {limit_bytes} bytes", next_step="allow at least 256")
+        raise UsageError(f"a result cannot be limited to {limit_bytes} bytes", next_step="allow at least 256")
     # Characters are at most as many as bytes, and a byte count of ASCII text needs no encoding.
     if text.isascii() and len(text) <= limit_bytes:
         return CappedResult(content=text, artifact=None, size_bytes=len(text))

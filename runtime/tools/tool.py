@@ -11,7 +11,7 @@ from runtime.core.effects import ToolResult
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
 from runtime.tools.arguments import arguments_model, given_of, keep_given, keeping, parameters_of
@@ -205,7 +205,7 @@ def tool(
         options: See `ToolOptions`.
 
     Raises:
-        UsageFault: If a parameter has no type, a reserved name, or no JSON form, or options contradict each other.
+        UsageError: If a parameter has no type, a reserved name, or no JSON form, or options contradict each other.
     """
 
     def make(of: Callable[..., Any]) -> Tool:
@@ -237,16 +237,16 @@ def _check_options(options: ToolOptions) -> None:
         raise TypeError(f"tool() got an unexpected keyword argument {unknown[0]!r}")
     cache_s, most = options.get("cache_s"), options.get("max_result_bytes")
     if cache_s is not None and options.get("write"):
-        raise UsageFault(
+        raise UsageError(
             "a tool that writes cannot be cached",
             next_step="use dedupe_by to make an equal write happen once",
         )
     if cache_s is not None and not 0 < cache_s < float("inf"):
-        raise UsageFault(
+        raise UsageError(
             f"{cache_s!r} seconds is no time to keep a result", next_step="use a finite time above 0"
         )
     if most is not None and most < MIN_LIMIT_BYTES:
-        raise UsageFault(
+        raise UsageError(
             f"a result cannot be limited to {most} bytes", next_step=f"allow at least {MIN_LIMIT_BYTES}"
         )
 
@@ -255,7 +255,7 @@ def _check_arguments(decl: ToolDecl, model: type[BaseModel]) -> None:
     known = {field.alias or name for name, field in model.model_fields.items()}
     missing = sorted(set(decl.dedupe_by) - known)
     if missing:
-        raise UsageFault(
+        raise UsageError(
             f"dedupe_by of tool {decl.schema.name!r} names {missing[0]!r}, which is no argument of it",
             next_step=f"use one of {', '.join(sorted(known)) or 'no arguments'}",
         )
@@ -266,12 +266,12 @@ def _kind(function: Callable[..., Any], asked: Kind | None) -> Kind:
     if asked is None:
         return "async" if is_async else "thread"
     if (asked == "async") != is_async:
-        raise UsageFault(
+        raise UsageError(
             f"tool {function.__name__!r} is {'a' if is_async else 'no'} coroutine function, its kind is {asked!r}",
             next_step="use kind='async' for coroutine functions, 'thread' or 'process' for others",
         )
     if asked == "process" and "ctx" in inspect.signature(function).parameters:
-        raise UsageFault(
+        raise UsageError(
             f"the process tool {function.__name__!r} takes ctx, which cannot cross to its process",
             next_step="take what it needs as arguments, or use kind='thread'",
         )

@@ -14,11 +14,10 @@ import pytest
 from harness.cassette.files import TEMPORARY
 from harness.cassette.redaction.pseudonyms import KEY_FILE
 from harness.cassette.store import iter_recordings
-from harness.errors import HarnessError
 from harness.record import ProductionRecorder, Settings
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
-from runtime.errors import RuntimeFault
+from runtime.errors import GoldrunError
 from runtime.models import ScriptedModel, calls
 from tests.support.agents import Prices, Shop, shop_agent
 
@@ -57,7 +56,7 @@ def attempt(folder: Path, on_failure: Any, durability: Any) -> RunResult | str:
     settings = Settings(on_failure=on_failure, durability=durability)
     try:
         recorder = ProductionRecorder(folder, settings=settings)
-    except HarnessError as error:
+    except GoldrunError as error:
         return str(error)
 
     async def main() -> RunResult:
@@ -71,7 +70,7 @@ def attempt(folder: Path, on_failure: Any, durability: Any) -> RunResult | str:
 
     try:
         return asyncio.run(asyncio.wait_for(main(), 60))
-    except (HarnessError, RuntimeFault) as error:
+    except GoldrunError as error:
         return str(error)
     finally:
         recorder.close()

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from harness.cassette.store import iter_recordings
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
+from runtime.errors import UsageError
 from runtime.journal.recording import Recording
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "cassettes" / "v1"

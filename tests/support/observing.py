@@ -8,7 +8,7 @@ from typing import Any
 from runtime.core.policy import Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
-from runtime.errors import JournalFault
+from runtime.errors import JournalError
 from runtime.models import ScriptedModel
 from runtime.observability.events import Event, EventSink, ObservingPerformer
 from runtime.tools.tool import ToolError, tool
@@ -26,7 +26,7 @@ class Kept:
 
     def take(self, event: Event) -> None:
         if self.broken:
-            raise JournalFault("the disk is full")
+            raise JournalError("the disk is full")
         self.events.append(event)
 
     def kinds(self) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol
 
-from harness.errors import UsageError
+from runtime.errors import UsageError
 
 Spans = list[tuple[int, int]]
 """Start and end of the whole match and of each group; (-1, -1) for a group that took no part."""

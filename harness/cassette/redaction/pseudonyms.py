@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cassette.redaction.scan import PSEUDONYM
-from harness.errors import UsageError
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.state.key_file import key_of_file
 
 KEY_VARIABLE = "GOLDRUN_REDACTION_KEY"
@@ -96,8 +95,6 @@ def redaction_key(value: str | None, path: Path) -> bytes:
         return value.encode()
     try:
         return key_of_file(path, "the redaction key")
-    except UsageFault as error:
-        raise UsageError(error.what, where=error.where, next_step=error.next_step) from error
     except OSError as error:
         raise UsageError(
             f"the redaction key cannot be read or made: {error.strerror}",

@@ -15,7 +15,7 @@ from harness.cassette.redaction.dropped import DROPPED
 from harness.cassette.redaction.fields import hides, is_password_field
 from harness.cassette.redaction.jsontext import Leaf, Places, decoded, leaves, looks_like_json
 from harness.cassette.rules import CompiledRule, Ruleset
-from harness.errors import DataError
+from runtime.errors import DataError
 
 PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")
 _PSEUDONYM = re.compile(PSEUDONYM.pattern.encode())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.cassette.document import content_root
 from harness.cassette.golden import read_cassette, write_cassette
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import Begin, CallModel, CallTool, End, Outcome, ToolResult
 from runtime.core.messages import (
@@ -23,6 +23,7 @@ from runtime.core.messages import (
 )
 from runtime.core.run import Header, with_hashes
 from runtime.core.trace import trace_json
+from runtime.errors import UsageError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.recording import Recording, recording_of
 from runtime.journal.records import Record

@@ -13,10 +13,11 @@ from harness.cassette.redact import Redactor
 from harness.cassette.redaction.check import check_secrets
 from harness.cassette.segment import SegmentWriter
 from harness.cli import redact_commands
-from harness.errors import CassetteError, ExitCode
+from harness.errors import CassetteError
 from runtime.core.effects import Begin, End, Outcome
 from runtime.core.messages import user_message
 from runtime.core.run import Header, Totals
+from runtime.errors import ExitCode
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.records import Record
 

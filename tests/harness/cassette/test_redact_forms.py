@@ -27,8 +27,9 @@ from harness.cassette.redact import (
 from harness.cassette.redaction.logs import RedactingFilter
 from harness.cassette.redaction.samples import sample
 from harness.cassette.rules import load_rules
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.run import Header
+from runtime.errors import UsageError
 
 SECRETS = {rule.id: rule.positive for rule in load_rules() if not rule.personal and " " not in rule.positive}
 

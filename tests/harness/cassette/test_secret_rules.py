@@ -18,7 +18,7 @@ from harness.cassette.redaction.engine import compile_finder, re2_binding
 from harness.cassette.redaction.fields import is_secret_field, is_secret_header
 from harness.cassette.redaction.samples import sample
 from harness.cassette.rules import Rule, is_suspect, load_rules, ruleset
-from harness.errors import UsageError
+from runtime.errors import UsageError
 
 RULES = {rule.id: rule for rule in load_rules()}
 ENGINES = ["python", "re2"] if re2_binding() is not None else ["python"]

@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.cassette.segment import SegmentWriter, merkle_root, read_segment
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.effects import Begin, End, Input, InputReply, Outcome
 from runtime.core.messages import user_message
 from runtime.core.run import Header
 from runtime.core.trace import trace_json
+from runtime.errors import UsageError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.recording import recording_of
 from runtime.journal.records import Record

@@ -14,10 +14,11 @@ from harness.cassette.merkle import merkle_root
 from harness.cassette.remote import Store, open_store, read_remote_segment
 from harness.cassette.segment import SegmentWriter, read_segment
 from harness.cassette.tombstones import delete_runs
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.effects import Begin, End, Input, InputReply, Outcome
 from runtime.core.messages import ToolSchema, user_message
 from runtime.core.run import Header, ToolDecl
+from runtime.errors import UsageError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.records import Record
 

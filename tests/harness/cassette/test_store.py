@@ -7,9 +7,10 @@ from harness.cassette.golden import write_cassette
 from harness.cassette.redact import Redactor
 from harness.cassette.segment import SegmentWriter
 from harness.cassette.store import count_recordings, iter_recordings, read_recording
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from runtime.core.effects import Begin, End, Outcome
 from runtime.core.run import Header
+from runtime.errors import UsageError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording import Recording

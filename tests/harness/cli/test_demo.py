@@ -15,7 +15,7 @@ import pytest
 from harness.cli import demo
 from harness.cli.demo_show import shortened
 from harness.cli.demo_stages import SETTINGS, DemoProject, Edit
-from harness.errors import BugError, CheckFailed, UsageError
+from runtime.errors import BugError, CheckFailed, UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT_S = 20

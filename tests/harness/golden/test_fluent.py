@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.errors import UsageError
+from runtime.errors import UsageError
 from harness.golden.expect import Expect
 from harness.golden.fluent import TraceCheck, check
 from runtime.core.trace import Trace

@@ -7,8 +7,9 @@ import pytest
 
 from harness.cassette.golden import read_cassette
 from harness.cassette.store import iter_recordings
-from harness.errors import ExitCode, ImportFailed, UsageError
+from harness.errors import ImportFailed
 from harness.importers.registry import import_paths
+from runtime.errors import ExitCode, UsageError
 
 
 def run_of(text: str) -> dict[str, Any]:

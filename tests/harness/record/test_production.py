@@ -21,11 +21,11 @@ from harness.cassette.redaction.pseudonyms import KEY_FILE
 from harness.cassette.remote import open_store
 from harness.cassette.segment import read_segment
 from harness.cassette.store import iter_recordings
-from harness.errors import UsageError
 from harness.record import ProductionRecorder, Retention, Sampling, Settings
 from harness.record.retention import apply_retention
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
+from runtime.errors import UsageError
 from runtime.execution.drivers import PerformerError
 from runtime.journal.files import JournalWriter
 from runtime.models import ScriptedModel, calls
@@ -260,12 +260,12 @@ def test_a_run_still_going_on_at_close_is_sealed_as_crashed(tmp_path: Path) -> N
 
 def test_two_writers_on_one_path_are_refused_and_a_live_journal_is_not_recovered(tmp_path: Path) -> None:
     from harness.sessions.recover import recover_journal
-    from runtime.errors import UsageFault
+    from runtime.errors import UsageError
 
     path = tmp_path / "runs.jsonl"
 
     with JournalWriter(path):
-        with pytest.raises(UsageFault, match="another writer"):
+        with pytest.raises(UsageError, match="another writer"):
             JournalWriter(path)
         with pytest.raises(UsageError, match="another writer"):
             recover_journal(path)

@@ -12,11 +12,11 @@ import pytest
 
 from harness.cassette.redaction.pseudonyms import KEY_FILE, Keyed
 from harness.cassette.segment import read_segment
-from harness.errors import UsageError
 from harness.record import ProductionRecorder, Settings
 from harness.sessions.redactors import redactor_for
 from harness.sessions.replay import agent_setup, replay_run
 from runtime.entry.run import Request, run_agent_async
+from runtime.errors import UsageError
 from runtime.models import ScriptedModel
 from tests.support.agents import Prices, Shop, shop_agent
 

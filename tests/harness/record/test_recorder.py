@@ -13,7 +13,7 @@ from harness.record.recorder import memory_wrap
 from runtime.core.effects import EffectKind
 from runtime.core.policy import Policy
 from runtime.entry.run import Request, run_agent_async
-from runtime.errors import InvariantFault
+from runtime.errors import UsageError
 from runtime.journal.files import read_journal
 from runtime.journal.recording import recording_of
 from runtime.journal.records import Record
@@ -160,7 +160,7 @@ def test_a_recorder_that_is_not_open_records_nothing(tmp_path: Path) -> None:
         async def perform(self, effect: Any) -> Any:
             return Playbook().perform(effect)
 
-    with pytest.raises(InvariantFault, match="not open"):
+    with pytest.raises(UsageError, match="not open"):
         Recorder(tmp_path / "runs.jsonl").wrap(Inner())
     assert not (tmp_path / "runs.jsonl").exists()
 

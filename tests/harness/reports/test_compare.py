@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import DataError, UsageError
+from runtime.errors import DataError, UsageError
 from harness.reports import Report, compare, ingest, report_json
 from runtime.core.trace import Trace
 

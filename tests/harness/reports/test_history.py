@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import DataError, UsageError
+from runtime.errors import DataError, UsageError
 from harness.reports import compare, ingest, list_deploys, load, report_json
 from harness.reports.manifest import Manifest, Part, read_manifest, write_manifest
 from harness.reports.schema import column_names

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
 from harness.wire.command import child_environment, run_command
 from harness.wire.store import read_http
+from runtime.errors import UsageError
 
 AGENT = """
 import os, subprocess, sys, httpx

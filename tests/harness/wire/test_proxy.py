@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.errors import UsageError
 from harness.wire.misses import WireMiss
 from harness.wire.proxy import RecordingProxy
 from harness.wire.session import HttpSession
 from harness.wire.store import read_http
+from runtime.errors import UsageError
 
 CHUNKS = 41
 

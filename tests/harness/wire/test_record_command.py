@@ -14,8 +14,8 @@ import pytest
 import typer
 
 from harness.cli import wire_commands
-from harness.errors import UsageError
 from harness.wire.store import read_http
+from runtime.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 AGENT = "import sys, httpx; print(httpx.post(sys.argv[1] + '/echo', json={'q': '--x'}, trust_env=False).text)"

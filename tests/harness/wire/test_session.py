@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from harness.errors import CassetteError, UsageError
+from harness.errors import CassetteError
 from harness.wire.misses import Unanswered, WireMiss
 from harness.wire.session import Mode, record_http
 from harness.wire.store import read_http
+from runtime.errors import UsageError
 
 
 def ask(url: str, value: Any) -> Any:

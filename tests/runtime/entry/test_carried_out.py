@@ -15,7 +15,7 @@ from runtime.core.effects import ApprovalAnswer, AskApproval
 from runtime.core.policy import ArgumentRule, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.execution.governor import Governor
 from runtime.execution.rules import ControlRules
 from runtime.models import calls
@@ -158,7 +158,7 @@ def test_a_rule_for_an_argument_that_no_call_can_have_is_refused(path: str, word
     policy = Policy(arguments={"buy": (ArgumentRule(path=path, at_most=50),)})
     agent = Agent(name="a", model="m", tools=(buying(),), policy=policy)
 
-    with pytest.raises(UsageFault, match=f"tool 'buy' has the path '{path}'") as fault:
+    with pytest.raises(UsageError, match=f"tool 'buy' has the path '{path}'") as fault:
         prepare(agent, Request(prompt="go"), prices=Prices())
 
     assert fault.value.next_step == words

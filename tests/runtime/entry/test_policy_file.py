@@ -15,7 +15,7 @@ from runtime import Agent, Budget, LoopLimits, Policy, Request, ScriptedModel, r
 from runtime.control.permissions import broken_rule
 from runtime.core.policy import ArgumentRule
 from runtime.entry.policy_file import policy_json_schema, read_policy
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.models import calls, says
 
 POLICY = """\
@@ -51,7 +51,7 @@ def test_every_mistake_of_a_policy_file_is_named_at_once(tmp_path: Path) -> None
     file = tmp_path / "policy.yaml"
     file.write_text("schema: policy/1\nalow: [x]\nbudget: {steps: 0}\n", encoding="utf-8")
 
-    with pytest.raises(UsageFault) as caught:
+    with pytest.raises(UsageError) as caught:
         read_policy(file)
 
     assert "alow" in str(caught.value)
@@ -62,9 +62,9 @@ def test_a_policy_file_that_is_missing_or_no_yaml_is_an_error(tmp_path: Path) ->
     broken = tmp_path / "broken.yaml"
     broken.write_text("schema: [", encoding="utf-8")
 
-    with pytest.raises(UsageFault, match="not YAML"):
+    with pytest.raises(UsageError, match="not YAML"):
         read_policy(broken)
-    with pytest.raises(DataFault, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         read_policy(tmp_path / "absent.yaml")
 
 
@@ -87,7 +87,7 @@ def test_what_would_weaken_a_policy_unseen_is_refused_with_its_line(
     file = tmp_path / "policy.yaml"
     file.write_text(f"schema: policy/1\n{text}", encoding="utf-8")
 
-    with pytest.raises(UsageFault) as caught:
+    with pytest.raises(UsageError) as caught:
         read_policy(file)
 
     assert caught.value.where == f"{file}:{line}"
@@ -118,7 +118,7 @@ def test_a_policy_of_python_code_with_a_wrong_value_is_refused_before_the_run(
 ) -> None:
     agent = Agent(name="a", model="m", tools=(refund,), policy=Policy(**fields))
 
-    with pytest.raises(UsageFault, match=said):
+    with pytest.raises(UsageError, match=said):
         run_agent(agent, "go", model=ScriptedModel([says("done")]))
 
 
@@ -126,7 +126,7 @@ def test_a_policy_of_python_code_with_a_wrong_value_is_refused_before_the_run(
 def test_a_budget_that_would_limit_nothing_is_refused_before_the_run(limits: dict[str, Any]) -> None:
     agent = Agent(name="a", model="m", tools=(refund,), budget=Budget(**limits), max_output_tokens=9)
 
-    with pytest.raises(UsageFault, match=next(iter(limits))):
+    with pytest.raises(UsageError, match=next(iter(limits))):
         run_agent(agent, "go", model=ScriptedModel([says("done")]))
 
 

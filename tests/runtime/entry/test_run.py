@@ -13,7 +13,7 @@ from runtime.core.policy import Budget, Policy
 from runtime.core.run import policy_hash, prompt_hash, tools_hash
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare, run_agent, run_agent_async
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls
 from tests.support.agents import RATE, FakeClock, Prices, Shop, shop_agent
 
@@ -23,7 +23,7 @@ NO_PRICE = Prices(id="none", known=None)
 def test_a_dollar_limit_without_a_known_price_is_refused() -> None:
     agent = shop_agent(Shop(), budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
 
-    with pytest.raises(UsageFault, match="price of model 'm1' is unknown"):
+    with pytest.raises(UsageError, match="price of model 'm1' is unknown"):
         prepare(agent, Request(prompt="hi"), prices=NO_PRICE)
 
 
@@ -34,13 +34,13 @@ def test_a_dollar_limit_asks_for_the_price_of_each_fallback() -> None:
 
     agent = shop_agent(Shop(), fallbacks=("m2",), budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
 
-    with pytest.raises(UsageFault, match="'m2'"):
+    with pytest.raises(UsageError, match="'m2'"):
         prepare(agent, Request(prompt="hi"), prices=OnlyFirst())
 
 
 @pytest.mark.parametrize("budget", [Budget(max_usd_nanos=10**9), Budget(max_tokens=1000)])
 def test_a_metered_budget_without_an_output_limit_is_refused(budget: Budget) -> None:
-    with pytest.raises(UsageFault, match="no output limit"):
+    with pytest.raises(UsageError, match="no output limit"):
         prepare(shop_agent(Shop()), Request(prompt="hi", budget=budget), prices=Prices())
 
 
@@ -53,27 +53,27 @@ def test_an_unknown_price_without_a_dollar_limit_is_unknown_and_not_0() -> None:
 
 @pytest.mark.parametrize("policy", [Policy(allow=("stock", "shell")), Policy(approve=("shell",))])
 def test_a_policy_that_names_an_unknown_tool_is_refused(policy: Policy) -> None:
-    with pytest.raises(UsageFault, match="'shell'"):
+    with pytest.raises(UsageError, match="'shell'"):
         prepare(shop_agent(Shop()), Request(prompt="hi", policy=policy), prices=Prices())
 
 
 def test_two_tools_of_one_name_are_refused() -> None:
     tools = shop_agent(Shop()).tools
 
-    with pytest.raises(UsageFault, match="two tools named 'stock'"):
+    with pytest.raises(UsageError, match="two tools named 'stock'"):
         Agent(name="a", model="m", tools=(*tools, tools[0]))
 
 
 @pytest.mark.parametrize("limit", [255, 0, -1])
 def test_a_limit_of_results_without_room_for_the_line_about_the_rest_is_refused(limit: int) -> None:
-    with pytest.raises(UsageFault, match=f"limits results to {limit} bytes") as fault:
+    with pytest.raises(UsageError, match=f"limits results to {limit} bytes") as fault:
         Agent(name="a", model="m", max_result_bytes=limit)
 
     assert fault.value.next_step == "allow at least 256"
 
 
 def test_an_agent_without_client_is_refused() -> None:
-    with pytest.raises(UsageFault, match="no model client"):
+    with pytest.raises(UsageError, match="no model client"):
         run_agent(shop_agent(Shop()), "hi", prices=Prices())
 
 
@@ -94,7 +94,7 @@ def test_the_sync_door_is_closed_inside_a_running_loop() -> None:
     async def main() -> None:
         run_agent(shop_agent(Shop()), "hi", model=ScriptedModel(["done"]), prices=Prices())
 
-    with pytest.raises(UsageFault, match="inside a running event loop"):
+    with pytest.raises(UsageError, match="inside a running event loop"):
         asyncio.run(main())
 
 
@@ -206,12 +206,12 @@ def test_nothing_in_a_reply_can_change_who_asks() -> None:
 def test_a_name_that_no_store_could_hold_is_refused_at_entry(field: str, name: str) -> None:
     named: dict[str, Any] = {"prompt": "hi", field: name}
 
-    with pytest.raises(UsageFault, match=r"holds the character U\+") as caught:
+    with pytest.raises(UsageError, match=r"holds the character U\+") as caught:
         Request(**named)
 
     str(caught.value).encode()
 
 
 def test_a_name_that_is_no_text_is_refused_at_entry() -> None:
-    with pytest.raises(UsageFault, match="the tenant is no text: 7"):
+    with pytest.raises(UsageError, match="the tenant is no text: 7"):
         Request(prompt="hi", tenant=7)  # type: ignore[arg-type]  # what a caller without types does

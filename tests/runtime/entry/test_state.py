@@ -17,7 +17,7 @@ from runtime.core.canonical import canonical_bytes
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
 from runtime.entry.state import State
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import MemoryChange, Scope, Slot
 from runtime.ports.tools import ToolContext
@@ -272,7 +272,7 @@ def test_options_that_contradict_each_other_are_refused(options: Any, words: str
     async def act(order_id: str) -> str:
         return order_id
 
-    with pytest.raises(UsageFault, match=words):
+    with pytest.raises(UsageError, match=words):
         tool(**options)(act)
 
 

@@ -28,7 +28,7 @@ from runtime.core.messages import Message, ModelReply, ModelRequest, user_messag
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
-from runtime.errors import InvariantFault
+from runtime.errors import BugError
 from runtime.execution.handed import Ports
 from runtime.execution.live import LivePerformer
 from runtime.models import ScriptedModel, calls, fails, says
@@ -367,7 +367,7 @@ def test_what_is_not_bound_is_an_error_and_never_made_up() -> None:
     missing = CallTool(lane="0.tool0/1", call_id="a", name="x", arguments={}, args_hash="h")
 
     assert perform(missing, FakeClock()).failure is not None
-    with pytest.raises(InvariantFault):
+    with pytest.raises(BugError):
         perform(Load(lane="0.load/1", name="cart"), FakeClock())
 
 

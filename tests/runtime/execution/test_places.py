@@ -16,7 +16,7 @@ from runtime.control.switches import Switch, SwitchRef
 from runtime.core.policy import Budget, Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult, run_agent, run_agent_async
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.execution.places import PROCESSES, THREADS, Places, Ticket, limit_places
 from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
@@ -263,7 +263,7 @@ async def _awaited(work: Any) -> Any:
 
 @pytest.mark.parametrize("wrong", [{"threads": 0}, {"processes": -1}])
 def test_places_that_are_none_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(UsageFault, match="allow at least 1"):
+    with pytest.raises(UsageError, match="allow at least 1"):
         limit_places(**wrong)
 
 

@@ -20,7 +20,7 @@ from runtime.core.messages import ModelReply, ModelRequest
 from runtime.core.money import Rate, Usage
 from runtime.core.policy import NO_RETRY, Budget, Policy, RetryPolicy
 from runtime.entry.run import RunResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
 from runtime.state.sqlite_store import SqliteControlStore
@@ -268,7 +268,7 @@ def test_mode_44_a_dollar_limit_on_an_unknown_price_sends_no_request(world: Worl
     provider = Provider(lambda n, limits: says("done"))
     agent = agent_of(budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
 
-    with pytest.raises(UsageFault, match="price of model 'm1' is unknown"):
+    with pytest.raises(UsageError, match="price of model 'm1' is unknown"):
         asyncio.run(world.run(agent, [], model=provider, prices=Prices(known=None)))
 
     assert provider.limits == []

@@ -17,7 +17,7 @@ from runtime.core.policy import NO_RETRY, Budget, LoopLimits, Policy, RetryPolic
 from runtime.dialects.openai_chat import encode_request
 from runtime.entry.children import narrowed_policy
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
@@ -89,9 +89,9 @@ def test_a_cap_of_each_unit_across_runs_holds_and_names_its_unit(
 def test_a_dollar_cap_across_runs_needs_a_known_price_and_an_output_limit(store: SqliteControlStore) -> None:
     world = World(store, rules(tenant_day=Caps(nanos=100_000)))
 
-    with pytest.raises(UsageFault, match="a cap across runs limits dollars"):
+    with pytest.raises(UsageError, match="a cap across runs limits dollars"):
         asyncio.run(world.run(agent_of(), ["hi"]))
-    with pytest.raises(UsageFault, match="price of model"):
+    with pytest.raises(UsageError, match="price of model"):
         asyncio.run(world.run(agent_of(max_output_tokens=5), ["hi"], prices=Prices(id="none", known=None)))
 
 
@@ -169,7 +169,7 @@ def test_a_report_that_cannot_be_true_does_not_bound_the_next_request(usage: Usa
 def test_several_replies_to_one_request_are_refused_where_money_is_limited() -> None:
     agent = agent_of(max_output_tokens=5, parameters={"n": 20}, budget=Budget(max_usd_nanos=10**6))
 
-    with pytest.raises(UsageFault, match="several replies"):
+    with pytest.raises(UsageError, match="several replies"):
         run_agent(agent, "go", model=ScriptedModel(["hi"]), prices=Prices())
 
 
@@ -362,7 +362,7 @@ def test_control_and_governor_exclude_each_other() -> None:
 
         async def read(self, tools: Any) -> Any: ...
 
-    with pytest.raises(UsageFault, match="exclude each other"):
+    with pytest.raises(UsageError, match="exclude each other"):
         asyncio.run(
             run_agent_async(
                 agent_of(),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import runtime
 from runtime.control.scopes import scope_key
 from runtime.entry.run import RunResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import calls
 from runtime.ports.state import Scope
 from runtime.ports.tools import ToolContext
@@ -85,7 +85,7 @@ def test_mode_17_a_tool_that_takes_a_reserved_name_is_refused_when_it_is_made() 
     async def look(tenant: str) -> str:
         return tenant
 
-    with pytest.raises(UsageFault, match="bound at entry"):
+    with pytest.raises(UsageError, match="bound at entry"):
         tool(look)
 
 
@@ -125,14 +125,14 @@ def test_mode_19_a_bare_thread_has_no_scope_and_is_refused() -> None:
     def work() -> None:
         try:
             clients.get(cast("Any", None))
-        except UsageFault as error:
+        except UsageError as error:
             refused.append(type(error))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
 
-    assert refused == [UsageFault]
+    assert refused == [UsageError]
     assert len(clients) == 0
 
 

@@ -19,7 +19,7 @@ from runtime.core.policy import Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.entry.request import Request, RunResult
 from runtime.entry.service import Principal, Service
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.execution.clock import SystemClock
 from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
@@ -304,7 +304,7 @@ def test_mode_13_the_same_id_for_another_request_is_refused_also_while_the_first
     first, second = asyncio.run(main())
 
     assert isinstance(first, RunResult)
-    assert isinstance(second, UsageFault)
+    assert isinstance(second, UsageError)
     assert len(model.requests) == 1
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from runtime.core.effects import Begin, CallModel, CallTool, End, Outcome, SingleEffect, ToolResult
 from runtime.core.messages import Message, ModelReply, ModelRequest, TextPart, user_message
 from runtime.core.run import Header
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter, RunRecords, read_journal
 from runtime.journal.recording import recording_of
@@ -96,7 +96,7 @@ def test_interleaved_runs_are_told_apart(tmp_path: Path) -> None:
 def test_a_second_writer_on_one_path_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
 
-    with JournalWriter(path), pytest.raises(UsageFault, match="another writer"):
+    with JournalWriter(path), pytest.raises(UsageError, match="another writer"):
         JournalWriter(path)
 
     JournalWriter(path).close()
@@ -137,7 +137,7 @@ def test_a_writer_refuses_to_append_behind_a_torn_tail(tmp_path: Path) -> None:
     path = journal(tmp_path / "runs.jsonl", r0=["a"])
     path.write_bytes(path.read_bytes()[:-3])
 
-    with pytest.raises(JournalFault, match="torn record"):
+    with pytest.raises(JournalError, match="torn record"):
         JournalWriter(path)
 
 
@@ -145,7 +145,7 @@ def test_an_empty_journal_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     path.touch()
 
-    with pytest.raises(JournalFault, match="empty"):
+    with pytest.raises(JournalError, match="empty"):
         list(read_journal(path))
 
 
@@ -154,7 +154,7 @@ def test_a_missing_line_is_an_error_naming_file_and_record(tmp_path: Path) -> No
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:3] + lines[4:]))
 
-    with pytest.raises(JournalFault, match=r"runs\.jsonl, record 4: record 3 of run 'r0' is missing"):
+    with pytest.raises(JournalError, match=r"runs\.jsonl, record 4: record 3 of run 'r0' is missing"):
         list(read_journal(path))
 
 
@@ -164,14 +164,14 @@ def test_swapped_records_of_equal_number_are_found_by_the_root(tmp_path: Path) -
     mixed = tmp_path / "mixed.jsonl"
     mixed.write_bytes(b"".join([*one[:6], two[6], *one[7:]]))
 
-    with pytest.raises(JournalFault, match="not those it ended with"):
+    with pytest.raises(JournalError, match="not those it ended with"):
         list(read_journal(mixed))
 
 
 def read_quietly(path: Path) -> list[RunRecords] | None:
     try:
         return list(read_journal(path))
-    except JournalFault:
+    except JournalError:
         return None
 
 
@@ -243,5 +243,5 @@ def test_a_closed_writer_takes_no_record(tmp_path: Path) -> None:
     writer.close()
     writer.close()
 
-    with pytest.raises(JournalFault, match="closed"):
+    with pytest.raises(JournalError, match="closed"):
         record_run(writer, "r0", [])

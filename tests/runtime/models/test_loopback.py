@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.core.effects import Failure
 from runtime.core.messages import ModelReply, ModelRequest
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import LoopbackProvider, calls, fails, says
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
@@ -178,7 +178,7 @@ def test_closing_does_not_wait_for_idle_clients_and_may_be_repeated() -> None:
         provider.close()
         provider.close()
 
-    with pytest.raises(UsageFault, match="not running"):
+    with pytest.raises(UsageError, match="not running"):
         _ = provider.base_url
 
 
@@ -186,5 +186,5 @@ def test_taken_port_is_refused() -> None:
     with LoopbackProvider(lambda _: says("ok")) as provider:
         port = int(provider.base_url.rpartition(":")[2].removesuffix("/v1"))
 
-        with pytest.raises(UsageFault, match="cannot be used"):
+        with pytest.raises(UsageError, match="cannot be used"):
             LoopbackProvider(lambda _: says("ok"), port=port).start()

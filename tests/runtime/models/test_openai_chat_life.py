@@ -10,7 +10,7 @@ import pytest
 
 from runtime.core.effects import NO_LIMITS, Failure
 from runtime.core.messages import ModelReply, ModelRequest, user_message
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import LoopbackProvider, OpenAIChat, says
 from runtime.models.openai_chat import retry_after_s
 
@@ -77,7 +77,7 @@ def test_client_that_was_handed_in_is_used_and_left_open() -> None:
 
 @pytest.mark.parametrize("base_url", ["", "api.test/v1", "ftp://api.test", "http://"])
 def test_base_url_that_is_none_is_refused_at_once(base_url: str) -> None:
-    with pytest.raises(UsageFault, match="no base URL"):
+    with pytest.raises(UsageError, match="no base URL"):
         OpenAIChat(base_url=base_url)
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.core.money import NANOS_PER_USD, Rate, Usage
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.models import PriceTable
 
 MODELS = [
@@ -201,7 +201,7 @@ def test_wrong_override_file_is_refused_with_file_and_field(tmp_path: Path, text
     file = tmp_path / "prices.yaml"
     file.write_text(text)
 
-    with pytest.raises(UsageFault) as caught:
+    with pytest.raises(UsageError) as caught:
         PriceTable.default(file)
 
     assert caught.value.where == str(file)
@@ -213,12 +213,12 @@ def test_all_wrong_fields_are_told_at_once(tmp_path: Path) -> None:
     file = tmp_path / "prices.yaml"
     file.write_text("schema: prices/1\nmodels: {a: {input: x, output: 1}, b: {output: 1}}")
 
-    with pytest.raises(UsageFault, match=r"models\.a\.input.*models\.b\.input"):
+    with pytest.raises(UsageError, match=r"models\.a\.input.*models\.b\.input"):
         PriceTable.default(file)
 
 
 def test_missing_override_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataFault, match="cannot be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         PriceTable.default(tmp_path / "absent.yaml")
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.core.effects import NO_LIMITS, Failure, FailureKind
 from runtime.core.messages import Message, ModelReply, ModelRequest, ToolCallPart, user_message
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.models.sizes import sized_usage
 
@@ -42,7 +42,7 @@ def test_used_up_script_is_one_clear_error() -> None:
     ask(model)
 
     with pytest.raises(
-        UsageFault, match="script of 1 turns is used up: the agent makes model call 2"
+        UsageError, match="script of 1 turns is used up: the agent makes model call 2"
     ) as caught:
         ask(model)
 
@@ -96,19 +96,19 @@ def test_observer_is_told_the_text() -> None:
 
 @pytest.mark.parametrize("script", ["a bare text", [says("x"), 3], [None]])
 def test_script_that_is_none_is_refused_when_it_is_made(script: Any) -> None:
-    with pytest.raises(UsageFault):
+    with pytest.raises(UsageError):
         ScriptedModel(script)
 
 
 def test_policy_that_returns_no_turn_is_refused() -> None:
-    with pytest.raises(UsageFault, match="no turn"):
+    with pytest.raises(UsageError, match="no turn"):
         ask(ScriptedModel(cast("Any", lambda request: None)))
 
 
 def test_calls_without_a_tool_and_unknown_failures_are_refused() -> None:
-    with pytest.raises(UsageFault, match="at least one tool"):
+    with pytest.raises(UsageError, match="at least one tool"):
         calls()
-    with pytest.raises(UsageFault, match="no kind of failure"):
+    with pytest.raises(UsageError, match="no kind of failure"):
         fails("melted")
 
 

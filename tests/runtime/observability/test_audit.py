@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import JournalFault, UsageFault
+from runtime.errors import JournalError, UsageError
 from runtime.observability.audit import AuditLog, Checkpoint, verify_audit
 from runtime.observability.events import Event
 
@@ -98,7 +98,7 @@ def test_damage_is_seen_at_its_first_bad_line(tmp_path: Path, damage: str) -> No
     assert not verdict.intact
     assert verdict.first_bad == first_bad
     assert f"line {first_bad}" in (verdict.problem or "")
-    with pytest.raises(JournalFault, match="broken"):
+    with pytest.raises(JournalError, match="broken"):
         AuditLog(path, key=KEY)
 
 
@@ -142,7 +142,7 @@ def test_log_begun_anew_after_a_deletion_is_seen_by_its_checkpoints(tmp_path: Pa
 def test_second_writer_is_refused_while_the_first_has_the_file(tmp_path: Path) -> None:
     with (
         AuditLog(tmp_path / "audit.jsonl", key=KEY),
-        pytest.raises(UsageFault, match="another writer"),
+        pytest.raises(UsageError, match="another writer"),
     ):
         AuditLog(tmp_path / "audit.jsonl", key=KEY)
 
@@ -171,7 +171,7 @@ def test_forked_child_cannot_write_its_parents_log(tmp_path: Path) -> None:
     if pid == 0:
         try:
             log.take(event(1))
-        except JournalFault:
+        except JournalError:
             os._exit(7)
         os._exit(0)
     _, status = os.waitpid(pid, 0)
@@ -209,7 +209,7 @@ def test_half_a_line_is_taken_back_when_the_disk_is_full(
     real = os.write
 
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:20]))
-    with pytest.raises(JournalFault, match="not written whole"):
+    with pytest.raises(JournalError, match="not written whole"):
         log.take(event(1))
     monkeypatch.setattr(os, "write", real)
     log.take(event(2))
@@ -224,12 +224,12 @@ def test_closed_log_takes_nothing_and_closes_twice(tmp_path: Path) -> None:
     log.close()
     log.close()
 
-    with pytest.raises(JournalFault, match="closed"):
+    with pytest.raises(JournalError, match="closed"):
         log.take(event(0))
 
 
 def test_short_key_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageFault, match="16"):
+    with pytest.raises(UsageError, match="16"):
         AuditLog(tmp_path / "audit.jsonl", key=b"short")
 
 

@@ -13,7 +13,7 @@ from runtime.core.effects import Begin, CallTool, Outcome, Refuse, SingleEffect
 from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
-from runtime.errors import InvariantFault, UsageFault
+from runtime.errors import BugError, UsageError
 from runtime.models import ScriptedModel, calls, says
 from runtime.observability.audit import AuditLog, verify_audit
 from runtime.observability.events import ObservingPerformer, memory_event
@@ -275,7 +275,7 @@ def test_effect_before_begin_is_a_bug() -> None:
         rule="policy",
     )
 
-    with pytest.raises(InvariantFault, match="before Begin"):
+    with pytest.raises(BugError, match="before Begin"):
         asyncio.run(ObservingPerformer(Answers(Outcome()), (), key=KEY).perform(effect))
 
 
@@ -291,7 +291,7 @@ def test_call_without_a_recorded_outcome_is_interrupted() -> None:
 
 
 def test_short_key_is_refused() -> None:
-    with pytest.raises(UsageFault, match="16"):
+    with pytest.raises(UsageError, match="16"):
         ObservingPerformer(Answers(Outcome()), (), key=b"short")
 
 

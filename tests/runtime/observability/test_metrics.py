@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.core.run import Totals
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.observability.events import Event
 from runtime.observability.metrics import MetricsSink
 from runtime.observability.summary import summary
@@ -217,5 +217,5 @@ def test_breakers_of_the_control_store_are_shown() -> None:
 
 
 def test_unknown_state_of_a_breaker_is_refused() -> None:
-    with pytest.raises(UsageFault, match="'ajar'"):
+    with pytest.raises(UsageError, match="'ajar'"):
         MetricsSink().breaker("pay", "ajar")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import Artifacts, Scope
 from runtime.state.artifacts import FolderArtifacts, MemoryArtifacts
 
@@ -45,7 +45,7 @@ def test_deleted_artifact_is_gone_and_deleting_it_twice_is_harmless(store: Artif
 
 
 def test_artifact_above_the_limit_is_refused(store: Artifacts) -> None:
-    with pytest.raises(UsageFault, match="1001 bytes"):
+    with pytest.raises(UsageError, match="1001 bytes"):
         store.put(b"x" * 1_001)
 
 
@@ -53,9 +53,9 @@ def test_artifact_above_the_limit_is_refused(store: Artifacts) -> None:
     "digest", ["", "../../etc/passwd", "0" * 63, "A" * 64, "0" * 64 + "\n", "0" * 63 + "/"]
 )
 def test_what_is_no_digest_never_becomes_a_path(store: Artifacts, digest: str) -> None:
-    with pytest.raises(UsageFault, match="no digest"):
+    with pytest.raises(UsageError, match="no digest"):
         store.get(digest)
-    with pytest.raises(UsageFault, match="no digest"):
+    with pytest.raises(UsageError, match="no digest"):
         store.delete(digest)
 
 
@@ -76,7 +76,7 @@ def test_damaged_file_is_an_error_and_put_mends_it(tmp_path: Path) -> None:
     (file,) = stored(tmp_path)
 
     file.write_bytes(b"hell0")
-    with pytest.raises(DataFault, match="does not have the bytes of its name"):
+    with pytest.raises(DataError, match="does not have the bytes of its name"):
         store.get(digest)
     store.put(b"hello")
 
@@ -90,7 +90,7 @@ def test_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pyt
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DataFault, match="No space left"):
+    with pytest.raises(DataError, match="No space left"):
         store.put(b"hello")
 
     assert stored(tmp_path) == []

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.core.effects import ToolResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.ports.state import Scope
 from runtime.state.cache import ToolCache, cache_key
 
@@ -148,5 +148,5 @@ def test_flood_of_one_scope_evicts_nothing_of_another() -> None:
     "wrong", [{"key": b"short"}, {"ttl_s": 0}, {"ttl_s": float("nan")}, {"max_entries": 0}]
 )
 def test_cache_without_secret_time_or_bounds_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageFault):
+    with pytest.raises(UsageError):
         cache_of(Clock(), **wrong)

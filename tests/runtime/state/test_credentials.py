@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope, Secret
 from runtime.state.credentials import FolderCredentials, ScopedClients, StaticCredentials
 
@@ -38,7 +38,7 @@ def test_missing_credential_is_never_one_of_another_scope(tmp_path: Path, scope:
     put(folder, ACME, "crm", b"hunter2")
 
     for provider in (folder, StaticCredentials({ACME: {"crm": "hunter2"}})):
-        with pytest.raises(UsageFault, match="has no credential") as caught:
+        with pytest.raises(UsageError, match="has no credential") as caught:
             provider.get(scope, name)
         assert "hunter2" not in str(caught.value)
 
@@ -64,7 +64,7 @@ def test_file_that_is_no_text_is_an_error_that_shows_no_bytes(tmp_path: Path) ->
     folder = FolderCredentials(tmp_path)
     put(folder, ACME, "crm", b"hunter2\xff")
 
-    with pytest.raises(DataFault, match="no UTF-8") as caught:
+    with pytest.raises(DataError, match="no UTF-8") as caught:
         folder.get(ACME, "crm")
 
     assert caught.value.__cause__ is None
@@ -182,7 +182,7 @@ def test_slow_client_of_one_scope_holds_up_no_other() -> None:
 
 
 def test_client_that_could_not_be_made_is_made_at_the_next_call() -> None:
-    faults = [UsageFault("no credential")]
+    faults = [UsageError("no credential")]
 
     def make(scope: Scope) -> str:
         if faults:
@@ -190,7 +190,7 @@ def test_client_that_could_not_be_made_is_made_at_the_next_call() -> None:
         return "client"
 
     clients = ScopedClients(make)
-    with pytest.raises(UsageFault):
+    with pytest.raises(UsageError):
         clients.get(ACME)
 
     assert clients.get(ACME) == "client"

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import MemoryChange, MemoryEntry, Scope
 from runtime.state.memory import SqliteMemory, VolatileMemory
 
@@ -34,7 +34,7 @@ class World:
 
     def audit(self, change: MemoryChange) -> None:
         if self.refuses:
-            raise DataFault("the audit log is full")
+            raise DataError("the audit log is full")
         self.told.append(change)
 
     def open(self, scope: Scope = ACME) -> SqliteMemory:
@@ -92,7 +92,7 @@ def test_later_fact_of_one_name_takes_the_place_of_the_earlier(world: World) -> 
 def test_nothing_is_remembered_without_an_end(world: World, ttl_s: float) -> None:
     memory = world.open()
 
-    with pytest.raises(UsageFault, match="no time to remember"):
+    with pytest.raises(UsageError, match="no time to remember"):
         memory.put("ann", "plan", 1, ttl_s=ttl_s, request_id="req_1")
     with pytest.raises(TypeError):
         memory.put("ann", "plan", 1, request_id="req_1")  # type: ignore[call-arg]  # the end is mandatory
@@ -122,9 +122,9 @@ def test_change_that_the_audit_cannot_keep_is_undone(world: World) -> None:
     memory.put("ann", "plan", 1, ttl_s=10, request_id="req_1")
     world.refuses = True
 
-    with pytest.raises(DataFault, match="audit log is full"):
+    with pytest.raises(DataError, match="audit log is full"):
         memory.put("ann", "plan", 2, ttl_s=10, request_id="req_2")
-    with pytest.raises(DataFault, match="audit log is full"):
+    with pytest.raises(DataError, match="audit log is full"):
         memory.forget("ann", request_id="req_2")
     world.refuses = False
 
@@ -160,7 +160,7 @@ def test_sweep_leaves_other_scopes_alone(disk: World) -> None:
 
 @pytest.mark.parametrize("value", [object(), "x" * 200, {1, "two", (3, object())}])
 def test_value_that_is_no_json_or_too_large_is_refused(world: World, value: object) -> None:
-    with pytest.raises(UsageFault, match="'plan'"):
+    with pytest.raises(UsageError, match="'plan'"):
         world.open().put("ann", "plan", value, ttl_s=10, request_id="req_1")
 
 
@@ -168,7 +168,7 @@ def test_value_that_is_no_json_or_too_large_is_refused(world: World, value: obje
     ("subject", "name", "request_id"), [("", "n", "r"), ("s", "", "r"), ("s", "n", ""), ("\ud800", "n", "r")]
 )
 def test_fact_needs_subject_name_and_origin(world: World, subject: str, name: str, request_id: str) -> None:
-    with pytest.raises(UsageFault, match="of a memory"):
+    with pytest.raises(UsageError, match="of a memory"):
         world.open().put(subject, name, 1, ttl_s=10, request_id=request_id)
 
 
@@ -209,9 +209,9 @@ def test_foreign_database_and_text_file_are_refused(tmp_path: Path) -> None:
     foreign.close()
     (tmp_path / "text.db").write_text("hello " * 1_000)
 
-    with pytest.raises(DataFault, match="no memory of this version"):
+    with pytest.raises(DataError, match="no memory of this version"):
         SqliteMemory(tmp_path / "other.db", ACME, audit=lambda _: None, now=lambda: 0.0)
-    with pytest.raises(DataFault, match="cannot be used"):
+    with pytest.raises(DataError, match="cannot be used"):
         SqliteMemory(tmp_path / "text.db", ACME, audit=lambda _: None, now=lambda: 0.0)
 
 
@@ -220,7 +220,7 @@ def test_closed_memory_says_so_and_closes_twice(world: World) -> None:
     memory.close()
     memory.close()
 
-    with pytest.raises(DataFault, match="cannot be used"):
+    with pytest.raises(DataError, match="cannot be used"):
         memory.get("ann", "plan")
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from runtime.core.effects import ToolResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.ports import state as port
 from runtime.ports.state import Scope, Secret
 from runtime.state import artifacts, cache, credentials, memory, scratch
@@ -120,17 +120,17 @@ def test_mode_19_call_that_lost_its_scope_is_refused() -> None:
     clients = ScopedClients(lambda scope: scope)
 
     for nothing in (None, "acme", ("acme", "test")):
-        with pytest.raises(UsageFault, match="no scope"):
+        with pytest.raises(UsageError, match="no scope"):
             clients.get(nothing)  # type: ignore[arg-type]  # code without types
-        with pytest.raises(UsageFault, match="no scope"):
+        with pytest.raises(UsageError, match="no scope"):
             StaticCredentials({}).get(nothing, "key")  # type: ignore[arg-type]  # code without types
 
 
 @pytest.mark.parametrize("bad", ["", None, 7, "\ud800"])
 def test_scope_of_no_valid_text_is_refused(bad: object) -> None:
-    with pytest.raises(UsageFault, match="tenant"):
+    with pytest.raises(UsageError, match="tenant"):
         Scope(tenant=bad, environment="test")  # type: ignore[arg-type]  # code without types
-    with pytest.raises(UsageFault, match="environment"):
+    with pytest.raises(UsageError, match="environment"):
         Scope(tenant="acme", environment=bad)  # type: ignore[arg-type]  # code without types
 
 

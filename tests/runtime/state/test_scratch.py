@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope
 from runtime.state.scratch import Scratch, Slot
 
@@ -56,7 +56,7 @@ def test_value_of_another_type_is_refused_and_the_old_one_stays(wrong: object) -
     ours = scratch()
     ours.put(SEEN, ["a"])
 
-    with pytest.raises(UsageFault, match="'seen'"):
+    with pytest.raises(UsageError, match="'seen'"):
         ours.put(ours.slot("seen"), wrong)
 
     assert ours.get(SEEN) == ["a"]
@@ -65,11 +65,11 @@ def test_value_of_another_type_is_refused_and_the_old_one_stays(wrong: object) -
 def test_slot_that_was_not_declared_or_has_another_type_is_refused() -> None:
     ours = scratch()
 
-    with pytest.raises(UsageFault, match="no slot 'other'"):
+    with pytest.raises(UsageError, match="no slot 'other'"):
         ours.put(Slot("other", int), 1)
-    with pytest.raises(UsageFault, match="another type"):
+    with pytest.raises(UsageError, match="another type"):
         ours.get(Slot("plan", int))
-    with pytest.raises(UsageFault, match="one name"):
+    with pytest.raises(UsageError, match="one name"):
         Scratch(ACME, "req_1", (PLAN, Slot("plan", int)))
     assert ours.slot("plan") == PLAN
 
@@ -83,7 +83,7 @@ def test_size_is_never_above_the_limit(puts: list[tuple[bool, str]]) -> None:
         before = (ours.get(PLAN), ours.get(SEEN))
         try:
             ours.put(PLAN, Plan(steps=[text])) if into_plan else ours.put(SEEN, [text])
-        except UsageFault:
+        except UsageError:
             assert (ours.get(PLAN), ours.get(SEEN)) == before
         kept = {
             name: value
@@ -120,7 +120,7 @@ def test_snapshot_of_another_run_or_tenant_is_refused(other: Scratch) -> None:
     ours = scratch()
     ours.put(SEEN, ["a"])
 
-    with pytest.raises(DataFault, match="another run"):
+    with pytest.raises(DataError, match="another run"):
         other.restore(ours.snapshot())
 
     assert other.get(SEEN) is None
@@ -130,9 +130,9 @@ def test_damaged_snapshot_changes_nothing() -> None:
     ours = scratch()
     ours.put(SEEN, ["a"])
 
-    with pytest.raises(DataFault, match="no snapshot"):
+    with pytest.raises(DataError, match="no snapshot"):
         ours.restore(b'{"tenant": "acme"')
-    with pytest.raises(UsageFault, match="does not fit"):
+    with pytest.raises(UsageError, match="does not fit"):
         ours.restore(ours.snapshot().replace(b'["a"]', b"[1]"))
 
     assert ours.get(SEEN) == ["a"]

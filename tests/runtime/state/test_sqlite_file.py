@@ -12,7 +12,7 @@ import pytest
 from runtime.control.breaker import BreakerRule
 from runtime.control.ledger import Amount, Caps, Scope
 from runtime.control.switches import Switch, SwitchRef
-from runtime.errors import DataFault
+from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
 from runtime.state.memory_store import MemoryControlStore
 from runtime.state.sqlite_file import SqliteFile
@@ -85,7 +85,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
         db.execute("CREATE TABLE notes (text)")
     db.close()
 
-    with pytest.raises(DataFault, match="not one of control state"):
+    with pytest.raises(DataError, match="not one of control state"):
         SqliteControlStore(tmp_path / "foreign.db")
 
 
@@ -95,7 +95,7 @@ def test_a_file_of_another_version_is_refused(tmp_path: Path) -> None:
     db.execute("PRAGMA user_version=99")
     db.close()
 
-    with pytest.raises(DataFault, match="version 99"):
+    with pytest.raises(DataError, match="version 99"):
         SqliteControlStore(tmp_path / "control.db")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from runtime import Agent, Policy, RetryPolicy, ScriptedModel, ToolError, run_agent, tool
 from runtime.core.effects import ToolResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.models import calls, says
 from runtime.ports.tools import ToolContext
 from runtime.tools.tool import Tool
@@ -125,7 +125,7 @@ def test_a_process_tool_with_a_context_is_refused() -> None:
     def wants(ctx: ToolContext) -> str:
         return ctx.lane
 
-    with pytest.raises(UsageFault, match="takes ctx"):
+    with pytest.raises(UsageError, match="takes ctx"):
         tool(kind="process")(wants)
 
 
@@ -133,5 +133,5 @@ def test_a_kind_that_does_not_fit_the_function_is_refused() -> None:
     async def coroutine() -> str:
         return "x"
 
-    with pytest.raises(UsageFault, match="coroutine function"):
+    with pytest.raises(UsageError, match="coroutine function"):
         tool(kind="thread")(coroutine)

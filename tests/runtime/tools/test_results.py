@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import DataFault, UsageFault
+from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope
 from runtime.state.artifacts import MemoryArtifacts
 from runtime.tools.results import cap_result
@@ -80,12 +80,12 @@ def test_mode_40_fifty_megabytes_become_an_artifact_and_a_head() -> None:
 
 def test_result_whose_rest_cannot_be_kept_is_not_passed_off_as_one() -> None:
     def full(data: bytes) -> str:
-        raise DataFault("the disk is full")
+        raise DataError("the disk is full")
 
-    with pytest.raises(DataFault):
+    with pytest.raises(DataError):
         cap_result("x" * 1_000, 256, full)
 
 
 def test_limit_that_leaves_no_room_for_the_note_is_refused() -> None:
-    with pytest.raises(UsageFault, match="at least 256"):
+    with pytest.raises(UsageError, match="at least 256"):
         cap_result("x", 255, never)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from runtime.core.effects import ToolResult
-from runtime.errors import UsageFault
+from runtime.errors import UsageError
 from runtime.ports.tools import ToolContext
 from runtime.tools.schema_check import MAX_PROBLEMS, schema_validator
 from runtime.tools.tool import Tool, ToolError, tool
@@ -114,7 +114,7 @@ def test_names_bound_at_entry_are_refused(name: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def bad({name}: str) -> str:\n    return {name}", namespace)
 
-    with pytest.raises(UsageFault, match="bound at entry"):
+    with pytest.raises(UsageError, match="bound at entry"):
         tool(namespace["bad"])
 
 
@@ -122,7 +122,7 @@ def test_a_renamed_parameter_may_not_take_a_reserved_name_either() -> None:
     def bad(who: str) -> str:
         return who
 
-    with pytest.raises(UsageFault, match="bound at entry"):
+    with pytest.raises(UsageError, match="bound at entry"):
         tool(rename={"who": "tenant"})(bad)
 
 
@@ -157,7 +157,7 @@ def test_names_bound_at_entry_are_refused_within_arguments_too(kind: Any, path: 
 
     bad.__annotations__["o"] = kind
 
-    with pytest.raises(UsageFault, match=f"the argument '{path}', which is bound at entry"):
+    with pytest.raises(UsageError, match=f"the argument '{path}', which is bound at entry"):
         tool(bad)
 
 
@@ -172,7 +172,7 @@ def test_a_parameter_without_type_is_refused() -> None:
     def bad(n) -> str:  # type: ignore[no-untyped-def]  # the point of the test
         return str(n)
 
-    with pytest.raises(UsageFault, match="has no type"):
+    with pytest.raises(UsageError, match="has no type"):
         tool(bad)
 
 
@@ -180,7 +180,7 @@ def test_a_type_without_json_form_is_refused() -> None:
     def bad(n: threading.Event) -> str:
         return str(n)
 
-    with pytest.raises(UsageFault, match="has no JSON form"):
+    with pytest.raises(UsageError, match="has no JSON form"):
         tool(bad)
 
 
@@ -188,7 +188,7 @@ def test_a_type_that_is_not_known_is_refused() -> None:
     def bad(n: Nowhere) -> str:  # type: ignore[name-defined]  # noqa: F821 - the point of the test
         return str(n)
 
-    with pytest.raises(UsageFault, match="'Nowhere' is not defined"):
+    with pytest.raises(UsageError, match="'Nowhere' is not defined"):
         tool(bad)
 
 
