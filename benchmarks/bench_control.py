@@ -39,7 +39,7 @@ TARGETS: dict[str, tuple[float, float]] = {
     "guarded write step": (700.0, 75.0),
 }
 """Microseconds of CPU on SQLite and in memory. Wall time is shown beside it: it holds the waits for the disk, which
-are those of the machine (research/runtime.md, section 3: 155 us for a synced commit)."""
+are those of the machine."""
 
 _ROUNDS = 5
 _REPEATS = 400

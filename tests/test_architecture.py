@@ -18,7 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# design.md, section 3. A line may import only lower lines; names joined by `|` do not import each other. The
+# A line may import only lower lines; names joined by `|` do not import each other. The
 # doors `runtime` and `harness` are the two `__init__.py` files: who may import them follows from their line.
 LAYERS = """
 harness

@@ -115,3 +115,34 @@ def test_unclear_command_is_refused(tmp_path: Path, page: str, expected: str) ->
 
     assert code != 0
     assert expected in text
+
+
+def test_the_picture_of_how_a_run_ends_is_drawn_from_the_code() -> None:
+    script = ROOT / ".ci" / "draw_concepts.py"
+
+    done = subprocess.run([sys.executable, str(script), "--check"], timeout=60, check=False)
+
+    assert done.returncode == 0, "docs/concepts.md is out of date: run `python .ci/draw_concepts.py`"
+
+
+def test_the_page_of_concepts_explains_each_word_in_two_sentences() -> None:
+    page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^\*\*([\w ]+)\.\*\* (.*?)(?=\n\n)", page, re.MULTILINE | re.DOTALL)
+
+    words = [
+        "Run",
+        "Step",
+        "Effect",
+        "Outcome",
+        "Lane",
+        "Key",
+        "Journal",
+        "Cassette",
+        "Baseline",
+        "Divergence",
+        "Deploy",
+    ]
+    assert {word for word, _ in entries} == {*words, "Golden task"}
+    assert {word: len(re.findall(r"[.](?:\s|$)", text)) for word, text in entries} == {
+        word: 2 for word, _ in entries
+    }

@@ -12,7 +12,7 @@ from harness.reports.report import Decision, MetricChange, TaskChange
 from harness.reports.stats import benjamini_hochberg, mean_interval, seed_for, shrunken_t_p
 
 MARGIN = 0.05
-"""A significant change regresses from this relative size on (delta of design.md, section 12)."""
+"""A significant change regresses from this relative size on."""
 
 TASK_MARGIN = 0.25
 TASK_FDR = 0.05

@@ -1,6 +1,6 @@
 """Stop reasons: the one cause a run ended, `kind` or `kind:subject`.
 
-The table of kinds, their classes and their precedence stands in design.md, section 5.
+docs/stop-reasons.md says what each of them means to the people on call, and in which order they take precedence.
 """
 
 from __future__ import annotations
@@ -146,12 +146,27 @@ def parse_stop(text: str) -> StopReason:
     return StopReason(kind, subject or None)
 
 
-_CLASS_RANK = {_C.POLICY: 3, _C.BUDGET: 4, _C.TOOL: 5, _C.MODEL: 6, _C.LOOP: 7, _C.FAULT: 8, _C.FINISH: 9}
-_KIND_RANK = {_K.OPERATOR_KILL: 0, _K.CANCELLED: 0, _K.TENANT_DISABLED: 1, _K.IN_DOUBT: 2}
+# What makes every other statement about a run unreliable comes first, then people's decisions, then the limits that
+# were agreed before the run. `crashed` and `open` are set after a run, so they compete with nothing.
+_KIND_RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        (
+            _K.INTERNAL_ERROR,
+            _K.CONTROL_UNAVAILABLE,
+            _K.OPERATOR_KILL,
+            _K.TENANT_DISABLED,
+            _K.CANCELLED,
+            _K.IN_DOUBT,
+        )
+    )
+}
+_CLASS_ORDER = (_C.OPERATOR, _C.POLICY, _C.BUDGET, _C.TOOL, _C.MODEL, _C.LOOP, _C.FAULT, _C.FINISH)
+_CLASS_RANK = {name: len(_KIND_RANK) + rank for rank, name in enumerate(_CLASS_ORDER)}
 
 
 def first_stop(reasons: list[StopReason]) -> StopReason | None:
     """Return the reason that takes precedence when several apply; the first of equals."""
     if not reasons:
         return None
-    return min(reasons, key=lambda r: _KIND_RANK.get(r.kind, _CLASS_RANK.get(r.stop_class, 9)))
+    return min(reasons, key=lambda reason: _KIND_RANK.get(reason.kind, _CLASS_RANK[reason.stop_class]))

@@ -1,4 +1,4 @@
-"""The pure checks of one tool call, in the guard order of design.md, section 4.
+"""The pure checks of one tool call, in guard order.
 
 Parse and validate arguments -> exists -> allowed by policy -> loop guard. What passes goes on to the budget of
 its turn, approval, admission and the call itself (`tool_step`).

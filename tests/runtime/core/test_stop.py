@@ -43,8 +43,11 @@ def test_classes_follow_the_table_of_the_design(prefix: str, stop_class: StopCla
 
 def test_precedence_is_the_design_s_whatever_the_order() -> None:
     ranked = [
+        "internal_error",
+        "control_unavailable",
         "operator_kill",
         "tenant_disabled",
+        "cancelled",
         "in_doubt:a",
         "policy_deny:a",
         "max_usd",
