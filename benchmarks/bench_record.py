@@ -17,8 +17,8 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.cassette.redact import Redactor
 from harness.cassette.segment import SegmentWriter, read_segment
+from harness.redaction.redactor import Redactor
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import Begin, CallModel, CallTool, End, Limits, Outcome, SingleEffect, ToolResult
 from runtime.core.messages import (

@@ -30,6 +30,7 @@ harness.importers
 harness.lift
 harness.record | harness.replay | harness.diff | harness.wire
 harness.cassette
+harness.redaction
 runtime
 runtime.entry
 runtime.execution | runtime.models | runtime.tools | runtime.state | runtime.observability | runtime.journal

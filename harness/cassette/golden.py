@@ -19,8 +19,8 @@ from harness.cassette.files import guarded, replace_file
 from harness.cassette.limits import MAX_CASSETTE_BYTES, decode_strict
 from harness.cassette.lines import unfold_json, unfold_part, unfold_text
 from harness.cassette.ranges import unreadable
-from harness.cassette.redact import refuse_secrets
 from harness.errors import CassetteError
+from harness.redaction.redactor import refuse_secrets
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import EffectKind, Failure, Limits
 from runtime.core.keys import Keyer, tool_key

@@ -21,8 +21,8 @@ from harness.cassette.footer import (
 )
 from harness.cassette.limits import MAX_RUN_BYTES
 from harness.cassette.merkle import merkle_root
-from harness.cassette.redact import refuse_secrets
 from harness.errors import CassetteError
+from harness.redaction.redactor import refuse_secrets
 from runtime.core.canonical import fingerprint
 from runtime.core.run import Header
 from runtime.errors import UsageError

@@ -27,8 +27,8 @@ def redact_check(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> int:
     """Look for secrets in files that were written; findings name rule, file and record, never the secret."""
-    from harness.cassette.redact import Redactor, process_redactor
-    from harness.cassette.redaction.check import check_secrets
+    from harness.cassette.redact_check import check_secrets
+    from harness.redaction.redactor import Redactor, process_redactor
     from harness.text import safe_text
 
     def make() -> Redactor:

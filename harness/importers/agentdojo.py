@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.cassette.redact import Redactor
 from harness.importers.agentdojo_runs import ForeignRun, message_text
+from harness.redaction.redactor import Redactor
 from runtime.core.canonical import canonical_bytes, digest, fingerprint
 from runtime.core.effects import (
     Begin,

@@ -19,13 +19,13 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 
-from harness.cassette.redact import process_redactor, redaction_key
-from harness.cassette.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed
 from harness.cassette.remote import is_url
 from harness.record.janitor import Counters, Janitor, Stats
 from harness.record.recorder import RecordingPerformer
 from harness.record.sealing import JOURNAL_SUFFIX
 from harness.record.settings import OnFailure, Settings
+from harness.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed
+from harness.redaction.redactor import process_redactor, redaction_key
 from runtime.core.effects import Performer
 from runtime.core.run import Header
 from runtime.errors import JournalError, UsageError

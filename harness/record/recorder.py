@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec import structs
 
-from harness.cassette.redact import process_redactor
+from harness.redaction.redactor import process_redactor
 from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.redact import Redactor
 from harness.errors import CassetteError
+from harness.redaction.redactor import Redactor
 from runtime.core.messages import Message, TextPart
 from runtime.core.run import Header, with_hashes
 from runtime.core.trace import Trace

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from harness.cassette.redact import Redactor, process_redactor
-from harness.cassette.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed, redaction_key
+from harness.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed, redaction_key
+from harness.redaction.redactor import Redactor, process_redactor
 from runtime.errors import UsageError
 from runtime.journal.recording import Recording
 

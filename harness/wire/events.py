@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from harness.cassette.redact import Redactor
+from harness.redaction.redactor import Redactor
 from harness.wire.edits import Edit, apply_edits, clean_pieces
 
 _DATA = re.compile(r"^data:[ ]?(?P<json>[{\[][^\r\n]*)", re.MULTILINE)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from harness.cassette.redact import process_redactor
+from harness.redaction.redactor import process_redactor
 from harness.wire.exchange import HttpRequest, Sent, unpack
 from harness.wire.matching import raw_digest, request_key
 from harness.wire.misses import Miss, first_difference

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cassette.redact import process_redactor
 from harness.errors import CassetteError
+from harness.redaction.redactor import process_redactor
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, Sent, pack
 from harness.wire.faults import describe_error, end_of
 from harness.wire.matching import request_key

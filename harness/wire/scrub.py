@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
-from harness.cassette.redact import Redactor, looks_secret
+from harness.redaction.redactor import Redactor, looks_secret
 from harness.wire.edits import clean_pieces
 from harness.wire.encodings import decode_content
 from harness.wire.events import clean_events, is_event_stream

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from harness.cassette.files import TEMPORARY
-from harness.cassette.redaction.pseudonyms import KEY_FILE
 from harness.cassette.store import iter_recordings
 from harness.record import ProductionRecorder, Settings
+from harness.redaction.pseudonyms import KEY_FILE
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import GoldrunError

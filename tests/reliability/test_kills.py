@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cassette.redaction.pseudonyms import KEY_FILE
 from harness.cassette.segment import read_segment
+from harness.redaction.pseudonyms import KEY_FILE
 from harness.sessions.recover import orphan_journals, recover_journal
 from runtime.journal.files import read_journal
 

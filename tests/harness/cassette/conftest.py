@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.cassette.redact import Redactor
+from harness.redaction.redactor import Redactor
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     Admission,

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from harness.cassette.redact import Redactor
-from harness.cassette.redaction.check import check_secrets
+from harness.cassette.redact_check import check_secrets
 from harness.cassette.segment import SegmentWriter
 from harness.cli import redact_commands
 from harness.errors import CassetteError
+from harness.redaction.redactor import Redactor
 from runtime.core.effects import Begin, End, Outcome
 from runtime.core.messages import user_message
 from runtime.core.run import Header, Totals

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from harness.cassette.golden import write_cassette
-from harness.cassette.redact import Redactor
 from harness.cassette.segment import SegmentWriter
 from harness.cassette.store import count_recordings, iter_recordings, read_recording
 from harness.errors import CassetteError
+from harness.redaction.redactor import Redactor
 from runtime.core.effects import Begin, End, Outcome
 from runtime.core.run import Header
 from runtime.errors import UsageError

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cassette.footer import SegmentRun
-from harness.cassette.redaction.pseudonyms import KEY_FILE
 from harness.cassette.remote import open_store
 from harness.cassette.segment import read_segment
 from harness.cassette.store import iter_recordings
 from harness.record import ProductionRecorder, Retention, Sampling, Settings
 from harness.record.retention import apply_retention
+from harness.redaction.pseudonyms import KEY_FILE
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import UsageError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cassette.redaction.pseudonyms import KEY_FILE, Keyed
 from harness.cassette.segment import read_segment
 from harness.record import ProductionRecorder, Settings
+from harness.redaction.pseudonyms import KEY_FILE, Keyed
 from harness.sessions.redactors import redactor_for
 from harness.sessions.replay import agent_setup, replay_run
 from runtime.entry.run import Request, run_agent_async

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cassette.redact import Redactor
+from harness.redaction.redactor import Redactor
 from harness.wire.edits import Edit, apply_edits, clean_pieces
 from harness.wire.exchange import HttpAnswer, HttpError, Sent, pack, unpack
 from harness.wire.matching import request_key

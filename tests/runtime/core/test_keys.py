@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cassette.redact import Redactor
+from harness.redaction.redactor import Redactor
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import AskApproval, CallModel, CallTool, Input, Limits, Load, Refuse, Save, Wait
 from runtime.core.keys import IdNames, Keyer, rename_ids, tool_key

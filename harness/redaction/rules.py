@@ -17,8 +17,8 @@ from typing import Literal
 
 import msgspec
 
-from harness.cassette.redaction.engine import Finder, compile_finder
-from harness.cassette.redaction.fields import HEADERS, NAME_STEM, is_secret_field
+from harness.redaction.engine import Finder, compile_finder
+from harness.redaction.fields import HEADERS, NAME_STEM, is_secret_field
 from runtime.errors import UsageError
 
 __all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_rules", "ruleset"]
@@ -44,7 +44,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         keywords: Pieces of which each match holds one, case and all.
         pattern: RE2 expression; the groups `secret`, `secret2`, ..., or else all of the match, are replaced. A
             group `name` is the name the value was given.
-        positive: Form of a sample, see `harness.cassette.redaction.samples`; no sample is stored.
+        positive: Form of a sample, see `harness.redaction.samples`; no sample is stored.
         negative: Form of a sample that nearly fits and is left alone.
         stem: What the gate looks for in place of the keywords, where those are too common or begin no match.
         needs: Checks of what was found that no expression states.
@@ -162,7 +162,7 @@ def load_rules(path: str | Path | None = None) -> tuple[Rule, ...]:
     where = "secret_rules.json" if path is None else str(path)
     try:
         if path is None:
-            data = files("harness.cassette").joinpath("secret_rules.json").read_bytes()
+            data = files("harness.redaction").joinpath("secret_rules.json").read_bytes()
         else:
             data = Path(path).read_bytes()
         told = msgspec.json.decode(data, type=_RuleFile)

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.cassette.redaction.checks import accepted
-from harness.cassette.redaction.dropped import DROPPED
-from harness.cassette.redaction.fields import hides, is_password_field
-from harness.cassette.redaction.jsontext import Leaf, Places, decoded, leaves, looks_like_json
-from harness.cassette.rules import CompiledRule, Ruleset
+from harness.redaction.checks import accepted
+from harness.redaction.dropped import DROPPED
+from harness.redaction.fields import hides, is_password_field
+from harness.redaction.jsontext import Leaf, Places, decoded, leaves, looks_like_json
+from harness.redaction.rules import CompiledRule, Ruleset
 from runtime.errors import DataError
 
 PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")

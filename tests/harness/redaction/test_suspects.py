@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cassette.redact import Redactor
+from harness.redaction.redactor import Redactor
 from runtime.core.canonical import canonical_bytes
 from runtime.core.effects import CallTool
 from runtime.core.keys import Keyer, tool_key

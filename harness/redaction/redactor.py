@@ -17,9 +17,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.cassette.redaction.dropped import DROPPED, dropped_bytes, dropped_value
-from harness.cassette.redaction.edits import Edit, apply_edits, edit_pieces
-from harness.cassette.redaction.fields import (
+from harness.errors import CassetteError
+from harness.redaction.dropped import DROPPED, dropped_bytes, dropped_value
+from harness.redaction.edits import Edit, apply_edits, edit_pieces
+from harness.redaction.fields import (
     HEADERS,
     Secrecy,
     hides,
@@ -27,11 +28,10 @@ from harness.cassette.redaction.fields import (
     is_secret_header,
     secrecy,
 )
-from harness.cassette.redaction.known import known_credentials, literal_forms
-from harness.cassette.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
-from harness.cassette.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
-from harness.cassette.rules import Ruleset, ruleset
-from harness.errors import CassetteError
+from harness.redaction.known import known_credentials, literal_forms
+from harness.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
+from harness.redaction.rules import Ruleset, ruleset
+from harness.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
 from runtime.core.messages import (
     FilePart,
     Message,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.cassette.redact import Redactor
+from harness.redaction.redactor import Redactor
 
 RUNS = Path(__file__).parents[3].parent / "shared" / "real" / "runs"
 MEGABYTE = 1_000_000

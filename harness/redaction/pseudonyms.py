@@ -12,7 +12,7 @@ import hmac
 from pathlib import Path
 from typing import Any
 
-from harness.cassette.redaction.scan import PSEUDONYM
+from harness.redaction.scan import PSEUDONYM
 from runtime.errors import UsageError
 from runtime.state.key_file import key_of_file
 

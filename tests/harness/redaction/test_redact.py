@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cassette.redact import (
+from harness.redaction.redactor import (
     Redactor,
     looks_secret,
 )

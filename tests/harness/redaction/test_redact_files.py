@@ -12,13 +12,13 @@ from urllib.parse import quote
 import pytest
 
 from harness.cassette.golden import write_cassette
-from harness.cassette.redact import Redactor
-from harness.cassette.redaction.check import check_secrets
-from harness.cassette.redaction.samples import sample
-from harness.cassette.rules import load_rules
+from harness.cassette.redact_check import check_secrets
 from harness.cassette.segment import SegmentWriter, read_segment
 from harness.cassette.store import iter_recordings
 from harness.record import Recorder
+from harness.redaction.redactor import Redactor
+from harness.redaction.rules import load_rules
+from harness.redaction.samples import sample
 from harness.sessions.replay import replay_run
 from runtime.core.messages import ModelReply, TextPart, ToolCallPart
 from runtime.entry.run import Request, run_agent_async

@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cassette.redact import (
+from harness.errors import CassetteError
+from harness.redaction.logs import RedactingFilter
+from harness.redaction.redactor import (
     Redactor,
     known_credentials,
     looks_secret,
@@ -24,10 +26,8 @@ from harness.cassette.redact import (
     redaction_key,
     refuse_secrets,
 )
-from harness.cassette.redaction.logs import RedactingFilter
-from harness.cassette.redaction.samples import sample
-from harness.cassette.rules import load_rules
-from harness.errors import CassetteError
+from harness.redaction.rules import load_rules
+from harness.redaction.samples import sample
 from runtime.core.run import Header
 from runtime.errors import UsageError
 

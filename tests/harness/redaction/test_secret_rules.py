@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.cassette.redact import Redactor, looks_secret
-from harness.cassette.redaction.engine import compile_finder, re2_binding
-from harness.cassette.redaction.fields import is_secret_field, is_secret_header
-from harness.cassette.redaction.samples import sample
-from harness.cassette.rules import Rule, is_suspect, load_rules, ruleset
+from harness.redaction.engine import compile_finder, re2_binding
+from harness.redaction.fields import is_secret_field, is_secret_header
+from harness.redaction.redactor import Redactor, looks_secret
+from harness.redaction.rules import Rule, is_suspect, load_rules, ruleset
+from harness.redaction.samples import sample
 from runtime.errors import UsageError
 
 RULES = {rule.id: rule for rule in load_rules()}

@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from harness.cassette.redact import Redactor
 from harness.cassette.segment import read_segment
 from harness.errors import CassetteError
+from harness.redaction.redactor import Redactor
 from runtime.journal.records import encode_payload
 
 _PIECE_BYTES = 8 << 20

@@ -1,1 +1,0 @@
-"""The parts of the redactor; `harness.cassette.redact` is its door."""

@@ -1,0 +1,1 @@
+"""Redaction: secrets become pseudonyms before anything is hashed or written; `redactor` is the door of this room."""
