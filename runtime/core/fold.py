@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import msgspec
+from typing import TypeVar, assert_never
 
 from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest
 from runtime.core.effects import (
+    Admit,
+    AnyOutcome,
+    ApprovalAnswer,
     AskApproval,
+    Begin,
     CallModel,
     CallStatus,
     CallTool,
@@ -22,9 +24,13 @@ from runtime.core.effects import (
     Failure,
     FailureKind,
     Input,
+    InputReply,
     Outcome,
+    ReadControls,
     Refuse,
     SingleEffect,
+    ToolResult,
+    Wait,
 )
 from runtime.core.lanes import Lane, parse_lane
 from runtime.core.messages import ModelReply, ReasoningPart, RefusalPart, TextPart, ToolCallPart
@@ -36,7 +42,10 @@ from runtime.core.trace import ApprovalEntry, DenialEntry, ModelStep, Step, Tool
 LOOP_LENGTH = 3
 """Equal consecutive calls of one tool that count as a loop."""
 
-Pair = tuple[SingleEffect, Outcome]
+Pair = tuple[SingleEffect, AnyOutcome]
+ModelAttempt = tuple[int, CallModel, Outcome[ModelReply]]
+CallAttempt = tuple[int, CallTool | Refuse, Outcome[ToolResult]]
+"""An attempt's number, what was asked and what came back."""
 Number = TypeVar("Number", int, float)
 
 _UNTOLD = Usage()
@@ -57,8 +66,8 @@ class _StepParts:
     __slots__ = ("calls", "model")
 
     def __init__(self) -> None:
-        self.model: list[tuple[int, CallModel, Outcome]] = []
-        self.calls: dict[int, list[tuple[int, CallTool | Refuse, Outcome]]] = {}
+        self.model: list[ModelAttempt] = []
+        self.calls: dict[int, list[CallAttempt]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +105,12 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
                     denials.append(denial)
             case AskApproval():
                 approvals.append(_approval(effect, outcome))
-            case Input() if outcome.value is not None:
-                denials += [
-                    DenialEntry(step=d.step, lane=d.lane, tool=d.tool, rule=d.rule, message=d.message)
-                    for d in outcome.value.denials
-                ]
-            case _:
+            case Input():
+                denials += _told_denials(outcome)
+            case Begin() | End() | Admit() | ReadControls() | Wait():
                 pass
+            case _:
+                assert_never(effect)
     once = (
         frozenset() if header.tools == "opaque" else {t.schema.name for t in header.tools if not t.repeatable}
     )
@@ -150,11 +158,11 @@ def _step(index: int, parts: _StepParts, names: dict[str, str], facts: _RunFacts
     return Step(index=index, model=model, tool_calls=calls)
 
 
-def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
+def _model_step(attempts: list[ModelAttempt]) -> ModelStep:
     if len(attempts) > 1:
         attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
-    reply: ModelReply | None = outcome.value
+    reply = outcome.value
     replies = [o.value for _, _, o in attempts if o.value is not None]
     durations = [o.duration_s for _, _, o in attempts]
     texts: list[str] = []
@@ -199,9 +207,7 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
     )
 
 
-def _tool_step(
-    attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str], facts: _RunFacts
-) -> ToolStep:
+def _tool_step(attempts: list[CallAttempt], names: dict[str, str], facts: _RunFacts) -> ToolStep:
     if len(attempts) > 1:
         attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
@@ -235,7 +241,9 @@ def _tool_step(
     )
 
 
-def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, str | None, str | None]:
+def _result(
+    effect: CallTool | Refuse, outcome: Outcome[ToolResult]
+) -> tuple[CallStatus, str | None, str | None]:
     if isinstance(effect, Refuse):
         seen = None if effect.status == "not_started" else effect.message
         return effect.status, seen, None if effect.status == "not_started" else effect.message
@@ -246,11 +254,11 @@ def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, st
     return outcome.value.status, outcome.value.content, outcome.value.error
 
 
-def _was_lost(outcome: Outcome) -> bool:
+def _was_lost(outcome: AnyOutcome) -> bool:
     return outcome.failure is not None and outcome.failure.phase == "lost"
 
 
-def _never_sent(outcome: Outcome) -> bool:
+def _never_sent(outcome: AnyOutcome) -> bool:
     return outcome.failure is not None and outcome.failure.phase == "connect"
 
 
@@ -263,7 +271,7 @@ def failure_status(failure: Failure, *, write: bool) -> CallStatus:
     return _STATUS[failure.kind]
 
 
-def _denial(effect: CallTool | Refuse, outcome: Outcome, place: Lane) -> DenialEntry | None:
+def _denial(effect: CallTool | Refuse, outcome: Outcome[ToolResult], place: Lane) -> DenialEntry | None:
     if isinstance(effect, Refuse):
         if effect.status != "denied":
             return None
@@ -276,7 +284,16 @@ def _denial(effect: CallTool | Refuse, outcome: Outcome, place: Lane) -> DenialE
     return DenialEntry(step=place.step, lane=effect.lane, tool=effect.name, rule=rule, message=message)
 
 
-def _approval(effect: AskApproval, outcome: Outcome) -> ApprovalEntry:
+def _told_denials(outcome: Outcome[InputReply]) -> list[DenialEntry]:
+    """Return the refusals that further input tells of: those of a recorded guard."""
+    reply = outcome.value
+    return [
+        DenialEntry(step=d.step, lane=d.lane, tool=d.tool, rule=d.rule, message=d.message)
+        for d in (() if reply is None else reply.denials)
+    ]
+
+
+def _approval(effect: AskApproval, outcome: Outcome[ApprovalAnswer]) -> ApprovalEntry:
     place = parse_lane(effect.lane)
     answer = outcome.value
     return ApprovalEntry(
@@ -358,11 +375,11 @@ def _trace_hash(end: End, steps: tuple[Step, ...], denials: list[DenialEntry]) -
     return digest(canonical_bytes([end.stop_reason, end.output, hashes, refused]))[:DIGEST_CHARS]
 
 
-def _attempt(entry: tuple[int, Any, Outcome]) -> int:
+def _attempt(entry: ModelAttempt | CallAttempt) -> int:
     return entry[0]
 
 
-def _started(outcome: Outcome) -> float | None:
+def _started(outcome: AnyOutcome) -> float | None:
     if outcome.at is None or outcome.duration_s is None:
         return None
     return max(outcome.at - outcome.duration_s, 0.0)
@@ -388,8 +405,3 @@ def _sum(values: list[Number | None]) -> Number | None:
         return values[0]
     known = [v for v in values if v is not None]
     return None if not known or len(known) < len(values) else sum(known[1:], known[0])
-
-
-def relabel(trace: Trace, **changes: Any) -> Trace:
-    """Return the trace with other identity fields, for example `deploy` or `task`."""
-    return msgspec.structs.replace(trace, **changes)
