@@ -1,4 +1,9 @@
-"""The pytest plugin: collects `*.golden.yaml` as test functions. Light: everything heavy loads with a task."""
+"""The pytest plugin: collects `*.golden.yaml` as test functions.
+
+Rules.
+1. It is light: everything heavy loads with the first task or fixture that needs it.
+2. A fixture or an item may start while the clock is frozen, so what loads there loads under `real_dates`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from runtime.doors import real_dates
 
 if TYPE_CHECKING:
     from harness.golden.runner import GoldenOutcome
@@ -73,7 +80,8 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     Recordings stand below `cassettes/http/`. They are replayed; `--golden-mode=record` records them.
     """
-    from harness.wire.pytest_support import cassette_session
+    with real_dates():
+        from harness.wire.pytest_support import cassette_session
 
     yield from cassette_session(request, record=request.config.getoption("--golden-mode") == "record")
 
@@ -81,9 +89,10 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str], GoldenOutcome]:
     """Give a function that runs a golden task by its file; check its `outcome.trace` with `harness.check`."""
-    from harness.golden.loader import load_task
-    from harness.golden.project import project_of
-    from harness.golden.runner import run_task
+    with real_dates():
+        from harness.golden.loader import load_task
+        from harness.golden.project import project_of
+        from harness.golden.runner import run_task
 
     def run(path: str) -> GoldenOutcome:
         file = (request.config.rootpath / path).resolve()
@@ -169,14 +178,16 @@ def _relative(path: Path) -> Path:
 
 
 def _run(item: GoldenItem, task: GoldenTask) -> None:
-    from harness.golden.project import project_of
-    from harness.golden.runner import failure_text, run_task
+    with real_dates():
+        from harness.golden.project import project_of
+        from harness.golden.runner import failure_text, run_task
 
     config = item.config
     deploy = config.getoption("--deploy")
     project = project_of(item.path)
     if config.getoption("--golden-mode") == "record":
-        from harness.golden.record import record_task
+        with real_dates():
+            from harness.golden.record import record_task
 
         record_task(task, project, deploy=deploy)
     _update_baseline(config, task, project)
@@ -195,14 +206,16 @@ def _run(item: GoldenItem, task: GoldenTask) -> None:
 def _update_baseline(config: pytest.Config, task: GoldenTask, project: Any) -> None:
     kinds = _update_kinds(config)
     if kinds & {"new", "changed"}:
-        from harness.golden.update import update_baseline
+        with real_dates():
+            from harness.golden.update import update_baseline
 
         update_baseline(task, project, new="new" in kinds, changed="changed" in kinds)
 
 
 def _keep(item: GoldenItem, outcome: GoldenOutcome) -> None:
     """Attach the outcome to the report: JUnit properties, and a row that survives xdist."""
-    from harness.golden.summary import summary_row
+    with real_dates():
+        from harness.golden.summary import summary_row
 
     row = summary_row(outcome)
     item.user_properties += [
