@@ -82,8 +82,7 @@ def mocks_below() -> tuple[str, ...]:
     """Return the mock libraries that may answer what we send on, as far as they can be seen."""
     if not loaded_mocks():
         return ()
-    ours = [each for each in map(_attribute, _AROUND) if _owner(each) == _OURS]
-    wrapped = [getattr(each, "__wrapped__", None) for each in ours]
+    wrapped = [_wrapped(each) for each in map(_attribute, _AROUND) if _owner(each) == _OURS]
     owners = {_owner(each) for each in (*map(_attribute, _BELOW), *wrapped)}
     owners.add(socket.socket.__module__.partition(".")[0])
     return tuple(name for name in MOCKS if name in owners)
@@ -97,6 +96,13 @@ def loaded_mocks() -> tuple[str, ...]:
 def _attribute(place: tuple[str, str, str]) -> Any:
     module, owner, name = place
     return getattr(getattr(sys.modules.get(module), owner, None), name, None)
+
+
+def _wrapped(function: Any) -> Any:
+    """Return what a wrapper of ours calls in the end."""
+    while _owner(function) == _OURS:
+        function = getattr(function, "__wrapped__", None)
+    return function
 
 
 def _owner(function: Any) -> str:

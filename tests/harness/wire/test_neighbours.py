@@ -99,6 +99,25 @@ def test_sessions_nest_and_vcrpy_works_before_and_after_them(server: Any, tmp_pa
     assert len(after.data) == 1
 
 
+def test_a_wrapper_that_somebody_put_back_records_no_call_twice(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = httpx.HTTPTransport.handle_request
+    with record_http(tmp_path / "first"):
+        ask(server.url)
+        ours = httpx.HTTPTransport.handle_request
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", lambda *arguments: ours(*arguments))
+    monkeypatch.undo()  # as a mock's fixture does that ends after the recording: it puts back what it found
+    left_behind = httpx.HTTPTransport.handle_request
+
+    with record_http(tmp_path / "second") as second:
+        ask(server.url)
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", original)
+
+    assert left_behind is ours
+    assert second.count == 1
+
+
 def test_a_recording_with_traffic_warns_of_nothing(server: Any, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
