@@ -6,16 +6,21 @@ import datetime
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import import_module
 from itertools import permutations
 from pathlib import Path
 
 import pytest
-from tools import CLIENTS, MOCKED, TOOLS, answer  # type: ignore[import-not-found]  # the project's own
+
+tools = import_module("tools")
 
 pydantic = pytest.importorskip("pydantic")
 REFUSED = {("freezegun", "time_machine")}
 """time-machine does not start while freezegun is active."""
-NESTED = [*((name,) for name in TOOLS), *(pair for pair in permutations(TOOLS, 2) if pair not in REFUSED)]
+NESTED = [
+    *((name,) for name in tools.TOOLS),
+    *(pair for pair in permutations(tools.TOOLS, 2) if pair not in REFUSED),
+]
 
 
 class Order(pydantic.BaseModel):  # type: ignore[name-defined,misc]  # imported by `importorskip`
@@ -35,12 +40,12 @@ def test_tools_nest(
         warnings.simplefilter("ignore")
         with ExitStack() as stack:
             for name in names:
-                stack.enter_context(TOOLS[name](request, tmp_path))
+                stack.enter_context(tools.TOOLS[name](request, tmp_path))
             today = datetime.date.today()  # noqa: DTZ011 - what is frozen
-            answers = {(c, u): answer(c, u) for c in CLIENTS for u in (MOCKED, server)}
+            answers = {(c, u): tools.answer(c, u) for c in tools.CLIENTS for u in (tools.MOCKED, server)}
 
     seen = [today.isoformat() if today == datetime.date(2026, 1, 2) else "today"]
-    seen += [f"{c} {'mocked' if u == MOCKED else 'server'}: {text}" for (c, u), text in answers.items()]
+    seen += [f"{c} {'mocked' if u == tools.MOCKED else 'server'}: {text}" for (c, u), text in answers.items()]
     record_property("seen", "; ".join(seen))
     assert Order(day="2026-01-02").day == real(2026, 1, 2)
     assert datetime.date is real
@@ -57,7 +62,7 @@ def test_a_later_model_with_dates() -> None:
 def test_the_mark_of_pytest_recording(server: str) -> None:
     pytest.importorskip("pytest_recording")
 
-    assert answer("httpx", server) == "CannotOverwriteExistingCassetteException"
+    assert tools.answer("httpx", server) == "CannotOverwriteExistingCassetteException"
 
 
 def test_a_snapshot_of_syrupy(snapshot: object) -> None:

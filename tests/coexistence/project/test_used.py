@@ -6,16 +6,18 @@ import datetime
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tools import CLIENTS, MOCKED, TOOLS, answer  # type: ignore[import-not-found]  # the project's own
 
 import harness
 import runtime
 from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls, says
+
+tools = import_module("tools")
 
 SERVED = "from the server"
 NOTHING = "nothing was recorded, no request reached the network"
@@ -28,43 +30,43 @@ def within(order: str, tool: str, session: Any, request: pytest.FixtureRequest, 
     stack = ExitStack()
     try:
         if order == "tool around":
-            stack.enter_context(TOOLS[tool](request, folder))
+            stack.enter_context(tools.TOOLS[tool](request, folder))
             stack.enter_context(session)
         else:
             stack.enter_context(session)
-            stack.enter_context(TOOLS[tool](request, folder))
+            stack.enter_context(tools.TOOLS[tool](request, folder))
     except BaseException as error:
         stack.__exit__(type(error), error, error.__traceback__)
         raise
     return stack
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", tools.CLIENTS)
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("tool", ["freezegun", "time_machine"])
 def test_http_is_recorded_and_replayed_on_a_clock_that_stands_still(
     tool: str, order: str, client: str, server: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with within(order, tool, harness.record_http(tmp_path / "a", mode="record"), request, tmp_path):
-        recorded = answer(client, server)
+        recorded = tools.answer(client, server)
     with within(order, tool, replay := harness.record_http(tmp_path / "a", mode="replay"), request, tmp_path):
-        replayed = answer(client, server)
+        replayed = tools.answer(client, server)
 
     assert (recorded, replayed, replay.unused) == (SERVED, SERVED, ())
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", tools.CLIENTS)
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_replay_opens_no_socket(
     order: str, client: str, server: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with harness.record_http(tmp_path / "a", mode="record"):
-        answer(client, server)
+        tools.answer(client, server)
 
     with within(
         order, "pytest_socket", harness.record_http(tmp_path / "a", mode="replay"), request, tmp_path
     ):
-        replayed = answer(client, server)
+        replayed = tools.answer(client, server)
 
     assert replayed == SERVED
 
@@ -86,7 +88,7 @@ def test_a_mock_answers_and_the_recording_says_so(
     def call() -> str:
         session = harness.record_http(tmp_path / "a", mode="record")
         with within(order, tool, session, request, tmp_path):
-            return str(answer(client, MOCKED))
+            return str(tools.answer(client, tools.MOCKED))
 
     with pytest.warns(RuntimeWarning, match=MOCKS[tool, client, order]):
         recorded = call()
@@ -107,30 +109,30 @@ def test_a_call_past_a_mock_is_recorded_without_a_word(
     tool: str, client: str, order: str, server: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with within(order, tool, harness.record_http(tmp_path / "a", mode="record"), request, tmp_path):
-        recorded = answer(client, server)
+        recorded = tools.answer(client, server)
 
     with harness.record_http(tmp_path / "a", mode="replay"):
-        replayed = answer(client, server)
+        replayed = tools.answer(client, server)
 
     assert (recorded, replayed) == (SERVED, SERVED)
 
 
 @pytest.mark.parametrize("mode", ["record", "replay"])
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", tools.CLIENTS)
 @pytest.mark.parametrize("order", ORDERS)
 def test_vcrpy_and_a_recording_are_refused_together(
     order: str, client: str, mode: Any, server: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with harness.record_http(tmp_path / "a", mode="record"):
-        answer(client, server)
+        tools.answer(client, server)
 
     session = harness.record_http(tmp_path / "a", mode=mode)
     with pytest.raises(UsageError, match=BOTH):
         within(order, "vcrpy", session, request, tmp_path)
 
-    assert answer(client, server) == SERVED
-    with TOOLS["vcrpy"](request, tmp_path):
-        assert answer(client, server) == SERVED
+    assert tools.answer(client, server) == SERVED
+    with tools.TOOLS["vcrpy"](request, tmp_path):
+        assert tools.answer(client, server) == SERVED
 
 
 def test_a_cassette_opened_by_another_thread_ends_no_loop(
@@ -140,7 +142,7 @@ def test_a_cassette_opened_by_another_thread_ends_no_loop(
     opened, done = threading.Event(), threading.Event()
 
     def elsewhere() -> None:
-        with TOOLS["vcrpy"](request, tmp_path):
+        with tools.TOOLS["vcrpy"](request, tmp_path):
             opened.set()
             done.wait()
 
@@ -176,24 +178,24 @@ def run(agent: runtime.Agent, journal: Path) -> tuple[runtime.RunResult, str]:
     return result, harness.replay_run(recording).verdict
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", tools.TOOLS)
 def test_an_agent_runs_records_and_replays_inside_each_library(
     tool: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    with TOOLS[tool](request, tmp_path):
+    with tools.TOOLS[tool](request, tmp_path):
         result, verdict = run(agent_of(lambda: "on its way"), tmp_path / "a.jsonl")
 
     assert (str(result.stop_reason), result.output, verdict) == ("finish", "done", "same")
     assert result.trace.tool_calls[0].result == "on its way"
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", tools.TOOLS)
 def test_each_library_works_inside_a_tool_of_an_agent(
     tool: str, server: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     def look_up(folder: str = "inside") -> str:
-        with TOOLS[tool](request, tmp_path / folder):
-            return f"{answer('httpx', MOCKED)}, {answer('httpx', server)}"
+        with tools.TOOLS[tool](request, tmp_path / folder):
+            return f"{tools.answer('httpx', tools.MOCKED)}, {tools.answer('httpx', server)}"
 
     alone = look_up("alone")
     result, verdict = run(agent_of(look_up), tmp_path / "a.jsonl")
@@ -206,7 +208,7 @@ def test_each_library_works_inside_a_tool_of_an_agent(
 @pytest.mark.cassette("marked/sync")
 @pytest.mark.parametrize("client", ["httpx"])
 def test_a_marked_test(client: str, server: str, snapshot: object) -> None:
-    assert answer(client, server) == snapshot
+    assert tools.answer(client, server) == snapshot
 
 
 @pytest.mark.cassette("marked/asyncio")
@@ -233,13 +235,13 @@ async def test_a_marked_test_of_anyio(server: str, cassette: Any) -> None:
 def test_a_marked_test_with_a_mock(
     tool: str, server: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    with TOOLS[tool](request, tmp_path):
-        assert answer("httpx", MOCKED) == f"from {tool}"
+    with tools.TOOLS[tool](request, tmp_path):
+        assert tools.answer("httpx", tools.MOCKED) == f"from {tool}"
 
 
 @pytest.mark.cassette("marked/frozen")
 def test_a_marked_test_that_freezes_the_clock(server: str) -> None:
     freezegun = pytest.importorskip("freezegun")
     with freezegun.freeze_time("2026-01-02"):
-        assert answer("httpx", server) == SERVED
+        assert tools.answer("httpx", server) == SERVED
         assert datetime.date.today().isoformat() == "2026-01-02"  # noqa: DTZ011 - what is frozen
