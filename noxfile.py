@@ -154,8 +154,8 @@ def sdk(session: nox.Session) -> None:
 @nox.session
 def coexistence(session: nox.Session) -> None:
     """Run goldrun beside the plugins and libraries of other test suites: unused, used, nested in either order."""
-    session.install("-e", ".[harness]")
-    session.install("pytest-xdist", "pytest-asyncio", "pytest-httpx", "pytest-randomly", "pytest-recording")
+    session.install("-e", ".[dev]")
+    session.install("pytest-asyncio", "pytest-httpx", "pytest-randomly", "pytest-recording")
     session.install("anyio", "pytest-socket", "requests", "respx", "responses", "time-machine", "trio")
     # The plugins are there for the project that the tests run; these tests themselves need none of them.
     own = ("-p", "no:asyncio", "-p", "no:randomly")
