@@ -54,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False): "
         "record or replay the HTTP traffic of the test",
     )
+    config.addinivalue_line(
+        "markers", "frozen_clock(moment): freeze the clock of the test there, with the fixture of this name"
+    )
     config.stash[_ROWS] = []
     config.stash[_OUTCOMES] = []
     if config.getoption("--golden-mode") == "record" and os.environ.get("CI"):
@@ -67,11 +70,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have tests marked `cassette` use the fixture, named or not."""
-    if any(item.get_closest_marker("cassette") is not None for item in items):
-        from harness.wire.pytest_support import request_fixture
+    """Have tests marked `cassette` or `frozen_clock` use the fixture, named or not."""
+    # The clock last: it is put in front, so that what a cassette records is timed by it.
+    for marker in ("cassette", "frozen_clock"):
+        if any(item.get_closest_marker(marker) is not None for item in items):
+            from harness.wire.pytest_support import request_fixture
 
-        request_fixture(items)
+            request_fixture(items, marker)
 
 
 @pytest.fixture
@@ -84,6 +89,20 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[Any]:
         from harness.wire.pytest_support import cassette_session
 
     yield from cassette_session(request, record=request.config.getoption("--golden-mode") == "record")
+
+
+@pytest.fixture
+def frozen_clock(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Freeze the clock for the test; gives freezegun's clock, with `tick(seconds)` and `move_to(moment)`.
+
+    It stands at 2026-01-01T00:00:00Z, or where `@pytest.mark.frozen_clock("2026-11-28T09:00:00Z")` says. Timers of
+    asyncio run on.
+    """
+    from harness.snapshots.frozen import MOMENT, frozen
+
+    marker = request.node.get_closest_marker("frozen_clock")
+    with frozen(marker.args[0] if marker is not None and marker.args else MOMENT) as clock:
+        yield clock
 
 
 @pytest.fixture

@@ -31,12 +31,12 @@ def add_marker(config: pytest.Config) -> None:
     config.addinivalue_line("markers", HELP)
 
 
-def request_fixture(items: list[pytest.Item]) -> None:
-    """Have marked tests use the fixture, named or not; for `pytest_collection_modifyitems`."""
+def request_fixture(items: list[pytest.Item], marker: str = MARKER) -> None:
+    """Have tests with a marker use the fixture of its name, named or not; for `pytest_collection_modifyitems`."""
     for item in items:
         names: list[str] | None = getattr(item, "fixturenames", None)
-        if names is not None and MARKER not in names and item.get_closest_marker(MARKER) is not None:
-            names.insert(0, MARKER)
+        if names is not None and marker not in names and item.get_closest_marker(marker) is not None:
+            names.insert(0, marker)
 
 
 def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterator[HttpSession]:
