@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,30 @@ def frozen_clock(request: pytest.FixtureRequest) -> Iterator[Any]:
     marker = request.node.get_closest_marker("frozen_clock")
     with frozen(marker.args[0] if marker is not None and marker.args else MOMENT) as clock:
         yield clock
+
+
+@pytest.fixture(name="trace_snapshot")
+def _trace_snapshot(snapshot: Any) -> Any:
+    """Give syrupy's `snapshot` for runs: `assert run_agent(...) == trace_snapshot`.
+
+    Snapshots are stored in `__traces__/` beside the test; syrupy's options (`--snapshot-update`) write them.
+    """
+    with real_dates():
+        from harness.snapshots.traces import TraceSnapshotExtension
+
+    return snapshot.use_extension(TraceSnapshotExtension)
+
+
+if find_spec("syrupy") is None:
+
+    @pytest.fixture
+    def snapshot() -> Any:
+        """Say what is missing."""
+        from runtime.errors import UsageError
+
+        raise UsageError(
+            "syrupy is not installed", where="trace_snapshot", next_step="pip install 'goldrun[harness]'"
+        )
 
 
 @pytest.fixture
