@@ -5,11 +5,12 @@ Each project runs in an interpreter of its own: what is loaded before, during an
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.coexistence.projects import run_pytest
+from tests.coexistence.projects import ROOT, run_pytest
 from tests.test_architecture import OURS
 
 USER_MODEL = """
@@ -89,6 +90,42 @@ def test_freezegun_and_pydantic_work_with_goldrun_installed(project: str, tmp_pa
 
     assert f"{count} passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
+
+
+AUTOUSE = """
+import pytest
+from freezegun import freeze_time
+
+@pytest.fixture(autouse=True)
+def frozen():
+    with freeze_time("2026-01-02", real_asyncio=True):
+        yield
+"""
+
+
+def test_a_golden_task_runs_where_every_test_is_frozen(tmp_path: Path) -> None:
+    for name in ("examples", "cassettes/support/unknown_order.cassette.json"):
+        copy(name, tmp_path)
+    copy("golden/support/unknown_order.golden.yaml", tmp_path)
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.pytest.ini_options]\npythonpath = ["."]\n', encoding="utf-8"
+    )
+    (tmp_path / "conftest.py").write_text(AUTOUSE, encoding="utf-8")
+
+    done = run_pytest(tmp_path, "-q", "golden/support", "-p", "no:randomly")
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "verdict: ok" in done.stdout
+
+
+def copy(name: str, target: Path) -> None:
+    """Copy a file or folder of this repository to the same place below another root."""
+    source, place = ROOT / name, target / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy2(source, place)
 
 
 def test_no_module_with_lazy_names_offers_them_to_dir() -> None:

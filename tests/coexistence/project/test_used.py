@@ -245,3 +245,17 @@ def test_a_marked_test_that_freezes_the_clock(server: str) -> None:
     with freezegun.freeze_time("2026-01-02"):
         assert tools.answer("httpx", server) == SERVED
         assert datetime.date.today().isoformat() == "2026-01-02"  # noqa: DTZ011 - what is frozen
+
+
+@pytest.mark.cassette("marked/frozen_clock")
+@pytest.mark.frozen_clock("2026-03-04")
+def test_a_marked_test_on_a_clock_that_stands_still(server: str) -> None:
+    assert tools.answer("httpx", server) == SERVED
+    assert datetime.date.today().isoformat() == "2026-03-04"  # noqa: DTZ011 - what is frozen
+
+
+def test_a_run_on_a_clock_that_stands_still(frozen_clock: Any, trace_snapshot: Any, tmp_path: Path) -> None:
+    result, verdict = run(agent_of(lambda: "on its way"), tmp_path / "a.jsonl")
+
+    assert (verdict, result.trace.totals.duration_s) == ("same", 0)
+    assert result == trace_snapshot
