@@ -152,6 +152,17 @@ def sdk(session: nox.Session) -> None:
 
 
 @nox.session
+def coexistence(session: nox.Session) -> None:
+    """Run goldrun beside the plugins and libraries of other test suites: unused, used, nested in either order."""
+    session.install("-e", ".[dev]")
+    session.install("pytest-asyncio", "pytest-httpx", "pytest-randomly", "pytest-recording")
+    session.install("anyio", "pytest-socket", "requests", "respx", "responses", "time-machine", "trio")
+    # The plugins are there for the project that the tests run; these tests themselves need none of them.
+    own = ("-p", "no:asyncio", "-p", "no:randomly")
+    session.run("python", "-m", "pytest", "-q", *own, "tests/coexistence", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Switch guards off one by one, or those named after `--`; fail if a test passes that must not."""
     session.install("-e", ".[dev]")
