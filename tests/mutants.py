@@ -39,7 +39,7 @@ class Edit(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """One guard switched off by its edits, and the names of the tests that must fail then."""
+    """A guard switched off, and the names of the tests that must fail then."""
 
     edits: tuple[Edit, ...]
     tests: tuple[str, ...]
@@ -166,24 +166,30 @@ def survivors(root: Path, mutant: Mutant) -> list[str]:
             before.setdefault(path, path.read_text(encoding="utf-8"))
             path.write_text(text, encoding="utf-8")
             _definitions.cache_clear()
-        failed = _failures(root, nodes)
+        failed = outcomes(root, nodes)["FAILED"]
     finally:
         for path, text in before.items():
             path.write_text(text, encoding="utf-8")
         _definitions.cache_clear()
     return [
-        node for node in nodes if not any(re.match(re.escape(node) + r"(?!\w)", other) for other in failed)
+        node for node in nodes if node not in failed and node not in {f.partition("[")[0] for f in failed}
     ]
 
 
-def _failures(root: Path, nodes: list[str]) -> list[str]:
-    command = [sys.executable, "-B", "-m", "pytest", "-q", "--tb=no", "-rf", "-p", "no:cacheprovider", *nodes]
+def outcomes(root: Path, nodes: list[str]) -> dict[str, set[str]]:
+    """Return the tests that passed, failed and so on, as pytest names them, by pytest's word."""
+    command = [sys.executable, "-m", "pytest", "-v", "--tb=no", "-p", "no:cacheprovider", *nodes]
     # Bytecode is told apart by second and size of its source only: a mutant may have both of another.
     variables = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
     if ran.returncode not in (0, 1):
         raise MutantError(f"pytest ended with {ran.returncode}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
-    return [line.removeprefix("FAILED ") for line in ran.stdout.splitlines() if line.startswith("FAILED ")]
+    found: dict[str, set[str]] = defaultdict(set)
+    for node, word in re.findall(
+        r"^(tests/.*?::.*?) (PASSED|FAILED|SKIPPED|ERROR)\b", ran.stdout, re.MULTILINE
+    ):
+        found[word].add(node)
+    return found
 
 
 def main(names: list[str]) -> int:
@@ -195,19 +201,23 @@ def main(names: list[str]) -> int:
     chosen = {name: table[name] for name in names or table}
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder).resolve()
+        root = Path(folder).resolve() / "checkout"
         for part in ("runtime", "harness", "tests"):
             shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", root)
-        if sick := _failures(
+        (root.parent / "shared").symlink_to(ROOT.parent / "shared")
+        healthy = outcomes(
             root, sorted({node_id(root, t) for mutant in chosen.values() for t in mutant.tests})
-        ):
-            raise MutantError(f"these fail without any mutant: {sick}")
+        )
+        if sick := healthy["FAILED"] | healthy["ERROR"]:
+            raise MutantError(f"these fail without any mutant: {sorted(sick)}")
         for name, mutant in chosen.items():
             left = survivors(root, mutant)
-            alive += bool(left)
-            sys.stdout.write(f"{'SURVIVES' if left else 'killed'} {name} {' '.join(left)}\n")
+            alive += bool(set(left) - healthy["SKIPPED"])
+            sys.stdout.write(f"{'passes without' if left else 'fails without'} {name} {' '.join(left)}\n")
             sys.stdout.flush()
+    if healthy["SKIPPED"]:
+        sys.stdout.write(f"skipped on this machine: {', '.join(sorted(healthy['SKIPPED']))}\n")
     return 1 if alive else 0
 
 
