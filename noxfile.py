@@ -50,6 +50,24 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def lowest(session: nox.Session) -> None:
+    """Run all tests with the lower bound of every dependency that pyproject.toml names."""
+    bounds = Path(session.create_tmp(), "lowest.txt")
+    bounds.write_text(str(session.run("python", ".ci/lowest.py", silent=True)), encoding="utf-8")
+    session.install("-c", str(bounds), "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """Run all tests, ruff and mypy with the newest version of everything."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
+    session.run("ruff", "check", ".")
+    session.run("mypy", *TYPED)
+
+
+@nox.session
 def golden(session: nox.Session) -> None:
     """Replay the golden tasks; arguments after `--` go to pytest."""
     install_pinned(session)
@@ -81,7 +99,10 @@ def docs_check(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build both archives, install the wheel out of reach of the checkout, and run the demo there."""
+    """Build both archives, install the wheel out of reach of the checkout, and run the demo there.
+
+    A folder after `--` gets the archives.
+    """
     session.install("-c", CONSTRAINTS, "build")
     with tempfile.TemporaryDirectory() as folder:
         dist, elsewhere = Path(folder, "dist"), Path(folder, "elsewhere")
@@ -102,6 +123,10 @@ def build(session: nox.Session) -> None:
             _run_foreign(session, python, "-m", "pip", "install", "-q", f"{wheel}[all]")
             _run_foreign(session, python, "-c", _IMPORTS_FROM_HERE)
             _run_foreign(session, goldrun, "demo")
+        for kept in session.posargs:
+            Path(kept).mkdir(parents=True, exist_ok=True)
+            for made in (wheel, archive):
+                shutil.copy2(made, kept)
 
 
 @nox.session
