@@ -148,6 +148,17 @@ def test_the_whole_check_names_sessions_that_are_there() -> None:
     assert [line for line in lines if unknown_command(line) is not None] == []
 
 
+def test_hooks_run_tools_of_the_environment_on_paths_that_are_there() -> None:
+    repositories = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    entries = [hook["entry"].split() for repository in repositories for hook in repository["hooks"]]
+    named = [word for words in entries for word in words[1:] if "/" in word or word.endswith(".py")]
+
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    assert {words[0] for words in entries} == {".venv/bin/ruff", ".venv/bin/mypy", ".venv/bin/python"}
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert len(named) > 3
+
+
 CHANGELOG = """\
 # Changelog
 
