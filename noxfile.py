@@ -23,6 +23,7 @@ nox.options.sessions = ["lint", "types", "tests", "golden", "docs_check", "build
 ROOT = Path(__file__).resolve().parent
 TYPED = ("runtime", "harness", "tests", "examples", "benchmarks", "noxfile.py")
 CONSTRAINTS = ".ci/constraints.txt"
+FULL_COUNTS = ("tests/runtime/failure_modes", "tests/runtime/state")
 SHELL = ("bash", "-euo", "pipefail", "-c")
 
 
@@ -131,11 +132,12 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def reliability(session: nox.Session) -> None:
-    """Run the reliability tests at full counts: 1,000 kills, every fault point, 20,000 mutations. Takes minutes."""
+    """Run at full counts: 1,000 kills, every fault point, 20,000 mutations, all property tests. Takes minutes."""
     install_pinned(session)
-    session.run(
-        "python", "-m", "pytest", "tests/reliability", "-s", *session.posargs, env={"GOLDRUN_FULL": "1"}
-    )
+    full = {"GOLDRUN_FULL": "1"}
+    session.run("python", "-m", "pytest", "tests/reliability", "-s", *session.posargs, env=full)
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", "-m", "hypothesis", "tests", env=full)
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *FULL_COUNTS, env=full)
 
 
 def _run_foreign(session: nox.Session, *command: str) -> None:
