@@ -68,14 +68,21 @@ def read_table(text: str) -> dict[str, Mutant]:
 
 
 @functools.cache
-def _definitions(root: Path) -> dict[str, list[tuple[Path, ast.stmt]]]:
-    """Return the functions, methods and constants of both packages by name."""
+def _files(root: Path) -> dict[Path, str]:
+    found = sorted([*root.glob("runtime/**/*.py"), *root.glob("harness/**/*.py")])
+    return {path: path.read_text(encoding="utf-8") for path in found}
+
+
+def _definitions(root: Path, word: str) -> dict[str, list[tuple[Path, ast.stmt]]]:
+    """Return the functions, methods and constants by name, of all files that hold a word."""
     found: dict[str, list[tuple[Path, ast.stmt]]] = defaultdict(list)
-    for path in sorted([*root.glob("runtime/**/*.py"), *root.glob("harness/**/*.py")]):
-        module = ast.parse(path.read_text(encoding="utf-8"))
-        classes = [node for node in module.body if isinstance(node, ast.ClassDef)]
-        for prefix, body in [("", module.body), *((f"{node.name}.", node.body) for node in classes)]:
-            for node in body:
+    for path, text in _files(root).items():
+        if not re.search(rf"^\s*(?:(?:async )?def {word}\w*\(|{word}\w*\b.*=)", text, re.MULTILINE):
+            continue
+        body = ast.parse(text).body
+        classes = [node for node in body if isinstance(node, ast.ClassDef)]
+        for prefix, nodes in [("", body), *((f"{node.name}.", node.body) for node in classes)]:
+            for node in nodes:
                 match node:
                     case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                         found[prefix + name].append((path, node))
@@ -86,10 +93,11 @@ def _definitions(root: Path) -> dict[str, list[tuple[Path, ast.stmt]]]:
 
 def _find(root: Path, target: str) -> tuple[Path, ast.stmt]:
     file, _, name = target.rpartition(":")
-    known = _definitions(root)
-    places = [place for place in known.get(name, []) if file in ("", place[0].stem)]
+    last = name.rpartition(".")[2]
+    places = [place for place in _definitions(root, last).get(name, []) if file in ("", place[0].stem)]
     if len(places) == 1:
         return places[0]
+    known = _definitions(root, "")
     names = [name] if name in known else difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     nearest = [f"{path.stem}:{near}" for near in names for path, _ in known[near]]
     raise MutantError(f"{target} is defined {len(places)} times; nearest: {', '.join(nearest) or 'nothing'}")
@@ -103,7 +111,7 @@ def mutated(root: Path, edit: Edit) -> tuple[Path, str]:
             the file does not know.
     """
     path, node = _find(root, edit.target)
-    text = path.read_text(encoding="utf-8")
+    text = _files(root)[path]
     lines = text.splitlines(keepends=True)
     first, last = node.lineno - 1, node.end_lineno
     body = "".join(lines[first:last])
@@ -165,12 +173,12 @@ def survivors(root: Path, mutant: Mutant) -> list[str]:
             path, text = mutated(root, edit)
             before.setdefault(path, path.read_text(encoding="utf-8"))
             path.write_text(text, encoding="utf-8")
-            _definitions.cache_clear()
+            _files.cache_clear()
         failed = outcomes(root, nodes)["FAILED"]
     finally:
         for path, text in before.items():
             path.write_text(text, encoding="utf-8")
-        _definitions.cache_clear()
+        _files.cache_clear()
     return [
         node for node in nodes if node not in failed and node not in {f.partition("[")[0] for f in failed}
     ]

@@ -57,16 +57,21 @@ def undeclared_packages(root: Path, folder: str) -> list[str]:
     homes = importlib.metadata.packages_distributions()
     found = []
     for path in sorted((root / folder).rglob("*.py")):
-        for top, line in _foreign_imports(ast.parse(path.read_text(encoding="utf-8"))):
+        for top, line in _foreign_imports(path.read_text(encoding="utf-8")):
             names = {_distribution(home) for home in homes.get(top, [top])}
             if declared.isdisjoint(names | {SHIPPED_WITH.get(name, name) for name in names}):
                 found.append(f"{path.relative_to(root).as_posix()}:{line}: {top} is not declared")
     return found
 
 
-def _foreign_imports(tree: ast.Module) -> list[tuple[str, int]]:
+def _foreign_imports(text: str) -> list[tuple[str, int]]:
+    known = OURS | sys.stdlib_module_names
+    if {*re.findall(r"^\s*(?:from|import)\s+(\w+)", text, re.MULTILINE)} <= known and ", " not in "".join(
+        re.findall(r"^\s*import .*$", text, re.MULTILINE)
+    ):
+        return []  # most files: no need to parse them
     found = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Import(names=names):
                 modules = [alias.name for alias in names]
@@ -75,7 +80,7 @@ def _foreign_imports(tree: ast.Module) -> list[tuple[str, int]]:
             case _:
                 continue
         tops = {module.split(".")[0] for module in modules}
-        found += [(top, node.lineno) for top in tops if top not in OURS | sys.stdlib_module_names]
+        found += [(top, node.lineno) for top in tops if top not in known]
     return found
 
 
