@@ -179,9 +179,8 @@ def survivors(root: Path, mutant: Mutant) -> list[str]:
         for path, text in before.items():
             path.write_text(text, encoding="utf-8")
         _files.cache_clear()
-    return [
-        node for node in nodes if node not in failed and node not in {f.partition("[")[0] for f in failed}
-    ]
+    failed |= {node.partition("[")[0] for node in failed}
+    return [node for node in nodes if node not in failed]
 
 
 def outcomes(root: Path, nodes: list[str]) -> dict[str, set[str]]:
@@ -214,14 +213,12 @@ def main(names: list[str]) -> int:
             shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", root)
         (root.parent / "shared").symlink_to(ROOT.parent / "shared")
-        healthy = outcomes(
-            root, sorted({node_id(root, t) for mutant in chosen.values() for t in mutant.tests})
-        )
+        healthy = outcomes(root, sorted({node_id(root, t) for row in chosen.values() for t in row.tests}))
         if sick := healthy["FAILED"] | healthy["ERROR"]:
             raise MutantError(f"these fail without any mutant: {sorted(sick)}")
         for name, mutant in chosen.items():
-            left = survivors(root, mutant)
-            alive += bool(set(left) - healthy["SKIPPED"])
+            left = [node for node in survivors(root, mutant) if node not in healthy["SKIPPED"]]
+            alive += bool(left)
             sys.stdout.write(f"{'passes without' if left else 'fails without'} {name} {' '.join(left)}\n")
             sys.stdout.flush()
     if healthy["SKIPPED"]:
