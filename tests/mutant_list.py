@@ -362,7 +362,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "results_are_not_capped": mutant(
             "a result is cut to what a model may see",
-            "runtime.entry.wiring:cap_result",
+            "runtime.entry.assemble:cap_result",
             edit.uncut,
             _turns("mode_40_a_result_of_50_mb_is_kept_as_an_artifact_and_its_head_is_shown"),
         ),

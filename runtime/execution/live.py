@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any, assert_never
 
@@ -41,8 +40,8 @@ from runtime.errors import BugError
 from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.faults import held_in, with_children
-from runtime.execution.handed import Ports
 from runtime.execution.places import SHARED, called, room_of
+from runtime.execution.world import UNBOUND, RunBinding, World
 from runtime.ports.faults import failure_of
 from runtime.ports.state import CallState
 from runtime.ports.tools import (
@@ -56,11 +55,13 @@ _NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input | Loa
 
 
 class LivePerformer:
-    """Carries out the effects of one run; `elapsed_s` is the time a resumed run has used before."""
+    """Carries out the effects of one run."""
 
     __slots__ = (
+        "_aftermath",
         "_before",
         "_began",
+        "_binding",
         "_conversation",
         "_elapsed_s",
         "_going_on",
@@ -74,11 +75,13 @@ class LivePerformer:
         "_watch",
     )
 
-    def __init__(self, ports: Ports, *, elapsed_s: float = 0.0) -> None:
-        self._ports = ports
-        self._elapsed_s = elapsed_s
-        self._monotonic_s = ports.clock.monotonic_s
-        self._began = self._monotonic_s() - elapsed_s
+    def __init__(self, world: World, binding: RunBinding = UNBOUND) -> None:
+        self._ports = world
+        self._binding = binding
+        self._aftermath: Aftermath | None = None
+        self._elapsed_s = binding.elapsed_s
+        self._monotonic_s = world.clock.monotonic_s
+        self._began = self._monotonic_s() - binding.elapsed_s
         self._header: Header | None = None
         self._room = SHARED
         self._conversation: tuple[Message, ...] = ()
@@ -108,7 +111,7 @@ class LivePerformer:
                 beginning and is its outcome.
             watch: Stops what is under way; `perform` raises `HaltedError` then.
         """
-        self._ports = dataclasses.replace(self._ports, aftermath=aftermath)
+        self._aftermath = aftermath
         self._before = before
         self._watch = watch
 
@@ -140,13 +143,11 @@ class LivePerformer:
     async def _carry_out(self, effect: _NoCall) -> Answer:
         match effect:
             case Admit():
-                control = self._ports.control
-                return (Admission() if control is None else await control.admit(effect)), None
+                return Admission(), None
             case AskApproval():
                 return await self._ask(effect)
             case ReadControls():
-                control = self._ports.control
-                return (Controls() if control is None else await control.read(effect.tools)), None
+                return Controls(), None
             case Wait(seconds=seconds):
                 sleep = self._ports.clock.sleep(seconds)
                 watch = self._watch
@@ -197,19 +198,19 @@ class LivePerformer:
     def _priced(self, effect: CallModel, reply: ModelReply) -> ModelReply:
         if reply.usage is not None and not reply.usage.is_possible:
             reply = msgspec.structs.replace(reply, usage=None, cost_nanousd=None)
-        rate = self._ports.rates.get(effect.request.model)
+        rate = self._binding.rates.get(effect.request.model)
         if reply.cost_nanousd is not None or reply.usage is None or rate is None:
             return reply
         return msgspec.structs.replace(reply, cost_nanousd=rate.cost(reply.usage))
 
     async def _call_tool(self, effect: CallTool) -> Answer:
-        port = self._ports.tools.get(effect.name)
+        port = (self._ports.tools or {}).get(effect.name)
         header = self._header
         if port is None or header is None:
             return None, Failure(
                 kind=FailureKind.ERROR, message=f"tool '{effect.name}' has no implementation here"
             )
-        state = None if self._ports.state is None else self._ports.state.call(effect.name)
+        state = None if self._binding.state is None else self._binding.state.call(effect.name)
         kept = None if state is None else state.cached(effect.arguments)
         if kept is not None:
             return self.capped(effect, kept), None
@@ -224,7 +225,7 @@ class LivePerformer:
         self, port: ToolPort, header: Header, effect: CallTool, state: CallState | None
     ) -> Answer:
         limit = self._limit_s(effect.limits)[0]
-        runs = None if self._ports.children is None else self._ports.children(effect)
+        runs = None if self._binding.children is None else self._binding.children(effect)
         context = ToolContext(
             request_id=header.request_id,
             tenant=header.tenant,
@@ -265,7 +266,7 @@ class LivePerformer:
 
     def capped(self, effect: CallTool, result: ToolResult) -> ToolResult:
         """Return a result of a call as a model may see it."""
-        return result if self._ports.cap is None else self._ports.cap(effect.name, result)
+        return result if self._binding.cap is None else self._binding.cap(effect.name, result)
 
     async def _ask(self, effect: AskApproval) -> Answer:
         limit, by_deadline = self._limit_s(self._run_limits(effect.timeout_s))
@@ -291,8 +292,8 @@ class LivePerformer:
         """Tell all who listen: first who keeps claims and slots, then who tells people."""
         self._thread_ended(effect.lane)
         self._goes_on_no_more(effect.lane)
-        if self._ports.aftermath is not None:
-            self._ports.aftermath.ended(effect, result)
+        if self._aftermath is not None:
+            self._aftermath.ended(effect, result)
         for listener in self._listeners:
             listener(effect, result)
 

@@ -23,13 +23,14 @@ from runtime.core.effects import (
     InputReply,
     Note,
     Outcome,
+    Performer,
     ReadControls,
     Save,
     SingleEffect,
     Wait,
 )
 from runtime.core.messages import user_message
-from runtime.execution.drivers import drive
+from runtime.execution.driver import drive
 from runtime.journal.recording import Recording
 from runtime.models import calls
 from runtime.orchestrator.loop import run_flow
@@ -88,12 +89,14 @@ def test_a_guard_the_recording_does_not_hold_is_answered_neutrally_and_is_never_
 def test_a_recorded_guard_verdict_is_replayed() -> None:
     from runtime.core.effects import Admission as Verdict
 
-    class Plane:
-        async def admit(self, call: Admit) -> Verdict:
-            return Verdict(granted=call.name != "order", cause="breaker")
+    class Refusing:
+        def __init__(self, inner: Performer) -> None:
+            self.inner = inner
 
-        async def read(self, tools: tuple[str, ...]) -> Controls:
-            return Controls()
+        async def perform(self, effect: SingleEffect) -> Outcome:
+            if not isinstance(effect, Admit):
+                return await self.inner.perform(effect)
+            return Outcome(Verdict(granted=effect.name != "order", cause="breaker"))
 
     import asyncio
 
@@ -108,8 +111,7 @@ def test_a_recorded_guard_verdict_is_replayed() -> None:
             shop_agent(Shop()),
             REQUEST,
             model=ScriptedModel(SCRIPT),
-            wrap=wrap,
-            control=Plane(),
+            wrap=lambda inner: wrap(Refusing(inner)),
             prices=Prices(),
         )
     )

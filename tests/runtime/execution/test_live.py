@@ -15,12 +15,12 @@ from runtime.core.effects import (
     AskApproval,
     Begin,
     CallTool,
-    Controls,
     FailureKind,
     InputReply,
     Limits,
     Load,
     Outcome,
+    Performer,
     SingleEffect,
     ToolResult,
 )
@@ -29,8 +29,8 @@ from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import BugError
-from runtime.execution.handed import Ports
 from runtime.execution.live import LivePerformer
+from runtime.execution.world import World as RunWorld
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.faults import failure_of
 from runtime.ports.tools import ToolContext
@@ -219,33 +219,36 @@ def test_a_tool_that_cancels_itself_fails_and_the_run_goes_on() -> None:
     assert [c.status for c in result.trace.tool_calls] == ["error"]
 
 
-class Plane:
-    """A control plane that refuses one name and pulls one switch."""
+class Refusing:
+    """Refuses the admission of one name, as a guard of the caller's own would."""
 
-    def __init__(self, refused: str = "", pulled: tuple[str, ...] = ()) -> None:
+    def __init__(self, inner: Performer, refused: str) -> None:
+        self.inner = inner
         self.refused = refused
-        self.pulled = pulled
         self.asked: list[str] = []
 
-    async def admit(self, call: Admit) -> Admission:
-        self.asked.append(call.name)
-        return Admission(granted=call.name != self.refused, cause="breaker")
+    async def perform(self, effect: SingleEffect) -> Outcome:
+        if not isinstance(effect, Admit):
+            return await self.inner.perform(effect)
+        self.asked.append(effect.name)
+        return Outcome(Admission(granted=effect.name != self.refused, cause="breaker"))
 
-    async def read(self, tools: tuple[str, ...]) -> Controls:
-        return Controls(pulled=self.pulled)
 
-
-def test_the_control_plane_is_asked_before_each_call() -> None:
+def test_admission_is_asked_before_each_call() -> None:
     @tool
     async def look() -> str:
         return "ok"
 
-    plane = Plane(refused="look")
+    guards: list[Refusing] = []
 
-    result = run(agent_of(look), [calls(("look", {}))], control=plane)
+    def wrap(inner: Performer) -> Performer:
+        guards.append(Refusing(inner, "look"))
+        return guards[0]
+
+    result = run(agent_of(look), [calls(("look", {}))], wrap=wrap)
 
     assert result.stop_reason == "tool_unhealthy:look"
-    assert plane.asked == ["m1", "look"]
+    assert guards[0].asked == ["m1", "look"]
 
 
 def test_further_input_is_asked_of_its_source() -> None:
@@ -335,7 +338,7 @@ def test_the_context_of_a_tool_is_bound_at_entry() -> None:
 
 def perform(effect: SingleEffect, clock: FakeClock, tools: dict[str, Any] | None = None) -> Outcome:
     async def main() -> Outcome:
-        live = LivePerformer(Ports(model=ScriptedModel([]), tools=tools or {}, clock=clock))
+        live = LivePerformer(RunWorld(model=ScriptedModel([]), tools=tools or {}, clock=clock))
         clock.seconds = 100.0
         await live.perform(Begin(header=header()))
         clock.seconds = 103.0

@@ -14,8 +14,8 @@ import pytest
 from runtime.control.switches import Switch, SwitchRef
 from runtime.core.effects import Begin, CallTool, ToolResult
 from runtime.execution.bounded import HaltedError, Work
-from runtime.execution.handed import Ports
 from runtime.execution.live import LivePerformer
+from runtime.execution.world import World as RunWorld
 from runtime.models import ScriptedModel, calls
 from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
@@ -92,7 +92,7 @@ def test_mode_10_a_call_stopped_before_its_thread_began_does_not_go_on() -> None
         return "paid"
 
     async def main() -> bool:
-        live = LivePerformer(Ports(model=ScriptedModel([]), tools={"pay": pay}))
+        live = LivePerformer(RunWorld(model=ScriptedModel([]), tools={"pay": pay}))
         await live.perform(Begin(header=header()))
         live.attend(Silent(), watch=Pulled())
         call = CallTool(lane="0.tool0/1", call_id="a", name="pay", arguments={}, args_hash="h")

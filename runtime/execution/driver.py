@@ -18,8 +18,6 @@ from runtime.core.effects import (
     CallModel,
     Effect,
     End,
-    Failure,
-    FailureKind,
     Flow,
     Outcome,
     Performer,
@@ -32,6 +30,7 @@ from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
 from runtime.execution.bounded import whole
+from runtime.ports.performers import CANCELLED, PerformerError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,14 +46,6 @@ class Finished:
     end: End
     trace: Trace
     error: Exception | None = None
-
-
-CANCELLED = Outcome(
-    failure=Failure(
-        kind=FailureKind.INTERRUPTED, message="the caller went away", phase="run", cause="cancelled"
-    )
-)
-"""The outcome of an effect that was in flight when the caller was cancelled; its time is not known."""
 
 
 class RunLog:
@@ -118,10 +109,6 @@ def drive(flow: Flow[End], performer: SyncPerformer, header: Header) -> Finished
         return log.finished(error)
     finally:
         flow.close()
-
-
-class PerformerError(Exception):
-    """A performer cannot carry on at all, for example because a recording cannot be written."""
 
 
 def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> Outcome:
