@@ -93,7 +93,7 @@ def believes_it_kept(original: Any) -> Any:
 
 def never_stale(original: Any) -> Any:
     def board(self: Any, *, fresh: bool) -> Any:
-        self._board_at = self.now()
+        self._board_at = self._now()
         return original(self, fresh=fresh)
 
     return board
@@ -110,7 +110,7 @@ def old_board(original: Any) -> Any:
 
 
 def frees_the_slot(original: Any) -> Any:
-    def settle(self: Any, lane: str, outcome: Any, *, lingers: bool = False) -> None:
+    def settle(self: Any, lane: str, outcome: Any, *, abandoned: bool = False) -> None:
         original(self, lane, outcome)
 
     return settle
@@ -165,9 +165,9 @@ def begun(original: Any) -> Any:
 
 def no_deadline(original: Any) -> Any:
     def ask(self: Any, effect: Any) -> Any:
-        header = self._governor.header
+        header = self._guard.header
         budget = msgspec.structs.replace(header.budget, max_seconds=None)
-        self._governor.header = msgspec.structs.replace(header, budget=budget)
+        self._guard.header = msgspec.structs.replace(header, budget=budget)
         return original(self, effect)
 
     return ask

@@ -13,10 +13,11 @@ from tests.mutant_type import Mutant, mutant
 
 _MODES = "tests/runtime/failure_modes"
 _STATE = "tests/runtime/state"
-_GRANTS = "runtime.execution.grants:Grants"
-_GOVERNED = "runtime.execution.governed:GovernedPerformer"
+_GRANTS = "runtime.execution.guarded.admission:Grants"
+_GUARDED = "runtime.execution.guarded.performer:GuardedPerformer"
 _GOVERNOR = "runtime.execution.governor:Governor"
-_RUN = "runtime.execution.governor:RunGovernor"
+_RUN = "runtime.execution.run_guard:RunGuard"
+_CLAIMS = "runtime.execution.guarded.claims:RunClaims"
 _LEDGER = ("runtime.state.sqlite_spend:refuse", "runtime.state.memory_guards:refuse")
 
 
@@ -115,37 +116,37 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "limits_are_not_kept": mutant(
             "a call ends at its time limit",
-            "runtime.execution.live:bounded",
+            "runtime.execution.live.tool_call:bounded",
             edit.unbounded,
             _writes("mode_10_a_tool_that_lingers_in_finally_holds_its_slot_but_not_the_run"),
         ),
         "limits_wait_for_the_tool": mutant(
             "a call that swallows its cancellation is abandoned",
-            "runtime.execution.live:bounded",
+            "runtime.execution.live.tool_call:bounded",
             edit.patient,
             _writes("mode_10_a_tool_that_lingers_in_finally_holds_its_slot_but_not_the_run"),
         ),
         "slots_are_freed_early": mutant(
-            "a call that goes on unseen keeps its slot",
+            "an abandoned call keeps its lease until it really ends",
             f"{_GRANTS}.settle",
             edit.frees_the_slot,
             _writes("mode_10_a_tool_that_lingers_in_finally_holds_its_slot_but_not_the_run"),
         ),
         "late_outcomes_are_dropped": mutant(
             "a late outcome is kept under its key",
-            f"{_GOVERNED}.ended",
+            f"{_RUN}.ended_late",
             edit.returns(None),
             _writes("mode_11_the_late_outcome_of_a_killed_write_is_kept_under_its_key"),
         ),
         "everything_is_repeatable": mutant(
             "a write whose answer was lost is not repeated",
-            ("runtime.orchestrator.tool_step:_repeatable", f"{_GRANTS}.claim"),
+            ("runtime.orchestrator.tool_step:_repeatable", f"{_CLAIMS}.claim"),
             edit.repeats,
             _writes("mode_09_a_lost_answer_of_a_write_stops_in_doubt_after_one_effect"),
         ),
         "claims_always_win": mutant(
             "a write is carried out by the one who wins its claim",
-            f"{_GRANTS}.claim",
+            f"{_CLAIMS}.claim",
             edit.answers(verdict="won"),
             _writes("mode_14_the_same_write_planned_again_is_answered_with_the_first_result"),
             _writes("mode_12_a_later_call_of_a_business_key_in_doubt_asks_reconcile_and_does_not_repeat"),
@@ -170,7 +171,11 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "keys_have_no_tenant": mutant(
             "every key starts with its tenant",
-            ("runtime.control.scopes:scope_key", "runtime.execution.grants:scope_key"),
+            (
+                "runtime.control.scopes:scope_key",
+                "runtime.execution.guarded.admission:scope_key",
+                "runtime.execution.guarded.claims:scope_key",
+            ),
             edit.one_tenant,
             _tenants("mode_16_limits_of_one_tenant_do_not_hold_another_up"),
             _money("request_ids_of_two_tenants_share_no_reservation"),
@@ -208,7 +213,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "cancels_trip_breakers": mutant(
             "only failures of the dependency count",
-            "runtime.execution.grants:_sample",
+            "runtime.execution.guarded.admission:_sample",
             edit.neutral_fails,
             _health("mode_23_calls_that_an_operator_kills_do_not_trip"),
         ),
@@ -253,7 +258,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "people_are_waited_for_past_the_deadline": mutant(
             "the run's deadline ends the wait for a person",
-            f"{_GOVERNED}._ask",
+            f"{_GUARDED}._ask",
             edit.no_deadline,
             _people("mode_25_the_runs_deadline_ends_the_wait_for_a_person"),
         ),
@@ -273,14 +278,14 @@ MUTANTS: dict[str, Mutant] = (
             "an approval is used once",
             (
                 "runtime.state.sqlite_store:SqliteControlStore.use_approval",
-                "runtime.execution.asking:_as_answer",
+                "runtime.execution.guarded.approvals:_as_answer",
             ),
             edit.always_granted,
             _people("mode_27_two_workers_that_resume_one_run_use_its_approval_once"),
         ),
         "switches_are_not_read_again": mutant(
             "switches are read again after a person thought, and before a call starts",
-            ("runtime.execution.governed:pulled", f"{_RUN}.cause"),
+            ("runtime.execution.guarded.performer:pulled", f"{_RUN}.cause"),
             lambda original: (
                 edit.returns(())(original) if original.__name__ == "pulled" else edit.returns(None)(original)
             ),
@@ -302,7 +307,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "calls_start_unasked": mutant(
             "switches are read in the very step in which a call starts",
-            f"{_GOVERNED}.before",
+            f"{_RUN}.refusal",
             edit.returns(None),
             _kills("a_tool_switched_off_between_admission_and_start_is_disabled_and_not_a_bug"),
         ),
@@ -324,19 +329,19 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "a_store_that_is_away_is_forgiven": mutant(
             "a write needs switches that are fresh, and reads need some that are not stale",
-            f"{_GOVERNOR}.board",
+            "runtime.execution.switch_watch:SwitchWatch.board",
             edit.old_board,
             _kills("mode_33_reads_stop_once_the_last_known_switches_are_stale"),
         ),
         "unseen_calls_are_admitted": mutant(
             "nothing that a cap counts is admitted while the store is away",
-            f"{_GOVERNED}._needs_no_grant",
+            f"{_GUARDED}._needs_no_grant",
             edit.returns(True),
             _kills("mode_33_reads_that_a_cap_counts_are_refused_while_the_store_is_away"),
         ),
         "what_never_began_is_in_doubt": mutant(
             "a write that never began is not in doubt",
-            "runtime.execution.governed:_interruption",
+            ("runtime.execution.guarded.performer:interruption", "runtime.execution.run_guard:interruption"),
             edit.begun,
             _kills("mode_33_a_write_whose_claim_cannot_be_made_is_refused_and_not_in_doubt"),
         ),

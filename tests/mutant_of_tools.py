@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from runtime.core.canonical import canonical_bytes
-from runtime.execution.places import SHARED, Places, Room
+from runtime.execution.thread_slots import SHARED, RunSlots, SlotPool
 from tests import mutant_edits as edit
 from tests.mutant_type import Mutant, mutant
 
 _TOOL = "tests/runtime/tools/test_tool.py::test_"
 _PROCESS = "tests/runtime/tools/test_processes.py::test_"
-_PLACES = "tests/runtime/execution/test_places.py::test_"
+_SLOTS = "tests/runtime/execution/test_thread_slots.py::test_"
 _OUT = "tests/runtime/entry/test_carried_out.py::test_"
 
 TOOL_MUTANTS: dict[str, Mutant] = {
@@ -35,7 +35,7 @@ TOOL_MUTANTS: dict[str, Mutant] = {
     ),
     "exits_end_the_process": mutant(
         "sys.exit() in a tool is a failure of its call",
-        "runtime.execution.faults:failure_of",
+        "runtime.execution.live.tool_call:failure_of",
         edit.leaves,
         "tests/runtime/execution/test_escapes.py::test_a_tool_that_leaves_does_not_end_another_run",
     ),
@@ -54,21 +54,21 @@ TOOL_MUTANTS: dict[str, Mutant] = {
     ),
     "places_are_never_taken": mutant(
         "only so many calls have a thread or a process at once",
-        "runtime.execution.live:room_of",
-        lambda _: lambda header: Room(Places(10**6), Places(10**6)),
-        f"{_PLACES}a_turn_has_no_more_threads_than_there_are_places",
-        f"{_PLACES}a_turn_has_no_more_processes_than_there_are_places",
-        f"{_PLACES}runs_of_other_event_loops_share_the_places",
+        "runtime.execution.live.tool_call:slots_of",
+        lambda _: lambda header: RunSlots(SlotPool(10**6), SlotPool(10**6)),
+        f"{_SLOTS}a_turn_has_no_more_threads_than_there_are_slots",
+        f"{_SLOTS}a_turn_has_no_more_processes_than_there_are_slots",
+        f"{_SLOTS}runs_of_other_event_loops_share_the_slots",
     ),
     "runs_wait_for_those_they_serve": mutant(
         "runs within a thread tool have places of their own",
-        "runtime.execution.live:room_of",
+        "runtime.execution.live.tool_call:slots_of",
         lambda _: lambda header: SHARED,
-        f"{_PLACES}child_runs_do_not_wait_for_the_calls_they_serve",
+        f"{_SLOTS}child_runs_do_not_wait_for_the_calls_they_serve",
     ),
     "business_keys_are_as_spelt": mutant(
         "a business key is made of what is carried out",
-        "runtime.execution.business_keys:_carried_out",
+        "runtime.execution.guarded.business_keys:_carried_out",
         lambda _: lambda call: call.arguments,
         "tests/runtime/execution/test_business_keys.py::test_defaults_and_equal_numbers_are_one_business_key",
     ),

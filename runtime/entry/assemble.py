@@ -33,9 +33,10 @@ from runtime.entry.request import DuplicateRunError, Request, RunResult
 from runtime.entry.state import bind_state
 from runtime.errors import GoldrunError
 from runtime.execution.driver import Finished, drive_async
-from runtime.execution.governed import GovernedPerformer
-from runtime.execution.governor import Governor, RunGovernor
-from runtime.execution.live import LivePerformer
+from runtime.execution.governor import Governor
+from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.live.performer import LivePerformer
+from runtime.execution.run_guard import RunGuard
 from runtime.execution.world import RunBinding, World
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
@@ -61,7 +62,7 @@ class KnownOutcomesPerformer:
     """Answers an effect with its known outcome, or has it carried out."""
 
     def __init__(
-        self, inner: LivePerformer | GovernedPerformer, source: OutcomeSource, state: RunState
+        self, inner: LivePerformer | GuardedPerformer, source: OutcomeSource, state: RunState
     ) -> None:
         self._inner = inner
         self._source = source
@@ -84,7 +85,7 @@ class RunParts:
     """What a source of known outcomes may use of the run that it answers."""
 
     live: LivePerformer
-    guarded: GovernedPerformer | None
+    guarded: GuardedPerformer | None
 
 
 Known = Callable[[RunParts], OutcomeSource]
@@ -113,7 +114,7 @@ class DrivenRun:
     __slots__ = ("_cut", "_guard", "_performer", "_setup", "_stop_reason")
 
     def __init__(
-        self, setup: RunSetup, performer: Performer, guard: RunGovernor | None, *, unended: StopKind
+        self, setup: RunSetup, performer: Performer, guard: RunGuard | None, *, unended: StopKind
     ) -> None:
         """Take over what was assembled.
 
@@ -192,14 +193,13 @@ def assemble(
         elapsed_s=elapsed_s,
     )
     tools = {t.name: t for t in agent.tools} if world.tools is None else world.tools
-    live = LivePerformer(replace(world, tools=tools), binding)
-    guard = None if governor is None else governor.attend(header, fencing=fencing)
+    guard = None if governor is None else governor.guard(header, fencing=fencing)
+    live = LivePerformer(replace(world, tools=tools), binding, guard=guard)
     guarded = None
     if governor is not None and guard is not None:
-        guarded = GovernedPerformer(
+        guarded = GuardedPerformer(
             live, guard, governor.store, desk=world.desk, reconcile=reconcilers_of(agent)
         )
-        live.attend(guarded, before=guarded.before, watch=guard)
     carried_out = live if guarded is None else guarded
     performer: Performer = carried_out
     if known is not None:
@@ -209,8 +209,8 @@ def assemble(
     return DrivenRun(setup, performer, guard, unended=unended)
 
 
-async def start_run(agent: Agent, request: Request, world: World, *, cut: Cut | None = None) -> RunResult:
-    """Run an agent afresh: a run of its own, or a child of another."""
+def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
+    """Return a fresh run that is ready to be driven: a run of its own, or a child of another."""
     governor = world.governor
     setup = prepare(
         agent,
@@ -220,7 +220,7 @@ async def start_run(agent: Agent, request: Request, world: World, *, cut: Cut | 
         inputs="none" if world.inputs is None else "recorded",
         rules=None if governor is None else governor.rules,
     )
-    return await assemble(agent, setup, world).run(cut)
+    return assemble(agent, setup, world)
 
 
 def _children_of(parent: Header, world: World, execution: int) -> Callable[[CallTool], CallChildren]:
@@ -228,7 +228,7 @@ def _children_of(parent: Header, world: World, execution: int) -> Callable[[Call
 
     async def start(child: Agent, asked: ChildRequest, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await start_run(child, child_request(asked, parent), own, cut=cut)
+        return await begin_run(child, child_request(asked, parent), own).run(cut)
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution)

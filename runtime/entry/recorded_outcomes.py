@@ -35,8 +35,8 @@ from runtime.core.run import ToolDecl
 from runtime.entry.assemble import RunParts
 from runtime.entry.claim_lookup import ClaimLookup
 from runtime.errors import UsageError
-from runtime.execution.grants import call_lane
-from runtime.execution.reconciling import Reconciler
+from runtime.execution.guarded.admission import call_lane
+from runtime.execution.guarded.in_doubt import Reconciler
 from runtime.journal.recording import Interaction, Recording
 from runtime.ports.performers import PerformerError
 from runtime.ports.tools import Reconcile
@@ -46,7 +46,7 @@ class ResumeRefusedError(PerformerError):
     """The run cannot be carried on as it was recorded.
 
     Attributes:
-        reason: Why, as the caller is told.
+        reason: The error for the caller.
     """
 
     def __init__(self, reason: UsageError) -> None:

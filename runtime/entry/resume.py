@@ -20,7 +20,8 @@ from runtime.entry.claim_lookup import ClaimLookup
 from runtime.entry.recorded_outcomes import RecordedOutcomes, ResumeRefusedError, elapsed_s
 from runtime.entry.request import RunResult
 from runtime.errors import DataError, UsageError
-from runtime.execution.governor import ALIVE_S, Governor, key_of
+from runtime.execution.governor import Governor
+from runtime.execution.run_guard import ALIVE_S, key_of
 from runtime.execution.world import World
 from runtime.journal.recording import Recording
 from runtime.orchestrator.setup import RunSetup

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from runtime.core.messages import Message
 from runtime.entry.agent import Agent
-from runtime.entry.assemble import result_of, start_run
+from runtime.entry.assemble import begin_run, result_of
 from runtime.entry.prepare import prepare
 from runtime.entry.request import DuplicateRunError, Request, RunResult
 from runtime.errors import UsageError
@@ -90,7 +90,7 @@ async def run_agent_async(
         wrap=wrap,
     )
     request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
-    return await start_run(agent, request, world)
+    return await begin_run(agent, request, world).run()
 
 
 def run_agent(

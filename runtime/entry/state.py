@@ -31,7 +31,7 @@ _MOST_SCOPES = 1_000
 
 
 class State:
-    """What runs keep and share; one for a process, handed to `run_agent_async`, `Service` or a resumed run.
+    """What runs keep and share; one for a process, given to `run_agent_async`, `Service` or a resumed run.
 
     Usage: `State("state", credentials=FolderCredentials("/run/secrets"))`. A tool reaches it through its `ctx`:
     `ctx.scratch`, `ctx.memory`, `ctx.artifacts`, `ctx.credential("api")`.
@@ -68,7 +68,7 @@ class State:
         self._memory = self._open()
 
     def of(self, scope: Scope, *, audit: MemoryAudit) -> Stores:
-        """Return what a scope shares; the audit is told of each change of memory before it counts."""
+        """Return what a scope shares; the audit is called with each change of memory before it counts."""
         with self._lock:
             if scope not in self._artifacts:
                 self._artifacts[scope] = self._artifacts_of(scope)

@@ -29,7 +29,7 @@ from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import BugError
-from runtime.execution.live import LivePerformer
+from runtime.execution.live.performer import LivePerformer
 from runtime.execution.world import World as RunWorld
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.faults import failure_of

@@ -20,9 +20,9 @@ from runtime.core.policy import ArgumentRule, Budget, Policy
 from runtime.core.run import Header
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, prepare
-from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import Governor
-from runtime.execution.live import LivePerformer
+from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.live.performer import LivePerformer
 from runtime.execution.world import World as RunWorld
 from runtime.models import ScriptedModel, calls, says
 from runtime.models.scripted import Turn
@@ -168,8 +168,8 @@ def test_mode_26_what_changed_on_resume_is_asked_again(world: World, change: dic
     header = header_of(Payments().agent)
 
     async def main() -> tuple[str, bool]:
-        guard = world.governor.attend(header)
-        performer = GovernedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard, world.store)
+        guard = world.governor.guard(header)
+        performer = GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard, world.store)
         first = asyncio.ensure_future(performer.perform(question(header)))
         grant(world, await pending(world))
         answer = await first
@@ -189,9 +189,9 @@ def test_mode_27_two_workers_that_resume_one_run_use_its_approval_once(world: Wo
     header = header_of(payments.agent)
 
     async def main() -> list[str]:
-        guards = [world.governor.attend(header, fencing=n) for n in (1, 2)]
+        guards = [world.governor.guard(header, fencing=n) for n in (1, 2)]
         performers = [
-            GovernedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard, world.store)
+            GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard, world.store)
             for guard in guards
         ]
         asked = [asyncio.ensure_future(p.perform(question(header))) for p in performers]
