@@ -36,14 +36,14 @@ def held(path: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(hold_journal(path))
-        except UsageError as fault:
+        except UsageError as error:
             raise UsageError(
                 "another writer has this journal open, so its runs are alive",
-                where=fault.where,
+                where=error.where,
                 next_step="stop its process first",
-            ) from fault
-        except JournalError as fault:
-            raise CassetteError(fault.what, where=fault.where, next_step=fault.next_step) from fault
+            ) from error
+        except JournalError as error:
+            raise CassetteError(error.what, where=error.where, next_step=error.next_step) from error
         yield
 
 

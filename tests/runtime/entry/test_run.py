@@ -20,7 +20,7 @@ from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import MemoryChange, Scope
 from runtime.ports.tools import ToolContext
-from runtime.state.artifacts import MemoryArtifacts
+from runtime.state.tools.artifacts import MemoryArtifacts
 from runtime.tools.tool import tool
 from tests.support.agents import RATE, FakeClock, Prices, Shop, shop_agent
 
