@@ -35,6 +35,7 @@ from runtime.errors import GoldrunError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
 from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
 from runtime.execution.world import RunBinding, World
@@ -67,7 +68,10 @@ class KnownOutcomesPerformer:
         self._inner = inner
         self._source = source
         self._state = state
-        self.on_late = inner.on_late
+
+    def on_late(self, listener: Listener) -> None:
+        """Register a callback for calls that end after they were abandoned."""
+        self._inner.on_late(listener)
 
     async def perform(self, effect: SingleEffect) -> Outcome:
         """Return an effect's outcome."""
@@ -85,7 +89,7 @@ class RunParts:
     """What a source of known outcomes may use of the run that it answers."""
 
     live: LivePerformer
-    guarded: GuardedPerformer | None
+    guard: RunGuard | None
 
 
 Known = Callable[[RunParts], OutcomeSource]
@@ -111,21 +115,21 @@ def enter_new(governor: Governor, header: Header) -> int:
 class DrivenRun:
     """A run that is assembled; `run` drives it to its end, once."""
 
-    __slots__ = ("_cut", "_guard", "_performer", "_setup", "_stop_reason")
+    __slots__ = ("_chain", "_cut", "_guard", "_setup", "_stop_reason")
 
     def __init__(
-        self, setup: RunSetup, performer: Performer, guard: RunGuard | None, *, unended: StopKind
+        self, setup: RunSetup, chain: Callable[[], Performer], guard: RunGuard | None, *, unended: StopKind
     ) -> None:
         """Take over what was assembled.
 
         Args:
             setup: The run's setup.
-            performer: Answers its effects.
+            chain: Makes what answers its effects; what it raises closes the guard as any end of the run does.
             guard: Guards it; closed when the run is over.
             unended: The stop reason in the store's index if not even `End` could be performed.
         """
         self._setup = setup
-        self._performer = performer
+        self._chain = chain
         self._guard = guard
         self._stop_reason = unended.value
         self._cut: Cut | None = None
@@ -139,7 +143,7 @@ class DrivenRun:
         self._cut = cut
         header = self._setup.header
         try:
-            finished = await drive_async(run_flow(self._setup), self._performer, header, cut=self._was_cut)
+            finished = await drive_async(run_flow(self._setup), self._chain(), header, cut=self._was_cut)
             if not isinstance(finished.error, PerformerError):
                 self._stop_reason = finished.end.stop_reason
             return result_of(header, finished)
@@ -195,18 +199,18 @@ def assemble(
     tools = {t.name: t for t in agent.tools} if world.tools is None else world.tools
     guard = None if governor is None else governor.guard(header, fencing=fencing)
     live = LivePerformer(replace(world, tools=tools), binding, guard=guard)
-    guarded = None
-    if governor is not None and guard is not None:
-        guarded = GuardedPerformer(
-            live, guard, governor.store, desk=world.desk, reconcile=reconcilers_of(agent)
-        )
-    carried_out = live if guarded is None else guarded
-    performer: Performer = carried_out
-    if known is not None:
-        performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guarded)), state)
-    if world.wrap is not None:
-        performer = world.wrap(performer)
-    return DrivenRun(setup, performer, guard, unended=unended)
+
+    def chain() -> Performer:
+        carried_out: LivePerformer | GuardedPerformer = live
+        if guard is not None:
+            reconcile = reconcilers_of(agent)
+            carried_out = GuardedPerformer(live, guard, desk=world.desk, reconcile=reconcile)
+        performer: Performer = carried_out
+        if known is not None:
+            performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guard)), state)
+        return performer if world.wrap is None else world.wrap(performer)
+
+    return DrivenRun(setup, chain, guard, unended=unended)
 
 
 def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:

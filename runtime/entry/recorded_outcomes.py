@@ -144,8 +144,8 @@ class RecordedOutcomes:
         """Return what became of a write that was in flight; `None` if it may be carried out."""
         intent = recorded.intent or recorded.record
         key = intent.limits.idempotency_key if intent.limits else effect.limits.idempotency_key
-        if self._parts.guarded is not None:
-            key = self._parts.guarded.claim_key(effect) or key
+        if self._parts.guard is not None:
+            key = self._parts.guard.claims.key_of(effect) or key
         claims = self._claims
         if claims is not None and key is not None:
             done = claims.result(key)

@@ -39,6 +39,7 @@ class RunGuard:
     """Guards one run.
 
     Attributes:
+        store: Where the control state is.
         header: The run's header.
         target: The run as switches name it.
         rules: Limits across runs.
@@ -54,7 +55,6 @@ class RunGuard:
         "_closed",
         "_fencing",
         "_runs",
-        "_store",
         "_under_way",
         "_unregistered",
         "_watch",
@@ -66,6 +66,7 @@ class RunGuard:
         "header",
         "now",
         "rules",
+        "store",
         "target",
     )
 
@@ -91,7 +92,7 @@ class RunGuard:
             header: The run's header.
             fencing: The number under which this process has the run.
         """
-        self._store = store
+        self.store = store
         self._watch = watch
         self._runs = runs
         self._fencing = fencing
@@ -182,7 +183,7 @@ class RunGuard:
                     lost.stop("control_unavailable")
             now = self.now()
             if now - self._beaten_at > ALIVE_S / 3:
-                self._store.beat_run(key_of(self.header), fencing=self._fencing, alive_until=now + ALIVE_S)
+                self.store.beat_run(key_of(self.header), fencing=self._fencing, alive_until=now + ALIVE_S)
                 self._beaten_at = now
 
     async def close(self, stop_reason: str) -> None:
@@ -197,8 +198,8 @@ class RunGuard:
             self.grants.release_all()
             key = key_of(self.header)
             if self.has_asked:
-                self._store.void_approvals(key, now=now)
-            self._store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
+                self.store.void_approvals(key, now=now)
+            self.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
             self._closed = True
 
     @property

@@ -19,10 +19,10 @@ _POLL_S = 0.1
 
 
 async def ask_through_store(
-    store: ControlStore, guard: RunGuard, effect: AskApproval, elapsed_s: Callable[[], float]
+    guard: RunGuard, effect: AskApproval, elapsed_s: Callable[[], float]
 ) -> ApprovalAnswer | str:
     """Return the answer to a call, or why it is not waited for any longer, as `Failure.cause` names it."""
-    header = guard.header
+    header, store = guard.header, guard.store
     binding = Binding(
         tenant=header.tenant,
         environment=header.environment,

@@ -37,7 +37,6 @@ from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
 from runtime.execution.time_limit import HaltedError
-from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.tools import ApprovalDesk, Reconcile
 
@@ -45,13 +44,12 @@ from runtime.ports.tools import ApprovalDesk, Reconcile
 class GuardedPerformer:
     """Carries out the effects of one run under the control store."""
 
-    __slots__ = ("_claims", "_desk", "_grants", "_guard", "_inner", "_reconciler", "_store")
+    __slots__ = ("_claims", "_desk", "_grants", "_guard", "_inner", "_reconciler")
 
     def __init__(
         self,
         inner: LivePerformer,
         guard: RunGuard,
-        store: ControlStore,
         *,
         desk: ApprovalDesk | None = None,
         reconcile: Mapping[str, Reconcile] | None = None,
@@ -61,7 +59,6 @@ class GuardedPerformer:
         Args:
             inner: Carries effects out.
             guard: Guards the run.
-            store: Where approvals are.
             desk: Asked for approvals by the inner performer; without one they are asked through the store.
             reconcile: How tools find out what became of a write, by tool name.
         """
@@ -69,7 +66,6 @@ class GuardedPerformer:
         self._guard = guard
         self._grants = guard.grants
         self._claims = guard.claims
-        self._store = store
         self._desk = desk
         self._reconciler = Reconciler(reconcile or {}, guard, inner.elapsed_s)
 
@@ -148,7 +144,7 @@ class GuardedPerformer:
 
     async def _ask(self, effect: AskApproval) -> Outcome:
         started = self._inner.elapsed_s()
-        answer = await ask_through_store(self._store, self._guard, effect, self._inner.elapsed_s)
+        answer = await ask_through_store(self._guard, effect, self._inner.elapsed_s)
         if isinstance(answer, str):
             return self._interrupted(answer, started)
         return self._timed(started, value=answer)
@@ -209,10 +205,6 @@ class GuardedPerformer:
                 )
                 return self._timed(started, failure=failure)
             await asyncio.sleep(min(max(waiting.after_s, 0.005), 0.05))
-
-    def claim_key(self, effect: CallTool) -> str | None:
-        """Return the key under which a call is claimed; `None` if it needs no claim."""
-        return self._claims.key_of(effect)
 
     async def _claimed(self, effect: CallTool) -> Outcome:
         """Carry out a call under a claim, if it needs one; the claim ends before the outcome is known to the flow."""

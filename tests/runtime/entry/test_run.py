@@ -17,9 +17,11 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare, run_agent, run_agent_async
 from runtime.entry.state import State
 from runtime.errors import UsageError
+from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import MemoryChange, Scope
 from runtime.ports.tools import ToolContext
+from runtime.state.memory_store import MemoryControlStore
 from runtime.state.tools.artifacts import MemoryArtifacts
 from runtime.tools.tool import tool
 from tests.support.agents import RATE, FakeClock, Prices, Shop, shop_agent
@@ -277,3 +279,25 @@ def test_run_agent_hands_each_argument_on() -> None:
     assert screen.text.endswith("two")
     assert [change.name for change in changes] == ["city"]
     assert artifacts.get(sha256(b"x" * 100_000).hexdigest()) is not None
+
+
+def test_a_wrapper_that_raises_ends_the_run_in_the_index_and_leaves_no_task() -> None:
+    store = MemoryControlStore()
+    governor = Governor(store)
+
+    def wrap(inner: Performer) -> Performer:
+        raise UsageError("the recorder is not open")
+
+    async def main() -> set[asyncio.Task[Any]]:
+        request = Request(prompt="hi", request_id="req_1")
+        with pytest.raises(UsageError, match="not open"):
+            await run_agent_async(
+                shop_agent(Shop()), request, model=ScriptedModel(["done"]), wrap=wrap, governor=governor
+            )
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    left = asyncio.run(main())
+
+    (entry,) = store.find_runs("req_1")
+    assert entry.stop_reason == "internal_error"
+    assert left == set()

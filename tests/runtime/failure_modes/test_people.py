@@ -169,7 +169,7 @@ def test_mode_26_what_changed_on_resume_is_asked_again(world: World, change: dic
 
     async def main() -> tuple[str, bool]:
         guard = world.governor.guard(header)
-        performer = GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard, world.store)
+        performer = GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard)
         first = asyncio.ensure_future(performer.perform(question(header)))
         grant(world, await pending(world))
         answer = await first
@@ -191,8 +191,7 @@ def test_mode_27_two_workers_that_resume_one_run_use_its_approval_once(world: Wo
     async def main() -> list[str]:
         guards = [world.governor.guard(header, fencing=n) for n in (1, 2)]
         performers = [
-            GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard, world.store)
-            for guard in guards
+            GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard) for guard in guards
         ]
         asked = [asyncio.ensure_future(p.perform(question(header))) for p in performers]
         grant(world, await pending(world))
