@@ -44,7 +44,7 @@ STATE_MUTANTS: dict[str, Mutant] = {
     ),
     "exceptions_mean_that_nothing_happened": mutant(
         "an exception of a write leaves its business key in doubt",
-        "runtime.execution.guarded.admission:never_happened",
+        "runtime.execution.guarded.claims:never_happened",
         edit.returns(True),
         f"{_LOST}mode_14_an_exception_of_a_write_leaves_its_business_key_in_doubt",
     ),
