@@ -23,7 +23,7 @@ from typing import Protocol
 import msgspec
 
 from runtime.core.canonical import fingerprint
-from runtime.core.effects import CallTool, Outcome, Performer, SingleEffect, ToolResult
+from runtime.core.effects import AnyOutcome, CallTool, Performer, SingleEffect, ToolResult
 from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
@@ -50,7 +50,7 @@ from runtime.tools.results import cap_result
 class OutcomeSource(Protocol):
     """Knows outcomes of effects before they are carried out."""
 
-    async def answer(self, effect: SingleEffect) -> Outcome | None:
+    async def answer(self, effect: SingleEffect) -> AnyOutcome | None:
         """Return the outcome of an effect; `None` if it must be carried out.
 
         Raises:
@@ -73,7 +73,7 @@ class KnownOutcomesPerformer:
         """Register a callback for calls that end after they were abandoned."""
         self._inner.on_late(listener)
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return an effect's outcome."""
         known = await self._source.answer(effect)
         if known is None:

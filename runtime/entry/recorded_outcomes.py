@@ -18,6 +18,7 @@ from runtime.core.effects import (
     KIND_OF,
     Admission,
     Admit,
+    AnyOutcome,
     AskApproval,
     Begin,
     CallTool,
@@ -95,7 +96,7 @@ class RecordedOutcomes:
         self._refused: ResumeRefusedError | None = None
         self._has_begun = False
 
-    async def answer(self, effect: SingleEffect) -> Outcome | None:
+    async def answer(self, effect: SingleEffect) -> AnyOutcome | None:
         """Return the outcome of an effect as far as it is known without carrying it out.
 
         Raises:
@@ -121,7 +122,7 @@ class RecordedOutcomes:
             self._began()
         self._has_begun = True
 
-    async def _known(self, effect: SingleEffect) -> Outcome | None:
+    async def _known(self, effect: SingleEffect) -> AnyOutcome | None:
         assert not isinstance(effect, Begin | End)
         recorded = self._by_lane.get(effect.lane)
         # Keys are made in order: messages and numbered secrets build on what came before.
@@ -140,7 +141,7 @@ class RecordedOutcomes:
             return await self._in_flight(effect, recorded)
         return None
 
-    async def _in_flight(self, effect: CallTool, recorded: Interaction) -> Outcome | None:
+    async def _in_flight(self, effect: CallTool, recorded: Interaction) -> AnyOutcome | None:
         """Return what became of a write that was in flight; `None` if it may be carried out."""
         intent = recorded.intent or recorded.record
         key = intent.limits.idempotency_key if intent.limits else effect.limits.idempotency_key
@@ -164,7 +165,7 @@ class RecordedOutcomes:
             f"the process ended while '{effect.name}' was running; whether it happened is not known"
         )
 
-    async def _reconciled(self, effect: CallTool, key: str) -> Outcome | None:
+    async def _reconciled(self, effect: CallTool, key: str) -> AnyOutcome | None:
         """Return the outcome that the tool found out; `None` if the call did not happen."""
         answer = await self._reconciler.ask(effect, key)
         if isinstance(answer, str):
@@ -175,7 +176,7 @@ class RecordedOutcomes:
             return None
         return Outcome(self._parts.live.capped(effect, answer.result), None, self._at)
 
-    def _doubt(self, message: str) -> Outcome:
+    def _doubt(self, message: str) -> AnyOutcome:
         return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), self._at)
 
     def _is_approved_otherwise(self, effect: SingleEffect, recorded: Interaction) -> bool:
@@ -196,7 +197,7 @@ class RecordedOutcomes:
         tools = self._recording.header.tools
         return () if tools == "opaque" else tools
 
-    def _passed(self, effect: SingleEffect) -> Outcome | None:
+    def _passed(self, effect: SingleEffect) -> AnyOutcome | None:
         """Return that a guard without a record let something pass, if what it guards was begun."""
         match effect:
             case Admit() if call_lane(effect.lane) in self._by_lane:

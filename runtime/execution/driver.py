@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from runtime.core.effects import (
+    AnyOutcome,
     Batch,
     Begin,
     CallModel,
@@ -59,7 +60,7 @@ class RunLog:
         self._trace: Trace | None = None
         self._end: End | None = None
 
-    def add(self, effect: SingleEffect, outcome: Outcome) -> None:
+    def add(self, effect: SingleEffect, outcome: AnyOutcome) -> None:
         """Keep one effect with its outcome; begin is left out, as it is from a recording's pairs."""
         if isinstance(effect, Begin):
             return
@@ -111,7 +112,7 @@ def drive(flow: Flow[End], performer: SyncPerformer, header: Header) -> Finished
         flow.close()
 
 
-def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> Outcome:
+def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> AnyOutcome:
     if isinstance(effect, Batch):
         outcomes = tuple(performer.perform(single) for single in effect.effects)
         for single, outcome in zip(effect.effects, outcomes, strict=True):
@@ -167,7 +168,7 @@ def died(log: RunLog, error: Exception) -> End:
     return log.close(End(stop_reason=StopKind.INTERNAL_ERROR.value, detail=detail))
 
 
-async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog) -> Outcome:
+async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog) -> AnyOutcome:
     if isinstance(effect, End):
         return await _perform_end(log.close(effect), performer)
     try:
@@ -179,7 +180,7 @@ async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog)
     return outcome
 
 
-async def _answer_batch(batch: Batch, performer: Performer, log: RunLog) -> Outcome:
+async def _answer_batch(batch: Batch[SingleEffect], performer: Performer, log: RunLog) -> AnyOutcome:
     tasks = [asyncio.ensure_future(performer.perform(single)) for single in batch.effects]
     try:
         outcomes = tuple(await asyncio.gather(*tasks))
@@ -195,11 +196,11 @@ async def _answer_batch(batch: Batch, performer: Performer, log: RunLog) -> Outc
     return _together(outcomes)
 
 
-async def _perform_end(end: End, performer: Performer) -> Outcome:
+async def _perform_end(end: End, performer: Performer) -> AnyOutcome:
     """Perform the end whole, also if the caller goes away meanwhile: it is performed exactly once."""
     return await whole(performer.perform(end))
 
 
-def _together(outcomes: tuple[Outcome, ...]) -> Outcome:
+def _together(outcomes: tuple[AnyOutcome, ...]) -> AnyOutcome:
     times = [o.at for o in outcomes if o.at is not None]
     return Outcome(value=outcomes, at=max(times) if times else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.core.effects import Failure, FailureKind, Outcome
 
-CANCELLED = Outcome(
+CANCELLED: Outcome[None] = Outcome(
     failure=Failure(
         kind=FailureKind.INTERRUPTED, message="the caller went away", phase="run", cause="cancelled"
     )

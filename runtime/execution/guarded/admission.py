@@ -24,7 +24,8 @@ import msgspec
 from runtime.control.breaker import Sample
 from runtime.control.ledger import NOTHING, Amount, Scope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
-from runtime.core.effects import Admission, Admit, Failure, FailureKind, Outcome
+from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
+from runtime.core.messages import ModelReply
 from runtime.core.run import Header
 from runtime.execution.rules import ControlRules
 from runtime.ports.control_store import ControlStore
@@ -180,7 +181,7 @@ class Grants:
         """Whether an abandoned call keeps its lease."""
         return bool(self._abandoned)
 
-    def settle(self, lane: str, outcome: Outcome, *, abandoned: bool = False) -> None:
+    def settle(self, lane: str, outcome: AnyOutcome, *, abandoned: bool = False) -> None:
         """End a call's grant with its outcome; an abandoned call keeps its lease until it really ends."""
         grant = self._held.pop(lane, None)
         if grant is None:
@@ -320,7 +321,7 @@ def never_happened(failure: Failure) -> bool:
     return failure.phase == "connect" or refused
 
 
-def _actual(grant: _Grant, outcome: Outcome) -> Amount:
+def _actual(grant: _Grant, outcome: AnyOutcome) -> Amount:
     """Return what a call used: what it reports, else what was held for it; nothing where nothing was done."""
     failure: Failure | None = outcome.failure
     counted = Amount(tool_calls=grant.reserved.tool_calls, steps=grant.reserved.steps)
@@ -328,16 +329,17 @@ def _actual(grant: _Grant, outcome: Outcome) -> Amount:
         return NOTHING
     if failure is not None and (never_happened(failure) or failure.phase == "rejected"):
         return counted
-    cost = getattr(outcome.value, "cost_nanousd", None)
+    reply = outcome.value if isinstance(outcome.value, ModelReply) else None
+    cost = None if reply is None else reply.cost_nanousd
     nanos = grant.reserved.nanos if cost is None else cost
-    usage = getattr(outcome.value, "usage", None)
+    usage = None if reply is None else reply.usage
     tokens = grant.reserved.tokens
     if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
         tokens = usage.input_tokens + usage.output_tokens
     return counted + Amount(nanos=nanos, tokens=tokens)
 
 
-def _sample(outcome: Outcome) -> Sample:
+def _sample(outcome: AnyOutcome) -> Sample:
     if outcome.failure is None:
         return "ok"
     if outcome.failure.phase == "rejected":  # the other side is well; what it was sent was not

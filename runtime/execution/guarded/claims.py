@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from runtime.control.claims import ClaimAnswer
 from runtime.control.scopes import scope_key
-from runtime.core.effects import CallTool, FailureKind, Outcome, ToolResult
+from runtime.core.effects import AnyOutcome, CallTool, FailureKind, Outcome, ToolResult
 from runtime.core.run import Header, ToolDecl
 from runtime.execution.guarded.admission import never_happened
 from runtime.execution.guarded.business_keys import business_hash, claim_hash, has_business_key
@@ -102,7 +102,7 @@ class RunClaims:
         """Keep a claim that was won, so that the call's end finds it."""
         self._open[lane] = _OpenClaim(key, fencing)
 
-    def end(self, call: CallTool, outcome: Outcome, *, abandoned: bool = False) -> None:
+    def end(self, call: CallTool, outcome: AnyOutcome, *, abandoned: bool = False) -> None:
         """Store what became of a claimed write, before its outcome is returned.
 
         An error of the tool's own domain is the tool's word that nothing was done. Any other failure leaves that
@@ -137,7 +137,7 @@ class RunClaims:
             key, happened=result is not None, by="reconcile", now=self._now(), result=result
         )
 
-    def _end(self, claim: _OpenClaim, tool: str, outcome: Outcome) -> None:
+    def _end(self, claim: _OpenClaim, tool: str, outcome: AnyOutcome) -> None:
         result, failure = outcome.value, outcome.failure
         if isinstance(result, ToolResult) and result.status != "error":
             self._store.end_claim(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from runtime.core.effects import CallTool, Failure, FailureKind, Outcome, ToolResult
+from runtime.core.effects import AnyOutcome, CallTool, Failure, FailureKind, ToolResult
 from runtime.execution.time_limit import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.ports.tools import Reconcile
 
@@ -65,7 +65,7 @@ class Reconciler:
         return Reconciled(answer)
 
 
-def was_lost(outcome: Outcome) -> bool:
+def was_lost(outcome: AnyOutcome) -> bool:
     """Return whether a call was made and its answer never came."""
     failure = outcome.failure
     if failure is None or failure.phase in {"connect", "abandoned"}:

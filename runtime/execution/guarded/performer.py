@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from typing import assert_never
 
 import msgspec
 
@@ -19,16 +20,21 @@ from runtime.control.switches import pulled
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
     AskApproval,
+    Begin,
     CallModel,
     CallTool,
     Controls,
     End,
     Failure,
     FailureKind,
+    Input,
     Outcome,
     ReadControls,
+    Refuse,
     SingleEffect,
+    Wait,
 )
 from runtime.execution.guarded.approvals import ask_through_store
 from runtime.execution.guarded.in_doubt import Reconciler, doubt, was_lost
@@ -69,7 +75,7 @@ class GuardedPerformer:
         self._desk = desk
         self._reconciler = Reconciler(reconcile or {}, guard, inner.elapsed_s)
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return an effect's outcome."""
         match effect:
             case CallModel():
@@ -80,20 +86,22 @@ class GuardedPerformer:
                 return await self._admit(effect)
             case ReadControls():
                 return self._read(effect)
-            case AskApproval() if self._desk is None:
-                return await self._ask(effect)
+            case AskApproval():
+                return await (self._ask(effect) if self._desk is None else self._inner.perform(effect))
             case End():
                 outcome = await self._inner.perform(effect)
                 await self._guard.close(effect.stop_reason)
                 return outcome
-            case _:
+            case Begin() | Refuse() | Wait() | Input():
                 return await self._inner.perform(effect)
+            case _:
+                assert_never(effect)
 
     def on_late(self, listener: Listener) -> None:
         """Register a callback for calls that end after they were abandoned."""
         self._inner.on_late(listener)
 
-    async def _admit(self, effect: Admit) -> Outcome:
+    async def _admit(self, effect: Admit) -> AnyOutcome:
         started = self._inner.elapsed_s()
         tool = effect.name if effect.subject == "tool" else None
         model = effect.name if effect.subject == "model" else None
@@ -134,7 +142,7 @@ class GuardedPerformer:
         guarded = effect.name in rules.tool_rates or effect.name in rules.tool_slots
         return decl is not None and not decl.write and not guarded and not capped
 
-    def _read(self, effect: ReadControls) -> Outcome:
+    def _read(self, effect: ReadControls) -> AnyOutcome:
         started = self._inner.elapsed_s()
         try:
             switches = pulled(self._guard.board(), self._guard.target, effect.tools)
@@ -142,7 +150,7 @@ class GuardedPerformer:
             switches = ("unavailable",)
         return self._timed(started, value=Controls(pulled=switches))
 
-    async def _ask(self, effect: AskApproval) -> Outcome:
+    async def _ask(self, effect: AskApproval) -> AnyOutcome:
         started = self._inner.elapsed_s()
         answer = await ask_through_store(self._guard, effect, self._inner.elapsed_s)
         if isinstance(answer, str):
@@ -151,7 +159,7 @@ class GuardedPerformer:
 
     async def _call(
         self, effect: CallModel | CallTool, *, tool: str | None = None, model: str | None = None
-    ) -> Outcome:
+    ) -> AnyOutcome:
         """Return the outcome of a call; its grant is settled with it, whatever it is."""
         started = self._inner.elapsed_s()
         write = isinstance(effect, CallTool) and effect.write
@@ -180,10 +188,10 @@ class GuardedPerformer:
             self._settle(effect.lane, outcome)
         return outcome
 
-    def _settle(self, lane: str, outcome: Outcome) -> None:
+    def _settle(self, lane: str, outcome: AnyOutcome) -> None:
         self._grants.settle(lane, outcome, abandoned=self._inner.is_abandoned(lane))
 
-    async def _slot(self, effect: CallTool) -> Outcome | None:
+    async def _slot(self, effect: CallTool) -> AnyOutcome | None:
         """Wait for a slot that other calls of the run have; return why the call cannot begin, if it cannot."""
         started = self._inner.elapsed_s()
         deadline = effect.limits.deadline_s
@@ -206,7 +214,7 @@ class GuardedPerformer:
                 return self._timed(started, failure=failure)
             await asyncio.sleep(min(max(waiting.after_s, 0.005), 0.05))
 
-    async def _claimed(self, effect: CallTool) -> Outcome:
+    async def _claimed(self, effect: CallTool) -> AnyOutcome:
         """Carry out a call under a claim, if it needs one; the claim ends before the outcome is known to the flow."""
         claims = self._claims
         key = claims.key_of(effect)
@@ -239,7 +247,7 @@ class GuardedPerformer:
                 raise
         return outcome
 
-    async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
+    async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
         match answer.verdict:
             case "done":
                 result = answer.claim.result
@@ -259,7 +267,7 @@ class GuardedPerformer:
             case _:
                 return await self._in_doubt(effect, answer, started)
 
-    async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
+    async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
         """Return the outcome of a call whose key an earlier call left in doubt."""
         if effect.name not in self._reconciler.tools:
             return self._timed(started, failure=doubt(effect, "nobody knows"))
@@ -275,7 +283,7 @@ class GuardedPerformer:
             return self._timed(started, value=self._inner.capped(effect, kept))
         return await self._claimed(effect)
 
-    async def _reconciled(self, effect: CallTool, key: str, outcome: Outcome) -> Outcome:
+    async def _reconciled(self, effect: CallTool, key: str, outcome: AnyOutcome) -> AnyOutcome:
         """Return the outcome of a write whose answer was lost, once its tool has found out what became of it."""
         failure, started = outcome.failure, self._inner.elapsed_s() - (outcome.duration_s or 0.0)
         assert failure is not None
@@ -293,9 +301,9 @@ class GuardedPerformer:
             failure=msgspec.structs.replace(failure, message=message, retryable=True, phase="connect"),
         )
 
-    def _interrupted(self, cause: str, started: float) -> Outcome:
+    def _interrupted(self, cause: str, started: float) -> AnyOutcome:
         return self._timed(started, failure=interruption(cause, begun=True))
 
-    def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> Outcome:
+    def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> AnyOutcome:
         now = self._inner.elapsed_s()
         return Outcome(value, failure, round(now, 6), round(now - started, 6))

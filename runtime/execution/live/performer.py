@@ -12,6 +12,7 @@ from typing import assert_never
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
     ApprovalAnswer,
     AskApproval,
     Begin,
@@ -23,17 +24,13 @@ from runtime.core.effects import (
     FailureKind,
     Input,
     InputReply,
-    Load,
-    Note,
     Outcome,
     ReadControls,
     Refuse,
-    Save,
     SingleEffect,
     ToolResult,
     Wait,
 )
-from runtime.errors import BugError
 from runtime.execution.interruption import interruption
 from runtime.execution.live.abandoned import AbandonedCalls, CallGuard, Listener
 from runtime.execution.live.approval_desk import ask_desk
@@ -43,7 +40,7 @@ from runtime.execution.live.tool_call import ToolCalls
 from runtime.execution.time_limit import HaltedError, TimeLimitError, bounded
 from runtime.execution.world import UNBOUND, RunBinding, World
 
-_NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input | Load | Save | Note
+_NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input
 _Answer = ApprovalAnswer | Admission | Controls | InputReply | Failure | None
 
 
@@ -85,7 +82,7 @@ class LivePerformer:
         """Return a result shortened to what a model is shown."""
         return self._tools.capped(effect, result)
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return an effect's outcome; time counts from `Begin`."""
         time = self._time
         if isinstance(effect, Begin):
@@ -121,9 +118,7 @@ class LivePerformer:
                 return None
             case Input():
                 return await self._input(effect)
-            case Load() | Save():
-                raise BugError(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
-            case Refuse() | Note() | End():
+            case Refuse() | End():
                 return None
             case _:
                 assert_never(effect)

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.record import MemorySink, RecordingPerformer
 from harness.sessions.replay import replay_run
-from runtime.core.effects import CallModel, End, Outcome, Performer, SingleEffect
+from runtime.core.effects import AnyOutcome, CallModel, End, Outcome, Performer, SingleEffect
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.entry.agent import Agent
 from runtime.entry.assemble import OutcomeSource, RunParts, assemble
@@ -38,7 +38,7 @@ class KnownReplies:
     def __init__(self, *turns: Any) -> None:
         self.turns = list(turns)
 
-    async def answer(self, effect: SingleEffect) -> Outcome | None:
+    async def answer(self, effect: SingleEffect) -> AnyOutcome | None:
         if not isinstance(effect, CallModel) or not self.turns:
             return None
         reply = complete_turn(self.turns.pop(0), effect.request, provider="scripted")
@@ -94,7 +94,7 @@ def test_a_source_that_refuses_ends_the_run_before_anything_is_carried_out() -> 
     ended: list[str] = []
 
     class Refusing:
-        async def answer(self, effect: SingleEffect) -> Outcome | None:
+        async def answer(self, effect: SingleEffect) -> AnyOutcome | None:
             if isinstance(effect, End):
                 ended.append(effect.stop_reason)
             if isinstance(effect, CallModel):

@@ -13,7 +13,9 @@ from runtime.state.memory_store import MemoryControlStore
 from tests.support.playbook import decl, header
 
 PAID = ToolResult(content="paid")
-LATE = Outcome(failure=Failure(kind=FailureKind.TIMEOUT, message="no answer", phase="abandoned"))
+LATE: Outcome[None] = Outcome(
+    failure=Failure(kind=FailureKind.TIMEOUT, message="no answer", phase="abandoned")
+)
 
 
 class Desk:
