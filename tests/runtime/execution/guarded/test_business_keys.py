@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallTool
 from runtime.core.policy import Policy
-from runtime.execution.business_keys import business_hash, claim_hash
+from runtime.execution.guarded.business_keys import business_hash, claim_hash
 from runtime.models import calls
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool, tool

@@ -1,11 +1,11 @@
-"""Places for calls that take a thread or a process: so many run at once, the others wait for theirs.
+"""Slots for calls that take a thread or a process: so many run at once, the others queue.
 
 Rules.
-1. The places are the process's: runs share them, whatever event loop they have. A call that waits has not begun: its
-   time limit has not either, and the run's deadline or a switch ends the wait.
-2. Who asked first is served first. A place is given back when its call has its outcome; a thread that was given up
-   goes on without one, because else stuck threads would stop every other call.
-3. Runs within a thread tool and child runs have threads of their own. If they waited for the places of the calls
+1. The slots are the process's: all runs share them, whatever event loop they have. A call that queues has not begun:
+   its time limit has not either, and the run's deadline or a switch ends the wait.
+2. First come, first served. A slot is released when its call has its outcome. An abandoned thread goes on without
+   one, because else stuck threads would stop every other call.
+3. Runs within a thread tool and child runs have thread slots of their own. If they waited for the slots of the calls
    that wait for them, nothing would ever go on.
 """
 
@@ -20,7 +20,7 @@ from types import TracebackType
 from runtime.core.effects import CallTool, Failure, FailureKind
 from runtime.core.run import Header
 from runtime.errors import UsageError
-from runtime.execution.bounded import HaltedError, TimeLimitError, Watch, bounded
+from runtime.execution.time_limit import HaltedError, TimeLimitError, Watch, bounded
 from runtime.ports.tools import IN_TOOL_THREAD
 
 THREADS = 64
@@ -28,24 +28,28 @@ PROCESSES = 2 * (os.cpu_count() or 1)
 
 
 class Ticket:
-    """One call's place, or its turn in the queue for one; a context that gives either back."""
+    """One call's slot, or its turn in the queue for one; a context that gives either back.
 
-    __slots__ = ("_called", "_loop", "_places", "held")
+    Attributes:
+        held: Whether the slot is taken.
+    """
 
-    def __init__(self, places: Places | None) -> None:
-        self._places = places
+    __slots__ = ("_called", "_loop", "_pool", "held")
+
+    def __init__(self, pool: SlotPool | None) -> None:
+        self._pool = pool
         self._loop: asyncio.AbstractEventLoop | None = None
         self._called: asyncio.Future[None] | None = None
         self.held = True
 
     def queue(self) -> None:
-        """Wait from now on; told on the event loop that runs here."""
+        """Queue from now on, to be called on the event loop that runs here."""
         self._loop = asyncio.get_running_loop()
         self._called = self._loop.create_future()
         self.held = False
 
     def call(self) -> bool:
-        """Tell the one who waits that the place is theirs; return whether somebody is there."""
+        """Wake the waiter: the slot is taken for it. Return whether it can still be reached."""
         assert self._loop is not None
         try:
             self._loop.call_soon_threadsafe(self._wake)
@@ -54,7 +58,7 @@ class Ticket:
         return True
 
     async def wait(self) -> None:
-        """Return once the place is taken."""
+        """Return once the slot is taken."""
         if self._called is not None:
             await self._called
 
@@ -69,26 +73,26 @@ class Ticket:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._places is not None:
-            self._places.give_back(self)
+        if self._pool is not None:
+            self._pool.release(self)
 
 
-_FREE = Ticket(None)
-"""The place of what takes none."""
+_NO_SLOT = Ticket(None)
+"""The ticket of a call that needs no slot."""
 
 
-class Places:
-    """So many places; safe to use from several threads and event loops."""
+class SlotPool:
+    """A fair semaphore; unlike asyncio's it is shared by several threads and event loops."""
 
     def __init__(self, limit: int) -> None:
         self._lock = threading.Lock()
         self._limit = limit
         self._taken = 0
-        self._waiting: deque[Ticket] = deque()
+        self._queue: deque[Ticket] = deque()
 
     @property
     def limit(self) -> int:
-        """How many there are."""
+        """How many slots there are."""
         return self._limit
 
     @limit.setter
@@ -98,77 +102,78 @@ class Places:
             self._call_next()
 
     def ticket(self) -> Ticket:
-        """Return a place, or one's turn in the queue if none is free."""
+        """Return a slot, or a turn in the queue if none is free."""
         ticket = Ticket(self)
         with self._lock:
-            if self._taken < self._limit and not self._waiting:
+            # A free slot belongs to the queue first: whoever comes late must not overtake it.
+            if self._taken < self._limit and not self._queue:
                 self._taken += 1
             else:
                 ticket.queue()
-                self._waiting.append(ticket)
+                self._queue.append(ticket)
         return ticket
 
-    def give_back(self, ticket: Ticket) -> None:
-        """Take a place back, or the turn in the queue."""
+    def release(self, ticket: Ticket) -> None:
+        """Take a slot back, or a turn in the queue; releasing twice is harmless."""
         with self._lock:
             if ticket.held:
                 ticket.held = False
                 self._taken -= 1
                 self._call_next()
-            elif ticket in self._waiting:
-                self._waiting.remove(ticket)
+            elif ticket in self._queue:
+                self._queue.remove(ticket)
 
     def _call_next(self) -> None:
-        while self._waiting and self._taken < self._limit:
-            ticket = self._waiting.popleft()
+        while self._queue and self._taken < self._limit:
+            ticket = self._queue.popleft()
             if ticket.call():
                 ticket.held = True
                 self._taken += 1
 
 
-class Room:
-    """The places for the calls of some runs."""
+class RunSlots:
+    """The slots for the calls of some runs."""
 
-    def __init__(self, threads: Places, processes: Places) -> None:
+    def __init__(self, threads: SlotPool, processes: SlotPool) -> None:
         self.threads = threads
         self.processes = processes
 
     def ticket(self, kind: object) -> Ticket:
-        """Return the place of a call by its tool's kind; other kinds than `thread` and `process` need none."""
+        """Return the ticket of a call by its tool's kind; other kinds than `thread` and `process` need no slot."""
         match kind:
             case "thread":
                 return self.threads.ticket()
             case "process":
                 return self.processes.ticket()
             case _:
-                return _FREE
+                return _NO_SLOT
 
 
-SHARED = Room(Places(THREADS), Places(PROCESSES))
+SHARED = RunSlots(SlotPool(THREADS), SlotPool(PROCESSES))
 
 
-def limit_places(*, threads: int | None = None, processes: int | None = None) -> None:
+def limit_slots(*, threads: int | None = None, processes: int | None = None) -> None:
     """Set how many calls may have a thread or a process at once in this process; what is `None` stays.
 
     Raises:
         UsageError: If there would be none.
     """
-    for places, limit in ((SHARED.threads, threads), (SHARED.processes, processes)):
+    for pool, limit in ((SHARED.threads, threads), (SHARED.processes, processes)):
         if limit is not None and limit < 1:
             raise UsageError(f"{limit} calls at once are none", next_step="allow at least 1")
         if limit is not None:
-            places.limit = limit
+            pool.limit = limit
 
 
-def room_of(header: Header) -> Room:
-    """Return the places of a run that begins here."""
+def slots_of(header: Header) -> RunSlots:
+    """Return the slots of a run that begins here; see rule 3."""
     if header.parent is None and not IN_TOOL_THREAD.get():
         return SHARED
-    return Room(Places(SHARED.threads.limit), SHARED.processes)
+    return RunSlots(SlotPool(SHARED.threads.limit), SHARED.processes)
 
 
-async def called(ticket: Ticket, call: CallTool, *, at: float, watch: Watch | None) -> Failure | None:
-    """Wait for a call's place; return why it was not waited for to the end, if so.
+async def wait_for_slot(ticket: Ticket, call: CallTool, *, at: float, watch: Watch | None) -> Failure | None:
+    """Wait for a call's slot; return why the wait ended without one, if so.
 
     Args:
         ticket: The call's turn.

@@ -68,7 +68,7 @@ class _Limits:
         self._next = float("inf")
 
     def set(self, work: Work, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake who waits for some work after some seconds."""
+        """Wake the waiter of some work after some seconds."""
         at = self._ends[work] = loop.time() + seconds
         if at < self._next:
             self._go_off_at(at, loop)
@@ -98,43 +98,52 @@ _LIMITS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Limits] = WeakKeyDictiona
 
 
 def _limits_of(loop: asyncio.AbstractEventLoop) -> _Limits:
-    found = _LIMITS.get(loop)
-    if found is None:
-        found = _LIMITS[loop] = _Limits()
-    return found
+    limits = _LIMITS.get(loop)
+    if limits is None:
+        limits = _LIMITS[loop] = _Limits()
+    return limits
 
 
 class Work:
-    """Some work under way, and who waits for it."""
+    """Some work under way, and its waiter."""
 
-    __slots__ = ("_loop", "_task", "_timer", "_waiter", "cause")
+    __slots__ = ("_limits", "_loop", "_task", "_timer", "_waiter", "cause")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._limits: _Limits | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.cause: str | None = None
 
     def begin(self, work: Awaitable[T]) -> asyncio.Task[T]:
         """Return the task of the work; it begins in the next turn of the loop."""
-        task = self._loop.create_task(self._telling(work))
+        task = self._loop.create_task(self._waking(work))
         self._task = task
         return task
 
+    def arm(self, seconds: float | None) -> asyncio.Future[None]:
+        """Return the future of whatever comes first: the work's end, some seconds, or a grace after `stop`."""
+        self._waiter = self._loop.create_future()
+        if seconds is not None:
+            self._limits = _limits_of(self._loop)
+            self._limits.set(self, seconds, self._loop)
+        return self._waiter
+
+    def disarm(self) -> None:
+        """Forget the limit and the grace of the future; disarming twice is harmless."""
+        if self._limits is not None:
+            self._limits.drop(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
     async def wait(self, seconds: float | None) -> None:
         """Wait for the work, or for some seconds; `stop` ends the wait a grace later at the latest."""
-        self._waiter = self._loop.create_future()
-        limits = None if seconds is None else _limits_of(self._loop)
-        if limits is not None and seconds is not None:
-            limits.set(self, seconds, self._loop)
         try:
-            await self._waiter
+            await self.arm(seconds)
         finally:
-            if limits is not None:
-                limits.drop(self)
-            if self._timer is not None:
-                self._timer.cancel()
+            self.disarm()
 
     def stop(self, cause: str) -> None:
         """Cancel the work, unless it has ended; a second cause changes nothing."""
@@ -148,25 +157,26 @@ class Work:
             return
         self.cause = cause
         self.cancel(self._task)
-        _limits_of(self._loop).drop(self)
+        if self._limits is not None:
+            self._limits.drop(self)
         self._timer = self._loop.call_later(GRACE_S, self.wake)
 
     def cancel(self, task: asyncio.Future[Any]) -> None:
-        """Cancel the work's task; one that has not begun runs no `finally` that could wake who waits."""
+        """Cancel the work's task; one that has not begun runs no `finally` that could wake the waiter."""
         task.add_done_callback(self._ended)
         task.cancel()
 
     def _ended(self, task: asyncio.Future[Any]) -> None:
         self.wake()
 
-    async def _telling(self, work: Awaitable[T]) -> T:
+    async def _waking(self, work: Awaitable[T]) -> T:
         try:
             return await work
         finally:
             self.wake()
 
     def wake(self) -> None:
-        """Have who waits go on."""
+        """Wake the waiter."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -196,8 +206,8 @@ async def bounded(
     Args:
         work: What to wait for.
         limit_s: Seconds; `None` for no limit.
-        abandoned: Told of the work if it goes on though it was cancelled, for whatever reason that was; and of work
-            that ended in the turn in which the caller was cancelled, whose result nobody gets.
+        abandoned: Called with the task of work that goes on though it was cancelled, for whatever reason that was;
+            and of work that ended in the turn in which the caller was cancelled, whose result nobody gets.
         watch: What else may stop the work.
         lane: Names the work to the watch.
 
@@ -212,13 +222,15 @@ async def bounded(
     if watch is not None:
         watch.begin(lane, under_way)
     try:
-        await under_way.wait(limit_s)
+        await under_way.arm(limit_s)
     except asyncio.CancelledError:
+        under_way.disarm()
         if abandoned is not None and task.done() and not task.cancelled():
             abandoned(task)
         await _cut(under_way, task, work, abandoned)
         raise
     finally:
+        under_way.disarm()
         if watch is not None:
             watch.done_with(lane)
     if under_way.cause is not None:
@@ -233,7 +245,7 @@ async def bounded(
 
 
 async def whole(work: Awaitable[T]) -> T:
-    """Return the result of some work that is done whole, also if the caller is cancelled meanwhile."""
+    """Return the result of some work that is finished even if the caller is cancelled meanwhile."""
     under_way = Work()
     task = under_way.begin(work)
     try:
@@ -266,7 +278,7 @@ def _give_up(
     work: Awaitable[T],
     abandoned: Callable[[asyncio.Future[T]], None] | None,
 ) -> None:
-    """Tell of work that goes on; take note of its exception, so that it is not reported as never retrieved."""
+    """Report work that goes on; retrieve its exception, so that the event loop does not report it as unhandled."""
     task.add_done_callback(lambda t: None if t.cancelled() else t.exception())
     if task.done():
         if isinstance(work, Coroutine):

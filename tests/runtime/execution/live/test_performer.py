@@ -24,8 +24,8 @@ from runtime.core.messages import Message, ModelReply, ModelRequest, user_messag
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
-from runtime.execution.handed import Ports
-from runtime.execution.live import LivePerformer
+from runtime.execution.live.performer import LivePerformer
+from runtime.execution.world import World as RunWorld
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.faults import failure_of
 from runtime.ports.tools import ToolContext
@@ -301,7 +301,7 @@ def test_the_context_of_a_tool_is_bound_at_entry() -> None:
 
 def perform(effect: SingleEffect, clock: FakeClock, tools: dict[str, Any] | None = None) -> AnyOutcome:
     async def main() -> AnyOutcome:
-        live = LivePerformer(Ports(model=ScriptedModel([]), tools=tools or {}, clock=clock))
+        live = LivePerformer(RunWorld(model=ScriptedModel([]), tools=tools or {}, clock=clock))
         clock.seconds = 100.0
         await live.perform(Begin(header=header()))
         clock.seconds = 103.0

@@ -1,4 +1,4 @@
-"""Places: no more threads and processes than were asked for, first come first served, and nobody is lost."""
+"""SlotPool: no more threads and processes than were asked for, first come first served, and nobody is lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runtime.core.policy import Budget, Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult, run_agent, run_agent_async
 from runtime.errors import UsageError
-from runtime.execution.places import PROCESSES, THREADS, Places, Ticket, limit_places
+from runtime.execution.thread_slots import PROCESSES, THREADS, SlotPool, Ticket, limit_slots
 from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
@@ -30,9 +30,9 @@ ONCE = RetryPolicy(attempts=1)
 
 @pytest.fixture(autouse=True)
 def few() -> Iterator[None]:
-    limit_places(threads=2, processes=1)
+    limit_slots(threads=2, processes=1)
     yield
-    limit_places(threads=THREADS, processes=PROCESSES)
+    limit_slots(threads=THREADS, processes=PROCESSES)
 
 
 class Crowd:
@@ -83,7 +83,7 @@ async def run(agent: Agent, *script: Any) -> RunResult:
         return await run_agent_async(agent, "go", model=ScriptedModel([*script, "done"]), prices=Prices())
 
 
-def test_a_turn_has_no_more_threads_than_there_are_places() -> None:
+def test_a_turn_has_no_more_threads_than_there_are_slots() -> None:
     crowd = Crowd(free=False, stay_s=0.01)
 
     result = asyncio.run(run(agent_of(crowd.tool()), asks("come", *range(40))))
@@ -94,13 +94,13 @@ def test_a_turn_has_no_more_threads_than_there_are_places() -> None:
     assert crowd.seen[:2] in ([0, 1], [1, 0])
 
 
-def test_a_turn_has_no_more_processes_than_there_are_places(tmp_path: Path) -> None:
+def test_a_turn_has_no_more_processes_than_there_are_slots(tmp_path: Path) -> None:
     result = asyncio.run(run(agent_of(beside), asks("beside", 1, 2, folder=str(tmp_path))))
 
     assert [c.result for c in result.trace.tool_calls] == ["1", "1"]
 
 
-def test_runs_of_other_event_loops_share_the_places() -> None:
+def test_runs_of_other_event_loops_share_the_slots() -> None:
     crowd = Crowd(free=False, stay_s=0.01)
     threads = [
         threading.Thread(target=lambda: asyncio.run(run(agent_of(crowd.tool()), asks("come", *range(10)))))
@@ -262,38 +262,38 @@ async def _awaited(work: Any) -> Any:
 
 
 @pytest.mark.parametrize("wrong", [{"threads": 0}, {"processes": -1}])
-def test_places_that_are_none_are_refused(wrong: dict[str, int]) -> None:
+def test_slots_that_are_none_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="allow at least 1"):
-        limit_places(**wrong)
+        limit_slots(**wrong)
 
 
 @given(st.integers(1, 4), st.lists(st.integers(0, 9), max_size=40))
-def test_places_are_never_overdrawn_and_none_is_lost(limit: int, steps: list[int]) -> None:
+def test_slots_are_never_overdrawn_and_none_is_lost(limit: int, steps: list[int]) -> None:
     async def main() -> None:
-        places = Places(limit)
+        slots = SlotPool(limit)
         tickets: list[Ticket] = []
         for step in steps:
             if step < 6 or not tickets:
-                tickets.append(places.ticket())
+                tickets.append(slots.ticket())
             else:
-                places.give_back(tickets.pop(step % len(tickets)))
+                slots.release(tickets.pop(step % len(tickets)))
             held = [t for t in tickets if t.held]
             assert len(held) == min(limit, len(tickets))
             assert held == tickets[: len(held)]
         for ticket in tickets:
-            places.give_back(ticket)
-            places.give_back(ticket)
-        assert [places.ticket().held for _ in range(limit + 1)] == [True] * limit + [False]
+            slots.release(ticket)
+            slots.release(ticket)
+        assert [slots.ticket().held for _ in range(limit + 1)] == [True] * limit + [False]
 
     asyncio.run(main())
 
 
-def test_who_waits_goes_on_when_there_are_more_places() -> None:
+def test_who_waits_goes_on_when_there_are_more_slots() -> None:
     async def main() -> None:
-        places = Places(1)
-        first, second = places.ticket(), places.ticket()
+        slots = SlotPool(1)
+        first, second = slots.ticket(), slots.ticket()
         assert not second.held
-        places.limit = 2
+        slots.limit = 2
         await asyncio.wait_for(second.wait(), 10)
         assert (first.held, second.held) == (True, True)
 
@@ -301,17 +301,17 @@ def test_who_waits_goes_on_when_there_are_more_places() -> None:
 
 
 def test_a_turn_of_a_loop_that_is_closed_is_passed_on() -> None:
-    places = Places(1)
+    slots = SlotPool(1)
 
     async def queue() -> None:
-        places.ticket()
+        slots.ticket()
 
-    held = places.ticket()
+    held = slots.ticket()
     asyncio.run(queue())
 
     async def main() -> bool:
-        waiting = places.ticket()
-        places.give_back(held)
+        waiting = slots.ticket()
+        slots.release(held)
         await asyncio.wait_for(waiting.wait(), 10)
         return waiting.held
 

@@ -19,8 +19,6 @@ from runtime.core.effects import (
     CallModel,
     Effect,
     End,
-    Failure,
-    FailureKind,
     Flow,
     Outcome,
     Performer,
@@ -32,7 +30,8 @@ from runtime.core.messages import ModelRequest
 from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
-from runtime.execution.bounded import whole
+from runtime.execution.time_limit import whole
+from runtime.ports.performers import CANCELLED, PerformerError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +47,6 @@ class Finished:
     end: End
     trace: Trace
     error: Exception | None = None
-
-
-CANCELLED: Outcome[None] = Outcome(
-    failure=Failure(
-        kind=FailureKind.INTERRUPTED, message="the caller went away", phase="run", cause="cancelled"
-    )
-)
-"""The outcome of an effect that was in flight when the caller was cancelled; its time is not known."""
 
 
 class RunLog:
@@ -121,10 +112,6 @@ def drive(flow: Flow[End], performer: SyncPerformer, header: Header) -> Finished
         flow.close()
 
 
-class PerformerError(Exception):
-    """A performer cannot carry on at all, for example because a recording cannot be written."""
-
-
 def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> AnyOutcome:
     if isinstance(effect, Batch):
         outcomes = tuple(performer.perform(single) for single in effect.effects)
@@ -143,14 +130,19 @@ async def drive_async(
 ) -> Finished:
     """Run a flow against the world; calls of one batch run together.
 
-    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, `cut` is told
-    of the run as it ended, and the cancellation goes on.
+    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, `cut` is
+    called with the run as it ended, and the cancellation goes on.
     """
     log = RunLog(header)
     try:
         effect = next(flow)
         while True:
-            effect = flow.send(await _answer_async(effect, performer, log))
+            # Asked here and not one call deeper: each frame stands above every tool of every run.
+            if isinstance(effect, Batch):
+                outcome = await _answer_batch(effect, performer, log)
+            else:
+                outcome = await _answer_async(effect, performer, log)
+            effect = flow.send(outcome)
     except StopIteration:
         return log.finished()
     except asyncio.CancelledError:
@@ -176,12 +168,7 @@ def died(log: RunLog, error: Exception) -> End:
     return log.close(End(stop_reason=StopKind.INTERNAL_ERROR.value, detail=detail))
 
 
-async def _answer_async(effect: Effect, performer: Performer, log: RunLog) -> AnyOutcome:
-    if isinstance(effect, Batch):
-        outcomes = await _all(effect, performer, log)
-        for single, outcome in zip(effect.effects, outcomes, strict=True):
-            log.add(single, outcome)
-        return _together(outcomes)
+async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog) -> AnyOutcome:
     if isinstance(effect, End):
         return await _perform_end(log.close(effect), performer)
     try:
@@ -193,10 +180,10 @@ async def _answer_async(effect: Effect, performer: Performer, log: RunLog) -> An
     return outcome
 
 
-async def _all(batch: Batch[SingleEffect], performer: Performer, log: RunLog) -> tuple[AnyOutcome, ...]:
+async def _answer_batch(batch: Batch[SingleEffect], performer: Performer, log: RunLog) -> AnyOutcome:
     tasks = [asyncio.ensure_future(performer.perform(single)) for single in batch.effects]
     try:
-        return tuple(await asyncio.gather(*tasks))
+        outcomes = tuple(await asyncio.gather(*tasks))
     except BaseException:
         for task in tasks:
             task.cancel()
@@ -204,6 +191,9 @@ async def _all(batch: Batch[SingleEffect], performer: Performer, log: RunLog) ->
         for single, answer in zip(batch.effects, answers, strict=True):
             log.add(single, answer if isinstance(answer, Outcome) else CANCELLED)
         raise
+    for single, outcome in zip(batch.effects, outcomes, strict=True):
+        log.add(single, outcome)
+    return _together(outcomes)
 
 
 async def _perform_end(end: End, performer: Performer) -> AnyOutcome:

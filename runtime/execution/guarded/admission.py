@@ -1,7 +1,17 @@
-"""Grants of one run: admissions by rate, breaker, slot and money, and idempotency claims.
+"""Admission: what one run holds for its calls. Breaker, lease and money, from a call's admission to its outcome.
 
-A grant is held under the lane of the call it admits, settled when that call's outcome is made, and released when
-the run ends. What is refused half way gives back what it took.
+Theory of operation. A grant is all that one admitted call holds. The store gives it whole or not at all: what a call
+is refused half way, it gives back. A grant is held under the lane of the call it admits, and leaves in one of three
+ways:
+
+- `settle`: the call has its outcome. The money becomes what was used, the breaker hears how it went, the lease is free.
+- `settle(abandoned=True)`: the call has its outcome and still runs. An abandoned call keeps its lease until it really
+  ends (`end_abandoned`), because the slot is really taken.
+- `release_all`: the run is over, and the call never started.
+
+Calls of one turn are admitted together, before any of them starts. If there are fewer slots than calls, the later
+ones would wait for slots that the first ones keep, which cannot start before all are admitted. So a call is admitted
+without a lease if another call of its own run has one, and takes its lease just before it starts (`take_slot`).
 """
 
 from __future__ import annotations
@@ -12,10 +22,9 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from runtime.control.breaker import Sample
-from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NOTHING, Amount, Scope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
-from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind, ToolResult
+from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
 from runtime.core.messages import ModelReply
 from runtime.core.run import Header
 from runtime.execution.rules import ControlRules
@@ -41,10 +50,24 @@ class _Grant:
     waits_for: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SlotTaken:
+    """All slots of a tool are taken.
+
+    Attributes:
+        after_s: After how many seconds it is worth trying again.
+        ours: Whether another call of this run has one.
+    """
+
+    after_s: float
+    ours: bool
+
+
 class Grants:
-    """What one run holds."""
+    """The grants of one run."""
 
     __slots__ = (
+        "_abandoned",
         "_day",
         "_everything",
         "_fencing",
@@ -52,14 +75,13 @@ class Grants:
         "_held",
         "_holds",
         "_keys",
-        "_lingering",
         "_now",
+        "_owner",
         "_renewed_at",
         "_rules",
         "_run",
         "_scopes",
         "_store",
-        "_tokens",
     )
 
     def __init__(
@@ -69,9 +91,19 @@ class Grants:
         now: Callable[[], float],
         header: Header,
         *,
+        owner: str,
         fencing: int = 1,
     ) -> None:
-        """Begin with nothing held; `fencing` is the number under which this process has the run."""
+        """Begin with nothing held.
+
+        Args:
+            store: Where the control state is.
+            rules: Limits across runs.
+            now: Gives epoch seconds.
+            header: The run's header.
+            owner: Names this execution of the run; a lane is added to it for each lease and probe.
+            fencing: The number under which this process has the run.
+        """
         tenant, environment = header.tenant, header.environment
         self._fencing = str(fencing)
         self._store = store
@@ -79,9 +111,9 @@ class Grants:
         self._now = now
         self._header = header
         self._held: dict[str, _Grant] = {}
-        self._lingering: dict[str, Lease] = {}
+        self._abandoned: dict[str, Lease] = {}
         self._renewed_at = now()
-        self._tokens = f"{header.run_id}#{fencing}/"
+        self._owner = owner
         self._holds = scope_key(tenant, environment, "hold", header.run_id)
         self._keys: dict[tuple[str, str], str] = {}
         self._run = Scope(run_scope(tenant, environment, header.request_id))
@@ -125,24 +157,19 @@ class Grants:
         grant = self._held.get(lane)
         return grant is not None and grant.waits_for is not None
 
-    def take_slot(self, lane: str, tool: str) -> tuple[float, bool] | None:
-        """Try to take the slot that an admitted call waits for.
-
-        Returns:
-            `None` if it is taken; else after how many seconds it is worth trying again, and whether another call of
-            this run has one.
-        """
+    def take_slot(self, lane: str, tool: str) -> SlotTaken | None:
+        """Try to take the slot that an admitted call waits for; `None` if the call has it now."""
         grant = self._held[lane]
         assert grant.waits_for is not None
         answer = self._store.acquire_lease(
             grant.waits_for,
             cap=self._rules.tool_slots[tool],
-            owner=self._tokens + lane,
+            owner=self._owner + lane,
             now=self._now(),
             ttl_s=self._rules.lease_s,
         )
         if answer.lease is None:
-            return answer.after_s, self._has_slot(grant.waits_for)
+            return SlotTaken(answer.after_s, ours=self._has_slot(grant.waits_for))
         self._held[lane] = replace(grant, lease=answer.lease, waits_for=None)
         return None
 
@@ -150,23 +177,23 @@ class Grants:
         return any(g.lease is not None and g.lease.name == key for g in self._held.values())
 
     @property
-    def lingers(self) -> bool:
-        """Whether a call that was given up keeps its slot."""
-        return bool(self._lingering)
+    def has_abandoned_calls(self) -> bool:
+        """Whether an abandoned call keeps its lease."""
+        return bool(self._abandoned)
 
-    def settle(self, lane: str, outcome: AnyOutcome, *, lingers: bool = False) -> None:
-        """End a call's grant with its outcome; a call that goes on unseen keeps its slot."""
+    def settle(self, lane: str, outcome: AnyOutcome, *, abandoned: bool = False) -> None:
+        """End a call's grant with its outcome; an abandoned call keeps its lease until it really ends."""
         grant = self._held.pop(lane, None)
         if grant is None:
             return
-        if lingers and grant.lease is not None:
-            self._lingering[lane] = grant.lease
+        if abandoned and grant.lease is not None:
+            self._abandoned[lane] = grant.lease
             grant = replace(grant, lease=None)
         self._end(grant, lane, _actual(grant, outcome), _sample(outcome))
 
-    def ended_after_all(self, lane: str) -> None:
-        """Give back the slot of a call that was given up and has ended now."""
-        lease = self._lingering.pop(lane, None)
+    def end_abandoned(self, lane: str) -> None:
+        """Release the lease of an abandoned call that has ended."""
+        lease = self._abandoned.pop(lane, None)
         if lease is not None:
             self._store.release_lease(lease.name, fencing=lease.fencing)
 
@@ -180,7 +207,7 @@ class Grants:
         if now - self._renewed_at < self._rules.lease_s / 3:
             return ()
         self._renewed_at = now
-        for lease in self._lingering.values():
+        for lease in self._abandoned.values():
             self._renewed(lease, now)
         lost = []
         for lane, grant in list(self._held.items()):
@@ -194,59 +221,17 @@ class Grants:
         return self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=ttl_s)
 
     def release_all(self) -> None:
-        """Give back what calls that never started hold; slots of calls that linger lapse by themselves."""
+        """Give back what calls that never started hold; leases of abandoned calls lapse by themselves."""
         for lane, grant in list(self._held.items()):
             self._give_back(grant, lane)
         self._held.clear()
-
-    def claim(self, key: str, *, args_hash: str, lane: str, lease_s: float, repeatable: bool) -> ClaimAnswer:
-        """Ask to carry out a write."""
-        return self._store.claim(
-            key,
-            args_hash=args_hash,
-            owner=self._tokens + lane,
-            now=self._now(),
-            lease_s=lease_s,
-            repeatable=repeatable,
-        )
-
-    def end_claim(self, key: str, fencing: int, outcome: AnyOutcome, *, repeatable: bool = False) -> None:
-        """Say what became of a claimed write, before anybody else is told.
-
-        An error of the tool's own domain is the tool's word that nothing was done. Any other failure leaves that
-        open, unless the call never reached the other side.
-
-        Args:
-            key: The claim.
-            fencing: The number under which it is held.
-            outcome: What the call came to.
-            repeatable: Whether a second call does no harm, so that a failure keeps nobody from it.
-        """
-        result, failure = outcome.value, outcome.failure
-        if isinstance(result, ToolResult) and result.status != "error":
-            self._store.end_claim(key, fencing=fencing, state="done", now=self._now(), result=result)
-            return
-        clean = failure is None or never_happened(failure)
-        if repeatable and failure is not None:
-            clean = clean or failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}
-        self._store.end_claim(
-            key,
-            fencing=fencing,
-            state="failed" if clean else "in_doubt",
-            now=self._now(),
-            note=None if failure is None else failure.message,
-        )
-
-    def business_key(self, tool: str, values: str) -> str:
-        """Return the claim key of a tool's business key; it holds for the tenant, not for one run."""
-        return scope_key(self._header.tenant, self._header.environment, "dedupe", tool, values)
 
     def _ask(self, effect: Admit, lane: str, now: float) -> CallAsk:
         rules, of_tool = self._rules, effect.subject == "tool"
         name = effect.name
         return CallAsk(
             key=self._key(effect.subject, name),
-            token=self._tokens + lane,
+            token=self._owner + lane,
             breaker=rules.breaker,
             slots=rules.tool_slots.get(name) if of_tool else None,
             slot_s=rules.lease_s,
@@ -287,7 +272,7 @@ class Grants:
                 key=grant.breaker or "",
                 generation=grant.generation,
                 sample=sample,
-                token=self._tokens + lane,
+                token=self._owner + lane,
                 slot=grant.lease,
             ),
             now=self._now(),
@@ -302,7 +287,7 @@ def call_lane(admit_lane: str) -> str:
 
 
 def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
-    """Return what a call that was refused is told, and after how many seconds it is worth trying again."""
+    """Return the refusal of a call, and after how many seconds it is worth trying again."""
     match answer.refused:
         case "breaker":
             return Admission(granted=False, cause="breaker", detail=f"{name} is unhealthy"), None

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from runtime.execution.bounded import GRACE_S, HaltedError, TimeLimitError, Work, bounded
+from runtime.execution.time_limit import GRACE_S, HaltedError, TimeLimitError, Work, bounded
 
 SHORT = 0.02
 

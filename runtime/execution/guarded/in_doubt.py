@@ -1,20 +1,24 @@
-"""Finding out what became of a write whose answer was lost, by asking the tool that made it."""
+"""Writes in doubt: nobody knows whether they happened. Their tool is asked, if it can find out.
+
+A write is in doubt when its answer was lost: it ran into its timeout, or the connection broke after it was sent. A
+tool with a `reconcile` function can find out what became of it. Without one the write is never repeated.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from runtime.core.effects import AnyOutcome, CallTool, FailureKind, ToolResult
-from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
+from runtime.core.effects import AnyOutcome, CallTool, Failure, FailureKind, ToolResult
+from runtime.execution.time_limit import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.ports.tools import Reconcile
 
 _LIMIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was found out about a write: its result; `None` if it did not happen."""
+class Reconciled:
+    """What became of a write: its result; `None` if it did not happen."""
 
     result: ToolResult | None
 
@@ -23,7 +27,7 @@ class Reconciler:
     """Asks tools about their writes, for one run.
 
     Attributes:
-        tools: How each tool that can tell finds out, by name.
+        tools: `reconcile` functions by tool name.
     """
 
     def __init__(
@@ -32,7 +36,7 @@ class Reconciler:
         """Ask until the run is halted.
 
         Args:
-            tools: How each tool that can tell finds out, by name.
+            tools: `reconcile` functions by tool name.
             watch: Stops the asking when the run must stop what it does.
             elapsed_s: Gives the seconds since the run began.
         """
@@ -40,8 +44,8 @@ class Reconciler:
         self._watch = watch
         self._elapsed_s = elapsed_s
 
-    async def ask(self, effect: CallTool, key: str) -> Found | str:
-        """Return what a tool found out about a write, or in words why that is not known.
+    async def ask(self, effect: CallTool, key: str) -> Reconciled | str:
+        """Return what became of a write, or in words why that is not known.
 
         Raises:
             HaltedError: If the run was halted meanwhile.
@@ -51,14 +55,14 @@ class Reconciler:
             limit = min(limit, effect.limits.deadline_s - self._elapsed_s())
         work: Awaitable[object] = self.tools[effect.name](effect.bound, key)
         try:
-            found = await bounded(work, limit, watch=self._watch, lane=effect.lane)
+            answer = await bounded(work, limit, watch=self._watch, lane=effect.lane)
         except (TimeLimitError, SelfCancelledError):
             return "what became of it could not be found out"
         except Exception as error:  # noqa: BLE001 - the edge where an exception of the tool's becomes data
             return f"finding out what became of it failed: {type(error).__name__}"
-        if found is not None and not isinstance(found, ToolResult):
-            return f"its reconcile function gave {type(found).__name__}, neither a ToolResult nor None"
-        return Found(found)
+        if answer is not None and not isinstance(answer, ToolResult):
+            return f"its reconcile function gave {type(answer).__name__}, neither a ToolResult nor None"
+        return Reconciled(answer)
 
 
 def was_lost(outcome: AnyOutcome) -> bool:
@@ -67,3 +71,9 @@ def was_lost(outcome: AnyOutcome) -> bool:
     if failure is None or failure.phase in {"connect", "abandoned"}:
         return False
     return failure.kind is FailureKind.TIMEOUT or failure.phase == "lost"
+
+
+def doubt(effect: CallTool, why: str) -> Failure:
+    """Return the failure of a call whose key an earlier call left in doubt."""
+    message = f"an earlier call of '{effect.name}' may have happened; {why}"
+    return Failure(kind=FailureKind.IN_DOUBT, message=message)

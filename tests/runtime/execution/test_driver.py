@@ -9,8 +9,9 @@ import pytest
 
 from runtime.core.effects import AnyOutcome, Begin, CallModel, CallTool, End, SingleEffect
 from runtime.core.run import Header
-from runtime.execution.drivers import Finished, PerformerError, drive_async
+from runtime.execution.driver import Finished, drive_async
 from runtime.orchestrator.loop import run_flow
+from runtime.ports.performers import PerformerError
 from tests.support.playbook import Playbook, asks, failed, header, setup_of
 
 

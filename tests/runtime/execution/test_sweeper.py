@@ -11,7 +11,8 @@ import pytest
 from runtime.control.ledger import Amount, Scope
 from runtime.control.switches import Board
 from runtime.entry.agent import Agent
-from runtime.execution.governor import ALIVE_S, Governor
+from runtime.execution.governor import Governor
+from runtime.execution.run_guard import ALIVE_S
 from runtime.models import calls
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Run, RunKey
