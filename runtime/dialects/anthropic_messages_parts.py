@@ -16,8 +16,8 @@ from runtime.core.messages import (
     ToolCallPart,
 )
 from runtime.core.money import Usage
+from runtime.dialects.fields import string
 from runtime.dialects.jsontext import parse_arguments
-from runtime.dialects.openai_chat_parts import string
 
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop",
