@@ -10,49 +10,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
 from typing import Any
 
 from harness.errors import ImportFailed
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_DEPTH = 200
 MAX_NODES = 5_000_000
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset({_TAG + "str", _TAG + "python/unicode", _TAG + "python/str", "!"})
+_BINARY_TAGS = frozenset({_TAG + "binary", "!binary"})
 _COLLECTION_TAGS = frozenset({None, "!", _TAG + "seq", _TAG + "map"})
 _NEXT = "check the file with a YAML linter, or record it again"
 _MISSING = object()
 
 
-def read_yaml(path: Path) -> Any:
-    """Return the one document of a YAML (or JSON) file.
+def parse_yaml(data: bytes, *, where: str) -> Any:
+    """Return the one document of a YAML (or JSON) text.
 
-    Timestamps stay text; `!!binary` becomes bytes.
+    Timestamps stay text; `!!binary`, and Ruby's `!binary`, become bytes.
 
     Raises:
-        ImportFailed: If the file is missing, too large, too deep, holds more nodes than the limit once its aliases
-            are followed, uses a tag that is no plain value, or is damaged.
+        ImportFailed: If it is too deep, holds more nodes than the limit once its aliases are followed, uses a tag that
+            is no plain value, or is damaged.
     """
-    where = path.as_posix()
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ImportFailed(
-                f"the file has {size} bytes, the limit is {MAX_FILE_BYTES}",
-                where=where,
-                next_step="split the recording",
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImportFailed(
-            f"the file cannot be read: {error.strerror}", where=where, next_step="check the path"
-        ) from error
-    return parse_yaml(data, where=where)
-
-
-def parse_yaml(data: bytes, *, where: str) -> Any:
-    """Return the one document of a YAML text; raises as `read_yaml` does."""
     import yaml  # heavy
 
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -154,7 +134,7 @@ class _Builder:
             return self._implicit(value) if event.implicit[0] else value
         if tag in _TEXT_TAGS:
             return value
-        if tag == _TAG + "binary":
+        if tag in _BINARY_TAGS:
             try:
                 return base64.b64decode(value)
             except (binascii.Error, ValueError) as error:

@@ -65,7 +65,7 @@ def encode_request(
     """
     body: dict[str, Any] = {**request.parameters, "model": request.model}
     body["messages"] = [wire for message in request.messages for wire in _encode_message(message)]
-    tools = [_encode_tool(tool) for tool in request.tools]
+    tools = [encode_tool(tool) for tool in request.tools]
     if tools:
         body["tools"] = [*tools, *_entries(request.parameters.get("tools"))]
     if max_output_tokens is not None:
@@ -91,7 +91,7 @@ def decode_request(body: Any) -> ModelRequest:
     if not isinstance(messages, list):
         raise DialectError(f"no chat request: messages is {type(messages).__name__}")
     parameters = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
-    tools, foreign = _decode_tools(body)
+    tools, foreign = decode_tools(body)
     if foreign:
         parameters["tools"] = foreign
     if (choice := body.get("function_call")) is not None:
@@ -149,7 +149,8 @@ def _encode_call(call: ToolCallPart) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _encode_tool(tool: ToolSchema) -> dict[str, Any]:
+def encode_tool(tool: ToolSchema) -> dict[str, Any]:
+    """Return the entry of a function in `tools`."""
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -157,7 +158,7 @@ def _encode_tool(tool: ToolSchema) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _decode_tools(body: dict[str, Any]) -> tuple[tuple[ToolSchema, ...], list[Any]]:
+def decode_tools(body: dict[str, Any]) -> tuple[tuple[ToolSchema, ...], list[Any]]:
     """Return the function tools, and the entries that are something else."""
     schemas: list[ToolSchema] = []
     foreign: list[Any] = []
