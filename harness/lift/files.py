@@ -14,24 +14,27 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl", ".har"})
 """Names of files that are taken from a folder; a file named by itself is always read."""
 
 
-def expand(paths: Iterable[Path], suffixes: frozenset[str] = SUFFIXES) -> list[Path]:
+def expand(paths: Iterable[Path]) -> dict[Path, bool]:
     """Return the files that files, folders and globs stand for, each once, in the order given.
 
     Args:
         paths: A folder stands for its recordings, sorted; what is not there stands for itself.
-        suffixes: Names of files that are taken from a folder.
+
+    Returns:
+        For each file whether it was named; others were found in a folder, and may be no recordings.
     """
-    files: list[Path] = []
+    files: dict[Path, bool] = {}
     for path in paths:
         if path.is_dir():
-            files += _inside(path, suffixes)
+            files |= dict.fromkeys(_inside(path), False) | files
         elif not path.exists() and glob.has_magic(str(path)):
-            for found in sorted(_matches(path)):
-                files += _inside(found, suffixes) if found.is_dir() else [found]
-            files += [] if any(_matches(path)) else [path]
+            matches = sorted(_matches(path))
+            for found in matches:
+                files |= dict.fromkeys(_inside(found) if found.is_dir() else [found], False) | files
+            files |= {} if matches else {path: True}
         else:
-            files.append(path)
-    return list(dict.fromkeys(files))
+            files[path] = True
+    return files
 
 
 def read_regular_file(path: Path) -> bytes:
@@ -59,8 +62,8 @@ def read_regular_file(path: Path) -> bytes:
         ) from error
 
 
-def _inside(folder: Path, suffixes: frozenset[str]) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+def _inside(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def _matches(pattern: Path) -> list[Path]:

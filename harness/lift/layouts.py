@@ -27,7 +27,10 @@ from harness.lift.safe_yaml import parse_yaml
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import parse_json
 
-NEXT = (
+NOT_A_RECORDING = "not a recording of a known layout"
+"""What is wrong with a readable file that holds something else."""
+
+_NEXT = (
     "known layouts: vcrpy, go-vcr, Ruby VCR, HAR, {request, response}, our HTTP recordings; "
     "a body by itself needs --dialect"
 )
@@ -83,7 +86,7 @@ def sent_exchanges(data: bytes, *, where: str, bare: bool) -> tuple[str, list[Se
         return found
     if bare:
         return "bare", [Sent(body=data)]
-    raise ImportFailed("not a recording of a known layout", where=where, next_step=NEXT)
+    raise ImportFailed(NOT_A_RECORDING, where=where, next_step=_NEXT)
 
 
 def _document(data: bytes, where: str) -> Any:

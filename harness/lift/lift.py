@@ -13,6 +13,7 @@ from harness.lift.codecs import DIALECTS
 from harness.lift.decoding import LiftedExchange, decode_exchange, exchange_json
 from harness.lift.exchanges import read_exchanges
 from harness.lift.files import expand
+from harness.lift.layouts import NOT_A_RECORDING
 from harness.lift.threading import thread
 from harness.lift.traces import conversation_trace
 from runtime.core.canonical import fingerprint
@@ -33,6 +34,7 @@ class LiftedFile(msgspec.Struct, frozen=True, kw_only=True):
         path: The path as it was given.
         layout: Form the recording was kept in; `None` where it could not be read.
         error: Why it could not be read, if so.
+        skipped: Why it was passed over: a readable file of a folder that is no recording.
         exchanges: All exchanges, also those of other traffic.
         traces: One for each conversation.
     """
@@ -40,6 +42,7 @@ class LiftedFile(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     layout: str | None = None
     error: str | None = None
+    skipped: str | None = None
     exchanges: tuple[LiftedExchange, ...] = ()
     traces: tuple[Trace, ...] = ()
 
@@ -77,7 +80,8 @@ def iter_lifted(
 ) -> Iterator[LiftedFile]:
     """Yield what files, folders and globs hold, one file after the other, so that memory stays flat.
 
-    A file that cannot be read does not stop the others; it says why in `error`.
+    A file that cannot be read does not stop the others; it says why in `error`. A file of a folder that is no
+    recording says so in `skipped`.
 
     Args:
         paths: What to read, in this order; a folder stands for its recordings, sorted.
@@ -85,13 +89,16 @@ def iter_lifted(
         progress: Told before each file.
     """
     files = expand(paths)
-    for done, path in enumerate(files):
+    for done, (path, is_named) in enumerate(files.items()):
         if progress is not None:
             progress(done, len(files), path.as_posix())
         try:
             yield lift_file(path, dialect=dialect)
         except ImportFailed as error:
-            yield LiftedFile(path=path.as_posix(), error=error.what)
+            if error.what == NOT_A_RECORDING and not is_named:
+                yield LiftedFile(path=path.as_posix(), skipped=error.what)
+            else:
+                yield LiftedFile(path=path.as_posix(), error=error.what)
 
 
 def lift_paths(
@@ -108,6 +115,7 @@ def file_json(lifted: LiftedFile) -> dict[str, Any]:
         "path": lifted.path,
         "dialect": lifted.layout,
         "error": lifted.error,
+        "skipped": lifted.skipped,
         "ignored": sum(exchange.is_ignored for exchange in lifted.exchanges),
         "unknown": unknown_endpoints(lifted),
         "exchanges": [exchange_json(exchange) for exchange in lifted.exchanges],
