@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Any
 
 from harness.errors import ImportFailed
@@ -35,17 +36,18 @@ def parse_yaml(data: bytes, *, where: str) -> Any:
     """
     import yaml  # heavy
 
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(data)
     builder = _Builder(where)
     try:
-        for event in yaml.parse(data, Loader=loader):
-            builder.take(event)
+        root = builder.build(loader.get_event)
     except (yaml.YAMLError, UnicodeError) as error:
         told = " ".join(str(error).split())
         raise ImportFailed(f"damaged YAML: {told}", where=where, next_step=_NEXT) from error
-    if builder.root is _MISSING:
+    finally:
+        loader.dispose()
+    if root is _MISSING:
         raise ImportFailed("the file is empty", where=where, next_step=_NEXT)
-    return builder.root
+    return root
 
 
 class _Open:
@@ -59,42 +61,81 @@ class _Open:
         self.key: Any = _MISSING
         self.nodes = 1
 
+    def put(self, value: Any) -> bool:
+        """Add a value; `False` if it is a collection where a key must stand."""
+        if type(self.value) is list:
+            self.value.append(value)
+        elif self.key is not _MISSING:
+            self.value[self.key] = value
+            self.key = _MISSING
+        elif isinstance(value, (dict, list)):
+            return False
+        else:
+            self.key = value
+        return True
+
 
 class _Builder:
-    """Builds one value from events."""
+    """Builds one value from events; the loop in `build` runs once for each scalar, so it calls as little as it can."""
 
     def __init__(self, where: str) -> None:
-        from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+        from yaml import events
         from yaml.resolver import Resolver
 
-        self.root: Any = _MISSING
+        self._events = events
         self._where = where
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._resolvers = Resolver.yaml_implicit_resolvers
-        self._scalar_type = ScalarEvent
-        self._starts: dict[type, type] = {MappingStartEvent: dict, SequenceStartEvent: list}
-        self._alias_type = AliasEvent
         self._plain: dict[str, Any] = {}
+        self._root: Any = _MISSING
 
-    def take(self, event: Any) -> None:
-        """Take the next event."""
-        kind = type(event)
-        if kind is self._scalar_type:
-            value = self._scalar(event)
+    def build(self, next_event: Callable[[], Any]) -> Any:
+        """Return the document that the events tell; `_MISSING` if there is none."""
+        scalar, end = self._events.ScalarEvent, self._events.StreamEndEvent
+        plain, stack = self._plain, self._stack
+        while True:
+            event = next_event()
+            kind = type(event)
+            if kind is not scalar:
+                if kind is end or event is None:
+                    return self._root
+                self._structure(kind, event)
+                continue
+            if event.tag is not None:
+                value = self._tagged(event)
+            elif event.implicit[0]:
+                value = plain.get(event.value, _MISSING)
+                if value is _MISSING:
+                    value = plain[event.value] = self._implicit(event.value)
+            else:
+                value = event.value
             if event.anchor is not None:
                 self._anchors[event.anchor] = (value, 1)
-            self._put(value, 1, event)
-        elif kind in self._starts:
-            self._open(self._starts[kind](), event)
-        elif kind is self._alias_type:
+            if stack:
+                top = stack[-1]
+                top.nodes += 1
+                top.put(value)
+            else:
+                self._root = value
+
+    def _structure(self, kind: type, event: Any) -> None:
+        events = self._events
+        if kind is events.MappingStartEvent:
+            self._open({}, event)
+        elif kind is events.SequenceStartEvent:
+            self._open([], event)
+        elif kind is events.MappingEndEvent or kind is events.SequenceEndEvent:
+            closed = self._stack.pop()
+            if closed.anchor is not None:
+                self._anchors[closed.anchor] = (closed.value, closed.nodes)
+            self._put(closed.value, closed.nodes, event)
+        elif kind is events.AliasEvent:
             known = self._anchors.get(event.anchor)
             if known is None:
                 raise self._refusal(f"alias {event.anchor!r} is unknown or holds itself", event)
             self._put(known[0], known[1], event)
-        elif kind.__name__ in {"SequenceEndEvent", "MappingEndEvent"}:
-            self._close(event)
-        elif kind.__name__ == "DocumentStartEvent" and self.root is not _MISSING:
+        elif kind is events.DocumentStartEvent and self._root is not _MISSING:
             raise self._refusal("a second document begins", event)
 
     def _open(self, value: Any, event: Any) -> None:
@@ -104,34 +145,20 @@ class _Builder:
             raise self._refusal(f"nested deeper than {MAX_DEPTH}", event)
         self._stack.append(_Open(value, event.anchor))
 
-    def _close(self, event: Any) -> None:
-        closed = self._stack.pop()
-        if closed.anchor is not None:
-            self._anchors[closed.anchor] = (closed.value, closed.nodes)
-        self._put(closed.value, closed.nodes, event)
-
     def _put(self, value: Any, nodes: int, event: Any) -> None:
         if not self._stack:
-            self.root = value
+            self._root = value
             return
         top = self._stack[-1]
         top.nodes += nodes
         if top.nodes > MAX_NODES:
             raise self._refusal(f"more than {MAX_NODES} nodes once aliases are followed", event)
-        if isinstance(top.value, list):
-            top.value.append(value)
-        elif top.key is _MISSING:
-            if isinstance(value, (dict, list)):
-                raise self._refusal("a mapping key is no scalar", event)
-            top.key = value
-        else:
-            top.value[top.key] = value
-            top.key = _MISSING
+        if not top.put(value):
+            raise self._refusal("a mapping key is no scalar", event)
 
-    def _scalar(self, event: Any) -> Any:
+    def _tagged(self, event: Any) -> Any:
+        """Return the value of a scalar whose tag says what it is."""
         tag, value = event.tag, event.value
-        if tag is None:
-            return self._implicit(value) if event.implicit[0] else value
         if tag in _TEXT_TAGS:
             return value
         if tag in _BINARY_TAGS:
@@ -144,18 +171,12 @@ class _Builder:
         raise self._refusal(f"tag {tag!r} is no plain value", event)
 
     def _implicit(self, value: str) -> Any:
-        """Return what a plain scalar means; few distinct ones repeat often."""
-        known = self._plain.get(value, _MISSING)
-        if known is not _MISSING:
-            return known
-        meaning: Any = value
+        """Return what a plain scalar means."""
         for tag, pattern in self._resolvers.get(value[:1], ()):
             if pattern.match(value):
                 name = tag.removeprefix(_TAG)
-                meaning = self._convert(name, value, None) if name in _SCALARS else value
-                break
-        self._plain[value] = meaning
-        return meaning
+                return self._convert(name, value, None) if name in _SCALARS else value
+        return value
 
     def _convert(self, name: str, value: str, event: Any) -> Any:
         try:
