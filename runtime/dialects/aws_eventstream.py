@@ -72,7 +72,7 @@ class EventStreamParser:
         start = 0
         try:
             while (size := self._next_size(start)) is not None:
-                messages.append(_message(memoryview(self._buffer)[start : start + size], self._taken + start))
+                messages.append(_message(bytes(self._buffer[start : start + size]), self._taken + start))
                 start += size
         except DialectError as error:
             self.error = error
@@ -97,7 +97,7 @@ class EventStreamParser:
             return None
         size, headers, checksum = _PRELUDE.unpack_from(self._buffer, start)
         at = self._taken + start
-        if crc32(memoryview(self._buffer)[start : start + 8]) != checksum:
+        if crc32(self._buffer[start : start + 8]) != checksum:
             raise DialectError(f"no event stream: the prelude's checksum is wrong at byte {at}")
         if not _OVERHEAD + headers <= size <= MAX_MESSAGE_BYTES:
             raise DialectError(
@@ -128,14 +128,14 @@ def _encoded_header(name: str, value: str) -> bytes:
     return bytes([len(name)]) + name.encode() + bytes([_TEXT]) + struct.pack(">H", len(text)) + text
 
 
-def _message(raw: memoryview, at: int) -> EventMessage:
+def _message(raw: bytes, at: int) -> EventMessage:
     size, headers, _ = _PRELUDE.unpack_from(raw)
     (checksum,) = _CRC.unpack_from(raw, size - _CRC.size)
     if crc32(raw[: size - _CRC.size]) != checksum:
         raise DialectError(f"no event stream: a message's checksum is wrong at byte {at}")
     start = _PRELUDE.size
-    found = _headers(bytes(raw[start : start + headers]), at)
-    return EventMessage(found, bytes(raw[start + headers : size - _CRC.size]))
+    found = _headers(raw[start : start + headers], at)
+    return EventMessage(found, raw[start + headers : size - _CRC.size])
 
 
 def _headers(block: bytes, at: int) -> dict[str, Any]:
