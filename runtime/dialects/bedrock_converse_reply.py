@@ -119,7 +119,7 @@ class StreamDecoder(JsonStream):
                     self._usage |= mapping(payload.get("usage"))
                     self.done = True
                 case _ if kind.lower().endswith(("exception", "error")):
-                    self.fail(_failure(kind, payload))
+                    self.fail(exception_failure(kind, payload))
                 case _:
                     pass  # `messageStart`, metrics, and events of versions to come
         return deltas
@@ -150,7 +150,7 @@ class StreamDecoder(JsonStream):
         return []
 
 
-def _failure(kind: str, payload: dict[str, Any]) -> Failure:
+def exception_failure(kind: str, payload: dict[str, Any]) -> Failure:
     """Return the failure of an exception inside a stream: its type stands for the status it has elsewhere."""
     failure = decode_error(_STATUS.get(kind), {"__type": kind, **payload})
     return msgspec.structs.replace(failure, phase="stream")

@@ -23,11 +23,10 @@ from runtime.core.effects import Failure
 from runtime.core.messages import ModelReply
 from runtime.core.money import Usage
 from runtime.dialects.aws_eventstream import EventMessage
-from runtime.dialects.bedrock_converse_reply import event_of
+from runtime.dialects.bedrock_converse_reply import event_of, exception_failure
 from runtime.dialects.errors import DialectError
 from runtime.dialects.fields import first_count, mapping
 from runtime.dialects.jsontext import parse_json
-from runtime.dialects.streams import stream_failure
 
 METRICS = "amazon-bedrock-invocationMetrics"
 """Field of the last chunk that holds Bedrock's own count."""
@@ -57,6 +56,7 @@ _MODEL = re.compile(
     r"(?P<vendor>[a-z0-9]+)\.(?P<model>[a-z0-9][a-z0-9.:_-]*)$"
 )
 """A model's id, alone or at the end of an ARN, maybe behind the regions of an inference profile."""
+_NO_TEXT = ("embed", "rerank", "canvas", "reel", "image", "sonic")
 _CHAT_VENDORS = frozenset(
     {"openai", "qwen", "moonshot", "moonshotai", "minimax", "google", "nvidia", "zai", "writer"}
 )
@@ -74,6 +74,8 @@ def vendor_of(model_id: str, asked: Any, answered: Any = None) -> Vendor | None:
     found = _MODEL.search(unquote(model_id).lower())
     vendor = found["vendor"] if found else ""
     model = found["model"] if found else ""
+    if any(word in model for word in _NO_TEXT):
+        return None
     match vendor:
         case "anthropic":
             return Vendor.CLAUDE_TEXT if "prompt" in body or "completion" in reply else Vendor.ANTHROPIC
@@ -179,7 +181,7 @@ class InvokeStream:
             self._inner.done = True
         for kind, payload in event.items():
             if kind.endswith("Exception"):
-                self.fail(stream_failure(str(mapping(payload).get("message", kind)), kind))
+                self.fail(exception_failure(kind, mapping(payload)))
         return self._inner.take({name: value for name, value in event.items() if name != METRICS})
 
     def fail(self, failure: Failure) -> None:
