@@ -8,6 +8,7 @@ serves beside models (embeddings, files, counts of tokens, traces) and what othe
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -121,6 +122,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return self.dialect is not None
 
 
+@lru_cache(maxsize=1024)
 def identify(url: str, method: str = "POST") -> Endpoint:
     """Return what a URL names; a URL that cannot be split is its own, unknown endpoint.
 

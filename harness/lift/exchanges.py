@@ -79,7 +79,7 @@ def read_exchanges(path: Path, *, bare: bool = False) -> HttpRecording:
         ImportFailed: If the file is missing, damaged, past a limit, or of no known layout.
     """
     data = read_regular_file(path)
-    if own_layout.is_own(path):
+    if data.startswith(b"{") and own_layout.is_own(path):
         own = [_own(each) for each in own_layout.read_own(path)]
         layout, sent = own_layout.LAYOUT, own
     else:

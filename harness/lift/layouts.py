@@ -262,8 +262,11 @@ def body_bytes(body: Any) -> bytes:
 def headers_of(raw: Any) -> dict[str, str]:
     """Return headers, names in lower case: of a mapping, of pairs, or of `{name, value}` objects."""
     headers: dict[str, str] = {}
-    for name, value in _header_pairs(raw):
+    for name, value in raw.items() if isinstance(raw, dict) else _header_pairs(raw):
         last = value[-1] if isinstance(value, list) and value else value
+        if type(last) is str:
+            headers[str(name).lower()] = last
+            continue
         if isinstance(last, bytes):
             last = last.decode("latin-1")
         if isinstance(last, (str, int, float)):
@@ -272,8 +275,6 @@ def headers_of(raw: Any) -> dict[str, str]:
 
 
 def _header_pairs(raw: Any) -> list[tuple[Any, Any]]:
-    if isinstance(raw, dict):
-        return list(raw.items())
     pairs: list[tuple[Any, Any]] = []
     for each in raw if isinstance(raw, list) else ():
         match each:

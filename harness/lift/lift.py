@@ -66,10 +66,9 @@ def lift_file(path: Path, *, dialect: str | None = None) -> LiftedFile:
         )
     recording = read_exchanges(path, bare=dialect is not None)
     exchanges = tuple(decode_exchange(exchange, dialect) for exchange in recording.exchanges)
+    identity = [path.name, *_identity(exchanges)]
     traces = tuple(
-        conversation_trace(
-            conversation, source_id=fingerprint([path.name, *_identity(exchanges), number])[:24]
-        )
+        conversation_trace(conversation, source_id=fingerprint([*identity, number])[:24])
         for number, conversation in enumerate(thread(exchanges))
     )
     return LiftedFile(path=path.as_posix(), layout=recording.layout, exchanges=exchanges, traces=traces)

@@ -53,26 +53,14 @@ def parse_yaml(data: bytes, *, where: str) -> Any:
 class _Open:
     """A collection whose end has not come yet."""
 
-    __slots__ = ("anchor", "key", "nodes", "value")
+    __slots__ = ("anchor", "is_list", "key", "nodes", "value")
 
-    def __init__(self, value: list[Any] | dict[Any, Any], anchor: str | None) -> None:
+    def __init__(self, value: Any, anchor: str | None, *, is_list: bool) -> None:
         self.value = value
         self.anchor = anchor
+        self.is_list = is_list
         self.key: Any = _MISSING
         self.nodes = 1
-
-    def put(self, value: Any) -> bool:
-        """Add a value; `False` if it is a collection where a key must stand."""
-        if type(self.value) is list:
-            self.value.append(value)
-        elif self.key is not _MISSING:
-            self.value[self.key] = value
-            self.key = _MISSING
-        elif isinstance(value, (dict, list)):
-            return False
-        else:
-            self.key = value
-        return True
 
 
 class _Builder:
@@ -92,44 +80,51 @@ class _Builder:
 
     def build(self, next_event: Callable[[], Any]) -> Any:
         """Return the document that the events tell; `_MISSING` if there is none."""
-        scalar, end = self._events.ScalarEvent, self._events.StreamEndEvent
-        plain, stack = self._plain, self._stack
+        events, plain, stack = self._events, self._plain, self._stack
+        scalar, mapping_end, sequence_end = (
+            events.ScalarEvent,
+            events.MappingEndEvent,
+            events.SequenceEndEvent,
+        )
         while True:
             event = next_event()
             kind = type(event)
-            if kind is not scalar:
-                if kind is end or event is None:
-                    return self._root
-                self._structure(kind, event)
-                continue
-            if event.tag is not None:
-                value = self._tagged(event)
-            elif event.implicit[0]:
-                value = plain.get(event.value, _MISSING)
-                if value is _MISSING:
+            if kind is scalar:
+                if event.tag is not None:
+                    value = self._tagged(event)
+                elif not event.implicit[0]:
+                    value = event.value
+                elif (value := plain.get(event.value, _MISSING)) is _MISSING:
                     value = plain[event.value] = self._implicit(event.value)
-            else:
-                value = event.value
-            if event.anchor is not None:
-                self._anchors[event.anchor] = (value, 1)
-            if stack:
-                top = stack[-1]
-                top.nodes += 1
-                top.put(value)
-            else:
-                self._root = value
+                if event.anchor is not None:
+                    self._anchors[event.anchor] = (value, 1)
+                if stack:
+                    top = stack[-1]
+                    top.nodes += 1
+                    if top.is_list:
+                        top.value.append(value)
+                    elif top.key is _MISSING:
+                        top.key = value
+                    else:
+                        top.value[top.key] = value
+                        top.key = _MISSING
+                else:
+                    self._root = value
+            elif kind is mapping_end or kind is sequence_end:
+                closed = stack.pop()
+                if closed.anchor is not None:
+                    self._anchors[closed.anchor] = (closed.value, closed.nodes)
+                self._put(closed.value, closed.nodes, event)
+            elif not self._structure(kind, event):
+                return self._root
 
-    def _structure(self, kind: type, event: Any) -> None:
+    def _structure(self, kind: type, event: Any) -> bool:
+        """Take what begins, an alias, or the end; `False` after it."""
         events = self._events
         if kind is events.MappingStartEvent:
-            self._open({}, event)
+            self._open({}, event, is_list=False)
         elif kind is events.SequenceStartEvent:
-            self._open([], event)
-        elif kind is events.MappingEndEvent or kind is events.SequenceEndEvent:
-            closed = self._stack.pop()
-            if closed.anchor is not None:
-                self._anchors[closed.anchor] = (closed.value, closed.nodes)
-            self._put(closed.value, closed.nodes, event)
+            self._open([], event, is_list=True)
         elif kind is events.AliasEvent:
             known = self._anchors.get(event.anchor)
             if known is None:
@@ -137,13 +132,14 @@ class _Builder:
             self._put(known[0], known[1], event)
         elif kind is events.DocumentStartEvent and self._root is not _MISSING:
             raise self._refusal("a second document begins", event)
+        return event is not None and kind is not events.StreamEndEvent
 
-    def _open(self, value: Any, event: Any) -> None:
+    def _open(self, value: Any, event: Any, *, is_list: bool) -> None:
         if event.tag not in _COLLECTION_TAGS:
             raise self._refusal(f"tag {event.tag!r} is no plain value", event)
         if len(self._stack) >= MAX_DEPTH:
             raise self._refusal(f"nested deeper than {MAX_DEPTH}", event)
-        self._stack.append(_Open(value, event.anchor))
+        self._stack.append(_Open(value, event.anchor, is_list=is_list))
 
     def _put(self, value: Any, nodes: int, event: Any) -> None:
         if not self._stack:
@@ -153,8 +149,15 @@ class _Builder:
         top.nodes += nodes
         if top.nodes > MAX_NODES:
             raise self._refusal(f"more than {MAX_NODES} nodes once aliases are followed", event)
-        if not top.put(value):
-            raise self._refusal("a mapping key is no scalar", event)
+        if top.is_list:
+            top.value.append(value)
+        elif top.key is _MISSING:
+            if isinstance(value, (dict, list)):
+                raise self._refusal("a mapping key is no scalar", event)
+            top.key = value
+        else:
+            top.value[top.key] = value
+            top.key = _MISSING
 
     def _tagged(self, event: Any) -> Any:
         """Return the value of a scalar whose tag says what it is."""
