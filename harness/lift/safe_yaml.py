@@ -23,6 +23,10 @@ _BINARY_TAGS = frozenset({_TAG + "binary", "!binary"})
 _COLLECTION_TAGS = frozenset({None, "!", _TAG + "seq", _TAG + "map"})
 _NEXT = "check the file with a YAML linter, or record it again"
 _MISSING = object()
+_PLAIN: dict[str, Any] = {}
+"""What short plain scalars mean: names and values of headers are the same in file after file."""
+_MOST_PLAIN = 50_000
+_SHORT = 60
 
 
 def parse_yaml(data: bytes, *, where: str) -> Any:
@@ -75,12 +79,13 @@ class _Builder:
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._resolvers = Resolver.yaml_implicit_resolvers
-        self._plain: dict[str, Any] = {}
+        if len(_PLAIN) > _MOST_PLAIN:
+            _PLAIN.clear()
         self._root: Any = _MISSING
 
     def build(self, next_event: Callable[[], Any]) -> Any:
         """Return the document that the events tell; `_MISSING` if there is none."""
-        events, plain, stack = self._events, self._plain, self._stack
+        events, plain, stack = self._events, _PLAIN, self._stack
         scalar, mapping_end, sequence_end = (
             events.ScalarEvent,
             events.MappingEndEvent,
@@ -95,7 +100,7 @@ class _Builder:
                 elif not event.implicit[0]:
                     value = event.value
                 elif (value := plain.get(event.value, _MISSING)) is _MISSING:
-                    value = plain[event.value] = self._implicit(event.value)
+                    value = self._implicit(event.value)
                 if event.anchor is not None:
                     self._anchors[event.anchor] = (value, 1)
                 if stack:
@@ -174,12 +179,16 @@ class _Builder:
         raise self._refusal(f"tag {tag!r} is no plain value", event)
 
     def _implicit(self, value: str) -> Any:
-        """Return what a plain scalar means."""
+        """Return what a plain scalar means; short ones are remembered."""
+        meaning: Any = value
         for tag, pattern in self._resolvers.get(value[:1], ()):
             if pattern.match(value):
                 name = tag.removeprefix(_TAG)
-                return self._convert(name, value, None) if name in _SCALARS else value
-        return value
+                meaning = self._convert(name, value, None) if name in _SCALARS else value
+                break
+        if len(value) <= _SHORT:
+            _PLAIN[value] = meaning
+        return meaning
 
     def _convert(self, name: str, value: str, event: Any) -> Any:
         try:

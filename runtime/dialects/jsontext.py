@@ -7,7 +7,6 @@ appear where a stream splits a character between two chunks, is left to the stan
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import msgspec
@@ -18,7 +17,7 @@ from runtime.dialects.errors import DialectError
 MAX_DEPTH = 200
 """Deepest nesting that is read; deeper values would end the interpreter's stack where they are written again."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TOO_DEEP = f"no JSON that is read: nested deeper than {MAX_DEPTH}"
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -27,15 +26,21 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         DialectError: If the text is no JSON, or nested deeper than `MAX_DEPTH`.
     """
-    if _is_deep(text):
-        raise DialectError(f"no JSON that is read: nested deeper than {MAX_DEPTH}")
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = error
+        value = _parse_slowly(text, error)
+    if _is_deep(text, value):
+        raise DialectError(_TOO_DEEP)
+    return value
+
+
+def _parse_slowly(text: str | bytes, reason: Exception) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise DialectError(_TOO_DEEP) from error
+    except ValueError as error:
         shown = text[:40]
         raise DialectError(f"no JSON: {reason}; begins {shown!r}") from error
 
@@ -61,13 +66,11 @@ def parse_arguments(raw: Any) -> Any:
         return dump_json(raw)
     if not raw.strip():
         return {}
-    if _is_deep(raw):
-        return mend_text(raw)
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return mend_text(raw)
-    return value if isinstance(value, dict) else raw
+    return value if isinstance(value, dict) and not _is_deep(raw, value) else mend_text(raw)
 
 
 def arguments_text(arguments: Any) -> str:
@@ -86,20 +89,24 @@ def mend_text(text: str) -> str:
     return text
 
 
-def _is_deep(text: str | bytes) -> bool:
+def _is_deep(text: str | bytes, value: Any) -> bool:
+    """Tell whether a value is nested too deep; most texts have too few brackets for that."""
     brackets = (
         text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     )
     if brackets <= MAX_DEPTH:
         return False
-    plain = text if isinstance(text, str) else text.decode("utf-8", "replace")
-    depth = 0
-    for token in _TOKEN.finditer(plain):
-        first = token[0][0]
-        depth += (first in "[{") - (first in "]}")
-        if depth > MAX_DEPTH:
-            return True
-    return False
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(name: str) -> Any:
