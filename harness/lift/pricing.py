@@ -41,6 +41,11 @@ def rate_of(model: str, provider: str | None) -> Rate | None:
     return None if name is None else _table().rate(model, name)
 
 
+def table_id() -> str:
+    """Return the text that names the prices."""
+    return _table().id
+
+
 @cache
 def _table() -> PriceTable:
     return PriceTable.default()

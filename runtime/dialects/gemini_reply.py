@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from msgspec.structs import replace
+
 from runtime.core.messages import ModelReply, Part, ReasoningPart, TextPart, ToolCallPart
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
 from runtime.dialects.fields import entries, field, mapping, string
+from runtime.dialects.gemini_partial import continues, grow
 from runtime.dialects.gemini_parts import (
     decode_usage,
     finish_text,
@@ -49,6 +52,7 @@ class StreamDecoder(JsonStream):
     def __init__(self) -> None:
         super().__init__()
         self._parts: list[Part] = []
+        self._open: dict[str, Any] | None = None
         self._seen: Counter[str] = Counter()
         self._finish: str | None = None
         self._model: str | None = None
@@ -71,9 +75,25 @@ class StreamDecoder(JsonStream):
         self._finish = finish_text(event, candidate) or self._finish
         fresh: list[Part] = []
         for wire in entries(mapping(mapping(candidate).get("content")).get("parts")):
+            call = field(wire, "functionCall", "function_call")
+            if isinstance(call, dict) and self._continue(call):
+                continue
             fresh += [p for p in part_of(wire, self._seen) if isinstance(p, _SAID)]
+            if isinstance(call, dict) and continues(call) and isinstance(fresh[-1], ToolCallPart):
+                self._open = dict(mapping(fresh[-1].arguments))
+                fresh[-1] = replace(fresh[-1], arguments=self._open)
+                grow(self._open, call)
         self._parts += fresh
         return [p.content for p in fresh if isinstance(p, TextPart)]
+
+    def _continue(self, call: dict[str, Any]) -> bool:
+        """Take a part that goes on with an open call; `False` if it begins one."""
+        if call.get("name"):
+            return False
+        if self._open is not None:
+            grow(self._open, call)
+            self._open = self._open if continues(call) else None
+        return True
 
     def finish(self) -> ModelReply:
         """Return all that was told; may be called once the stream is over, however it ended."""

@@ -140,9 +140,20 @@ def encode_usage(usage: Usage | None, cost_nanousd: int | None) -> dict[str, Any
     return wire or None
 
 
+_TICKS_PER_USD = 10_000_000_000
+
+
 def stated_cost(wire: Any) -> int | None:
-    """Return the price a `usage` object states (OpenRouter), in nano-dollars; `None` where it states none."""
-    cost = wire.get("cost") if isinstance(wire, dict) else None
+    """Return the price a `usage` object states, in nano-dollars; `None` where it states none.
+
+    OpenRouter states dollars in `cost`, Perplexity an object with `total_cost`, xAI ticks in `cost_in_usd_ticks`.
+    """
+    stated = mapping(wire)
+    cost = stated.get("cost")
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost")
+    if (ticks := count(stated.get("cost_in_usd_ticks"))) is not None and cost is None:
+        cost = ticks / _TICKS_PER_USD
     if isinstance(cost, bool) or not isinstance(cost, (int, float)):
         return None
     try:

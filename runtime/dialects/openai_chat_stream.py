@@ -13,7 +13,7 @@ from typing import Any
 from runtime.core.messages import ModelReply, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from runtime.core.money import Usage
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import string
+from runtime.dialects.fields import entries, mapping, string
 from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import (
     content_pieces,
@@ -112,8 +112,9 @@ class StreamDecoder(JsonStream):
         return deltas
 
     def _take_usage(self, chunk: dict[str, Any]) -> None:
-        groq = chunk.get("x_groq")
-        wire = chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
+        # Groq states usage in a field of its own, Moonshot in its choice.
+        own = [mapping(chunk.get("x_groq")), *entries(chunk.get("choices"))[:1]]
+        wire = chunk.get("usage") or next((each["usage"] for each in own if each.get("usage")), None)
         usage = decode_usage(wire)
         if usage is not None:
             self._usage = usage

@@ -21,7 +21,8 @@ from runtime.core.messages import (
     system_message,
     user_message,
 )
-from runtime.core.money import Usage
+from runtime.core.money import Rate, Usage
+from runtime.dialects import anthropic_messages, bedrock_converse, gemini, openai_chat
 from runtime.dialects.errors import DialectError
 from tests.runtime.dialects.forms_by_dialect import ASKED, FORMS, TEXT_FORMS, Form
 
@@ -176,3 +177,91 @@ def _damaged(value: Any, data: st.DataObject) -> Any:
         place = data.draw(st.integers(0, len(value) - 1))
         return [*value[:place], _damaged(value[place], data), *value[place + 1 :]]
     return data.draw(VALUES)
+
+
+def test_arguments_that_gemini_streams_piece_by_piece_are_put_together() -> None:
+    def chunk(call: dict[str, Any]) -> dict[str, Any]:
+        return {"candidates": [{"content": {"parts": [{"functionCall": call}]}}]}
+
+    def piece(path: str, **value: Any) -> dict[str, Any]:
+        return {"partialArgs": [{"jsonPath": path, **value}], "willContinue": True}
+
+    decoder = gemini.StreamDecoder()
+    for call in (
+        {"name": "look", "willContinue": True},
+        piece("$.city", stringValue="New ", willContinue=True),
+        piece("$.city", stringValue="Delhi"),
+        piece("$.days[0].hour", numberValue=7),
+        piece("$.days[5].hour", numberValue=8),
+        {},
+        {"name": "stop", "args": {}},
+    ):
+        decoder.take(chunk(call))
+
+    calls = [(c.name, c.arguments) for c in decoder.finish().tool_calls]
+    assert calls == [("look", {"city": "New Delhi", "days": [{"hour": 7}]}), ("stop", {})]
+
+
+def test_gemini_s_own_counting_leaves_thoughts_and_results_of_its_tools_apart() -> None:
+    wire = {
+        "promptTokenCount": 13,
+        "toolUsePromptTokenCount": 289,
+        "candidatesTokenCount": 194,
+        "thoughtsTokenCount": 20,
+    }
+
+    reply = gemini.decode_reply({"candidates": [], "usageMetadata": wire})
+
+    assert reply.usage == Usage(input_tokens=302, output_tokens=214, reasoning_tokens=20)
+    assert gemini.told_usage(wire) == Usage(input_tokens=13, output_tokens=194, reasoning_tokens=20)
+
+
+@pytest.mark.parametrize(
+    ("raw", "finish"),
+    [("STOP", "stop"), (1, "stop"), (2, "length"), ("MODEL_ARMOR", "content_filter"), ("NEW", None)],
+)
+def test_gemini_names_and_numbers_of_finish_reasons_are_kept_and_normalised(raw: Any, finish: str) -> None:
+    body = {"candidates": [{"content": {"parts": [{"text": "x"}]}, "finishReason": raw}]}
+
+    reply = gemini.decode_reply(body)
+
+    assert (reply.raw_finish_reason, reply.finish_reason) == (str(raw), finish)
+
+
+@pytest.mark.parametrize(
+    ("usage", "nanos"),
+    [
+        ({"cost": 0.25}, 250_000_000),
+        ({"cost": {"total_cost": 0.5}}, 500_000_000),
+        ({"cost_in_usd_ticks": 37_756_000}, 3_775_600),
+        ({"cost": "much"}, None),
+        ({}, None),
+    ],
+)
+def test_prices_are_read_where_providers_state_them(usage: dict[str, Any], nanos: int | None) -> None:
+    body = {"choices": [{"message": {"content": "x"}}], "usage": usage}
+
+    assert openai_chat.decode_reply(body).cost_nanousd == nanos
+
+
+def test_cache_writes_are_told_by_lifetime_and_an_hour_costs_more() -> None:
+    anthropic = anthropic_messages.decode_reply(
+        {
+            "content": [],
+            "usage": {
+                "input_tokens": 1,
+                "output_tokens": 1,
+                "cache_creation_input_tokens": 30,
+                "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+            },
+        }
+    )
+    details = [{"ttl": "5m", "inputTokens": 10}, {"ttl": "1h", "inputTokens": 20}]
+    counts = {"inputTokens": 1, "outputTokens": 1, "cacheWriteInputTokens": 30, "cacheDetails": details}
+    bedrock = bedrock_converse.decode_reply({"output": {"message": {"content": []}}, "usage": counts})
+
+    assert anthropic.usage is not None
+    assert anthropic.usage == bedrock.usage
+    assert (anthropic.usage.cache_write_tokens, anthropic.usage.cache_write_1h_tokens) == (30, 20)
+    rate = Rate(input=1_000_000, output=0, cache_write=1_250_000, cache_write_1h=2_000_000)
+    assert rate.cost(anthropic.usage) == 54  # 1 + 12.5 + 40, rounded up
