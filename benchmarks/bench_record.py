@@ -231,7 +231,7 @@ def run() -> list[dict[str, Any]]:
 
 def _cpu_rows(folder: Path) -> list[dict[str, Any]]:
     jobs = {steps: ours(steps, folder) for steps in (20, 200, 500)}
-    spent = _interleaved(
+    spent = interleaved(
         [
             (jobs[20][0], 25),
             (jobs[200][0], 3),
@@ -243,17 +243,17 @@ def _cpu_rows(folder: Path) -> list[dict[str, Any]]:
     a_event = {steps: spent[i] / jobs[steps][1] * 1e6 for i, steps in enumerate((20, 200, 500))}
     return [
         *(
-            _at_most(f"CPU to record one event, target {n + 1}", a_event[20], t, "us")
+            at_most(f"CPU to record one event, target {n + 1}", a_event[20], t, "us")
             for n, t in enumerate(EVENT_TARGETS_US)
         ),
-        _at_most("CPU of an event at 500 steps over 20 steps", a_event[500] / a_event[20], FLAT_TARGET, "x"),
-        _at_least(
+        at_most("CPU of an event at 500 steps over 20 steps", a_event[500] / a_event[20], FLAT_TARGET, "x"),
+        at_least(
             "recording a run of 20 steps, vcrpy append+save",
             spent[3] / spent[0],
             VCR_TARGETS[20],
             "x less CPU",
         ),
-        _at_least(
+        at_least(
             "recording a run of 200 steps, vcrpy append+save",
             spent[4] / spent[1],
             VCR_TARGETS[200],
@@ -264,7 +264,7 @@ def _cpu_rows(folder: Path) -> list[dict[str, Any]]:
 
 def _size_rows(folder: Path) -> list[dict[str, Any]]:
     rows = [
-        _at_most(
+        at_most(
             f"sealed, {steps} steps, {_RUNS} runs of an agent",
             seal(steps, folder / f"{steps}.seg", runs=_RUNS) / steps / _RUNS,
             target,
@@ -274,7 +274,7 @@ def _size_rows(folder: Path) -> list[dict[str, Any]]:
     ]
     theirs(100, folder)()
     ratio = (folder / "theirs-100.yaml").stat().st_size / seal(100, folder / "100.seg")
-    return [*rows, _at_least("sealed run of 100 steps, vcrpy YAML", ratio, SMALLER_TARGET, "x smaller")]
+    return [*rows, at_least("sealed run of 100 steps, vcrpy YAML", ratio, SMALLER_TARGET, "x smaller")]
 
 
 def _load_rows(folder: Path) -> list[dict[str, Any]]:
@@ -298,7 +298,7 @@ def _load_rows(folder: Path) -> list[dict[str, Any]]:
         body, answer = bodies[number % 2]
         peer.append(Request("POST", "https://api.openai.com/v1/chat/completions", body, {}), answer)
     peer._save(force=True)  # noqa: SLF001
-    load, index, yaml = _interleaved(
+    load, index, yaml = interleaved(
         [
             (lambda: [list(r.pairs()) for r in read_segment(segment)], 1),
             (lambda: read_segment(segment), 20),
@@ -307,17 +307,17 @@ def _load_rows(folder: Path) -> list[dict[str, Any]]:
         rounds=3,
     )
     return [
-        _at_least(
+        at_least(
             f"load {events:,} events fully decoded, vcrpy YAML of 5,000",
             yaml / load,
             LOAD_TARGET,
             "x less CPU",
         ),
-        _at_least("open their index", yaml / index, 10 * LOAD_TARGET, "x less CPU"),
+        at_least("open their index", yaml / index, 10 * LOAD_TARGET, "x less CPU"),
     ]
 
 
-def _interleaved(jobs: list[tuple[Callable[[], object], int]], *, rounds: int = _ROUNDS) -> list[float]:
+def interleaved(jobs: list[tuple[Callable[[], object], int]], *, rounds: int = _ROUNDS) -> list[float]:
     """Return the median CPU seconds of each job; every round runs all jobs, so load falls on all alike."""
     times: list[list[float]] = [[] for _ in jobs]
     for _ in range(rounds):
@@ -330,7 +330,8 @@ def _interleaved(jobs: list[tuple[Callable[[], object], int]], *, rounds: int = 
     return [median(spent) for spent in times]
 
 
-def _at_most(name: str, value: float, target: float, unit: str) -> dict[str, Any]:
+def at_most(name: str, value: float, target: float, unit: str) -> dict[str, Any]:
+    """Return the row of a value that must not pass its target."""
     return {
         "name": name,
         "value": round(value, 2),
@@ -341,7 +342,8 @@ def _at_most(name: str, value: float, target: float, unit: str) -> dict[str, Any
     }
 
 
-def _at_least(name: str, value: float, target: float, unit: str) -> dict[str, Any]:
+def at_least(name: str, value: float, target: float, unit: str) -> dict[str, Any]:
+    """Return the row of a value that must reach its target."""
     return {
         "name": name,
         "value": round(value, 2),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runtime.models.scripted import ScriptedModel
     from runtime.ports.state import Slot
     from runtime.ports.tools import ToolContext
-    from runtime.state.sqlite_store import SqliteControlStore
+    from runtime.state.control.sqlite_store import SqliteControlStore
     from runtime.tools.tool import RetryableError, Tool, ToolError, tool
 
 __all__ = [
@@ -84,7 +84,7 @@ _HOME = {
     "ScriptedModel": "runtime.models.scripted",
     "Service": "runtime.entry.service",
     "Slot": "runtime.ports.state",
-    "SqliteControlStore": "runtime.state.sqlite_store",
+    "SqliteControlStore": "runtime.state.control.sqlite_store",
     "State": "runtime.entry.state",
     "Tool": "runtime.tools.tool",
     "ToolContext": "runtime.ports.tools",

@@ -12,12 +12,12 @@ from tests.mutant_of_tools import TOOL_MUTANTS
 from tests.mutant_type import Mutant, mutant
 
 _MODES = "tests/runtime/failure_modes"
-_STATE = "tests/runtime/state"
+_STATE = "tests/runtime/state/control"
 _GRANTS = "runtime.execution.grants:Grants"
 _GOVERNED = "runtime.execution.governed:GovernedPerformer"
 _GOVERNOR = "runtime.execution.governor:Governor"
 _RUN = "runtime.execution.governor:RunGovernor"
-_LEDGER = ("runtime.state.sqlite_spend:refuse", "runtime.state.memory_guards:refuse")
+_LEDGER = ("runtime.state.control.sqlite_spend:refuse", "runtime.state.memory_guards:refuse")
 
 
 def _money(name: str) -> str:
@@ -89,7 +89,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "holds_never_expire": mutant(
             "a hold that nobody settles expires to its estimate",
-            "runtime.state.sqlite_spend:_expire",
+            "runtime.state.control.sqlite_spend:_expire",
             edit.returns(0),
             _money("mode_04_what_a_killed_process_held_becomes_its_estimate_and_its_run_crashed"),
         ),
@@ -108,7 +108,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "refused_calls_keep_what_they_took": mutant(
             "a call that one guard refuses takes nothing from the others",
-            "runtime.state.sqlite_calls:_leave",
+            "runtime.state.control.sqlite_calls:_leave",
             edit.returns(None),
             _health("mode_36_a_call_that_waits_for_its_rate_holds_nothing_meanwhile"),
             f"{_STATE}/test_calls.py::test_a_call_that_is_refused_leaves_everything_as_it_was",
@@ -177,13 +177,13 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "clients_are_shared": mutant(
             "each tenant has a client of its own",
-            "runtime.state.credentials:ScopedClients.get",
+            "runtime.state.tools.credentials:ScopedClients.get",
             edit.one_scope,
             _tenants("mode_18_interleaved_runs_of_two_tenants_never_mix_credentials"),
         ),
         "scopes_are_not_checked": mutant(
             "nothing is handed out without a scope",
-            "runtime.state.credentials:_scope",
+            "runtime.state.tools.credentials:_scope",
             lambda original: lambda scope: scope,
             _tenants("mode_19_a_bare_thread_has_no_scope_and_is_refused"),
         ),
@@ -229,7 +229,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "slots_are_never_taken": mutant(
             "a tool has only so many calls at a time",
-            "runtime.state.sqlite_limits:acquire",
+            "runtime.state.control.sqlite_limits:acquire",
             edit.many_slots,
             _health("mode_37_waiting_for_a_slot_counts_and_is_given_up_early"),
         ),
@@ -272,7 +272,7 @@ MUTANTS: dict[str, Mutant] = (
         "approvals_are_used_again": mutant(
             "an approval is used once",
             (
-                "runtime.state.sqlite_store:SqliteControlStore.use_approval",
+                "runtime.state.control.sqlite_store:SqliteControlStore.use_approval",
                 "runtime.execution.asking:_as_answer",
             ),
             edit.always_granted,
@@ -314,7 +314,7 @@ MUTANTS: dict[str, Mutant] = (
         ),
         "stop_reasons_are_overwritten": mutant(
             "a stop reason is set once",
-            "runtime.state.run_changes:stopped",
+            "runtime.state.control.run_changes:stopped",
             lambda original: (
                 lambda found, *, fencing, stop_reason, now: msgspec.structs.replace(
                     found, stop_reason=stop_reason, ended_at=now

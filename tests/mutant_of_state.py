@@ -25,13 +25,13 @@ STATE_MUTANTS: dict[str, Mutant] = {
     ),
     "credentials_are_told": mutant(
         "a credential is taken out of what its call gives back",
-        "runtime.state.run_state:literal_forms",
+        "runtime.state.tools.run_state:literal_forms",
         edit.returns(()),
         f"{_STATE}a_credential_is_in_nothing_that_the_model_or_the_recording_sees",
     ),
     "failed_calls_change_the_scratch": mutant(
         "what a failed call put into the scratch is forgotten",
-        "runtime.state.run_state:BoundCall.failed",
+        "runtime.state.tools.run_state:BoundCall.failed",
         edit.keeps_draft,
         f"{_STATE}a_call_that_fails_leaves_nothing_in_the_scratch",
     ),

@@ -55,7 +55,7 @@ asyncio concurrent glob http io locale logging multiprocessing os pathlib platfo
 selectors shutil signal socket sqlite3 ssl subprocess sys tempfile threading time urllib uuid warnings zoneinfo
 """
 OUTSIDE = frozenset(_OUTSIDE.split())
-PURE_PACKAGES = frozenset({"msgspec", "orjson"})
+PURE_PACKAGES = frozenset({"msgspec", "orjson", "re2"})
 OUTSIDE_CALLS = frozenset({"now", "utcnow", "today"})
 OUTSIDE_BUILTINS = frozenset({"open", "print", "input", "breakpoint"})
 

@@ -113,9 +113,9 @@ def audit(
         emit_json({"schema": "goldrun.ops.audit/1", **msgspec.to_builtins(verdict)})
     else:
         complete = {True: "yes", False: "no", None: "unknown (no checkpoint)"}[verdict.complete]
-        say(
-            f"intact: {'yes' if verdict.intact else 'no'}; complete: {complete}; {verdict.lines} lines in order"
-        )
+        after = f", {verdict.unanchored} of them after the last checkpoint" if verdict.unanchored else ""
+        intact = "yes" if verdict.intact else "no"
+        say(f"intact: {intact}; complete: {complete}; {verdict.lines} lines in order{after}")
         if verdict.problem:
             say(safe_text(verdict.problem, 200))
     return ExitCode.OK if verdict.intact and verdict.complete is not False else ExitCode.CHECK_FAILED

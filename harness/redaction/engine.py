@@ -7,7 +7,7 @@ under either. The patterns use what both know: no lookaround, no back reference,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -80,6 +80,66 @@ class _Re2Finder:
         """Return the first match from a byte on."""
         spans: Spans = self._match(self._anchor, data, at, len(data))
         return None if spans[0][0] < 0 else spans
+
+
+class KeywordSet(Protocol):
+    """Many literal keywords looked for at once."""
+
+    def found(self, data: bytes) -> Iterable[int]:
+        """Return the positions of the keywords that stand in the data, each once, in any order."""
+        ...
+
+
+class PythonKeywords:
+    """One scan a keyword: correct, and slow for many of them."""
+
+    def __init__(self, keywords: Sequence[bytes]) -> None:
+        self._keywords = tuple(enumerate(keywords))
+
+    def found(self, data: bytes) -> Iterable[int]:
+        """Return the positions of the keywords in the data."""
+        return [number for number, keyword in self._keywords if keyword in data]
+
+
+class _Re2Keywords:
+    """One scan for all: re2's set automaton, which never gives up on a text as a single expression may."""
+
+    def __init__(self, binding: Any, keywords: Sequence[bytes]) -> None:
+        from re2 import _re2
+
+        options = binding.Options()
+        options.encoding = binding.Options.Encoding.LATIN1
+        options.literal = True
+        options.max_mem = _MEMORY_BYTES
+        options.log_errors = False
+        self._set = _re2.Set(binding.Anchor.UNANCHORED, options)
+        for keyword in keywords:
+            if self._set.Add(keyword) < 0:
+                raise ValueError(f"{keyword!r} cannot be added")
+        # An empty set, or one that needs more memory than it may use, would answer "none" to every text.
+        if not keywords or not self._set.Compile() or len(self.found(b" ".join(keywords))) < len(keywords):
+            raise ValueError("the keywords cannot be compiled")
+
+    def found(self, data: bytes) -> list[int]:
+        """Return the positions of the keywords in the data."""
+        matches: list[int] = self._set.Match(data)
+        return matches
+
+
+def compile_keywords(keywords: Sequence[bytes], *, engine: str | None = None) -> KeywordSet:
+    """Return the keywords, ready to be looked for; by re2 where it can, else by Python.
+
+    Args:
+        keywords: Literal bytes, case and all; none is empty.
+        engine: `re2` or `python`; by default re2 where it is there.
+    """
+    binding = None if engine == "python" else re2_binding()
+    if binding is not None:
+        try:
+            return _Re2Keywords(binding, keywords)
+        except (ImportError, AttributeError, TypeError, ValueError):
+            return PythonKeywords(keywords)
+    return PythonKeywords(keywords)
 
 
 def _text(told: Any) -> str:

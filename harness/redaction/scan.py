@@ -22,7 +22,6 @@ _PSEUDONYM = re.compile(PSEUDONYM.pattern.encode())
 MAX_DEPTH = 8
 """JSON inside strings of JSON."""
 MAX_SPANS = 100_000
-_RUN = re.compile(rb"[A-Za-z0-9+/]{27,}={0,2}")
 _HEX = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")
 _SCHEMES = (b"bearer ", b"basic ", b"token ", b"bot ", b"key ", b"apikey ")
 _FIELD_RANK, _RUN_RANK, _LITERAL_RANK = -1, 1_000_000, -2
@@ -136,11 +135,12 @@ def _literals(data: bytes, rules: Ruleset) -> list[Span]:
 
 def _encoded(data: bytes, rules: Ruleset) -> list[Span]:
     """Return runs of base64 or hex that say a secret."""
-    spans = []
-    for found in _RUN.finditer(data):
-        run = found[0]
+    spans, at = [], 0
+    while (found := rules.runs.first(data, at)) is not None:
+        start, at = found[0]
+        run = data[start:at]
         if len(run) <= _MAX_RUN and any(_says_secret(text, rules) for text in _decodings(run)):
-            spans.append(Span(*found.span(), _RUN_RANK, "encoded", run))
+            spans.append(Span(start, at, _RUN_RANK, "encoded", run))
     return spans
 
 

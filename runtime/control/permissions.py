@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from runtime.control.patterns import full_match
 from runtime.core.policy import ArgumentRule, Policy
 
 _ABSENT = object()
@@ -67,7 +67,7 @@ def _problem(rule: ArgumentRule, value: Any) -> str | None:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else None
     if rule.one_of is not None and not any(value == v and type(value) is type(v) for v in rule.one_of):
         return f"must be one of {', '.join(map(repr, rule.one_of))}"
-    if rule.pattern is not None and (not isinstance(value, str) or re.fullmatch(rule.pattern, value) is None):
+    if rule.pattern is not None and (not isinstance(value, str) or not full_match(rule.pattern, value)):
         return f"must match {rule.pattern!r}"
     if rule.at_least is not None and (number is None or not number >= rule.at_least):
         return f"must be at least {rule.at_least:g}"

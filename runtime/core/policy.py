@@ -33,7 +33,7 @@ class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     Attributes:
         path: Where in the arguments, for example `order.id`; `items.price` is the price of each item.
         one_of: Allowed values.
-        pattern: Regular expression that the whole text must match.
+        pattern: Regular expression in RE2 syntax that the whole text must match.
         at_least: Smallest number.
         at_most: Largest number.
         max_chars: Longest text.

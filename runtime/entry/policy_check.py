@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 
 import msgspec
 
+from runtime.control.patterns import pattern_problem
 from runtime.core.policy import ArgumentRule, Budget, Policy
 from runtime.errors import UsageError
 
@@ -18,15 +18,6 @@ def rule_problem(rule: ArgumentRule) -> str | None:
         return "the rule states no condition, so it refuses nothing"
     if rule.at_least is not None and rule.at_most is not None and rule.at_least > rule.at_most:
         return f"at_least {rule.at_least:g} is above at_most {rule.at_most:g}, so no number passes"
-    return None
-
-
-def pattern_problem(pattern: str) -> str | None:
-    """Return why a text is no regular expression; `None` if it is one."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"{pattern!r} is no regular expression: {error}"
     return None
 
 

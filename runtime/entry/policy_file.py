@@ -17,9 +17,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from runtime.control.patterns import pattern_problem
 from runtime.core.money import usd_to_nanos
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
-from runtime.entry.policy_check import pattern_problem, rule_problem
+from runtime.entry.policy_check import rule_problem
 from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
 from runtime.errors import DataError, UsageError
 

@@ -11,10 +11,10 @@ from typing import Any
 from runtime.core.run import Header, ToolDecl
 from runtime.execution.clock import Clock, SystemClock
 from runtime.ports.state import Artifacts, CredentialProvider, MemoryAudit, MemoryChange, Scope, Slot
-from runtime.state.artifacts import FolderArtifacts, MemoryArtifacts
-from runtime.state.cache import ToolCache
-from runtime.state.memory import SqliteMemory, VolatileMemory
-from runtime.state.run_state import NO_STORES, BoundState, Stores
+from runtime.state.tools.artifacts import FolderArtifacts, MemoryArtifacts
+from runtime.state.tools.cache import ToolCache
+from runtime.state.tools.memory import SqliteMemory, VolatileMemory
+from runtime.state.tools.run_state import NO_STORES, BoundState, Stores
 
 _CACHE_S = 300.0
 _MOST_SCOPES = 1_000

@@ -5,7 +5,8 @@ An adapter names its dialect, its address and its headers; all else is here.
 Rules.
 1. Whatever goes wrong at the provider or on the way is a `Failure`; see `ModelPort`.
 2. One client per event loop, made at the first call: a program may call `asyncio.run` for each run.
-3. The adapter reads no wall clock: a `Retry-After` date is measured against the answer's own `Date`.
+3. An answer is read under a limit of bytes; see `answer_bytes`.
+4. The adapter reads no wall clock: a `Retry-After` date is measured against the answer's own `Date`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import dump_json, parse_json
 from runtime.dialects.sse import SseEvent, SseParser
 from runtime.errors import UsageError
+from runtime.models.answer_bytes import ACCEPT_ENCODING, AnswerTooLarge, bounded
 from runtime.models.wire_names import WireNames
 from runtime.ports.models import StreamObserver
 
@@ -130,7 +132,7 @@ class HttpModel:
         self._secure = parts.scheme == "https"
         self._secret = secret
         self._stream = stream
-        self._headers = {**headers, "Content-Type": "application/json"}
+        self._headers = {**headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPT_ENCODING}
         self._given = client
         self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
         self._tls: ssl.SSLContext | None = None
@@ -161,6 +163,8 @@ class HttpModel:
         except httpx.TransportError as error:
             phase = _phase_of(error, progress)
             return self._failure(FailureKind.UNAVAILABLE, error, phase=phase, retryable=True)
+        except AnswerTooLarge as error:
+            return self._failure(FailureKind.ERROR, error, phase="response", retryable=False)
         except (httpx.RequestError, httpx.StreamError, DialectError) as error:
             # An answer that cannot be read is most often a cut or a proxy's page, so asking again may help.
             phase = "stream" if progress.streaming else "response"
@@ -192,11 +196,11 @@ class HttpModel:
         )
         async with call as response:
             if response.status_code != 200:
-                data = await response.aread()
+                data = b"".join([piece async for piece in _body(response)])
                 wait_s = retry_after_s(response.headers)
                 return self._dialect.decode_error(response.status_code, data, retry_after_s=wait_s)
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
-                return self._whole_answer(await response.aread())
+                return self._whole_answer(b"".join([piece async for piece in _body(response)]))
             progress.streaming = True
             return await self._read_stream(response, began, observer, progress)
 
@@ -299,9 +303,13 @@ def _phase_of(error: Exception, progress: _Progress) -> str:
             return "stream" if progress.streaming else "response"
 
 
+def _body(response: httpx.Response) -> AsyncIterator[bytes]:
+    return bounded(response.aiter_raw(), response.headers.get("content-encoding"))
+
+
 async def _events(response: httpx.Response) -> AsyncIterator[SseEvent]:
     parser = SseParser()
-    async for chunk in response.aiter_bytes():
+    async for chunk in _body(response):
         for event in parser.feed(chunk):
             yield event
     for event in parser.finish():

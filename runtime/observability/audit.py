@@ -1,16 +1,17 @@
-"""The audit log: events in a keyed chain, with checkpoints kept elsewhere.
+"""The writer of an audit log: one owner a file, and no event that goes nowhere.
 
-Each line holds its number, the link before it and an HMAC over both and its event, so an edit, insertion,
-deletion or reordering breaks the chain at a line that can be named; a line is compared byte by byte, so nothing can
-be slipped in beside what is hashed. A chain alone cannot show that its tail was cut: checkpoints (count and link)
-anchored somewhere else can. So `verify_audit` gives two verdicts, intact and complete. One writer owns a file; the
-lock is the kernel's, and a forked child does not inherit it.
+Rules.
+1. An event is in the file that carries the log's name, or `take` raises. Before each line the writer looks whether
+   that name still leads to its open file, and whether the file is as long as it left it: a log that was renamed,
+   removed, replaced or cut under its writer takes nothing more.
+2. One writer owns a file; the lock is the kernel's, and a forked child does not inherit it.
+3. A torn last line, which a power loss leaves, is no tampering: opening the log cuts it and notes that in the chain.
+4. Only the writer rotates (`max_bytes`). The chain runs on through the parts, and each rotation anchors a checkpoint,
+   so that old parts can be moved away.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import threading
 from collections.abc import Callable
@@ -21,49 +22,23 @@ from typing import Any
 import msgspec
 
 from runtime.errors import JournalError, UsageError
+from runtime.observability.audit_chain import (
+    GENESIS,
+    MAX_LINE_BYTES,
+    START,
+    AuditVerdict,
+    Checkpoint,
+    Walk,
+    encode_line,
+    part_paths,
+    verify_audit,
+    walk_chain,
+)
 from runtime.observability.events import Event
 
-GENESIS = "goldrun.audit/1"
-_MAX_LINE_BYTES = 1_000_000
+__all__ = ["GENESIS", "MIN_KEY_BYTES", "AuditLog", "AuditVerdict", "Checkpoint", "verify_audit"]
+
 MIN_KEY_BYTES = 16
-
-
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log looked like at one time; worth something where the log's writer cannot change it.
-
-    Attributes:
-        count: Lines there were.
-        link: Link of the last of them.
-    """
-
-    count: int
-    link: str
-
-
-class _Line(msgspec.Struct, frozen=True, kw_only=True):
-    seq: int
-    prev: str
-    event: dict[str, Any]
-    link: str
-
-
-class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a log is what was written.
-
-    Attributes:
-        intact: Whether every line is as it was written and follows the one before it.
-        complete: Whether it is shown to hold all that the checkpoints say was written; `None` without a checkpoint.
-            A chain that breaks before a checkpoint shows nothing about it.
-        lines: Lines that are in order.
-        first_bad: Number of the first line that is not, from 0.
-        problem: What is wrong, in words.
-    """
-
-    intact: bool
-    complete: bool | None
-    lines: int
-    first_bad: int | None = None
-    problem: str | None = None
 
 
 class AuditLog:
@@ -80,14 +55,16 @@ class AuditLog:
         key: bytes,
         anchor: Callable[[Checkpoint], None] | None = None,
         every: int = 100,
+        max_bytes: int | None = None,
     ) -> None:
         """Open or create a log.
 
         Args:
             path: The file.
             key: Key of the chain; whoever has it can forge the log.
-            anchor: Told a checkpoint after each `every` lines and at the close.
+            anchor: Called with a checkpoint after each `every` lines, at each rotation and at the close.
             every: Lines between checkpoints.
+            max_bytes: Size from which the file becomes a part, `NAME.1`, `NAME.2`, ...; without it, it is not rotated.
 
         Raises:
             UsageError: If another writer has the file open, or the key is short.
@@ -99,18 +76,15 @@ class AuditLog:
         self._key = key
         self._anchor = anchor
         self._every = every
+        self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._fd: int | None = _open_owned(self.path)
-        walk = _walk(self.path, key, frozenset())
-        if walk.problem is not None:
+        try:
+            self._at, self._size = self._resume(self._fd)
+        except BaseException:
             self._release()
-            raise JournalError(
-                f"the audit log is broken: {walk.problem}",
-                where=str(self.path),
-                next_step="keep the file for the inquiry and begin a new one under another name",
-            )
-        self._seq, self._link, self._size = walk.count, walk.link, walk.size
+            raise
 
     def __enter__(self) -> AuditLog:
         return self
@@ -128,18 +102,18 @@ class AuditLog:
         """
         plain = msgspec.to_builtins(event)
         with self._lock:
-            link = _link(self._key, self._seq, self._link, plain)
-            line = msgspec.json.encode(_Line(seq=self._seq, prev=self._link, event=plain, link=link)) + b"\n"
-            self._append(line)
-            self._seq, self._link, self._size = self._seq + 1, link, self._size + len(line)
-            due = self._seq % self._every == 0
+            self._append(plain)
+            due = self._at.count % self._every == 0
+            if self._max_bytes is not None and self._size >= self._max_bytes:
+                self._rotate()
+                due = True
         if due:
             self._tell()
 
     def checkpoint(self) -> Checkpoint:
         """Return what the log looks like now."""
         with self._lock:
-            return Checkpoint(count=self._seq, link=self._link)
+            return self._at
 
     def close(self) -> None:
         """Tell a last checkpoint and close the file; closing it twice is harmless."""
@@ -151,13 +125,49 @@ class AuditLog:
         finally:
             self._release()
 
-    def _append(self, line: bytes) -> None:
+    def _resume(self, fd: int) -> tuple[Checkpoint, int]:
+        """Return where the chain stands and how long the file is; cut a torn last line."""
+        parts = part_paths(self.path)
+        empty = os.fstat(fd).st_size == 0
+        if empty and not parts:
+            return START, 0
+        # An empty file beside parts is what a rotation leaves; the chain then goes on after the last part. Only one
+        # file is read, so that a start does not take longer with every year.
+        walk = self._read([] if empty else [self.path], parts)
+        if not walk.torn_bytes:
+            return Checkpoint(count=walk.count, link=walk.link), walk.size
+        os.ftruncate(fd, walk.size)
+        before = walk if walk.size else self._read([], parts)
+        self._at, self._size = Checkpoint(count=before.count, link=before.link), walk.size
+        self._append({"kind": "log_mended", "dropped_bytes": walk.torn_bytes})
+        return self._at, self._size
+
+    def _read(self, files: list[Path], parts: list[Path]) -> Walk:
+        """Return a reading of the file, or where it holds nothing of the last part.
+
+        Raises:
+            JournalError: If the chain is broken otherwise than by a torn last line of the file.
+        """
+        walk = walk_chain(files or parts[-1:], self._key, anywhere=bool(parts))
+        if walk.problem is not None and not (files and walk.torn_bytes):
+            raise JournalError(
+                f"the audit log is broken: {walk.problem}",
+                where=str(self.path),
+                next_step="keep the file for the inquiry and begin a new one under another name",
+            )
+        if not files:
+            walk.size = 0
+        return walk
+
+    def _append(self, event: dict[str, Any]) -> None:
         where = str(self.path)
         if self._fd is None or self._pid != os.getpid():
             why = "is closed" if self._fd is None else "belongs to the process this one was forked from"
             raise JournalError(f"the audit log {why}", where=where)
-        if len(line) > _MAX_LINE_BYTES:
+        line, after = encode_line(self._key, self._at, event)
+        if len(line) > MAX_LINE_BYTES:
             raise JournalError(f"an audit line of {len(line)} bytes is too long", where=where)
+        self._refuse_other_file(self._fd)
         try:
             written = os.write(self._fd, line)
         except OSError as error:
@@ -166,6 +176,48 @@ class AuditLog:
             # Half a line would break the chain for every line after it.
             os.ftruncate(self._fd, self._size)
             raise JournalError("audit line not written whole: the disk is full", where=where)
+        self._at, self._size = after, self._size + len(line)
+
+    def _refuse_other_file(self, fd: int) -> None:
+        """Refuse to write where nobody would look: the name must lead to our file, as we left it.
+
+        Raises:
+            JournalError: If it does not.
+        """
+        own = os.fstat(fd)
+        try:
+            named = self.path.stat()
+        except OSError:
+            problem = "was renamed or removed"
+        else:
+            if (named.st_dev, named.st_ino) != (own.st_dev, own.st_ino):
+                problem = "was replaced by another file"
+            elif own.st_size != self._size:
+                problem = f"has {own.st_size} bytes, and {self._size} were written"
+            else:
+                return
+        raise JournalError(
+            f"the audit log {problem} under its writer",
+            where=str(self.path),
+            next_step="keep all its files for the inquiry, then restart; rotate with max_bytes, never from outside",
+        )
+
+    def _rotate(self) -> None:
+        """Make the file a part and begin the next one; the chain runs on."""
+        parts = part_paths(self.path)
+        number = int(parts[-1].name.rpartition(".")[2]) + 1 if parts else 1
+        part = self.path.with_name(f"{self.path.name}.{number}")
+        try:
+            self.path.rename(part)
+            fresh = _open_owned(self.path)
+        except (OSError, JournalError, UsageError):
+            # The log goes on in the file it has; the next line tries again.
+            if part.exists() and not self.path.exists():
+                part.rename(self.path)
+            return
+        old, self._fd, self._size = self._fd, fresh, 0
+        if old is not None:
+            os.close(old)
 
     def _tell(self) -> None:
         if self._anchor is not None:
@@ -175,79 +227,6 @@ class AuditLog:
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
-
-
-def verify_audit(path: Path | str, *, key: bytes, checkpoints: tuple[Checkpoint, ...] = ()) -> AuditVerdict:
-    """Return whether a log is intact, and whether it is complete as far as its checkpoints tell."""
-    walk = _walk(Path(path), key, frozenset(c.count for c in checkpoints))
-    held = all(walk.links.get(c.count) == c.link for c in checkpoints)
-    problem = walk.problem
-    if problem is None and not held:
-        most = max(c.count for c in checkpoints)
-        problem = (
-            f"a checkpoint saw {most} lines, there are {walk.count}"
-            if most > walk.count
-            else "a checkpoint saw other lines"
-        )
-    return AuditVerdict(
-        intact=walk.problem is None,
-        complete=held if checkpoints else None,
-        lines=walk.count,
-        first_bad=None if walk.problem is None else walk.count,
-        problem=problem,
-    )
-
-
-class _Walk(msgspec.Struct, frozen=True, kw_only=True):
-    """One reading of a log up to its end or its first bad line."""
-
-    count: int
-    link: str
-    size: int
-    links: dict[int, str]
-    problem: str | None
-
-
-def _walk(path: Path, key: bytes, wanted: frozenset[int]) -> _Walk:
-    """Check a log line by line; `wanted` are the counts whose links are kept."""
-    link, count, size = GENESIS, 0, 0
-    links = {0: GENESIS}
-    problem: str | None = None
-    try:
-        with path.open("rb") as file:
-            while raw := file.readline(_MAX_LINE_BYTES):
-                line, problem = _check(raw, count, link, key)
-                if line is None:
-                    break
-                link, count, size = line.link, count + 1, size + len(raw)
-                if count in wanted:
-                    links[count] = link
-    except FileNotFoundError:
-        problem = "the file is missing"
-    except OSError as error:
-        raise JournalError(f"the audit log cannot be read: {error.strerror}", where=str(path)) from error
-    return _Walk(count=count, link=link, size=size, links=links, problem=problem)
-
-
-def _check(raw: bytes, seq: int, prev: str, key: bytes) -> tuple[_Line | None, str | None]:
-    """Return the line if it is as it was written, else what is wrong with it."""
-    try:
-        line = msgspec.json.decode(raw, type=_Line)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None, f"line {seq} is no audit line"
-    if line.seq != seq or line.prev != prev:
-        return None, f"line {seq} does not follow the one before it"
-    # Compared whole: fields that the line's type does not have, or has twice, are in no link.
-    if msgspec.json.encode(line) + b"\n" != raw:
-        return None, f"line {seq} was changed"
-    if not hmac.compare_digest(line.link.encode(), _link(key, seq, prev, line.event).encode()):
-        return None, f"line {seq} was changed"
-    return line, None
-
-
-def _link(key: bytes, seq: int, prev: str, event: dict[str, Any]) -> str:
-    body = msgspec.json.encode([seq, prev, event], order="sorted")
-    return hmac.new(key, body, hashlib.sha256).hexdigest()
 
 
 def _open_owned(path: Path) -> int:

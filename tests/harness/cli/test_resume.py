@@ -13,7 +13,7 @@ from runtime.core.run import Header
 from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
 from runtime.models import calls
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.harness.cli import payer_code
 from tests.harness.sessions.test_resume_state import cut_run
 

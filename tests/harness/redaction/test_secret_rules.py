@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.redaction.engine import compile_finder, re2_binding
+from harness.redaction.engine import PythonKeywords, compile_finder, compile_keywords, re2_binding
 from harness.redaction.fields import is_secret_field, is_secret_header
 from harness.redaction.redactor import Redactor, looks_secret
 from harness.redaction.rules import Rule, is_suspect, load_rules, ruleset
@@ -264,3 +264,20 @@ def test_headers_that_say_how_many_tokens_are_left_stay() -> None:
     assert is_secret_header("Cookie")
     assert not is_secret_header("x-ratelimit-remaining-tokens")
     assert not is_secret_header("content-type")
+
+
+_KEYWORDS = sorted({keyword.encode() for rule in RULES.values() for keyword in rule.keywords})
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(_KEYWORDS), st.binary(max_size=12)), max_size=20),
+    st.sampled_from([b"", b" ", b"_", b"\x00", b"\xff"]),
+)
+def test_the_set_of_keywords_finds_what_one_scan_for_each_finds(parts: list[bytes], between: bytes) -> None:
+    data = between.join(parts)
+
+    assert sorted(compile_keywords(_KEYWORDS).found(data)) == sorted(PythonKeywords(_KEYWORDS).found(data))
+
+
+def test_a_set_without_keywords_finds_none() -> None:
+    assert list(compile_keywords([]).found(b"token")) == []

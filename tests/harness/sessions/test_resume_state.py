@@ -23,7 +23,7 @@ from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import Slot
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
 

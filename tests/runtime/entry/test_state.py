@@ -21,7 +21,7 @@ from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import MemoryChange, Scope, Slot
 from runtime.ports.tools import ToolContext
-from runtime.state.credentials import StaticCredentials
+from runtime.state.tools.credentials import StaticCredentials
 from runtime.tools.tool import Tool, tool
 from tests.support.agents import FakeClock, Prices
 

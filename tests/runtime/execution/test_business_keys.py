@@ -16,7 +16,7 @@ from runtime.core.effects import CallTool
 from runtime.core.policy import Policy
 from runtime.execution.business_keys import business_hash, claim_hash
 from runtime.models import calls
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import World, agent_of
 

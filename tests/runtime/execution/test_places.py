@@ -20,7 +20,7 @@ from runtime.errors import UsageError
 from runtime.execution.places import PROCESSES, THREADS, Places, Ticket, limit_places
 from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import World, agent_of, until
 from tests.support.agents import Prices

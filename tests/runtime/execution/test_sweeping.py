@@ -15,8 +15,8 @@ from runtime.execution.governor import ALIVE_S, Governor
 from runtime.models import calls
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Run, RunKey
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import HandClock, World, agent_of, rules, until
 

@@ -23,7 +23,7 @@ from runtime.entry.run import RunResult
 from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (

@@ -21,8 +21,8 @@ from runtime.errors import UsageError
 from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, within
 from tests.support.agents import RATE, Prices

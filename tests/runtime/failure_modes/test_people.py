@@ -28,7 +28,7 @@ from runtime.execution.live import LivePerformer
 from runtime.models import ScriptedModel, calls, says
 from runtime.models.scripted import Turn
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (

@@ -17,7 +17,7 @@ from runtime.execution.bounded import HaltedError, Work
 from runtime.execution.handed import Ports
 from runtime.execution.live import LivePerformer
 from runtime.models import ScriptedModel, calls
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, until
 from tests.support.playbook import header

@@ -21,8 +21,8 @@ from runtime.models import ScriptedModel, calls
 from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.state import Scope, Slot
 from runtime.ports.tools import ToolContext
-from runtime.state.credentials import StaticCredentials
-from runtime.state.run_state import BoundState, Stores
+from runtime.state.tools.credentials import StaticCredentials
+from runtime.state.tools.run_state import BoundState, Stores
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import World, agent_of, until, within
 from tests.support.agents import Prices

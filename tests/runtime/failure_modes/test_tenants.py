@@ -19,8 +19,8 @@ from runtime.errors import UsageError
 from runtime.models import calls
 from runtime.ports.state import Scope
 from runtime.ports.tools import ToolContext
-from runtime.state.cache import cache_key
-from runtime.state.credentials import ScopedClients, StaticCredentials
+from runtime.state.tools.cache import cache_key
+from runtime.state.tools.credentials import ScopedClients, StaticCredentials
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules
 

@@ -20,7 +20,7 @@ from runtime.entry.run import DuplicateRunError
 from runtime.models import ScriptedModel, calls
 from runtime.models.scripted import Turn
 from runtime.ports.tools import Reconcile
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.mutants import apply_from_environment
 from tests.runtime.failure_modes.world import World, agent_of, rules

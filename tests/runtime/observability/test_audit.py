@@ -81,8 +81,10 @@ DAMAGE: dict[str, tuple[Edit, int]] = {
     "insert a copy": (lambda lines: [*lines[:5], lines[4], *lines[5:]], 5),
     "insert text": (lambda lines: [*lines[:5], b"hello\n", *lines[5:]], 5),
     "reorder": (reordered, 3),
-    "torn tail": (lambda lines: [*lines[:-1], lines[-1][:-20]], 9),
-    "lost line end": (lambda lines: [*lines[:-1], lines[-1][:-1]], 9),
+}
+TORN: dict[str, Edit] = {
+    "torn tail": lambda lines: [*lines[:-1], lines[-1][:-20]],
+    "lost line end": lambda lines: [*lines[:-1], lines[-1][:-1]],
 }
 
 
@@ -256,3 +258,112 @@ def test_lines_hold_their_events_whole(tmp_path: Path) -> None:
     line = msgspec.json.decode(path.read_bytes())
 
     assert msgspec.convert(line["event"], type=Event) == event(0)
+
+
+@pytest.mark.parametrize("damage", TORN)
+def test_a_torn_last_line_is_seen_then_cut_and_noted_when_the_log_is_opened(
+    tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    anchored = written(path)
+    rewritten(path, TORN[damage])
+    torn = verify_audit(path, key=KEY)
+
+    with AuditLog(path, key=KEY) as log:
+        log.take(event(10))
+
+    assert (torn.intact, torn.first_bad) == (False, 9)
+    verdict = verify_audit(path, key=KEY, checkpoints=tuple(anchored))
+    events = [msgspec.json.decode(line)["event"] for line in path.read_bytes().splitlines()]
+    assert (verdict.intact, verdict.lines) == (True, 11)
+    assert events[9]["kind"] == "log_mended"
+    assert events[9]["dropped_bytes"] > 0
+    assert verdict.complete is False
+
+
+def renamed(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def replaced(path: Path) -> None:
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data)
+
+
+def shortened(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("act", [renamed, replaced, shortened, Path.unlink], ids=lambda act: act.__name__)
+def test_a_log_that_goes_nowhere_takes_nothing_more(tmp_path: Path, act: Callable[[Path], None]) -> None:
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, key=KEY)
+    log.take(event(0))
+    log.take(event(1))
+
+    act(path)
+
+    for number in (2, 3):
+        with pytest.raises(JournalError, match="under its writer"):
+            log.take(event(number))
+    assert log.checkpoint().count == 2
+    log.close()
+
+
+@pytest.mark.parametrize("max_bytes", [1, 900, 3000])
+def test_one_chain_runs_through_all_parts_of_a_rotated_log(tmp_path: Path, max_bytes: int) -> None:
+    path = tmp_path / "audit.jsonl"
+    anchored: list[Checkpoint] = []
+
+    for start in range(0, 24, 8):
+        with AuditLog(path, key=KEY, anchor=anchored.append, max_bytes=max_bytes) as log:
+            for number in range(start, start + 8):
+                log.take(event(number))
+
+    verdict = verify_audit(path, key=KEY, checkpoints=tuple(anchored))
+    assert len(list(tmp_path.iterdir())) > 2
+    assert (verdict.intact, verdict.complete, verdict.lines, verdict.unanchored) == (True, True, 24, 0)
+
+
+def test_a_missing_part_is_seen_unless_a_checkpoint_proves_where_the_rest_begins(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    anchored: list[Checkpoint] = []
+    with AuditLog(path, key=KEY, anchor=anchored.append, every=1000, max_bytes=900) as log:
+        for number in range(12):
+            log.take(event(number))
+    part = tmp_path / "audit.jsonl.1"
+    lines = part.read_bytes().count(b"\n")
+
+    part.rename(tmp_path / "archived")
+
+    assert verify_audit(path, key=KEY).intact is False
+    proved = verify_audit(path, key=KEY, checkpoints=tuple(anchored))
+    assert (proved.intact, proved.complete, proved.lines) == (True, True, 12)
+    assert anchored[0].count == lines
+
+
+def test_a_torn_line_that_is_all_of_a_rotated_log_s_file_is_mended_too(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    with AuditLog(path, key=KEY, max_bytes=600) as log:
+        for number in range(5):
+            log.take(event(number))
+    path.write_bytes(path.read_bytes().splitlines()[0][:40] if path.stat().st_size else b'{"seq":')
+    before = sum(part.read_bytes().count(b"\n") for part in tmp_path.glob("audit.jsonl.*"))
+
+    with AuditLog(path, key=KEY) as log:
+        log.take(event(9))
+
+    verdict = verify_audit(path, key=KEY)
+    assert (verdict.intact, verdict.lines) == (True, before + 2)
+
+
+def test_a_rotation_that_was_cut_off_between_its_two_steps_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    written(path, count=3)
+    path.rename(tmp_path / "audit.jsonl.1")
+
+    written(path, count=2)
+
+    verdict = verify_audit(path, key=KEY)
+    assert (verdict.intact, verdict.lines) == (True, 5)

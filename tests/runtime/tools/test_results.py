@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope
-from runtime.state.artifacts import MemoryArtifacts
+from runtime.state.tools.artifacts import MemoryArtifacts
 from runtime.tools.results import cap_result
 
 

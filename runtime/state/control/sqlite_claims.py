@@ -9,7 +9,7 @@ import msgspec
 from runtime.control import claims
 from runtime.control.claims import Claim, ClaimAnswer, ClaimChange, ClaimState, EndState
 from runtime.core.effects import ToolResult
-from runtime.state.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Claim).decode

@@ -15,7 +15,7 @@ from runtime.control.ledger import Amount, Caps, Scope
 from runtime.control.ratelimit import RateRule
 from runtime.core.effects import ToolResult
 from runtime.ports.control_values import Run, RunKey
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 
 NOW = 1000.0
 CAP = Caps(nanos=500)

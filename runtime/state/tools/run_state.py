@@ -29,9 +29,9 @@ from runtime.ports.state import (
     Secret,
     Slot,
 )
-from runtime.state.cache import ToolCache
-from runtime.state.scratch import Draft, Scratch
 from runtime.state.secret_forms import literal_forms
+from runtime.state.tools.cache import ToolCache
+from runtime.state.tools.scratch import Draft, Scratch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

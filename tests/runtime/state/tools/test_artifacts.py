@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import Artifacts, Scope
-from runtime.state.artifacts import FolderArtifacts, MemoryArtifacts
+from runtime.state.tools.artifacts import FolderArtifacts, MemoryArtifacts
 
 ACME = Scope(tenant="acme", environment="test")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from runtime.ports.control_store import ControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])

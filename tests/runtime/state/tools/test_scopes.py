@@ -15,15 +15,15 @@ from runtime.core.effects import ToolResult
 from runtime.errors import UsageError
 from runtime.ports import state as port
 from runtime.ports.state import Scope, Secret
-from runtime.state import artifacts, cache, credentials, memory, scratch
-from runtime.state.artifacts import FolderArtifacts, MemoryArtifacts
-from runtime.state.cache import ToolCache, cache_key
-from runtime.state.credentials import FolderCredentials, ScopedClients, StaticCredentials
-from runtime.state.memory import SqliteMemory, VolatileMemory
-from runtime.state.scratch import Scratch
+from runtime.state.tools import artifacts, cache, credentials, memory, scratch
+from runtime.state.tools.artifacts import FolderArtifacts, MemoryArtifacts
+from runtime.state.tools.cache import ToolCache, cache_key
+from runtime.state.tools.credentials import FolderCredentials, ScopedClients, StaticCredentials
+from runtime.state.tools.memory import SqliteMemory, VolatileMemory
+from runtime.state.tools.scratch import Scratch
 
 KEY = b"s" * 32
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 SCOPES = st.builds(lambda t, e: Scope(tenant=t, environment=e), NAMES, NAMES)
 PAIRS = st.tuples(SCOPES, SCOPES).filter(lambda pair: pair[0] != pair[1])
@@ -147,7 +147,7 @@ def test_only_the_state_room_opens_sqlite() -> None:
     found = [
         path.relative_to(ROOT).as_posix()
         for path in sorted((ROOT / "runtime").rglob("*.py"))
-        if "import sqlite3" in path.read_text(encoding="utf-8") and path.parent.name != "state"
+        if "import sqlite3" in path.read_text(encoding="utf-8") and "state" not in path.relative_to(ROOT).parts
     ]
 
     assert found == []

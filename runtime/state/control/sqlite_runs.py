@@ -7,8 +7,8 @@ import sqlite3
 import msgspec
 
 from runtime.ports.control_values import Checkpoint, Run, RunKey, RunOpened, RunStopped
-from runtime.state import run_changes
-from runtime.state.sqlite_file import SqliteFile
+from runtime.state.control import run_changes
+from runtime.state.control.sqlite_file import SqliteFile
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Run).decode

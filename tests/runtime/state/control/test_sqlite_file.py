@@ -14,9 +14,9 @@ from runtime.control.ledger import Amount, Caps, Scope
 from runtime.control.switches import Switch, SwitchRef
 from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
+from runtime.state.control.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_file import SqliteFile
-from runtime.state.sqlite_store import SqliteControlStore
 
 KILL = Switch(ref=SwitchRef(scope="global"), by="ana", reason="incident", at=1.0)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from runtime.ports.control_store import ControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope
-from runtime.state.scratch import Scratch, Slot
+from runtime.state.tools.scratch import Scratch, Slot
 
 ACME = Scope(tenant="acme", environment="test")
 EVIL = Scope(tenant="evil", environment="test")

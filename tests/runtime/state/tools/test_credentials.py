@@ -13,7 +13,7 @@ import pytest
 
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope, Secret
-from runtime.state.credentials import FolderCredentials, ScopedClients, StaticCredentials
+from runtime.state.tools.credentials import FolderCredentials, ScopedClients, StaticCredentials
 
 ACME = Scope(tenant="acme", environment="prod")
 ACME_TEST = Scope(tenant="acme", environment="test")

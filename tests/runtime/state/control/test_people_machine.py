@@ -11,7 +11,7 @@ from hypothesis.stateful import invariant, rule
 from runtime.control.approvals import Binding, approval_id
 from runtime.control.switches import Switch, SwitchRef
 from runtime.ports.control_values import RunKey
-from tests.runtime.state.twin import TwinMachine, case_of
+from tests.runtime.state.control.twin import TwinMachine, case_of
 
 BINDINGS = [
     Binding(

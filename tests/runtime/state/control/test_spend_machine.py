@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from runtime.control.ledger import Amount, Caps, Scope
-from tests.runtime.state.twin import TwinMachine, case_of
+from tests.runtime.state.control.twin import TwinMachine, case_of
 
 SCOPES = {
     "acme/prod/run/1": Caps(nanos=12, tool_calls=3),

@@ -14,7 +14,7 @@ from runtime.control.ledger import NOTHING, Amount, Caps, Scope
 from runtime.control.ratelimit import RateRule
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd
-from tests.runtime.state.twin import TwinMachine, case_of
+from tests.runtime.state.control.twin import TwinMachine, case_of
 
 KEY = "acme/prod/tool/pay"
 SCOPES = (Scope("acme/prod/run/1"), Scope("acme/prod/day/1", Caps(tool_calls=3)), Scope("*"))

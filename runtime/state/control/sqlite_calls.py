@@ -6,9 +6,9 @@ import sqlite3
 
 from runtime.control.ledger import make_hold
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd
-from runtime.state import sqlite_limits as limits
-from runtime.state import sqlite_spend as spend
-from runtime.state.sqlite_file import SqliteFile
+from runtime.state.control import sqlite_limits as limits
+from runtime.state.control import sqlite_spend as spend
+from runtime.state.control.sqlite_file import SqliteFile
 
 
 class SqliteCalls:

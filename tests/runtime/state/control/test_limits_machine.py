@@ -7,7 +7,7 @@ from hypothesis.stateful import precondition, rule
 
 from runtime.control.breaker import BreakerRule, Sample
 from runtime.control.ratelimit import RateRule
-from tests.runtime.state.twin import TwinMachine, case_of
+from tests.runtime.state.control.twin import TwinMachine, case_of
 
 RULE = BreakerRule(
     window_s=5.0, buckets=10, failure_rate=0.5, min_calls=3, cooldown_s=4.0, jitter=0.0, probe_ttl_s=3.0

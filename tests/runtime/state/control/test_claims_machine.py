@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
 from runtime.core.effects import ToolResult
-from tests.runtime.state.twin import TwinMachine, case_of
+from tests.runtime.state.control.twin import TwinMachine, case_of
 
 REPEATABLE = {"k1": False, "k2": True}
 keys = st.sampled_from(sorted(REPEATABLE))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runtime.core.effects import ToolResult
 from runtime.errors import UsageError
 from runtime.ports.state import Scope
-from runtime.state.cache import ToolCache, cache_key
+from runtime.state.tools.cache import ToolCache, cache_key
 
 ACME = Scope(tenant="acme", environment="test")
 KEY = b"s" * 32

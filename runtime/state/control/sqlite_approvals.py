@@ -11,7 +11,7 @@ from runtime.control import approvals
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
 from runtime.ports.control_values import RunKey
-from runtime.state.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Approval).decode

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from runtime.control.ledger import Amount, Scope
-from runtime.state.sqlite_store import SqliteControlStore
-from tests.runtime.state import worker
+from runtime.state.control.sqlite_store import SqliteControlStore
+from tests.runtime.state.control import worker
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FULL = os.environ.get("GOLDRUN_FULL") == "1"
 NOW = worker.NOW
 
@@ -32,7 +32,7 @@ def workers(job: str, path: Path, *, processes: int, count: int) -> Iterator[lis
     """Start processes and wait until all are ready."""
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.runtime.state.worker", job, str(path), str(me), str(count)],
+            [sys.executable, "-m", "tests.runtime.state.control.worker", job, str(path), str(me), str(count)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

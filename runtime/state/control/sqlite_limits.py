@@ -10,7 +10,7 @@ from runtime.control import breaker, ratelimit
 from runtime.control.breaker import BreakerRule, BreakerState, BreakerVerdict, Phase, Sample
 from runtime.control.ratelimit import RateAnswer, RateRule, RateState
 from runtime.ports.control_values import BreakerView, Lease, LeaseAnswer
-from runtime.state.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile
 
 _encode = msgspec.json.Encoder().encode
 _decode_rate = msgspec.json.Decoder(RateState).decode

@@ -17,7 +17,7 @@ from typing import Any
 
 from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
-from runtime.state.sqlite_schema import APPLICATION_ID, SCHEMA, VERSION
+from runtime.state.control.sqlite_schema import APPLICATION_ID, SCHEMA, VERSION
 
 BUSY_TIMEOUT_S = 10.0
 _OPEN_ATTEMPTS = 50

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.state.sqlite_acts import SqliteActs
-from runtime.state.sqlite_approvals import SqliteApprovals, SqliteSwitches
-from runtime.state.sqlite_calls import SqliteCalls
-from runtime.state.sqlite_claims import SqliteClaims
-from runtime.state.sqlite_file import BUSY_TIMEOUT_S, SqliteFile
-from runtime.state.sqlite_limits import SqliteBreakers, SqliteLeases, SqliteRates
-from runtime.state.sqlite_runs import SqliteRuns
-from runtime.state.sqlite_spend import SqliteSpend
+from runtime.state.control.sqlite_acts import SqliteActs
+from runtime.state.control.sqlite_approvals import SqliteApprovals, SqliteSwitches
+from runtime.state.control.sqlite_calls import SqliteCalls
+from runtime.state.control.sqlite_claims import SqliteClaims
+from runtime.state.control.sqlite_file import BUSY_TIMEOUT_S, SqliteFile
+from runtime.state.control.sqlite_limits import SqliteBreakers, SqliteLeases, SqliteRates
+from runtime.state.control.sqlite_runs import SqliteRuns
+from runtime.state.control.sqlite_spend import SqliteSpend
 
 
 class SqliteControlStore(

@@ -25,7 +25,7 @@ from runtime.control.ledger import (
     refuse,
     repeat,
 )
-from runtime.state.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile
 
 _COLUMNS = (
     "key, nanos, tokens, tool_calls, steps, held_nanos, held_tokens, held_tool_calls, held_steps, "

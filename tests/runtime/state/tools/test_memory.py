@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import MemoryChange, MemoryEntry, Scope
-from runtime.state.memory import SqliteMemory, VolatileMemory
+from runtime.state.tools.memory import SqliteMemory, VolatileMemory
 
 ACME = Scope(tenant="acme", environment="test")
 EVIL = Scope(tenant="evil", environment="test")
@@ -187,14 +187,14 @@ def test_facts_outlive_the_process_that_wrote_them(tmp_path: Path) -> None:
     script = (
         "import os, sys\n"
         "from runtime.ports.state import Scope\n"
-        "from runtime.state.memory import SqliteMemory\n"
+        "from runtime.state.tools.memory import SqliteMemory\n"
         "scope = Scope(tenant='acme', environment='test')\n"
         "memory = SqliteMemory(sys.argv[1], scope, audit=lambda change: None, now=lambda: 0.0)\n"
         "memory.put('ann', 'plan', 'gold', ttl_s=10, request_id='req_1')\n"
         "os._exit(9)\n"
     )
     path = tmp_path / "memory.db"
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[4]
 
     done = subprocess.run([sys.executable, "-c", script, str(path)], cwd=root, timeout=60, check=False)
 

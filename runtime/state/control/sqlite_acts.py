@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from runtime.ports.control_values import Act
-from runtime.state.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Act).decode
