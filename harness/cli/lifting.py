@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.cli.output import emit_json_list, progress, say, warn
 from harness.lift.files import expand
-from harness.lift.lift import SCHEMA, LiftedFile, file_json, iter_lifted, unknown_endpoints
+from harness.lift.lift import SCHEMA, LiftedFile, check_dialect, file_json, iter_lifted, unknown_endpoints
 from harness.text import safe_text, table
 from runtime.errors import DataError, ExitCode
 
@@ -29,6 +29,7 @@ def lift_targets(paths: list[Path], *, dialect: str | None, as_json: bool) -> in
         DataError: If the paths hold no recording.
         UsageError: If there is no such dialect.
     """
+    check_dialect(dialect)
     total = len(expand(paths))
     if total == 0:
         raise DataError(

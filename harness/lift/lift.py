@@ -58,12 +58,7 @@ def lift_file(path: Path, *, dialect: str | None = None) -> LiftedFile:
         ImportFailed: If the file is missing, damaged, past a limit, or of no known layout.
         UsageError: If there is no such dialect.
     """
-    if dialect is not None and dialect not in DIALECTS:
-        raise UsageError(
-            f"{dialect!r} is no dialect",
-            where="--dialect",
-            next_step=f"name one of {', '.join(sorted(DIALECTS))}",
-        )
+    check_dialect(dialect)
     recording = read_exchanges(path, bare=dialect is not None)
     exchanges = tuple(decode_exchange(exchange, dialect) for exchange in recording.exchanges)
     identity = [path.name, *_identity(exchanges)]
@@ -72,6 +67,20 @@ def lift_file(path: Path, *, dialect: str | None = None) -> LiftedFile:
         for number, conversation in enumerate(thread(exchanges))
     )
     return LiftedFile(path=path.as_posix(), layout=recording.layout, exchanges=exchanges, traces=traces)
+
+
+def check_dialect(dialect: str | None) -> None:
+    """Check a stated dialect.
+
+    Raises:
+        UsageError: If there is no such dialect.
+    """
+    if dialect is not None and dialect not in DIALECTS:
+        raise UsageError(
+            f"{dialect!r} is no dialect",
+            where="--dialect",
+            next_step=f"name one of {', '.join(sorted(DIALECTS))}",
+        )
 
 
 def iter_lifted(

@@ -147,7 +147,8 @@ def test_only_the_state_room_opens_sqlite() -> None:
     found = [
         path.relative_to(ROOT).as_posix()
         for path in sorted((ROOT / "runtime").rglob("*.py"))
-        if "import sqlite3" in path.read_text(encoding="utf-8") and "state" not in path.relative_to(ROOT).parts
+        if "import sqlite3" in path.read_text(encoding="utf-8")
+        and "state" not in path.relative_to(ROOT).parts
     ]
 
     assert found == []
