@@ -18,7 +18,7 @@ from runtime.dialects.aws_eventstream import parse_eventstream
 from runtime.dialects.bedrock_converse import event_of
 from runtime.dialects.bedrock_invoke import InvokeStream, chunk_of, guarded, vendor_of
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import count, mapping
+from runtime.dialects.fields import count, entries, mapping
 from runtime.dialects.framing import JsonArrayParser, parse_json_lines
 from runtime.dialects.sse import parse_sse
 from runtime.dialects.streams import stream_failure
@@ -228,10 +228,10 @@ def _events(exchange: Exchange, stream: Stream) -> Iterator[str | dict[str, Any]
     match exchange.framing:
         case Framing.EVENT_STREAM:
             yield from _aws_events(exchange, stream)
-        case Framing.JSON_ARRAY if isinstance(exchange.reply_json, list):
-            yield from (each for each in exchange.reply_json if isinstance(each, dict))
-        case Framing.JSON_ARRAY:
+        case Framing.JSON_ARRAY if exchange.content:
             yield from JsonArrayParser().feed(exchange.content)
+        case Framing.JSON_ARRAY:
+            yield from entries(exchange.reply_json)
         case Framing.JSON_LINES:
             yield from parse_json_lines(exchange.content)
         case _:

@@ -17,7 +17,7 @@ from harness.lift.bodies import decode_body
 from harness.lift.files import read_regular_file
 from harness.lift.layouts import Sent, sent_exchanges
 from runtime.dialects.errors import DialectError
-from runtime.dialects.jsontext import parse_json
+from runtime.dialects.jsontext import parse_document
 
 _SSE_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 _LINES = ("x-ndjson", "jsonlines", "x-jsonl", "stream+json")
@@ -134,7 +134,7 @@ def _json(content: bytes) -> Any:
     if not content.strip():
         return None
     try:
-        return parse_json(content)
+        return parse_document(content)
     except DialectError:
         return None
 

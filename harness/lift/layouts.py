@@ -25,7 +25,7 @@ import msgspec
 from harness.errors import ImportFailed
 from harness.lift.safe_yaml import parse_yaml
 from runtime.dialects.errors import DialectError
-from runtime.dialects.jsontext import parse_json
+from runtime.dialects.jsontext import parse_document
 
 NOT_A_RECORDING = "not a recording of a known layout"
 """What is wrong with a readable file that holds something else."""
@@ -96,13 +96,13 @@ def _document(data: bytes, where: str) -> Any:
         return parse_yaml(data, where=where)
     text = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        return parse_json(text)
+        return parse_document(text)
     except DialectError as error:
         reason = error
     first, newline, rest = text.partition(b"\n")
     if newline and rest.strip() and begin.startswith(b"{"):
         try:
-            parse_json(first)
+            parse_document(first)
         except DialectError:
             pass
         else:
@@ -121,7 +121,7 @@ def _lines(text: bytes, where: str) -> list[Any]:
         if not line.strip():
             continue
         try:
-            values.append(parse_json(line))
+            values.append(parse_document(line))
         except DialectError as error:
             raise ImportFailed(
                 f"damaged JSON: {error.what}", where=f"{where}:{number}", next_step="record it again"
@@ -206,7 +206,7 @@ def _har_bytes(content: dict[str, Any]) -> bytes:
         return text.encode("utf-8", "surrogatepass")
     if text.startswith("["):
         try:
-            pieces = parse_json(text)
+            pieces = parse_document(text)
         except DialectError:
             return b""
         return b"".join(_unbase64(piece) for piece in pieces if isinstance(piece, str))

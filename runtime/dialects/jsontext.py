@@ -7,6 +7,7 @@ appear where a stream splits a character between two chunks, is left to the stan
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -35,9 +36,38 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
+def parse_document(text: str | bytes) -> Any:
+    """Return the value of a JSON text that is whole, its texts valid Unicode; raises as `parse_json` does.
+
+    Chunks of a stream go through `parse_json`: a surrogate pair may be split between two of them.
+    """
+    return mend_value(parse_json(text))
+
+
+def mend_value(value: Any) -> Any:
+    """Return a JSON value with valid Unicode in all its texts; a value without damage is returned as it is."""
+    try:
+        orjson.dumps(value)
+    except TypeError:  # lone surrogates, or integers that are too large for this encoder
+        return _mended(value)
+    return value
+
+
+def _mended(value: Any) -> Any:
+    match value:
+        case str():
+            return mend_text(value)
+        case dict():
+            return {mend_text(str(name)): _mended(inner) for name, inner in value.items()}
+        case list():
+            return [_mended(inner) for inner in value]
+        case _:
+            return value
+
+
 def _parse_slowly(text: str | bytes, reason: Exception) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
     except RecursionError as error:
         raise DialectError(_TOO_DEEP) from error
     except ValueError as error:
@@ -59,11 +89,11 @@ def parse_arguments(raw: Any) -> Any:
     Several servers write a call without arguments as `""` or null; both are the empty object.
     """
     if isinstance(raw, dict):
-        return raw
+        return mend_value(raw)
     if raw is None:
         return {}
     if not isinstance(raw, str):
-        return dump_json(raw)
+        return dump_json(mend_value(raw))
     if not raw.strip():
         return {}
     try:
@@ -107,6 +137,12 @@ def _is_deep(text: str | bytes, value: Any) -> bool:
         if not level:
             return False
     return True
+
+
+def _finite_float(text: str) -> float | None:
+    """Return a number; null for one that is too large (`1e999`), which JSON could not be written again."""
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _refuse_constant(name: str) -> Any:

@@ -257,6 +257,27 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
         lift_file(tmp_path / "pipe.yaml")
 
 
+def test_what_unicode_and_json_have_no_form_for_is_mended_where_it_comes_in(tmp_path: Path) -> None:
+    reply = (
+        '{"candidates": [{"content": {"parts": [{"text": "a\\ud83d"}, {"functionCall": {"name": "f", '
+        '"args": {"x\\ud83d": ["\\ude00", 1e999, 123456789012345678901234567890]}}}]}, "finishReason": "STOP"}]}'
+    )
+    url = "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent"
+    asked = '{"contents": [{"parts": [{"text": "\\udc00"}]}], "labels": {"a": "\\udc00"}}'
+    request = {"method": "POST", "uri": url, "body": asked}
+    path = _write(tmp_path, "a.yaml", _vcr(request, _answered(body={"string": reply})))
+
+    document = file_json(lift_file(path))
+
+    (exchange,) = document["exchanges"]
+    assert exchange["error"] is None
+    assert exchange["text"] == "a\ufffd"
+    assert exchange["tool_calls"][0]["arguments"] == {
+        "x\ufffd": ["\ufffd", None, 123456789012345678901234567890]
+    }
+    json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_damaged_files_of_every_layout_are_read_in_part_or_refused(
@@ -273,4 +294,4 @@ def test_damaged_files_of_every_layout_are_read_in_part_or_refused(
 
     (lifted,) = iter_lifted([path], dialect=data.draw(st.sampled_from([None, "openai-chat", "gemini"])))
 
-    json.dumps(file_json(lifted), allow_nan=False)
+    json.dumps(file_json(lifted), ensure_ascii=False, allow_nan=False).encode()
