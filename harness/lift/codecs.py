@@ -17,7 +17,6 @@ from runtime.core.money import Usage
 from runtime.dialects import (
     anthropic_messages,
     bedrock_converse,
-    bedrock_text,
     cohere_v1,
     cohere_v2,
     gemini,
@@ -26,6 +25,7 @@ from runtime.dialects import (
     openai_chat,
     openai_completions,
     openai_responses,
+    text_models,
 )
 from runtime.dialects.bedrock_invoke import Vendor
 from runtime.dialects.failures import decode_error
@@ -75,7 +75,7 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
     told_by: Callable[[dict[str, Any]], Usage | None] | None = None
 
 
-def _text_model(model: bedrock_text.TextModel) -> Codec:
+def _text_model(model: text_models.TextModel) -> Codec:
     return Codec(request=model.decode_request, reply=model.decode_reply, stream=model.stream_decoder)
 
 
@@ -120,6 +120,7 @@ DIALECTS: dict[str, Codec] = {
     ),
     "openai-completions": _COMPLETIONS,
     "anthropic-messages": _ANTHROPIC,
+    "anthropic-complete": _text_model(text_models.CLAUDE),
     "gemini": Codec(
         request=gemini.decode_request,
         reply=gemini.decode_reply,
@@ -131,6 +132,8 @@ DIALECTS: dict[str, Codec] = {
     "cohere-v2": Codec(
         request=cohere_v2.decode_request, reply=cohere_v2.decode_reply, stream=cohere_v2.StreamDecoder
     ),
+    "cohere-generate": _text_model(text_models.COMMAND),
+    "ollama-generate": _text_model(text_models.OLLAMA),
     "ollama-chat": Codec(
         request=ollama_chat.decode_request, reply=ollama_chat.decode_reply, stream=ollama_chat.StreamDecoder
     ),
@@ -144,14 +147,14 @@ DIALECTS: dict[str, Codec] = {
 
 OF_VENDOR: dict[Vendor, Codec] = {
     Vendor.ANTHROPIC: _ANTHROPIC,
-    Vendor.CLAUDE_TEXT: _text_model(bedrock_text.CLAUDE),
+    Vendor.CLAUDE_TEXT: _text_model(text_models.CLAUDE),
     Vendor.NOVA: _CONVERSE,
-    Vendor.TITAN: _text_model(bedrock_text.TITAN),
-    Vendor.LLAMA: _text_model(bedrock_text.LLAMA),
-    Vendor.MISTRAL_TEXT: _text_model(bedrock_text.MISTRAL),
+    Vendor.TITAN: _text_model(text_models.TITAN),
+    Vendor.LLAMA: _text_model(text_models.LLAMA),
+    Vendor.MISTRAL_TEXT: _text_model(text_models.MISTRAL),
     Vendor.COMMAND_R: _COHERE_V1,
-    Vendor.COMMAND: _text_model(bedrock_text.COMMAND),
-    Vendor.JURASSIC: _text_model(bedrock_text.JURASSIC),
+    Vendor.COMMAND: _text_model(text_models.COMMAND),
+    Vendor.JURASSIC: _text_model(text_models.JURASSIC),
     Vendor.OPENAI_CHAT: _CHAT,
     Vendor.OPENAI_TEXT: _COMPLETIONS,
 }

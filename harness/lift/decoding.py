@@ -16,7 +16,7 @@ from runtime.core.messages import ModelReply, ModelRequest
 from runtime.core.money import Usage, usd_text
 from runtime.dialects.aws_eventstream import parse_eventstream
 from runtime.dialects.bedrock_converse import event_of
-from runtime.dialects.bedrock_invoke import InvokeStream, chunk_of, guarded, vendor_of
+from runtime.dialects.bedrock_invoke import InvokeStream, answers_in_text, chunk_of, guarded, vendor_of
 from runtime.dialects.errors import DialectError
 from runtime.dialects.fields import count, entries, mapping
 from runtime.dialects.framing import JsonArrayParser, parse_json_lines
@@ -81,6 +81,8 @@ def decode_exchange(exchange: Exchange, dialect: str | None = None) -> LiftedExc
         error = None if is_other else _unknown(exchange, endpoint)
         return msgspec.structs.replace(lifted, error=error, is_ignored=is_other)
     codec = _codec(exchange, endpoint)
+    if codec is None and not answers_in_text(endpoint.deployment or ""):
+        return msgspec.structs.replace(lifted, is_ignored=True)
     if codec is None:
         return _of_unknown_form(lifted, exchange)
     return _decoded(lifted, exchange, codec)
@@ -171,6 +173,8 @@ def _answer(exchange: Exchange, codec: Codec) -> Answer:
     if exchange.framing is not None:
         return _streamed(exchange, codec)
     body = exchange.reply_json if exchange.reply_json is not None else exchange.content
+    if body == b"":
+        return Answer(failure=_unreadable("the body of the answer was not recorded"))
     if isinstance(body, dict) and body.get("error"):
         return Answer(failure=_failed(exchange, codec))
     try:

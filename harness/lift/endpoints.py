@@ -60,7 +60,7 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("ollama.com", "ollama"),
 )
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})  # noqa: S104 - names
-_BEDROCK = re.compile(r"^bedrock-runtime(-fips)?[.-][a-z0-9.-]*amazonaws\.com(\.cn)?$")
+_BEDROCK = re.compile(r"^bedrock(-agent)?(-runtime)?(-fips)?[.-][a-z0-9.-]*amazonaws\.com(\.cn)?$")
 _VERTEX = re.compile(r"^[a-z0-9-]+-aiplatform\.googleapis\.com$")
 _DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
 _BEDROCK_PATH = re.compile(r"/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream)$")
@@ -81,18 +81,26 @@ _SUFFIXES: tuple[tuple[str, str, str], ...] = (
     ("/v1/messages", MESSAGES, "anthropic-messages"),
     ("/v2/chat", "v2/chat", "cohere-v2"),
     ("/v1/chat", "v1/chat", "cohere-v1"),
+    ("/v1/complete", "complete", "anthropic-complete"),
+    ("/v1/generate", "v1/generate", "cohere-generate"),
     ("/api/chat", "api/chat", "ollama-chat"),
+    ("/api/generate", "api/generate", "ollama-generate"),
 )
 _ANYWHERE = frozenset({CHAT, "completions", "responses", "responses/compact", MESSAGES})
-_OF_PROVIDERS = {"v2/chat": "cohere", "v1/chat": "cohere", "agents/completions": "mistral"} | {
-    "fim/completions": "mistral"
+_OF_PROVIDERS = {
+    "v2/chat": "cohere",
+    "v1/chat": "cohere",
+    "v1/generate": "cohere",
+    "complete": "anthropic",
+    "agents/completions": "mistral",
+    "fim/completions": "mistral",
 }
 _OLLAMA_PORT = 11434
 _BESIDE = re.compile(
     r"/(embeddings?|files|uploads|batches|images|audio|moderations|rerank|tokenize|detokenize|ocr|"
     r"fine_tuning|vector_stores|containers|evals|organizations?|dashboard|telemetry|traces|credits|key|auth|"
     r"generation|count_tokens|input_tokens|countTokens|embedContent|batchEmbedContents|cachedContents|apply|"
-    r"guardrail|skills|realtime|assistants|threads|tags|ps|show|pull|version|connectors|datasets|classify)"
+    r"guardrail|skills|realtime|tags|ps|show|pull|version|connectors|datasets|classify)"
     r"(/|:|$)|:(countTokens|embedContent|batchEmbedContents|predict|computeTokens)$|/(input_items|cancel)$"
 )
 
@@ -146,12 +154,15 @@ def identify(url: str, method: str = "POST") -> Endpoint:
 
 def looks_like_a_request(body: Any) -> bool:
     """Tell whether a body of an unknown endpoint should be named: it has what requests of models have."""
-    if not isinstance(body, dict):
-        return False
-    asks = ("messages", "contents", "prompt", "input", "inputs", "inputText")
-    return any(name in body for name in asks) and (
-        "model" in body or "messages" in body or "contents" in body
-    )
+    match body:
+        case {"messages": list()} | {"contents": list()}:
+            return True
+        case {"inputs": _, "parameters": dict()} | {"input": {"prompt": _} | {"messages": _}}:
+            return True
+        case {"model": _} | {"model_id": _} | {"modelId": _}:
+            return any(name in body for name in ("prompt", "input", "inputs", "inputText"))
+        case _:
+            return False
 
 
 def _provider(host: str) -> str:
@@ -197,6 +208,6 @@ def _serves(provider: str, host: str, name: str, *, port: int | None) -> bool:
     """Tell whether this provider serves an endpoint of that name."""
     if name in _ANYWHERE:
         return True
-    if name == "api/chat":
+    if name.startswith("api/"):
         return provider in {"local", "ollama"} or port == _OLLAMA_PORT
     return provider in {_OF_PROVIDERS[name], "local"}

@@ -133,6 +133,8 @@ def _by_form(document: Any, where: str) -> tuple[str, list[Sent]] | None:
     match document:
         case {"interactions": list(raws)}:
             return _interactions(document, raws, where)
+        case {"interactions": None, "version": _}:
+            return "vcrpy", []
         case {"http_interactions": list(raws)}:
             return "ruby-vcr", [_vcr(raw, f"http_interactions[{i}]", where) for i, raw in enumerate(raws)]
         case {"log": {"entries": list(raws)}}:
@@ -238,6 +240,9 @@ def _plain_body(side: dict[str, Any]) -> Any:
     match found:
         case {"string": _} | {"base64_string": _}:
             return body_bytes(found)
+        case [str(), *_] if all(isinstance(each, str) for each in found):
+            # A stream in pieces: chunks as they came, or its lines.
+            return ("" if any("\n" in each for each in found) else "\n").join(found)
         case _:
             return found
 

@@ -21,6 +21,9 @@ _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset({_TAG + "str", _TAG + "python/unicode", _TAG + "python/str", "!"})
 _BINARY_TAGS = frozenset({_TAG + "binary", "!binary"})
 _COLLECTION_TAGS = frozenset({None, "!", _TAG + "seq", _TAG + "map"})
+_RUBY_TEXTS = ("!ruby/string", "!ruby/sym", "!str:")
+_RUBY_COLLECTIONS = ("!ruby/hash", "!ruby/array", "!map:", "!seq:")
+"""Tags by which Ruby marks its own kinds of plain texts, mappings and lists, such as headers."""
 _NEXT = "check the file with a YAML linter, or record it again"
 _MISSING = object()
 _PLAIN: dict[str, Any] = {}
@@ -140,7 +143,7 @@ class _Builder:
         return event is not None and kind is not events.StreamEndEvent
 
     def _open(self, value: Any, event: Any, *, is_list: bool) -> None:
-        if event.tag not in _COLLECTION_TAGS:
+        if event.tag not in _COLLECTION_TAGS and not event.tag.startswith(_RUBY_COLLECTIONS):
             raise self._refusal(f"tag {event.tag!r} is no plain value", event)
         if len(self._stack) >= MAX_DEPTH:
             raise self._refusal(f"nested deeper than {MAX_DEPTH}", event)
@@ -167,7 +170,7 @@ class _Builder:
     def _tagged(self, event: Any) -> Any:
         """Return the value of a scalar whose tag says what it is."""
         tag, value = event.tag, event.value
-        if tag in _TEXT_TAGS:
+        if tag in _TEXT_TAGS or tag.startswith(_RUBY_TEXTS):
             return value
         if tag in _BINARY_TAGS:
             try:

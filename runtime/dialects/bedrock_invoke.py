@@ -74,7 +74,7 @@ def vendor_of(model_id: str, asked: Any, answered: Any = None) -> Vendor | None:
     found = _MODEL.search(unquote(model_id).lower())
     vendor = found["vendor"] if found else ""
     model = found["model"] if found else ""
-    if any(word in model for word in _NO_TEXT):
+    if not answers_in_text(model_id):
         return None
     match vendor:
         case "anthropic":
@@ -95,6 +95,11 @@ def vendor_of(model_id: str, asked: Any, answered: Any = None) -> Vendor | None:
             return Vendor.OPENAI_CHAT
         case _:
             return _stated(body, reply)
+
+
+def answers_in_text(model_id: str) -> bool:
+    """Tell whether a model may answer in text; embedding, ranking, image and speech models do not."""
+    return not any(word in unquote(model_id).lower() for word in _NO_TEXT)
 
 
 def _stated(body: dict[str, Any], reply: dict[str, Any]) -> Vendor | None:

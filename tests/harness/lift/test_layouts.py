@@ -119,6 +119,14 @@ CASES: dict[str, tuple[str, str, Any]] = {
             "response": {"status_code": 200, "headers": {"content-type": "application/json"}, "text": BODY.decode()},
         },
     ),
+    "exchange, stream in pieces": (
+        "exchange",
+        "a.json",
+        {
+            "request": {"url": URL, "json": ASKED},
+            "response": {"status": 200, "body": [STREAM.decode()[:50], STREAM.decode()[50:]]},
+        },
+    ),
     "exchanges": (
         "exchange",
         "a.json",
@@ -166,6 +174,24 @@ def test_ruby_s_own_binary_tag_is_read(tmp_path: Path) -> None:
     path.write_text(text.replace("HERE", f"!binary |-\n          {BASE64}"), encoding="utf-8")
 
     _check(path, "ruby-vcr")
+
+
+def test_ruby_s_tags_of_plain_texts_and_mappings_are_read(tmp_path: Path) -> None:
+    text = yaml.safe_dump(_ruby({"encoding": "UTF-8", "string": BODY.decode()}))
+    text = text.replace("method: post", "method: !ruby/symbol post")
+    text = text.replace("headers: {}", "headers: !ruby/hash:Faraday::Utils::Headers {}", 1)
+    path = tmp_path / "a.yml"
+    path.write_text(text, encoding="utf-8")
+
+    _check(path, "ruby-vcr")
+
+
+def test_an_answer_whose_body_was_not_kept_says_so(tmp_path: Path) -> None:
+    path = _write(tmp_path, "a.har", _har({"mimeType": "application/json", "size": 900}))
+
+    (exchange,) = lift_file(path).exchanges
+
+    assert "the body of the answer was not recorded" in (exchange.error or "")
 
 
 def test_one_exchange_a_line_is_read(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from runtime.dialects import (
     anthropic_messages,
     bedrock_converse,
-    bedrock_text,
     cohere_v1,
     cohere_v2,
     gemini,
@@ -17,6 +16,7 @@ from runtime.dialects import (
     openai_chat,
     openai_completions,
     openai_responses,
+    text_models,
 )
 
 ASKED: dict[str, Any] = {"q": "ä", "n": [1]}
@@ -245,7 +245,7 @@ TEXT_FORMS = [
     ),
     Form(
         "titan",
-        bedrock_text.TITAN,
+        text_models.TITAN,
         {"inputText": "find it"},
         {
             "inputTextTokenCount": 10.0,
@@ -254,22 +254,28 @@ TEXT_FORMS = [
     ),
     Form(
         "llama",
-        bedrock_text.LLAMA,
+        text_models.LLAMA,
         {"prompt": "find it"},
         {"generation": "hi", "prompt_token_count": 10, "generation_token_count": 5, "stop_reason": "stop"},
     ),
-    Form("mistral", bedrock_text.MISTRAL, {"prompt": "find it"}, {"outputs": [{"text": "hi", "stop_reason": "stop"}]}),
+    Form("mistral", text_models.MISTRAL, {"prompt": "find it"}, {"outputs": [{"text": "hi", "stop_reason": "stop"}]}),
     Form(
         "command",
-        bedrock_text.COMMAND,
+        text_models.COMMAND,
         {"prompt": "find it"},
         {"generations": [{"text": "hi", "finish_reason": "COMPLETE"}]},
     ),
     Form(
         "jurassic",
-        bedrock_text.JURASSIC,
+        text_models.JURASSIC,
         {"prompt": "find it"},
         {"completions": [{"data": {"text": "hi"}, "finishReason": {"reason": "endoftext"}}]},
     ),
-    Form("claude 2", bedrock_text.CLAUDE, {"prompt": "find it"}, {"completion": "hi", "stop_reason": "stop_sequence"}),
+    Form(
+        "ollama generate",
+        text_models.OLLAMA,
+        {"model": "m", "prompt": "find it"},
+        {"response": "hi", "done": True, "done_reason": "stop", "prompt_eval_count": 10, "eval_count": 5},
+    ),
+    Form("claude 2", text_models.CLAUDE, {"prompt": "find it"}, {"completion": "hi", "stop_reason": "stop_sequence"}),
 ]  # fmt: skip

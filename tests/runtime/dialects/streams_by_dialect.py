@@ -12,7 +12,6 @@ from runtime.core.money import Usage
 from runtime.dialects import (
     anthropic_messages,
     bedrock_converse,
-    bedrock_text,
     cohere_v1,
     cohere_v2,
     gemini,
@@ -21,6 +20,7 @@ from runtime.dialects import (
     openai_chat,
     openai_completions,
     openai_responses,
+    text_models,
 )
 from runtime.dialects.aws_eventstream import EventStreamParser, encode_message
 from runtime.dialects.bedrock_converse import event_of
@@ -289,7 +289,7 @@ CASES = [
     Case("converse", aws(*_converse()), bedrock_converse.StreamDecoder, feed_aws),
     Case("claude", chunks(*_ANTHROPIC_EVENTS), _invoke(anthropic_messages.StreamDecoder), _feed_chunks),
     Case("nova", chunks(*_converse()), _invoke(bedrock_converse.StreamDecoder), _feed_chunks),
-    Case("titan", _titan(), _invoke(bedrock_text.TITAN.stream_decoder), _feed_chunks),
+    Case("titan", _titan(), _invoke(text_models.TITAN.stream_decoder), _feed_chunks),
     Case("cohere v1", _cohere_v1(), cohere_v1.StreamDecoder, feed_lines),
     Case("cohere v2", _cohere_v2(), cohere_v2.StreamDecoder, feed_sse),
     Case("ollama", _ollama(), ollama_chat.StreamDecoder, feed_lines),

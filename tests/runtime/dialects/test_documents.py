@@ -148,7 +148,7 @@ VALUES = st.recursive(
 
 
 @by_any_form
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_damaged_bodies_are_read_in_part_or_refused_with_the_documented_error(
     form: Form, data: st.DataObject

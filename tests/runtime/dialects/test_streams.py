@@ -100,7 +100,7 @@ JSON = st.recursive(
 
 
 @by_dialect
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_events_with_any_value_in_any_field_raise_nothing(case: Case, data: st.DataObject) -> None:
     events: list[Any] = []

@@ -1,8 +1,10 @@
-"""Text models on Bedrock that are invoked with a prompt: Titan, Llama, Mistral, Command, Jurassic, Claude 2.
+"""Text models that are asked with a prompt: those on Bedrock, and the older endpoints of Anthropic, Cohere and Ollama.
 
 Each vendor has its own form, whole and streamed; what a chunk of a stream says has the form of a reply or of one of
 its results. Formats: "Inference request parameters and response fields for foundation models",
-https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html.
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html; Anthropic text completions,
+https://docs.anthropic.com/en/api/complete; Cohere generate, https://docs.cohere.com/v1/reference/generate; Ollama
+generate, https://docs.ollama.com/api/generate.
 """
 
 from __future__ import annotations
@@ -73,7 +75,15 @@ def _mistral(wire: dict[str, Any]) -> Piece:
 
 def _command(wire: dict[str, Any]) -> Piece:
     generation = _first(wire.get("generations")) or wire
-    return Piece(text=generation.get("text"), finish=word(generation.get("finish_reason")))
+    counted = mapping(
+        mapping(wire.get("meta") or mapping(wire.get("response")).get("meta")).get("billed_units")
+    )
+    return Piece(
+        text=generation.get("text"),
+        finish=word(generation.get("finish_reason")) or word(wire.get("finish_reason")),
+        input_tokens=first_count(counted.get("input_tokens")),
+        output_tokens=first_count(counted.get("output_tokens")),
+    )
 
 
 def _jurassic(wire: dict[str, Any]) -> Piece:
@@ -84,6 +94,15 @@ def _jurassic(wire: dict[str, Any]) -> Piece:
 
 def _claude(wire: dict[str, Any]) -> Piece:
     return Piece(text=wire.get("completion"), finish=word(wire.get("stop_reason")))
+
+
+def _ollama(wire: dict[str, Any]) -> Piece:
+    return Piece(
+        text=wire.get("response"),
+        finish=word(wire.get("done_reason")),
+        input_tokens=first_count(wire.get("prompt_eval_count")),
+        output_tokens=first_count(wire.get("eval_count")),
+    )
 
 
 class TextModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +119,7 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True):
     read: Callable[[dict[str, Any]], Piece]
 
     def decode_request(self, body: Any) -> ModelRequest:
-        """Return what a request's body asks; `model` is empty.
+        """Return what a request's body asks; `model` is empty where the body names none.
 
         Raises:
             DialectError: If the body is no request of this form.
@@ -109,9 +128,9 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True):
         if not isinstance(prompt, str):
             raise DialectError(f"no {self.name} request: {self.prompt} is {type(prompt).__name__}")
         return ModelRequest(
-            model="",
+            model=string(body.get("model")),
             messages=(Message(role="user", parts=(TextPart(string(prompt)),)),),
-            parameters={name: value for name, value in body.items() if name != self.prompt},
+            parameters={n: v for n, v in body.items() if n not in (self.prompt, "model", "stream")},
         )
 
     def decode_reply(self, body: Any) -> ModelReply:
@@ -143,11 +162,14 @@ class TextStream(JsonStream):
         self._finish: str | None = None
         self._input: int | None = None
         self._output: int | None = None
+        self._model: str | None = None
 
     def take(self, event: dict[str, Any]) -> list[str]:
         """Take one chunk and return its text deltas; never raises."""
         if event.get("error"):
             self.fail(decode_error(None, event))
+        self._model = string(event.get("model")) or self._model
+        self.done = self.done or event.get("done") is True or event.get("is_finished") is True
         piece = self._read(event)
         self._finish = piece.finish or self._finish
         self._input = first_count(piece.input_tokens, self._input)
@@ -167,6 +189,7 @@ class TextStream(JsonStream):
             parts=said,
             finish_reason=None if self._finish is None else _FINISH.get(self._finish.lower()),
             raw_finish_reason=self._finish,
+            response_model=self._model,
             usage=None if usage == Usage() else usage,
         )
 
@@ -182,3 +205,4 @@ MISTRAL = TextModel(name="Mistral", prompt="prompt", read=_mistral)
 COMMAND = TextModel(name="Command", prompt="prompt", read=_command)
 JURASSIC = TextModel(name="Jurassic", prompt="prompt", read=_jurassic)
 CLAUDE = TextModel(name="Claude 2", prompt="prompt", read=_claude)
+OLLAMA = TextModel(name="Ollama", prompt="prompt", read=_ollama)
