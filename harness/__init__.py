@@ -15,15 +15,18 @@ if TYPE_CHECKING:
     from harness.errors import CassetteError, ImportFailed, TaskError
     from harness.golden.facts import CheckFailure
     from harness.golden.fluent import check
-    from harness.golden.loader import load_task
+    from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
+    from harness.golden.record import GrantAll, record_task
     from harness.golden.runner import GoldenOutcome, run_task
     from harness.golden.task import GoldenTask
+    from harness.golden.update import update_baseline
     from harness.record.production import ProductionRecorder
     from harness.record.recorder import Recorder
     from harness.record.retention import Retention
     from harness.record.sampling import Sampling
     from harness.record.settings import Settings
+    from harness.redaction.redactor import Redactor, process_redactor
     from harness.redaction.scan import ScanError
     from harness.sessions.replay import RunReplay, replay_run
     from harness.wire.misses import WireMiss
@@ -34,11 +37,13 @@ __all__ = [
     "CheckFailure",
     "GoldenOutcome",
     "GoldenTask",
+    "GrantAll",
     "HttpSession",
     "ImportFailed",
     "ProductionRecorder",
     "Project",
     "Recorder",
+    "Redactor",
     "Retention",
     "RunReplay",
     "Sampling",
@@ -49,12 +54,16 @@ __all__ = [
     "WireMiss",
     "check",
     "diff_traces",
+    "find_tasks",
     "iter_recordings",
     "load_task",
+    "process_redactor",
     "read_cassette",
     "record_http",
+    "record_task",
     "replay_run",
     "run_task",
+    "update_baseline",
     "write_cassette",
 ]
 
@@ -63,11 +72,13 @@ _HOME = {
     "CheckFailure": "harness.golden.facts",
     "GoldenOutcome": "harness.golden.runner",
     "GoldenTask": "harness.golden.task",
+    "GrantAll": "harness.golden.record",
     "HttpSession": "harness.wire.session",
     "ImportFailed": "harness.errors",
     "ProductionRecorder": "harness.record.production",
     "Project": "harness.golden.project",
     "Recorder": "harness.record.recorder",
+    "Redactor": "harness.redaction.redactor",
     "Retention": "harness.record.retention",
     "RunReplay": "harness.sessions.replay",
     "Sampling": "harness.record.sampling",
@@ -78,12 +89,16 @@ _HOME = {
     "WireMiss": "harness.wire.misses",
     "check": "harness.golden.fluent",
     "diff_traces": "harness.diff",
+    "find_tasks": "harness.golden.loader",
     "iter_recordings": "harness.cassette.store",
     "load_task": "harness.golden.loader",
+    "process_redactor": "harness.redaction.redactor",
     "read_cassette": "harness.cassette.golden",
     "record_http": "harness.wire.session",
+    "record_task": "harness.golden.record",
     "replay_run": "harness.sessions.replay",
     "run_task": "harness.golden.runner",
+    "update_baseline": "harness.golden.update",
     "write_cassette": "harness.cassette.golden",
 }
 

@@ -101,6 +101,23 @@ def test_every_error_can_be_imported_from_a_front_door() -> None:
     assert sorted(each.__name__ for each in error_classes() | {GoldrunError} if each not in public) == []
 
 
+DEEP_IMPORT = re.compile(r"^ *(?:from|import) ((?:runtime|harness)\.[\w.]+)", re.MULTILINE)
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_pages_and_examples_import_from_the_front_doors_only() -> None:
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.py")]
+
+    deep = [(path.name, name) for path in files for name in DEEP_IMPORT.findall(path.read_text("utf-8"))]
+
+    assert len(files) > 20
+    assert deep == []
+
+
+def test_planted_deep_import_is_found() -> None:
+    assert DEEP_IMPORT.findall("text\n    from runtime.models import says\n") == ["runtime.models"]
+
+
 def has_docstring(value: object) -> bool:
     """Say whether a value has a docstring of its own: not inherited, not made up by `dataclass`."""
     if not inspect.isclass(value):
