@@ -70,6 +70,6 @@ TOOL_MUTANTS: dict[str, Mutant] = {
         "a business key is made of what is carried out",
         "runtime.execution.guarded.business_keys:_carried_out",
         lambda _: lambda call: call.arguments,
-        "tests/runtime/execution/test_business_keys.py::test_defaults_and_equal_numbers_are_one_business_key",
+        "tests/runtime/execution/guarded/test_business_keys.py::test_defaults_and_equal_numbers_are_one_business_key",
     ),
 }
