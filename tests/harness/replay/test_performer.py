@@ -30,7 +30,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.messages import user_message
-from runtime.execution.drivers import drive
+from runtime.execution.driver import drive
 from runtime.execution.governor import Governor
 from runtime.journal.recording import Recording
 from runtime.models import calls
