@@ -130,7 +130,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
         ("expect: {before: [[a]]}", "missing"),
         ("expect: {counts: {tool_calls: {}}}", "no bound is given"),
         ("expect: {counts: {tool_calls: {min: 3, max: 2}}}", "no number is between"),
-        ("expect: {counts: {tool_calls: -1}}", "greater than or equal to 0"),
+        ("expect: {counts: {tool_calls: -1}}", "expect.counts.tool_calls.max: "),
         ("expect: {counts: {tool_calls: true}}", "tool_calls"),
         ("expect: {counts: {by_status: {fine: 1}}}", "by_status"),
         ("expect: {cost: {}}", "no limit is given"),
