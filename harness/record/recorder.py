@@ -13,7 +13,7 @@ from typing import Protocol
 from msgspec import structs
 
 from harness.redaction.redactor import process_redactor
-from runtime.core.effects import Begin, End, Outcome, Performer, SingleEffect
+from runtime.core.effects import AnyOutcome, Begin, End, Performer, SingleEffect
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header
 from runtime.errors import BugError, GoldrunError, UsageError
@@ -109,7 +109,7 @@ class RecordingPerformer:
         self._builder: RecordBuilder | None = None
         self._run = ""
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Record an effect around its performance.
 
         Raises:
@@ -143,7 +143,7 @@ class RecordingPerformer:
         except GoldrunError as fault:
             raise PerformerError(str(fault)) from fault
 
-    def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
+    def _after(self, effect: SingleEffect, outcome: AnyOutcome) -> None:
         builder = self._builder
         assert builder is not None
         try:

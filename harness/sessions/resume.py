@@ -39,7 +39,7 @@ from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
 from runtime.ports.control_values import Run
 from runtime.ports.models import ModelPort
-from runtime.ports.tools import ApprovalDesk, ControlPlane, Reconcile
+from runtime.ports.tools import ApprovalDesk, Reconcile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,6 @@ class World:
     Attributes:
         model: Answers model calls.
         desk: Asked for approvals.
-        control: Admits calls and tells switches, where there is no governor.
         claims: Looks up writes; the governor's store by default.
         governor: Guards the rest of the run; the run is taken over in its store.
         state: What runs keep and share.
@@ -57,7 +56,6 @@ class World:
 
     model: ModelPort
     desk: ApprovalDesk | None = None
-    control: ControlPlane | None = None
     claims: Claims | None = None
     governor: Governor | None = None
     state: State | None = None
@@ -193,7 +191,7 @@ def _wired(
     agent: Agent, recording: Recording, world: World, journal: JournalWriter, *, execution: int
 ) -> Wired:
     """Return the live performer of the rest of the run; its child runs go to the same journal."""
-    given = Given(model=world.model, desk=world.desk, control=world.control, state=world.state)
+    given = Given(model=world.model, desk=world.desk, state=world.state)
     redactor = redactor_for(recording, os.environ)
 
     def wrap(inner: Performer) -> Performer:

@@ -13,6 +13,7 @@ from runtime.core.effects import (
     KIND_OF,
     Admission,
     Admit,
+    AnyOutcome,
     AskApproval,
     Begin,
     CallTool,
@@ -84,7 +85,7 @@ class ResumePerformer:
         )
         self._begun = {(step_of(i.lane), i.lane.partition(".")[2]) for i in recording.interactions}
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the recorded outcome of an effect, or carry it out.
 
         Raises:
@@ -108,7 +109,7 @@ class ResumePerformer:
             self._began()
         self.has_begun = True
 
-    async def _answer(self, effect: SingleEffect) -> Outcome | None:
+    async def _answer(self, effect: SingleEffect) -> AnyOutcome | None:
         """Return the outcome that is known without doing anything; `None` if the effect must be carried out."""
         if isinstance(effect, Begin | End):
             return None
@@ -126,7 +127,7 @@ class ResumePerformer:
             return None if self._is_approved_otherwise(effect, found) else found.outcome()
         return await self._in_flight(effect, found)
 
-    async def _in_flight(self, effect: SingleEffect, found: Interaction) -> Outcome | None:
+    async def _in_flight(self, effect: SingleEffect, found: Interaction) -> AnyOutcome | None:
         if not isinstance(effect, CallTool) or not effect.write:
             return None
         intent = found.intent or found.record
@@ -149,7 +150,7 @@ class ResumePerformer:
         message = f"the process ended while '{effect.name}' was running; whether it happened is not known"
         return Outcome(None, Failure(kind=FailureKind.IN_DOUBT, message=message, phase="run"), at)
 
-    async def _reconciled(self, effect: CallTool, key: str, at: float) -> Outcome | None:
+    async def _reconciled(self, effect: CallTool, key: str, at: float) -> AnyOutcome | None:
         """Return the outcome that was found out; `None` if the call did not happen; in doubt if nobody can tell."""
         found = await self._reconciler.ask(effect, key)
         if isinstance(found, str):
@@ -188,7 +189,7 @@ class ResumePerformer:
         guarded = rest.replace("admit/", "model/").replace("admit", "tool")
         return (int(step), guarded) in self._begun
 
-    def _neutral(self, effect: SingleEffect) -> Outcome:
+    def _neutral(self, effect: SingleEffect) -> AnyOutcome:
         match effect:
             case Admit():
                 return Outcome(Admission(), None, None)
@@ -197,7 +198,7 @@ class ResumePerformer:
             case _:
                 return Outcome()
 
-    async def _recorded(self, effect: SingleEffect, known: Outcome | None) -> Outcome:
+    async def _recorded(self, effect: SingleEffect, known: AnyOutcome | None) -> AnyOutcome:
         intent = self._builder.intent(effect)
         if intent is not None:
             self._journal.append(intent)

@@ -29,7 +29,7 @@ from runtime.ports.control_values import Run
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.prices import RateSource
 from runtime.ports.state import Artifacts, MemoryAudit
-from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource
+from runtime.ports.tools import ApprovalDesk, InputSource
 
 __all__ = [
     "DuplicateRunError",
@@ -53,7 +53,6 @@ async def run_agent_async(
     model: ModelPort | None = None,
     wrap: Wrap | None = None,
     desk: ApprovalDesk | None = None,
-    control: ControlPlane | None = None,
     inputs: InputSource | None = None,
     observer: StreamObserver | None = None,
     prices: RateSource | None = None,
@@ -71,7 +70,6 @@ async def run_agent_async(
         model: Answers model calls, in place of the agent's client.
         wrap: Puts a recorder or another performer around the live one.
         desk: Asked for approvals.
-        control: Admits calls and tells switches, where there is no governor.
         inputs: Gives further turns.
         observer: Sees text as it streams.
         prices: Price table; the offline snapshot by default.
@@ -88,12 +86,9 @@ async def run_agent_async(
         ControlUnavailable: If the governor's store cannot be used.
         asyncio.CancelledError: If the caller goes away; the run ends with `cancelled`.
     """
-    if control is not None and governor is not None:
-        raise UsageError("control and governor exclude each other", next_step="pass the governor alone")
     given = Given(
         model=_client(agent, model),
         desk=desk,
-        control=control,
         inputs=inputs,
         observer=observer,
         clock=clock,
@@ -143,7 +138,7 @@ def child_starter(parent: Header, given: Given, around: Around) -> Start:
     """Return what starts the child runs of a run: in the same world, recorded and guarded alike."""
 
     async def start(child: Agent, asked: ChildRequest, cut: Cut) -> RunResult:
-        own = replace(given, model=child.client or given.model, control=None, inputs=None, observer=None)
+        own = replace(given, model=child.client or given.model, inputs=None, observer=None)
         return await _run(child, _child_request(asked, parent), own, around, cut=cut)
 
     return start

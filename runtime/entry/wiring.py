@@ -18,7 +18,7 @@ from runtime.execution.handed import Ports
 from runtime.execution.live import LivePerformer
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import Artifacts, MemoryAudit, RunState
-from runtime.ports.tools import ApprovalDesk, ControlPlane, InputSource
+from runtime.ports.tools import ApprovalDesk, InputSource
 from runtime.tools.results import cap_result
 
 
@@ -29,7 +29,6 @@ class Given:
     Attributes:
         model: Answers model calls.
         desk: Asked for approvals.
-        control: Admits calls and tells switches.
         inputs: Gives further turns.
         observer: Sees text as it streams.
         clock: Time; the system's by default.
@@ -40,7 +39,6 @@ class Given:
 
     model: ModelPort
     desk: ApprovalDesk | None = None
-    control: ControlPlane | None = None
     inputs: InputSource | None = None
     observer: StreamObserver | None = None
     clock: Clock | None = None
@@ -77,7 +75,6 @@ def wire(
         model=given.model,
         tools={t.name: t for t in agent.tools},
         desk=given.desk,
-        control=given.control,
         inputs=given.inputs,
         observer=given.observer,
         rates=header.rates,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from runtime.core.effects import (
+    AnyOutcome,
     Batch,
     Begin,
     CallModel,
@@ -49,7 +50,7 @@ class Finished:
     error: Exception | None = None
 
 
-CANCELLED = Outcome(
+CANCELLED: Outcome[None] = Outcome(
     failure=Failure(
         kind=FailureKind.INTERRUPTED, message="the caller went away", phase="run", cause="cancelled"
     )
@@ -68,7 +69,7 @@ class RunLog:
         self._trace: Trace | None = None
         self._end: End | None = None
 
-    def add(self, effect: SingleEffect, outcome: Outcome) -> None:
+    def add(self, effect: SingleEffect, outcome: AnyOutcome) -> None:
         """Keep one effect with its outcome; begin is left out, as it is from a recording's pairs."""
         if isinstance(effect, Begin):
             return
@@ -124,7 +125,7 @@ class PerformerError(Exception):
     """A performer cannot carry on at all, for example because a recording cannot be written."""
 
 
-def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> Outcome:
+def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> AnyOutcome:
     if isinstance(effect, Batch):
         outcomes = tuple(performer.perform(single) for single in effect.effects)
         for single, outcome in zip(effect.effects, outcomes, strict=True):
@@ -175,7 +176,7 @@ def died(log: RunLog, error: Exception) -> End:
     return log.close(End(stop_reason=StopKind.INTERNAL_ERROR.value, detail=detail))
 
 
-async def _answer_async(effect: Effect, performer: Performer, log: RunLog) -> Outcome:
+async def _answer_async(effect: Effect, performer: Performer, log: RunLog) -> AnyOutcome:
     if isinstance(effect, Batch):
         outcomes = await _all(effect, performer, log)
         for single, outcome in zip(effect.effects, outcomes, strict=True):
@@ -192,7 +193,7 @@ async def _answer_async(effect: Effect, performer: Performer, log: RunLog) -> Ou
     return outcome
 
 
-async def _all(batch: Batch, performer: Performer, log: RunLog) -> tuple[Outcome, ...]:
+async def _all(batch: Batch[SingleEffect], performer: Performer, log: RunLog) -> tuple[AnyOutcome, ...]:
     tasks = [asyncio.ensure_future(performer.perform(single)) for single in batch.effects]
     try:
         return tuple(await asyncio.gather(*tasks))
@@ -205,11 +206,11 @@ async def _all(batch: Batch, performer: Performer, log: RunLog) -> tuple[Outcome
         raise
 
 
-async def _perform_end(end: End, performer: Performer) -> Outcome:
+async def _perform_end(end: End, performer: Performer) -> AnyOutcome:
     """Perform the end whole, also if the caller goes away meanwhile: it is performed exactly once."""
     return await whole(performer.perform(end))
 
 
-def _together(outcomes: tuple[Outcome, ...]) -> Outcome:
+def _together(outcomes: tuple[AnyOutcome, ...]) -> AnyOutcome:
     times = [o.at for o in outcomes if o.at is not None]
     return Outcome(value=outcomes, at=max(times) if times else None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from typing import assert_never
 
 import msgspec
 
@@ -19,7 +20,9 @@ from runtime.control.switches import pulled
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
     AskApproval,
+    Begin,
     CallModel,
     CallTool,
     Controls,
@@ -29,6 +32,7 @@ from runtime.core.effects import (
     Input,
     Outcome,
     ReadControls,
+    Refuse,
     SingleEffect,
     ToolResult,
     Wait,
@@ -71,7 +75,7 @@ class GovernedPerformer:
         self._decls: dict[str, ToolDecl] = {} if tools == "opaque" else {t.schema.name: t for t in tools}
         self._claims: dict[str, tuple[str, int]] = {}
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return an effect's outcome."""
         match effect:
             case CallModel():
@@ -82,16 +86,18 @@ class GovernedPerformer:
                 return await self._admit(effect)
             case ReadControls():
                 return self._read(effect)
-            case AskApproval() if self._desk is None:
-                return await self._ask(effect)
-            case Wait() | AskApproval() | Input():
+            case AskApproval():
+                return await (self._ask(effect) if self._desk is None else self._watched(effect))
+            case Wait() | Input():
                 return await self._watched(effect)
             case End():
                 outcome = await self._inner.perform(effect)
                 await self._governor.close(effect.stop_reason)
                 return outcome
-            case _:
+            case Begin() | Refuse():
                 return await self._inner.perform(effect)
+            case _:
+                assert_never(effect)
 
     def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
         """Tell somebody of calls that were given up and ended after all."""
@@ -112,7 +118,7 @@ class GovernedPerformer:
         cause = self._governor.cause(tool=call.name, fresh=call.write)
         return None if cause is None else _interruption(cause, begun=False)
 
-    async def _admit(self, effect: Admit) -> Outcome:
+    async def _admit(self, effect: Admit) -> AnyOutcome:
         started = self._inner.elapsed_s()
         tool = effect.name if effect.subject == "tool" else None
         model = effect.name if effect.subject == "model" else None
@@ -151,7 +157,7 @@ class GovernedPerformer:
         capped = rules.tenant_day != NO_CAPS or rules.everything != NO_CAPS
         return decl is not None and not decl.write and not guarded and not capped
 
-    def _read(self, effect: ReadControls) -> Outcome:
+    def _read(self, effect: ReadControls) -> AnyOutcome:
         started = self._inner.elapsed_s()
         try:
             found = pulled(self._governor.board(), self._governor.target, effect.tools)
@@ -159,7 +165,7 @@ class GovernedPerformer:
             found = ("unavailable",)
         return self._timed(started, value=Controls(pulled=found))
 
-    async def _ask(self, effect: AskApproval) -> Outcome:
+    async def _ask(self, effect: AskApproval) -> AnyOutcome:
         started = self._inner.elapsed_s()
         found = await ask_through_store(self._store, self._governor, effect, self._inner.elapsed_s)
         if isinstance(found, str):
@@ -168,7 +174,7 @@ class GovernedPerformer:
 
     async def _call(
         self, effect: CallModel | CallTool, *, tool: str | None = None, model: str | None = None
-    ) -> Outcome:
+    ) -> AnyOutcome:
         started = self._inner.elapsed_s()
         write = isinstance(effect, CallTool) and effect.write
         cause = self._governor.cause(tool=tool, model=model, fresh=write)
@@ -199,7 +205,7 @@ class GovernedPerformer:
             return outcome
         return outcome
 
-    async def _slot(self, effect: CallTool) -> Outcome | None:
+    async def _slot(self, effect: CallTool) -> AnyOutcome | None:
         """Wait for a slot that other calls of the run have; return why the call cannot begin, if it cannot."""
         started = self._inner.elapsed_s()
         deadline = effect.limits.deadline_s
@@ -224,7 +230,7 @@ class GovernedPerformer:
                 )
             await asyncio.sleep(min(max(after_s, 0.005), 0.05))
 
-    async def _claimed(self, effect: CallTool) -> Outcome:
+    async def _claimed(self, effect: CallTool) -> AnyOutcome:
         key = self.claim_key(effect)
         if key is None:
             return await self._watched(effect)
@@ -268,7 +274,7 @@ class GovernedPerformer:
             return self._grants.business_key(effect.name, business_hash(decl, effect))
         return effect.limits.idempotency_key if effect.write else None
 
-    async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
+    async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
         match answer.verdict:
             case "done":
                 result = answer.claim.result
@@ -288,7 +294,7 @@ class GovernedPerformer:
             case _:
                 return await self._in_doubt(effect, answer, started)
 
-    async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> Outcome:
+    async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
         if effect.name not in self._reconciler.tools:
             return self._timed(started, failure=_doubt(effect, "nobody knows"))
         try:
@@ -310,7 +316,7 @@ class GovernedPerformer:
             return self._timed(started, value=self._inner.capped(effect, kept))
         return await self._claimed(effect)
 
-    async def _found_out(self, effect: CallTool, key: str, outcome: Outcome) -> Outcome:
+    async def _found_out(self, effect: CallTool, key: str, outcome: AnyOutcome) -> AnyOutcome:
         """Return the outcome of a write whose answer was lost, once its tool has found out what became of it."""
         failure, started = outcome.failure, self._inner.elapsed_s() - (outcome.duration_s or 0.0)
         assert failure is not None
@@ -332,7 +338,7 @@ class GovernedPerformer:
         decl = self._decls.get(tool)
         return decl is not None and decl.repeatable
 
-    async def _watched(self, effect: SingleEffect) -> Outcome:
+    async def _watched(self, effect: SingleEffect) -> AnyOutcome:
         """Carry out an effect; a pulled switch cancels it, and the cancellation is its outcome."""
         started = self._inner.elapsed_s()
         try:
@@ -340,10 +346,10 @@ class GovernedPerformer:
         except HaltedError as halted:
             return self._interrupted(halted.cause, started)
 
-    def _interrupted(self, cause: str, started: float) -> Outcome:
+    def _interrupted(self, cause: str, started: float) -> AnyOutcome:
         return self._timed(started, failure=_interruption(cause, begun=True))
 
-    def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> Outcome:
+    def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> AnyOutcome:
         now = self._inner.elapsed_s()
         return Outcome(value, failure, round(now, 6), round(now - started, 6))
 

@@ -15,7 +15,8 @@ from runtime.control.breaker import Sample
 from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NOTHING, Amount, Scope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
-from runtime.core.effects import Admission, Admit, Failure, FailureKind, Outcome, ToolResult
+from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind, ToolResult
+from runtime.core.messages import ModelReply
 from runtime.core.run import Header
 from runtime.execution.rules import ControlRules
 from runtime.ports.control_store import ControlStore
@@ -153,7 +154,7 @@ class Grants:
         """Whether a call that was given up keeps its slot."""
         return bool(self._lingering)
 
-    def settle(self, lane: str, outcome: Outcome, *, lingers: bool = False) -> None:
+    def settle(self, lane: str, outcome: AnyOutcome, *, lingers: bool = False) -> None:
         """End a call's grant with its outcome; a call that goes on unseen keeps its slot."""
         grant = self._held.pop(lane, None)
         if grant is None:
@@ -209,7 +210,7 @@ class Grants:
             repeatable=repeatable,
         )
 
-    def end_claim(self, key: str, fencing: int, outcome: Outcome, *, repeatable: bool = False) -> None:
+    def end_claim(self, key: str, fencing: int, outcome: AnyOutcome, *, repeatable: bool = False) -> None:
         """Say what became of a claimed write, before anybody else is told.
 
         An error of the tool's own domain is the tool's word that nothing was done. Any other failure leaves that
@@ -335,7 +336,7 @@ def never_happened(failure: Failure) -> bool:
     return failure.phase == "connect" or refused
 
 
-def _actual(grant: _Grant, outcome: Outcome) -> Amount:
+def _actual(grant: _Grant, outcome: AnyOutcome) -> Amount:
     """Return what a call used: what it reports, else what was held for it; nothing where nothing was done."""
     failure: Failure | None = outcome.failure
     counted = Amount(tool_calls=grant.reserved.tool_calls, steps=grant.reserved.steps)
@@ -343,16 +344,17 @@ def _actual(grant: _Grant, outcome: Outcome) -> Amount:
         return NOTHING
     if failure is not None and (never_happened(failure) or failure.phase == "rejected"):
         return counted
-    cost = getattr(outcome.value, "cost_nanousd", None)
+    reply = outcome.value if isinstance(outcome.value, ModelReply) else None
+    cost = None if reply is None else reply.cost_nanousd
     nanos = grant.reserved.nanos if cost is None else cost
-    usage = getattr(outcome.value, "usage", None)
+    usage = None if reply is None else reply.usage
     tokens = grant.reserved.tokens
     if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
         tokens = usage.input_tokens + usage.output_tokens
     return counted + Amount(nanos=nanos, tokens=tokens)
 
 
-def _sample(outcome: Outcome) -> Sample:
+def _sample(outcome: AnyOutcome) -> Sample:
     if outcome.failure is None:
         return "ok"
     if outcome.failure.phase == "rejected":  # the other side is well; what it was sent was not

@@ -10,7 +10,7 @@ from runtime.core.money import Rate
 from runtime.execution.clock import Clock, SystemClock
 from runtime.ports.models import ModelPort, StreamObserver
 from runtime.ports.state import RunState
-from runtime.ports.tools import Aftermath, ApprovalDesk, ChildRuns, ControlPlane, InputSource, ToolPort
+from runtime.ports.tools import Aftermath, ApprovalDesk, ChildRuns, InputSource, ToolPort
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,6 @@ class Ports:
         model: Answers model calls.
         tools: Tools by exact name.
         desk: Asked for approvals; without one each is denied.
-        control: Admits calls and tells switches; without one everything is admitted.
         inputs: Gives further turns; without one a run has none.
         observer: Sees text as it streams.
         rates: Prices by model id.
@@ -35,7 +34,6 @@ class Ports:
     model: ModelPort
     tools: Mapping[str, ToolPort] = field(default_factory=dict)
     desk: ApprovalDesk | None = None
-    control: ControlPlane | None = None
     inputs: InputSource | None = None
     observer: StreamObserver | None = None
     rates: Mapping[str, Rate] = field(default_factory=dict)

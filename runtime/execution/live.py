@@ -12,6 +12,7 @@ import msgspec
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
     ApprovalAnswer,
     AskApproval,
     Begin,
@@ -24,12 +25,9 @@ from runtime.core.effects import (
     Input,
     InputReply,
     Limits,
-    Load,
-    Note,
     Outcome,
     ReadControls,
     Refuse,
-    Save,
     SingleEffect,
     ToolResult,
     Wait,
@@ -37,7 +35,6 @@ from runtime.core.effects import (
 from runtime.core.lanes import parse_lane
 from runtime.core.messages import Message, ModelReply
 from runtime.core.run import Header
-from runtime.errors import BugError
 from runtime.execution.asking import ask_desk
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.faults import held_in, with_children
@@ -52,7 +49,7 @@ from runtime.ports.tools import (
 )
 
 Answer = tuple[Any, Failure | None]
-_NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input | Load | Save | Note
+_NoCall = End | Refuse | Admit | AskApproval | ReadControls | Wait | Input
 
 
 class LivePerformer:
@@ -120,7 +117,7 @@ class LivePerformer:
         """Return whether a call that was given up still runs."""
         return lane in self._going_on
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return an effect's outcome; time counts from `Begin`."""
         if isinstance(effect, Begin):
             self._began = self._monotonic_s() - self._elapsed_s
@@ -140,13 +137,11 @@ class LivePerformer:
     async def _carry_out(self, effect: _NoCall) -> Answer:
         match effect:
             case Admit():
-                control = self._ports.control
-                return (Admission() if control is None else await control.admit(effect)), None
+                return Admission(), None
             case AskApproval():
                 return await self._ask(effect)
             case ReadControls():
-                control = self._ports.control
-                return (Controls() if control is None else await control.read(effect.tools)), None
+                return Controls(), None
             case Wait(seconds=seconds):
                 sleep = self._ports.clock.sleep(seconds)
                 watch = self._watch
@@ -154,9 +149,7 @@ class LivePerformer:
                 return None, None
             case Input():
                 return await self._input(effect)
-            case Load() | Save():
-                raise BugError(f"no state store is bound for {type(effect).__name__} {effect.name!r}")
-            case Refuse() | Note() | End():
+            case Refuse() | End():
                 return None, None
             case _:
                 assert_never(effect)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from runtime.core.effects import CallTool, FailureKind, Outcome, ToolResult
+from runtime.core.effects import AnyOutcome, CallTool, FailureKind, ToolResult
 from runtime.execution.bounded import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.ports.tools import Reconcile
 
@@ -61,7 +61,7 @@ class Reconciler:
         return Found(found)
 
 
-def was_lost(outcome: Outcome) -> bool:
+def was_lost(outcome: AnyOutcome) -> bool:
     """Return whether a call was made and its answer never came."""
     failure = outcome.failure
     if failure is None or failure.phase in {"connect", "abandoned"}:

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from runtime.core.effects import (
-    Admission,
-    Admit,
     ApprovalAnswer,
     AskApproval,
     CallTool,
-    Controls,
     InputReply,
     ToolResult,
     Used,
@@ -158,18 +155,6 @@ class ApprovalDesk(Protocol):
 
     def ask(self, call: AskApproval) -> Awaitable[ApprovalAnswer]:
         """Return the answer; the caller limits the wait."""
-        ...
-
-
-class ControlPlane(Protocol):
-    """Admits calls and tells which switches are pulled."""
-
-    def admit(self, call: Admit) -> Awaitable[Admission]:
-        """Return whether a call may start now."""
-        ...
-
-    def read(self, tools: tuple[str, ...]) -> Awaitable[Controls]:
-        """Return the switches that are pulled for this run and these tools."""
         ...
 
 

@@ -10,6 +10,7 @@ import msgspec
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
     ApprovalAnswer,
     AskApproval,
     CallModel,
@@ -120,7 +121,7 @@ class Playbook:
         self.now = 0.0
         self.seen: list[SingleEffect] = []
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the scripted outcome of an effect."""
         self.seen.append(effect)
         answer = self._answer(effect)

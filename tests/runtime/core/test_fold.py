@@ -25,10 +25,11 @@ from runtime.core.effects import (
     Refuse,
     ToolResult,
 )
-from runtime.core.fold import Pair, count_loops, failure_status, fold_trace
+from runtime.core.fold import Pair, failure_status, fold_trace
 from runtime.core.lanes import lane
 from runtime.core.messages import ModelReply, ModelRequest, TextPart
 from runtime.core.money import Usage
+from runtime.core.totals import count_loops
 from runtime.core.trace import ToolStep, Trace
 from tests.support.playbook import header
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime.core.effects import ApprovalAnswer, AskApproval, Outcome, Performer, SingleEffect
+from runtime.core.effects import AnyOutcome, ApprovalAnswer, AskApproval, Performer, SingleEffect
 from runtime.core.messages import system_message, user_message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import policy_hash, prompt_hash, tools_hash
@@ -167,7 +167,7 @@ def test_a_performer_can_be_put_around_the_live_one() -> None:
         def __init__(self, inner: Performer) -> None:
             self.inner = inner
 
-        async def perform(self, effect: SingleEffect) -> Outcome:
+        async def perform(self, effect: SingleEffect) -> AnyOutcome:
             seen.append(type(effect).__name__)
             return await self.inner.perform(effect)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runtime.core.effects import Begin, CallModel, CallTool, End, Outcome, SingleEffect
+from runtime.core.effects import AnyOutcome, Begin, CallModel, CallTool, End, SingleEffect
 from runtime.core.run import Header
 from runtime.execution.drivers import Finished, PerformerError, drive_async
 from runtime.orchestrator.loop import run_flow
@@ -22,7 +22,7 @@ class Lifted:
         self.late = late
         self.finished: list[str] = []
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         outcome = self.book.perform(effect)
         if isinstance(effect, CallTool):
             for _ in range(10 * self.late.count(effect.name)):
@@ -72,7 +72,7 @@ def test_the_calls_of_a_turn_run_together() -> None:
             self.book = Playbook([asks("look", "find", "put"), "done"])
             self.all_here = asyncio.Event()
 
-        async def perform(self, effect: SingleEffect) -> Outcome:
+        async def perform(self, effect: SingleEffect) -> AnyOutcome:
             outcome = self.book.perform(effect)
             if isinstance(effect, CallTool):
                 if len(self.book.started) == 3:
@@ -85,7 +85,7 @@ def test_the_calls_of_a_turn_run_together() -> None:
 
 def test_a_bug_becomes_internal_error_and_the_end_is_performed_once() -> None:
     class Broken(Lifted):
-        async def perform(self, effect: SingleEffect) -> Outcome:
+        async def perform(self, effect: SingleEffect) -> AnyOutcome:
             if isinstance(effect, CallTool):
                 raise KeyError("a bug")
             return await super().perform(effect)
@@ -103,7 +103,7 @@ def test_a_bug_becomes_internal_error_and_the_end_is_performed_once() -> None:
 class NoEnd(Playbook):
     """Cannot perform the end."""
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         outcome = super().perform(effect)
         if isinstance(effect, End):
             raise OSError("disk full")
@@ -123,7 +123,7 @@ def test_an_end_that_fails_is_not_performed_again() -> None:
 
 def test_a_performer_that_cannot_carry_on_is_asked_for_no_end() -> None:
     class Full(Playbook):
-        def perform(self, effect: SingleEffect) -> Outcome:
+        def perform(self, effect: SingleEffect) -> AnyOutcome:
             if isinstance(effect, CallModel):
                 raise PerformerError("nothing can be written")
             return super().perform(effect)
@@ -144,7 +144,7 @@ class Hanging:
         self._at = at
         self._name = name
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         outcome = self.book.perform(effect)
         if isinstance(effect, self._at) and self._name in {None, getattr(effect, "name", None)}:
             self.reached.set()
@@ -193,7 +193,7 @@ def test_an_end_in_flight_is_finished_when_the_caller_goes_away() -> None:
             self.reached = asyncio.Event()
             self.whole = 0
 
-        async def perform(self, effect: SingleEffect) -> Outcome:
+        async def perform(self, effect: SingleEffect) -> AnyOutcome:
             outcome = await super().perform(effect)
             if isinstance(effect, End):
                 self.reached.set()
@@ -222,7 +222,7 @@ def test_a_signal_that_is_no_exception_passes_through() -> None:
         pass
 
     class Signalling(Playbook):
-        def perform(self, effect: SingleEffect) -> Outcome:
+        def perform(self, effect: SingleEffect) -> AnyOutcome:
             if isinstance(effect, CallModel):
                 raise Signal
             return super().perform(effect)
