@@ -94,8 +94,8 @@ def test_large_items_without_an_equal_are_told_one_by_one() -> None:
 
 
 def test_one_large_item_without_an_equal_is_compared_inside() -> None:
-    value = [list(range(10_000)), ["other"]]
-    actual = [["other"], [*value[0][:-1], -1]]
+    large = list(range(10_000))
+    value, actual = [large, ["other"]], [["other"], [*large[:-1], -1]]
 
     assert told({"value": value, "ignore_order": True}, actual) == [(("[*]", "[*]"), "9999", "-1")]
 
