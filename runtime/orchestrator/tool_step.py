@@ -185,7 +185,11 @@ def _switched_off(outcome: Outcome[Controls]) -> list[StopReason]:
 
 
 def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
-    """Run the calls; all that failed and may be repeated go again together."""
+    """Run the calls; all that failed and may be repeated go again together.
+
+    Rounds, because a decision may depend on recorded outcomes only. If each call were repeated by itself, the one
+    that failed first would take the last retry, and which one that was is not recorded.
+    """
     retry = progress.setup.header.tool_retry
     attempt = 1
     while calls:
@@ -206,19 +210,23 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
                 continue
             failure = outcome.failure or Failure(kind=FailureKind.ERROR, message="no result was given")
             progress.charge(failure.used)
+            # Retries of this round count already: the total is limited over all calls of the run.
             used = progress.tool_retries + len(again)
             stop = None
             patient = not asks_too_much(retry, failure, progress.setup.header.budget)
             may = patient and may_retry(retry, failure, attempt=attempt, retries_used=used)
             if may and _repeatable(call, failure):
+                # The failed attempt is paid for, so the next one reserves a price of its own.
                 stop = _reserve(progress, [call])
                 if stop is None:
                     again.append(call)
+                    # All go again together, so the longest wait that was asked for is kept.
                     asked_s = max(asked_s, failure.after_s or 0.0)
                     continue
             stop = stop or _given_up(progress, call, failure)
             if stop is not None:
                 failed.append(stop)
+        # One call that ends the run keeps all others of the turn from going again.
         reason = first_stop(failed)
         if reason is not None or not again:
             return reason

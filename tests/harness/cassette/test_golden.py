@@ -241,7 +241,6 @@ def test_any_run_survives_the_golden_form(
     assert back.header == recording.header
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_damaged_document_is_refused_or_says_the_same(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

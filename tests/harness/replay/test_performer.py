@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.record import MemorySink
@@ -30,7 +30,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.messages import user_message
-from runtime.execution.drivers import drive
+from runtime.execution.driver import drive
 from runtime.execution.governor import Governor
 from runtime.journal.recording import Recording
 from runtime.models import calls
@@ -223,7 +223,6 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=100)
 @given(json_values, json_values)
 def test_a_difference_is_found_exactly_where_values_differ(a: Any, b: Any) -> None:
     assert (first_difference(a, b) is None) == (fingerprint(a) == fingerprint(b))

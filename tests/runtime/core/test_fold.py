@@ -96,7 +96,6 @@ def run_pairs(draw: st.DrawFn) -> list[Pair]:
     return pairs
 
 
-@settings(max_examples=100)
 @given(run_pairs(), st.randoms())
 def test_order_of_completion_never_changes_the_trace(pairs: list[Pair], random: Any) -> None:
     expected = fold_trace(header(), pairs, END)
@@ -106,7 +105,6 @@ def test_order_of_completion_never_changes_the_trace(pairs: list[Pair], random: 
     assert fold_trace(header(), shuffled, END) == expected
 
 
-@settings(max_examples=100)
 @given(run_pairs())
 def test_totals_obey_their_laws(pairs: list[Pair]) -> None:
     trace = fold_trace(header(), pairs, END)

@@ -61,7 +61,6 @@ def conversations(draw: st.DrawFn) -> list[tuple[Message, ...]]:
     return found
 
 
-@settings(max_examples=100)
 @given(conversations())
 def test_sharing_prefixes_never_changes_a_key(run: list[tuple[Message, ...]]) -> None:
     sharing, reading = Keyer(), Keyer()

@@ -43,10 +43,10 @@ from runtime.core.effects import (
 from runtime.core.fold import Pair, fold_trace
 from runtime.core.keys import Keyer
 from runtime.core.messages import ModelReply, ModelRequest, TextPart
-from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import Governor
-from runtime.execution.handed import Ports
-from runtime.execution.live import LivePerformer
+from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.live.performer import LivePerformer
+from runtime.execution.world import World
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.recording import Recording, recording_of
 from runtime.models.scripted import ScriptedModel
@@ -94,15 +94,15 @@ def recording() -> Recording:
 
 
 def live() -> LivePerformer:
-    return LivePerformer(Ports(model=ScriptedModel(["hi"]), clock=FakeClock()))
+    return LivePerformer(World(model=ScriptedModel(["hi"]), clock=FakeClock()))
 
 
-async def governed(effect: SingleEffect) -> AnyOutcome:
+async def guarded(effect: SingleEffect) -> AnyOutcome:
     governor = Governor(MemoryControlStore(), clock=FakeClock())
     governor.open_run(HEADER, payload_hash="p")
-    guard = governor.attend(HEADER, fencing=1)
+    guard = governor.guard(HEADER, fencing=1)
     try:
-        return await GovernedPerformer(live(), guard, governor.store, desk=GrantAll()).perform(effect)
+        return await GuardedPerformer(live(), guard, desk=GrantAll()).perform(effect)
     finally:
         await guard.close("finish")
 
@@ -142,7 +142,7 @@ DISPATCHERS: dict[str, Callable[[SingleEffect], object]] = {
     "recording": read_back,
     "replay": replayed,
     "live": lambda effect: asyncio.run(live().perform(effect)),
-    "governed": lambda effect: asyncio.run(governed(effect)),
+    "guarded": lambda effect: asyncio.run(guarded(effect)),
     "events": lambda effect: asyncio.run(observed(effect)),
 }
 
@@ -157,7 +157,7 @@ def test_there_is_an_example_of_each_kind_of_effect() -> None:
 def test_each_kind_of_effect_has_an_answer_in_each_dispatcher(effect: SingleEffect, name: str) -> None:
     answer = DISPATCHERS[name](effect)
 
-    if name in {"replay", "live", "governed", "events"}:
+    if name in {"replay", "live", "guarded", "events"}:
         assert isinstance(answer, Outcome)
     if name == "recording" and not isinstance(effect, Begin | End):
         (again,) = answer if isinstance(answer, list) else [None]
@@ -190,8 +190,8 @@ DISPATCHING = (
     "runtime/core/fold.py",
     "runtime/core/keys.py",
     "runtime/journal/builder.py",
-    "runtime/execution/live.py",
-    "runtime/execution/governed.py",
+    "runtime/execution/live/performer.py",
+    "runtime/execution/guarded/performer.py",
     "runtime/observability/events.py",
     "harness/replay/performer.py",
 )

@@ -184,7 +184,6 @@ def read_quietly(path: Path) -> list[RunRecords] | None:
         return None
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_flipped_byte_is_refused_or_drops_the_tail_it_tore(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
