@@ -6,6 +6,7 @@ say whether it tells of an error. A run ends `open` if calls of its last reply w
 
 from __future__ import annotations
 
+from harness.lift.pricing import table_id
 from harness.lift.threading import Attempt, Conversation, Turn
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
@@ -121,8 +122,17 @@ def _header(conversation: Conversation, source_id: str) -> Header:
             provider=first.exchange.endpoint.provider,
             parameters=dict(first.request.parameters),
             tools=tuple(ToolDecl(schema=schema) for schema in schemas) if schemas else "opaque",
+            price_table=table_id() if _is_computed(conversation) else None,
             assert_only=ASSERT_ONLY,
         )
+    )
+
+
+def _is_computed(conversation: Conversation) -> bool:
+    """Tell whether any price comes from tokens and the price table."""
+    exchanges = [attempt.exchange for turn in conversation.turns for attempt in turn.attempts]
+    return any(
+        e.reply is not None and e.reply.cost_nanousd is not None and not e.is_cost_stated for e in exchanges
     )
 
 

@@ -1,4 +1,9 @@
-"""Errors of the OpenAI chat dialect: a status and a body become a failure value."""
+"""Errors of all dialects: a status and a body become a failure value.
+
+Providers agree on little: `{"error": {"message", "type", "code"}}` (OpenAI and those like it), `{"error": "text"}`
+(Ollama), `{"message": ...}` (Cohere, AWS, whose type stands in `__type`), `{"error": {"code", "message", "status"}}`,
+also in a list (Google), `{"detail": ...}` (Mistral, FastAPI).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from typing import Any
 
 from runtime.core.effects import Failure, FailureKind
 from runtime.dialects.errors import DialectError
+from runtime.dialects.fields import word
 from runtime.dialects.jsontext import mend_text, parse_json
 
 MAX_MESSAGE_CHARS = 2_000
@@ -14,8 +20,20 @@ MAX_MESSAGE_CHARS = 2_000
 _RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 _NEVER_RETRYABLE = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 _TRANSIENT = frozenset(
-    {"server_error", "internal_server_error", "overloaded_error", "rate_limit_exceeded", "rate_limit_error"}
+    {
+        "server_error",
+        "internal_server_error",
+        "overloaded_error",
+        "rate_limit_exceeded",
+        "rate_limit_error",
+        "throttlingException",
+        "serviceUnavailableException",
+        "internalServerException",
+        "modelTimeoutException",
+        "modelStreamErrorException",
+    }
 )
+_RATE_LIMITS = frozenset({"rate_limit_exceeded", "rate_limit_error", "throttlingException"})
 
 
 def decode_error(status: int | None, body: Any, *, retry_after_s: float | None = None) -> Failure:
@@ -30,8 +48,8 @@ def decode_error(status: int | None, body: Any, *, retry_after_s: float | None =
         retry_after_s: Seconds the `retry-after` header asks to wait.
     """
     error = _error_object(body)
-    code, kind = _word(error.get("code")), _word(error.get("type"))
-    named = code if code is not None and not code.isdigit() else kind
+    code = word(error.get("code"))
+    named = code if code is not None and not code.isdigit() else _type(error)
     effective = status
     if status is None or status < 400:
         effective = _stated_status(error)
@@ -43,6 +61,15 @@ def decode_error(status: int | None, body: Any, *, retry_after_s: float | None =
         error_type=named or code or (None if effective is None else str(effective)),
         after_s=retry_after_s,
     )
+
+
+def _type(error: dict[str, Any]) -> str | None:
+    """Return what the error calls itself: its `type`, AWS's `__type` (`a.b#Name:url`) or Google's `status`."""
+    aws = word(error.get("__type"))
+    if aws is not None:
+        return aws.partition(":")[0].rpartition("#")[2] or None
+    status = word(error.get("status"))
+    return word(error.get("type")) or (None if status is None or status.isdigit() else status)
 
 
 def phase_of(status: int, *, retryable: bool) -> str:
@@ -70,7 +97,7 @@ def _error_object(body: Any) -> dict[str, Any]:
 
 
 def _message(error: dict[str, Any], body: Any, status: int | None) -> str:
-    for name in ("message", "detail", "error"):
+    for name in ("message", "Message", "detail", "error"):
         found = error.get(name)
         if isinstance(found, str) and found.strip():
             return mend_text(found)[:MAX_MESSAGE_CHARS]
@@ -85,9 +112,9 @@ def _message(error: dict[str, Any], body: Any, status: int | None) -> str:
 
 def _stated_status(error: dict[str, Any]) -> int | None:
     for name in ("status", "status_code", "code"):
-        word = _word(error.get(name))
-        if word is not None and word.isascii() and word.isdigit() and 400 <= int(word[:6]) <= 599:
-            return int(word)
+        stated = word(error.get(name))
+        if stated is not None and stated.isascii() and stated.isdigit() and 400 <= int(stated[:6]) <= 599:
+            return int(stated)
     return None
 
 
@@ -99,7 +126,7 @@ def _failure_kind(status: int | None, named: str | None) -> FailureKind:
             return FailureKind.TIMEOUT
         case 502 | 503 | 529:
             return FailureKind.UNAVAILABLE
-        case None if named in {"rate_limit_exceeded", "rate_limit_error"}:
+        case None if named in _RATE_LIMITS:
             return FailureKind.RATE_LIMITED
         case _:
             return FailureKind.ERROR
@@ -111,9 +138,3 @@ def _is_retryable(status: int | None, named: str | None) -> bool:
     if status is None:
         return named in _TRANSIENT
     return status in _RETRYABLE_STATUS or status >= 500
-
-
-def _word(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        return None
-    return mend_text(str(value)) or None
