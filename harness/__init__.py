@@ -1,12 +1,11 @@
 """goldrun's harness: record, replay, golden tests, diffs and reports of agent runs.
 
 The public names are those in `__all__`; everything deeper may change. Names load when they are used, so that
-`import harness` stays light.
+`import harness` stays light; `dir()` lists those that are loaded.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,11 +51,6 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its home."""
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module 'harness' has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+    import runtime.doors
 
-
-def __dir__() -> list[str]:
-    return list(__all__)
+    return runtime.doors.load_name(__name__, _HOME, name)

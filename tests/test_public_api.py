@@ -53,13 +53,6 @@ def test_unknown_name_is_an_attribute_error_that_names_it(package: str) -> None:
         _ = module.no_such_name
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_dir_lists_the_public_names(package: str) -> None:
-    module = importlib.import_module(package)
-
-    assert set(module.__all__) <= set(dir(module))
-
-
 def has_docstring(value: object) -> bool:
     """Say whether a value has a docstring of its own: not inherited, not made up by `dataclass`."""
     if not inspect.isclass(value):

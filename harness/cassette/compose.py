@@ -17,7 +17,7 @@ from harness.cassette.document import (
 )
 from harness.cassette.lines import fold_json, fold_part, fold_text
 from runtime.core.canonical import fingerprint
-from runtime.core.effects import CallModel, EffectKind
+from runtime.core.effects import CallModel, EffectKind, InputReply, Outcome
 from runtime.core.keys import IdNames, Keyer, rename_ids, tool_key
 from runtime.core.messages import Message, ModelReply, system_message
 from runtime.core.run import Header, with_hashes
@@ -160,13 +160,20 @@ class _Composer:
             case EffectKind.TOOL:
                 return {name: fold_text(text) for name, text in plain.items()}
             case EffectKind.INPUT:
-                told = item.outcome().value.messages
-                return {**plain, "messages": [self.ref(m) for m in told]} if told else plain
+                return self._input(item, plain)
             case _:
                 return fold_json(plain)
 
+    def _input(self, item: Interaction, plain: dict[str, Any]) -> dict[str, Any]:
+        outcome: Outcome[InputReply] = item.outcome()
+        messages = () if outcome.value is None else outcome.value.messages
+        return {**plain, "messages": [self.ref(m) for m in messages]} if messages else plain
+
     def _reply(self, item: Interaction, plain: dict[str, Any]) -> dict[str, Any]:
-        reply: ModelReply = item.outcome().value
+        outcome: Outcome[ModelReply] = item.outcome()
+        reply = outcome.value
+        if reply is None:
+            return plain
         message = rename_ids(Message(role="assistant", parts=reply.parts), self._ids)
         renamed = {**plain, "parts": _parts(message)}
         if reply.response_id is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.cli.output import emit_json, say, wants_colour
-from runtime.errors import ExitCode
+from runtime.errors import ExitCode, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -67,15 +67,24 @@ def diff(
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     stat: Annotated[bool, typer.Option("--stat", help="Print one line of counts.")] = False,
+    ignore_order: Annotated[
+        bool, typer.Option("--ignore-order", help="Compare lists in arguments and JSON results in any order.")
+    ] = False,
 ) -> int:
     """Compare two runs call by call, or two deploys task by task."""
     from harness.cli.targets import deploy_diff, is_deploy, load_trace
 
     if is_deploy(a, history) and is_deploy(b, history):
+        if ignore_order:
+            raise UsageError(
+                "--ignore-order compares two runs, and both are deploy labels",
+                where="goldrun diff",
+                next_step="name a cassette or a trace of each",
+            )
         return deploy_diff(a, b, history, as_json=json)
     from harness.diff import diff_json, diff_traces, render_markdown, render_stat, render_text
 
-    found = diff_traces(load_trace(a), load_trace(b))
+    found = diff_traces(load_trace(a), load_trace(b), ignore_order=ignore_order)
     if json:
         emit_json(diff_json(found))
     elif markdown:

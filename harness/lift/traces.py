@@ -11,6 +11,7 @@ from harness.lift.threading import Attempt, Conversation, Turn
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     DONE,
+    AnyOutcome,
     CallModel,
     CallTool,
     End,
@@ -45,7 +46,7 @@ def conversation_trace(conversation: Conversation, *, source_id: str) -> Trace:
         conversation: Its turns.
         source_id: Names file and conversation; the request id is made of it, so that lifting twice gives the same.
     """
-    pairs: list[tuple[SingleEffect, Outcome]] = []
+    pairs: list[tuple[SingleEffect, AnyOutcome]] = []
     for step, turn in enumerate(conversation.turns):
         for number, attempt in enumerate(turn.attempts, start=1):
             effect = CallModel(lane=lane(step, "model", attempt=number), request=attempt.request)
@@ -55,19 +56,21 @@ def conversation_trace(conversation: Conversation, *, source_id: str) -> Trace:
     return fold_trace(header, pairs, _end(conversation.turns[-1]))
 
 
-def _model_outcome(attempt: Attempt) -> Outcome:
+def _model_outcome(attempt: Attempt) -> AnyOutcome:
     if attempt.reply is not None:
         return Outcome(value=attempt.reply)
     return Outcome(failure=attempt.exchange.failure or _UNKNOWN_FAILURE)
 
 
-def _call_pairs(turn: Turn, step: int) -> list[tuple[SingleEffect, Outcome]]:
+def _call_pairs(turn: Turn, step: int) -> list[tuple[SingleEffect, AnyOutcome]]:
     reply = turn.last.reply
     calls = () if reply is None else reply.tool_calls
     return [_call_pair(call, step, index, turn.results.get(index)) for index, call in enumerate(calls)]
 
 
-def _call_pair(call: ToolCallPart, step: int, index: int, result: str | None) -> tuple[SingleEffect, Outcome]:
+def _call_pair(
+    call: ToolCallPart, step: int, index: int, result: str | None
+) -> tuple[SingleEffect, AnyOutcome]:
     # Providers repeat call ids within a run or leave them out; a position never repeats.
     place = lane(step, "tool", index=index)
     args_hash = fingerprint(call.arguments)

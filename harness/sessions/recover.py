@@ -67,14 +67,14 @@ def tell_crashed(store: ControlStore, runs: Iterable[RunKey], *, now: float) -> 
 
     A run that was taken over is left alone: its new owner writes another journal, and is alive or will be swept.
     """
-    told = 0
+    changed = 0
     for key in runs:
         found = next((run for run in store.find_runs(key.request_id) if run.key == key), None)
         if found is not None and found.stop_reason is None and found.fencing == 1:
             stopped = store.stop_run(key, fencing=1, stop_reason=StopKind.CRASHED.value, now=now)
-            told += stopped.applied
+            changed += stopped.applied
     store.sweep_runs(now=now)
-    return told
+    return changed
 
 
 def _remove_leftovers(journal: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -75,8 +75,11 @@ class Failure(Value, frozen=True):
     used: Used | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What came back and when.
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Outcome(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
+    """What came back and when; typed by the effect it answers (`runtime.core.effects.perform`).
 
     Attributes:
         value: The answer; `None` beside a failure.
@@ -85,10 +88,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         duration_s: Seconds the effect took; `None` where it was not recorded.
     """
 
-    value: Any = None
+    value: T_co | None = None
     failure: Failure | None = None
     at: float | None = None
     duration_s: float | None = None
+
+
+AnyOutcome = Outcome[Any]
+"""The outcome of an effect whose kind is not known where it is passed on."""
 
 
 class Limits(Value, frozen=True):

@@ -28,7 +28,7 @@ Start = Callable[[Agent, "ChildRequest", Cut], Awaitable[Any]]
 
 
 class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child run is told.
+    """What a child run is asked for.
 
     Attributes:
         prompt: Text or conversation.
@@ -48,7 +48,7 @@ class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
 class CallChildren:
     """The child runs of one call; they share its slice in the order they end.
 
-    A child that still runs when its call is given up counts with all it holds, and with all it may write.
+    A child that still runs when its call is cut off counts with all it holds, and with all it may write.
 
     Attributes:
         in_doubt: Writes in doubt that they left behind; a parent that does not hear of them must not go on.
@@ -106,7 +106,7 @@ class CallChildren:
             used = Used()  # it never began
             raise
         finally:
-            # A child that was cut off told nobody what it used: it counts with all it might have used.
+            # A child that was cut off reports no usage: it counts with all it might have used.
             self._open_writers -= writes
             self._reserved = _minus(self._reserved, held)
             self._used = _plus(self._used, used)

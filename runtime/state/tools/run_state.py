@@ -104,6 +104,11 @@ class BoundState:
             self._scratch = Scratch(self.scope, self.request_id, self._slots)
         return self._scratch
 
+    @property
+    def artifacts(self) -> Artifacts | None:
+        """Where large results are kept."""
+        return self.stores.artifacts
+
     def call(self, tool: str) -> BoundCall:
         """Return what one call of a tool may use."""
         decl = next((t for t in self._cached if t.schema.name == tool), None) if self._cached else None

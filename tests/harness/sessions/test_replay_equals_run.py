@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -79,7 +79,6 @@ budgets = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(turns, min_size=2, max_size=8),
     st.dictionaries(st.sampled_from(["stock", "order", "note"]), st.lists(faults, max_size=4), max_size=3),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.budgets import (
@@ -25,7 +25,6 @@ rates = st.builds(
 )
 
 
-@settings(max_examples=100)
 @given(limits, st.none() | st.integers(0, 10**9), amounts, st.integers(0, 10**9), rates, amounts, amounts)
 def test_worst_case_of_an_allowed_call_fits_under_each_limit(
     max_tokens: int | None,

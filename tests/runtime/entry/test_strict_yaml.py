@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.entry.strict_yaml import MAX_BYTES, YamlProblem, read_yaml
@@ -134,7 +134,6 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=100, deadline=None)
 def test_json_is_read_as_json_reads_it(value: object) -> None:
     text = json.dumps(value, ensure_ascii=False)
 

@@ -18,11 +18,9 @@ from runtime.dialects.openai_chat import encode_request
 from runtime.entry.children import narrowed_policy
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
 from runtime.errors import UsageError
-from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, within
 from tests.support.agents import RATE, Prices
@@ -354,21 +352,3 @@ def test_a_childs_loop_guard_is_the_stricter_of_both(own: Any, parent: Any, both
     narrowed = narrowed_policy(child, Policy(loop=parent, max_refusals=2))
 
     assert (narrowed.loop, narrowed.max_refusals) == (both, 2)
-
-
-def test_control_and_governor_exclude_each_other() -> None:
-    class Control:
-        async def admit(self, call: Any) -> Any: ...
-
-        async def read(self, tools: Any) -> Any: ...
-
-    with pytest.raises(UsageError, match="exclude each other"):
-        asyncio.run(
-            run_agent_async(
-                agent_of(),
-                "go",
-                model=ScriptedModel(["hi"]),
-                control=Control(),
-                governor=Governor(MemoryControlStore()),
-            )
-        )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from genai_prices import Usage as SnapshotUsage
 from genai_prices import calc_price
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.money import NANOS_PER_USD, Rate, Usage
@@ -40,7 +40,6 @@ TIMES = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(MODELS),
     st.sampled_from(TIMES),

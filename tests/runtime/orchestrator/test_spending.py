@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.core.canonical import canonical_bytes
-from runtime.core.effects import CallModel, Outcome, SingleEffect
+from runtime.core.effects import AnyOutcome, CallModel, Outcome, SingleEffect
 from runtime.core.messages import Message, ModelReply, Part, TextPart, ToolCallPart
 from runtime.core.money import Rate, Usage
 from runtime.core.policy import Budget, Policy, RetryPolicy
@@ -45,10 +45,10 @@ class Provider(Playbook):
     def _tokens(self, text: bytes) -> int:
         return int(len(text) * self._share)
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         return self._bill(effect) if isinstance(effect, CallModel) else super().perform(effect)
 
-    def _bill(self, effect: CallModel) -> Outcome:
+    def _bill(self, effect: CallModel) -> AnyOutcome:
         self.seen.append(effect)
         draw = self._data.draw
         request, limit = effect.request, effect.limits.max_output_tokens
@@ -114,7 +114,7 @@ def test_a_provider_that_tells_no_usage_is_charged_the_worst_case() -> None:
     used: list[int] = []
 
     class Untold(Playbook):
-        def perform(self, effect: SingleEffect) -> Outcome:
+        def perform(self, effect: SingleEffect) -> AnyOutcome:
             if not isinstance(effect, CallModel):
                 return super().perform(effect)
             self.seen.append(effect)

@@ -18,10 +18,10 @@ from runtime.state.memory_store import MemoryControlStore
 
 T = TypeVar("T")
 
-NIGHTLY = os.environ.get("GOLDRUN_HYPOTHESIS") == "nightly"
+FULL = os.environ.get("GOLDRUN_FULL") == "1"
 MACHINE = settings(
-    max_examples=2000 if NIGHTLY else 200,
-    stateful_step_count=50 if NIGHTLY else 25,
+    max_examples=1000 if FULL else 60,
+    stateful_step_count=50 if FULL else 25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

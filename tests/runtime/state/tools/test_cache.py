@@ -48,7 +48,6 @@ def shape(value: object) -> object:
     return type(value).__name__, repr(value)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     one=st.tuples(st.text(max_size=3), st.text(max_size=3), JSON),
     two=st.tuples(st.text(max_size=3), st.text(max_size=3), JSON),

@@ -8,7 +8,7 @@ import pickle
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.core.effects import ToolResult
@@ -32,7 +32,6 @@ SWAPPED = (Scope(tenant="a", environment="b"), Scope(tenant="b", environment="a"
 CASE = (Scope(tenant="Acme", environment="t"), Scope(tenant="acme", environment="t"))
 
 
-@settings(max_examples=100, deadline=None)
 @given(pair=PAIRS, tool=NAMES, version=NAMES, arguments=st.dictionaries(NAMES, st.integers()))
 @example(pair=NEAR, tool="t", version="1", arguments={})
 @example(pair=SWAPPED, tool="t", version="1", arguments={})
@@ -45,7 +44,6 @@ def test_mode_16_no_cache_key_or_fingerprint_of_two_scopes_collides(
     assert cache_key(KEY, one, tool, version, arguments) != cache_key(KEY, two, tool, version, arguments)
 
 
-@settings(max_examples=100, deadline=None)
 @given(pair=PAIRS, name=NAMES)
 @example(pair=NEAR, name="n")
 @example(pair=CASE, name="n")
