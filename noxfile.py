@@ -182,7 +182,7 @@ def sdk(session: nox.Session) -> None:
 @nox.session
 def coexistence(session: nox.Session) -> None:
     """Run goldrun beside the plugins and libraries of other test suites: unused, used, nested in either order."""
-    session.install("-e", ".[dev]")
+    install_pinned(session)
     session.install("pytest-asyncio", "pytest-httpx", "pytest-randomly", "pytest-recording")
     session.install("anyio", "pytest-socket", "requests", "respx", "responses", "time-machine", "trio")
     # The plugins are there for the project that the tests run; these tests themselves need none of them.

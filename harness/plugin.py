@@ -106,22 +106,23 @@ def frozen_clock(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield clock
 
 
-@pytest.fixture(name="trace_snapshot")
-def _trace_snapshot(snapshot: Any) -> Any:
-    """Give syrupy's `snapshot` for runs: `assert run_agent(...) == trace_snapshot`.
+if find_spec("syrupy") is not None:
 
-    Snapshots are stored in `__traces__/` beside the test; syrupy's options (`--snapshot-update`) write them.
-    """
-    with real_dates():
-        from harness.snapshots.traces import TraceSnapshotExtension
+    @pytest.fixture(name="trace_snapshot")
+    def _trace_snapshot(snapshot: Any) -> Any:
+        """Give syrupy's `snapshot` for runs: `assert run_agent(...) == trace_snapshot`.
 
-    return snapshot.use_extension(TraceSnapshotExtension)
+        Snapshots are stored in `__traces__/` beside the test; syrupy's options (`--snapshot-update`) write them.
+        """
+        with real_dates():
+            from harness.snapshots.traces import TraceSnapshotExtension
 
+        return snapshot.use_extension(TraceSnapshotExtension)
 
-if find_spec("syrupy") is None:
+else:  # another plugin's `snapshot` would be of no use
 
     @pytest.fixture
-    def snapshot() -> Any:
+    def trace_snapshot() -> Any:
         """Say what is missing."""
         from runtime.errors import UsageError
 

@@ -13,6 +13,7 @@ Rules.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ OPTIONS = ("value", "ignore_order", "exclude_paths", "significant_digits", "igno
 MOST_UNPAIRED = 200
 _MOST_PAIRED_CLOSELY = 10
 """Up to here deepdiff weighs each item against each; above it only where most of a list is equal."""
+_MOST_PAIRED_CHARS = 50_000
+"""Length of all keys that are left, above which items are told and not paired: large ones take minutes."""
 _TOKEN = re.compile(r"""\.?([A-Za-z_][\w-]*)|\[(\d+|\*)\]|\[(?:'([^']*)'|"([^"]*)")\]""")
 _ROOT = re.compile(r"root(?=\[)")
 _ANY = "*"
@@ -200,7 +203,9 @@ class _Walk:
                     f"(at most {MOST_UNPAIRED})"
                 ),
             )
-        elif left and right:
+        elif len(left) == len(right) == 1:
+            yield from self.differences(left[0], right[0], place)
+        elif left and right and sum(len(self.key(item)) for item in (*left, *right)) <= _MOST_PAIRED_CHARS:
             yield from self._paired(left, right, place)
         else:
             yield from (Difference(place, item, ABSENT) for item in left)
@@ -237,7 +242,12 @@ def _number_key(digits: int | None) -> Callable[[int | float], str]:
             str(int(value)) if isinstance(value, float) and value.is_integer() else repr(value)
         )
     number_to_string = _deepdiff().helper.number_to_string
-    return lambda value: str(number_to_string(value, significant_digits=digits, number_format_notation="f"))
+
+    @functools.cache  # deepdiff takes 20 µs for a number, and most stand on both sides
+    def rounded(value: int | float) -> str:
+        return str(number_to_string(value, significant_digits=digits, number_format_notation="f"))
+
+    return rounded
 
 
 def _left(items: list[Any], keys: list[str], others: list[str]) -> list[Any]:

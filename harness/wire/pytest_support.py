@@ -55,7 +55,7 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
     from harness.wire.session import record_http
     from runtime.errors import UsageError
 
-    if request.node.get_closest_marker("vcr") and not request.config.getoption("--disable-recording", False):
+    if _records_with_vcrpy(request):
         refuse_vcr(request.node.nodeid)  # before either recorder opens, so that it is the test's only error
     marker = request.node.get_closest_marker(MARKER)
     settings: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
@@ -77,6 +77,18 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
         mode = "record"
     with record_http(path, mode=mode, **settings) as session:
         yield session
+
+
+def _records_with_vcrpy(request: pytest.FixtureRequest) -> bool:
+    """Return whether pytest-recording or pytest-vcr opens a cassette for the test."""
+    config = request.config
+    plugins = {"recording": "--disable-recording", "vcr": "--disable-vcr"}
+    works = [
+        p
+        for p, off in plugins.items()
+        if config.pluginmanager.hasplugin(p) and not config.getoption(off, False)
+    ]
+    return bool(works) and request.node.get_closest_marker("vcr") is not None
 
 
 def recording_path(root: Path, node: pytest.Item, name: str | None) -> Path:

@@ -7,6 +7,8 @@ from decimal import Decimal
 import msgspec
 
 NANOS_PER_USD = 1_000_000_000
+MOST_USD = 10**9
+"""A larger amount is a mistake; its nano-dollars would not fit into the 64 bits that stores have."""
 
 
 def usd_to_nanos(usd: float | str | Decimal) -> int:
@@ -16,12 +18,17 @@ def usd_to_nanos(usd: float | str | Decimal) -> int:
         ValueError: If the text is no number, or is negative or not finite.
     """
     try:
-        amount = Decimal(str(usd))
-    except ArithmeticError as error:
+        amount = usd if isinstance(usd, Decimal) else Decimal(str(usd))
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(f"{usd!r} is no amount of dollars") from error
-    if not amount.is_finite() or amount < 0:
+    if not amount.is_finite() or not 0 <= amount <= MOST_USD:
         raise ValueError(f"{usd!r} is no amount of dollars")
     return int((amount * NANOS_PER_USD).to_integral_value())
+
+
+def exact_usd(nanos: int) -> Decimal:
+    """Return nano-dollars as dollars, without zeros at the end: equal sums have one form."""
+    return Decimal(format((Decimal(nanos) / NANOS_PER_USD).normalize(), "f"))
 
 
 def usd_text(nanos: int | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from runtime.core.messages import Message
-from runtime.core.policy import Budget
+from runtime.core.policy import BudgetSlice
 
 
 class FailureKind(StrEnum):
@@ -117,7 +117,7 @@ class Limits(Value, frozen=True):
     reserved_nanousd: int | None = None
     reserved_tokens: int | None = None
     idempotency_key: str | None = None
-    child_budget: Budget | None = None
+    child_budget: BudgetSlice | None = None
 
 
 NO_LIMITS = Limits()

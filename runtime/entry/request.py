@@ -5,7 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import get_args
 
+from runtime.core.checking import Problems
 from runtime.core.effects import Used
 from runtime.core.messages import Message
 from runtime.core.policy import Budget, Policy
@@ -60,6 +62,18 @@ class Request:
     labels: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        problems = Problems("Request")
+        if not isinstance(self.prompt, str) and not _is_conversation(self.prompt):
+            problems.add("prompt", self.prompt, "text, or a list of messages")
+        for name in ("deploy", "suite", "task", "parent", "root"):
+            problems.text(name, getattr(self, name), optional=True)
+        problems.one_of("source", self.source, get_args(Source))
+        problems.whole("repeat", self.repeat, at_least=0)
+        problems.whole("seed", self.seed, at_least=0, optional=True)
+        problems.instance("policy", self.policy, Policy, optional=True)
+        problems.instance("budget", self.budget, Budget, optional=True)
+        problems.instance("labels", self.labels, dict)
+        problems.refuse()
         _check_name("tenant", self.tenant)
         _check_name("environment", self.environment)
         if self.request_id is not None:
@@ -98,6 +112,10 @@ class RunResult:
     trace: Trace
     error: Exception | None = None
     spent: Used | None = None
+
+
+def _is_conversation(value: object) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(message, Message) for message in value)
 
 
 class DuplicateRunError(UsageError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from runtime.control.switches import Board
 from runtime.core.run import Header
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.rules import ControlRules
@@ -69,11 +68,3 @@ class Governor:
         guard = RunGuard(self.store, self.rules, self.now, self._watch, runs, header, fencing=fencing)
         runs.live.add(guard)
         return guard
-
-    def board(self, *, fresh: bool) -> Board:
-        """Return the pulled switches; the last known ones for a while if they need not be fresh.
-
-        Raises:
-            ControlUnavailable: If they cannot be read.
-        """
-        return self._watch.board(fresh=fresh)

@@ -29,6 +29,7 @@ from runtime.core.effects import (
 from runtime.core.fold import Pair, fold_trace
 from runtime.core.messages import Message, ModelRequest
 from runtime.core.run import Header
+from runtime.core.stored_header import read_header
 from runtime.core.trace import Trace
 from runtime.errors import BugError, JournalError
 from runtime.journal.records import EndBody, GuardBody, ModelBody, Record, ToolBody, has_body
@@ -352,6 +353,6 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
 
 def _header(record: Record, source: str) -> Header:
     try:
-        return msgspec.json.decode(record.request, type=Header)
+        return read_header(record.request)
     except (msgspec.DecodeError, RecursionError) as error:
         raise JournalError(f"the run's header is wrong: {error}", where=source) from error

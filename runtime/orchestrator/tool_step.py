@@ -70,7 +70,7 @@ def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopR
     for call in startable:
         if call.write:
             call.key = progress.next_key(call.name, call.args_hash)
-    reason = (yield from _rounds(progress, startable)) or broke
+    reason = (yield from _groups(progress, startable)) or broke
     if reason is not None:
         return reason
     progress.messages += [tool_message(c.part.id, c.content) for c in calls]
@@ -182,6 +182,26 @@ def _switched_off(outcome: Outcome[Controls]) -> list[StopReason]:
             case _:
                 stops.append(StopReason(StopKind.CONTROL_UNAVAILABLE))
     return stops
+
+
+def _groups(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
+    """Run the calls, at most `max_parallel` at one time; the others of the turn queue in declared order.
+
+    A group begins when the one before it has ended, retries included, because which single call ends first is not
+    known on replay. Deadline and admission are taken when a group begins, so what queues holds no slot.
+    """
+    budget = progress.setup.header.budget
+    width = budget.max_parallel or max(len(calls), 1)
+    for first in range(0, len(calls), width):
+        stop = check_time(budget, progress.spent) if first else None
+        behind = first
+        if stop is None:
+            behind = first + width
+            stop = yield from _rounds(progress, calls[first:behind])
+        if stop is not None:
+            yield from _leave_unstarted(progress, calls[behind:], 1, stop)
+            return stop
+    return None
 
 
 def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:

@@ -77,7 +77,7 @@ def example_header(request_id: str = "req_example") -> Header:
             parameters={"temperature": 0},
             tools=(ToolDecl(schema=schema, write=True, takes_key=True),),
             policy=Policy(allow=("ticket.create",), approve=("ticket.create",)),
-            budget=Budget(max_steps=5, max_usd_nanos=1_000_000),
+            budget=Budget(max_steps=5, max_usd="0.001"),
             rates={"gpt-4o": Rate(input=2_500_000_000, output=10_000_000_000)},
             price_table="2026-11-01",
             seed=7,

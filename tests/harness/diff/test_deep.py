@@ -83,6 +83,23 @@ def test_ten_thousand_items_in_another_order_match_and_one_change_among_them_is_
     assert [path for path, _, _ in changed] == [("[*]", "price")]
 
 
+def test_large_items_without_an_equal_are_told_one_by_one() -> None:
+    value = [list(range(n, n + 10_000)) for n in (0, 5)]
+    actual = [[*value[0][1:], -1], [*value[1][1:], -2]]
+
+    found = told({"value": value, "ignore_order": True}, actual)
+
+    assert [path for path, _, _ in found] == [("[*]",)] * 4
+    assert sorted("nothing" in sides for _, *sides in found) == [True] * 4
+
+
+def test_one_large_item_without_an_equal_is_compared_inside() -> None:
+    large = list(range(10_000))
+    value, actual = [large, ["other"]], [["other"], [*large[:-1], -1]]
+
+    assert told({"value": value, "ignore_order": True}, actual) == [(("[*]", "[*]"), "9999", "-1")]
+
+
 def test_ten_thousand_unequal_items_are_refused_in_one_clear_line() -> None:
     rows = [{"id": i} for i in range(10_000)]
     other = [{"id": -i - 1} for i in range(10_000)]

@@ -75,7 +75,7 @@ budgets = st.builds(
     max_steps=st.sampled_from([1, 2, 4, 12, 12]),
     max_seconds=st.sampled_from([None, None, 1.0, 8.0, 60.0]),
     max_tool_calls=st.sampled_from([None, None, 0, 3, 9]),
-    max_usd_nanos=st.sampled_from([None, None, 500_000, 2_000_000, 20_000_000]),
+    max_usd=st.sampled_from([None, None, "0.0005", "0.002", "0.02"]),
 )
 
 

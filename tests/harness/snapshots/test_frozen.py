@@ -175,11 +175,14 @@ def test_later_models_and_tables_work():
 """
 
 
-def test_tables_that_load_under_it_do_not_crash_the_interpreter(tmp_path: Path) -> None:
+DURATIONS = ("--durations=0", "--durations-min=1000")
+
+
+def test_tables_that_load_under_it_do_not_crash_and_the_test_keeps_its_own_duration(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(TABLES, encoding="utf-8")
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *DURATIONS],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -188,3 +191,4 @@ def test_tables_that_load_under_it_do_not_crash_the_interpreter(tmp_path: Path) 
     )
 
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert " setup " not in done.stdout  # none that took 1,000 s

@@ -133,6 +133,34 @@ def test_one_call_more_is_one_entry(project: Path) -> None:
     assert "tool calls 1 -> 2" in failed.stdout
 
 
+def test_without_syrupy_the_fixture_says_so_and_leaves_other_snapshot_fixtures_alone(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef snapshot():\n    return 'another'\n", encoding="utf-8"
+    )
+    (tmp_path / "test_it.py").write_text(
+        "def test_other(snapshot):\n    assert snapshot == 'another'\n\ndef test_ours(trace_snapshot):\n    pass\n",
+        encoding="utf-8",
+    )
+    without = (
+        "import sys, pytest, importlib.util as u; real = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'syrupy' else real(name, package)\n"
+        "sys.exit(pytest.main())"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", without],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "-p no:syrupy -p no:cacheprovider"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "trace_snapshot: syrupy is not installed" in done.stdout
+
+
 def test_unused_snapshots_fail_and_are_removed_when_asked_for(project: Path) -> None:
     file = project / "test_shop.py"
     file.write_text(PROJECT.replace("[2, 3]", "[2]"), encoding="utf-8")

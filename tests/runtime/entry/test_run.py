@@ -19,7 +19,8 @@ from runtime.core.effects import (
 )
 from runtime.core.messages import Message, system_message, user_message
 from runtime.core.policy import Budget, Policy
-from runtime.core.run import policy_hash, prompt_hash, tools_hash
+from runtime.core.rules_v1 import policy_hash
+from runtime.core.run import prompt_hash, tools_hash
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare, run_agent, run_agent_async
 from runtime.entry.state import State
@@ -37,7 +38,7 @@ NO_PRICE = Prices(id="none", known=None)
 
 
 def test_a_dollar_limit_without_a_known_price_is_refused() -> None:
-    agent = shop_agent(Shop(), budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
+    agent = shop_agent(Shop(), budget=Budget(max_usd=1), max_output_tokens=100)
 
     with pytest.raises(UsageError, match="price of model 'm1' is unknown"):
         prepare(agent, Request(prompt="hi"), prices=NO_PRICE)
@@ -48,13 +49,13 @@ def test_a_dollar_limit_asks_for_the_price_of_each_fallback() -> None:
         def rate(self, model: str, provider: str | None) -> Any:
             return RATE if model == "m1" else None
 
-    agent = shop_agent(Shop(), fallbacks=("m2",), budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
+    agent = shop_agent(Shop(), fallbacks=("m2",), budget=Budget(max_usd=1), max_output_tokens=100)
 
     with pytest.raises(UsageError, match="'m2'"):
         prepare(agent, Request(prompt="hi"), prices=OnlyFirst())
 
 
-@pytest.mark.parametrize("budget", [Budget(max_usd_nanos=10**9), Budget(max_tokens=1000)])
+@pytest.mark.parametrize("budget", [Budget(max_usd=1), Budget(max_tokens=1000)])
 def test_a_metered_budget_without_an_output_limit_is_refused(budget: Budget) -> None:
     with pytest.raises(UsageError, match="no output limit"):
         prepare(shop_agent(Shop()), Request(prompt="hi", budget=budget), prices=Prices())

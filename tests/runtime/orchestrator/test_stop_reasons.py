@@ -38,7 +38,7 @@ def failing(tool: str, kind: str, **fields: Any) -> Playbook:
 def cases() -> list[Case]:
     plain = header()
     priced = header(
-        budget=Budget(max_usd_nanos=10),
+        budget=Budget(max_usd="0.00000001"),
         parameters={"max_tokens": 100},
         rates={"m1": Rate(input=10**6, output=10**6)},
     )

@@ -343,7 +343,7 @@ def test_the_model_is_asked_with_the_clamped_limit() -> None:
             seen.append(limits.max_output_tokens)
             return await super().call(request, limits, observer)
 
-    agent = agent_of(max_output_tokens=1000, budget=Budget(max_usd_nanos=3_000))
+    agent = agent_of(max_output_tokens=1000, budget=Budget(max_usd="0.000003"))
 
     asyncio.run(run_agent_async(agent, "go", model=Watching(["ok"]), prices=Prices()))
 
