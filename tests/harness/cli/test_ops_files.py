@@ -20,9 +20,9 @@ from runtime.entry.run import Request, run_agent_async
 from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
-from runtime.models import ScriptedModel, calls
 from runtime.ports.control_values import Run, RunKey
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
 from tests.support.agents import Prices, Shop, shop_agent
 from tests.support.recordings import record_to_sink
 
