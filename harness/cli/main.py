@@ -12,6 +12,7 @@ import typer
 
 from harness.cli import (
     golden_commands,
+    history_commands,
     import_commands,
     ops_commands,
     ops_files_commands,
@@ -37,6 +38,7 @@ for module in (
     run_commands,
     import_commands,
     report_commands,
+    history_commands,
     ops_files_commands,
     redact_commands,
     ops_commands,

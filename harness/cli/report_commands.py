@@ -39,11 +39,14 @@ def ingest(
                 "deploy": deploy,
                 "added": result.added,
                 "duplicates": result.duplicates,
+                "superseded": list(result.superseded),
                 "history": str(history),
             }
         )
     else:
         say(f"added {result.added} runs to deploy {deploy} ({result.duplicates} were there) in {history}")
+        if result.superseded:
+            say(f"{len(result.superseded)} runs supersede earlier ones: `goldrun history show {deploy}`")
     return ExitCode.OK
 
 

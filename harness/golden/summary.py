@@ -33,8 +33,10 @@ def summary_row(outcome: GoldenOutcome) -> dict[str, Any]:
 
 
 def trace_text(outcome: GoldenOutcome) -> str:
-    """Return the replayed trace as JSON text."""
-    return msgspec.json.encode(trace_json(outcome.trace)).decode()
+    """Return the replayed trace as JSON text, with what the task's rules say of it among its labels."""
+    verdict = {"passed": outcome.passed, "failed_rules": [f.rule for f in outcome.failures], "replayed": True}
+    judged = msgspec.structs.replace(outcome.trace, labels={**outcome.trace.labels, **verdict})
+    return msgspec.json.encode(trace_json(judged)).decode()
 
 
 def traces_of(texts: list[str]) -> list[Trace]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.reports.history import read_table
+from harness.reports.reading import IDENTITY, read_table, superseded_rows
 from harness.reports.manifest import Manifest
 from harness.reports.schema import Table
 
@@ -77,6 +77,7 @@ def read_sides(
     candidate: str,
     numbers: tuple[str, ...],
     names: tuple[str, ...],
+    damaged: list[str] | None = None,
 ) -> Columns:
     """Return columns of two deploys.
 
@@ -89,8 +90,8 @@ def read_sides(
     import pyarrow as pa
 
     wanted = (*numbers, *names)
-    first = read_table(history, manifest, table, baseline, wanted)
-    second = read_table(history, manifest, table, candidate, wanted)
+    first = _read(history, manifest, table, baseline, wanted, damaged)
+    second = _read(history, manifest, table, candidate, wanted, damaged)
     both = pa.concat_tables([first, second]).unify_dictionaries()
     side = np.zeros(both.num_rows, dtype=np.int64)
     side[first.num_rows :] = 1
@@ -101,6 +102,25 @@ def read_sides(
         numbers={name: values[order] for name, values in amounts.items()},
         names={name: _names(both.column(name), order) for name in names},
     )
+
+
+def _read(
+    history: Path,
+    manifest: Manifest,
+    table: Table,
+    deploy: str,
+    wanted: tuple[str, ...],
+    damaged: list[str] | None,
+) -> pa.Table:
+    """Return a table's rows; of `runs` those that no newer execution replaced."""
+    if table != "runs":
+        return read_table(history, manifest, table, deploy, wanted, damaged=damaged)
+    import pyarrow as pa
+
+    columns = tuple(dict.fromkeys((*wanted, *IDENTITY)))
+    rows = read_table(history, manifest, table, deploy, columns, damaged=damaged)
+    old = superseded_rows(rows)
+    return rows.filter(pa.array(~old)) if old.any() else rows
 
 
 def joined(first: Names, second: Names) -> Names:

@@ -13,7 +13,7 @@ from harness.reports.attribution import attribute
 from harness.reports.causes import find_causes, find_differences
 from harness.reports.collapse import judge_cheapness, lost_usage, tool_use_collapsed
 from harness.reports.columns import Columns, read_sides
-from harness.reports.history import require_deploy
+from harness.reports.reading import require_deploy
 from harness.reports.manifest import Manifest, read_manifest
 from harness.reports.metrics import DEFAULT_GATES, METRICS, decide_metric, decide_tasks, measure
 from harness.reports.pairing import Pairs, pair_tasks
