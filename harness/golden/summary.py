@@ -32,11 +32,15 @@ def summary_row(outcome: GoldenOutcome) -> dict[str, Any]:
     }
 
 
-def trace_text(outcome: GoldenOutcome) -> str:
-    """Return the replayed trace as JSON text, with what the task's rules say of it among its labels."""
+def judged_trace(outcome: GoldenOutcome) -> Trace:
+    """Return the replayed trace, with what the task's rules say of it among its labels."""
     verdict = {"passed": outcome.passed, "failed_rules": [f.rule for f in outcome.failures], "replayed": True}
-    judged = msgspec.structs.replace(outcome.trace, labels={**outcome.trace.labels, **verdict})
-    return msgspec.json.encode(trace_json(judged)).decode()
+    return msgspec.structs.replace(outcome.trace, labels={**outcome.trace.labels, **verdict})
+
+
+def trace_text(outcome: GoldenOutcome) -> str:
+    """Return the judged trace as JSON text."""
+    return msgspec.json.encode(trace_json(judged_trace(outcome))).decode()
 
 
 def traces_of(texts: list[str]) -> list[Trace]:

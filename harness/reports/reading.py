@@ -134,7 +134,10 @@ def read_table(
                 raise
             damaged.append(part.path)
     if not tables:
-        return unify(table, schema_of(table).empty_table(), columns)
+        # `Schema.empty_table` loads pandas.
+        fields = [schema_of(table).field(name) for name in columns]
+        nothing = [pa.chunked_array([], type=field.type) for field in fields]
+        return pa.table(nothing, schema=pa.schema(fields))
     return pa.concat_tables(tables)
 
 

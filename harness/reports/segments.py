@@ -5,8 +5,8 @@ number is shared out by the bytes of each part's canonical form, by largest rema
 what was billed, and each of them is an estimate.
 
 Segments: `instructions` (system messages), `tool schemas`, `result:<tool>` (what a tool answered, in every call
-that carried it on) and `conversation` (all other messages). Costs add `output`, `cache` (what cached tokens cost
-less or more than fresh ones, so mostly negative), `tools` (priced tool calls) and `unsplit` (calls whose rates are
+that carried it on) and `conversation` (all other messages). Costs add `output`, `cache` (the cached tokens, and what they cost
+less than fresh ones, so mostly a negative sum), `tools` (priced tool calls) and `unsplit` (calls whose rates are
 not known), and then sum to the cost of the run.
 """
 
@@ -83,6 +83,8 @@ def run_segments(
         parts = calls.get(call.lane) or {}
         for name, count in parts.items():
             tokens[name] = tokens.get(name, 0) + count
+        if parts and call.cache_read_tokens:
+            tokens[CACHE] = tokens.get(CACHE, 0) + call.cache_read_tokens
         if call.cost_nanousd is not None:
             rate = rates.get(call.response_model or "") or rates.get(call.request_model)
             for name, cost in _costs(call, parts, rate).items():
