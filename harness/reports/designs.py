@@ -221,7 +221,8 @@ class StrataDesign:
         if ratio:
             influence = influence / sums[side]
         value = float(np.log(sums[1] / sums[0])) if ratio else float(sums[1] - sums[0])
-        return clustered_estimate(influence, value, self.clusters[rows])
+        fewer = int(np.bincount(side, minlength=2).min())
+        return clustered_estimate(influence, value, self.clusters[rows], units=fewer)
 
 
 def strata_design(columns: Columns, key: Names, rows: Bools) -> StrataDesign | None:

@@ -106,8 +106,8 @@ class Measured:
 
     @property
     def live(self) -> int:
-        """Live units where both sides know the metric."""
-        return int((self.known & ~self.exact).sum())
+        """Live pairs, or runs of the side with fewer, behind the estimates."""
+        return 0 if self.typical is None else self.typical.units
 
 
 def measure(metric: Metric, columns: Columns, design: Design, exact: Bools) -> Measured:
@@ -161,7 +161,7 @@ def decide_metric(
         found.append("regressed" if (moved > 0).any() else "improved" if (moved < 0).any() else "ok")
     one = measured.typical
     if one is not None:
-        found.append(decide_estimate(one, units=measured.live, rejected=rejected))
+        found.append(decide_estimate(one, rejected=rejected))
     decision = worst_of(found) if found else "insufficient"
     if not (covered and measured.coverage >= COVERAGE) and decision != "regressed":
         decision = "insufficient"
@@ -222,7 +222,7 @@ def decide_total(measured: Measured, units: tuple[str, ...], *, rejected: bool, 
     if one is None:
         decision = "ok" if measured.known.any() else "insufficient"
     else:
-        decision = decide_estimate(one, units=int(live.sum()), rejected=rejected)
+        decision = decide_estimate(one, rejected=rejected)
     grown = one is not None and one.value >= math.log1p(MARGIN)
     if decision != "regressed" and grown and heavy:
         decision = "warn"
@@ -257,9 +257,9 @@ def _heavy(measured: Measured, units: tuple[str, ...], live: Bools) -> tuple[str
     return tuple(units[i] for i in chosen.tolist())
 
 
-def decide_estimate(one: Estimate, *, units: int, rejected: bool) -> Decision:
+def decide_estimate(one: Estimate, *, rejected: bool) -> Decision:
     """Return the decision for a change of logarithms."""
-    if units < MIN_PAIRS:
+    if one.units < MIN_PAIRS:
         return "insufficient"
     edge = math.log1p(MARGIN)
     if rejected and one.value >= edge:

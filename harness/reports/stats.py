@@ -56,7 +56,7 @@ class Estimate:
         p_up: One-sided p value against an increase.
         p_down: One-sided p value against a decrease.
         error: Standard error.
-        units: Independent units behind it: tasks, or clusters of runs.
+        units: What stands behind it: pairs of tasks, or runs of the side that has fewer.
     """
 
     value: float
@@ -147,20 +147,23 @@ def _resampled(second: Floats, first: Floats, *, seed: int, log: bool) -> Estima
     )
 
 
-def clustered_estimate(influence: Floats, value: float, clusters: npt.NDArray[np.int64]) -> Estimate:
+def clustered_estimate(
+    influence: Floats, value: float, clusters: npt.NDArray[np.int64], *, units: int
+) -> Estimate:
     """Return an estimate whose error comes from the sums of influence by cluster (sandwich, t law).
 
     Args:
         influence: What each run adds to the estimate beyond its stratum's mean.
         value: The estimate.
         clusters: Cluster of each run, from 0.
+        units: Runs of the side that has fewer.
     """
     sums = np.bincount(clusters, weights=influence)
     sums = sums[np.bincount(clusters) > 0]
     count = len(sums)
     if count < 2:
         return Estimate(
-            value=value, low=-math.inf, high=math.inf, p_up=1.0, p_down=1.0, error=math.inf, units=count
+            value=value, low=-math.inf, high=math.inf, p_up=1.0, p_down=1.0, error=math.inf, units=units
         )
     error = math.sqrt(float((sums**2).sum()) * count / (count - 1))
     degrees = float(count - 1)
@@ -173,13 +176,13 @@ def clustered_estimate(influence: Floats, value: float, clusters: npt.NDArray[np
             p_up=sure if value >= 0 else 1.0,
             p_down=sure if value <= 0 else 1.0,
             error=0.0,
-            units=count,
+            units=units,
         )
     half = t_quantile(degrees) * error
     tail = float(student_p(np.array([abs(value) / error]), np.array([degrees]))[0]) / 2
     up, down = (tail, 1 - tail) if value > 0 else (1 - tail, tail)
     return Estimate(
-        value=value, low=value - half, high=value + half, p_up=up, p_down=down, error=error, units=count
+        value=value, low=value - half, high=value + half, p_up=up, p_down=down, error=error, units=units
     )
 
 

@@ -102,4 +102,4 @@ def test_a_report_loads_neither_pandas_nor_pyarrow_dataset(tmp_path: Path, make_
     )
 
     assert done.stdout.endswith("LOADED []\n")
-    assert compare(tmp_path, baseline="a", candidate="a").verdict == "ok"
+    assert compare(tmp_path, baseline="a", candidate="a").verdict == "insufficient"
