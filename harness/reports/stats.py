@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-RESAMPLES = 10_000
+RESAMPLES = 4_000
 CONFIDENCE = 0.95
 SMALL = 20
 """Below so many pairs the sign-flip p decides instead of the bootstrap interval."""
@@ -34,7 +34,7 @@ EXACT_FLIPS = 13
 NORMAL_ABOVE = 1_000
 """Above so many pairs the bootstrap of a mean is the normal law, and is taken from it."""
 
-_PICKS = 2_000_000
+_PICKS = 1_000_000
 """Random picks spent on one estimate: resamples get fewer where there are many pairs, never below 2,000."""
 
 _Z = 1.959963984540054
