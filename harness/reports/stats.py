@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -186,6 +187,7 @@ def clustered_estimate(
     )
 
 
+@cache
 def t_quantile(degrees: float) -> float:
     """Return the 97.5 % quantile of Student's t, by bisection of its p value."""
     low, high = 1.0, 13.0
