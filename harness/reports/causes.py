@@ -27,7 +27,12 @@ def find_causes(report: Report) -> list[str]:
     """Return one line for each regression the verdict follows, then where it comes from."""
     regressed = [m for m in report.metrics if m.decision == "regressed" and m.gated]
     lines = [_metric_line(metric, report) for metric in regressed]
-    lines += [_total_line(t) for t in report.totals if t.decision in {"regressed", "warn"}]
+    typical = {metric.metric for metric in regressed}
+    lines += [
+        _total_line(t)
+        for t in report.totals
+        if t.decision in {"regressed", "warn"} and t.metric not in typical
+    ]
     lines += [_share_line(share, report.stop_reasons) for share in report.shares if share.decision == "regressed"]
     names = {m.metric for m in regressed} | {t.metric for t in report.totals if t.decision == "regressed"}
     if names & {"cost_usd", "total_tokens"} and report.attribution:
@@ -62,7 +67,8 @@ def _unknown(columns: Columns, paired: Bools) -> list[str]:
     for column, words in (("cost_nanousd", "cost"), ("total_tokens", "tokens"), ("passed", "passed")):
         missing = np.isnan(columns.numbers[column]) & paired
         if missing.sum() == paired.sum():
-            notes.append(f"{words} is unknown on both sides")
+            if column == "cost_nanousd":
+                notes.append("cost is unknown on both sides")
             continue
         for side, label in enumerate(("baseline", "candidate")):
             count = int((missing & (columns.side == side)).sum())
@@ -110,8 +116,8 @@ def _share_line(share: ShareChange, reasons: dict[str, dict[str, int]]) -> str:
     line += f" ({first:.1f} % -> {second:.1f} %)"
     if share.note:
         line += f": {share.note}"
-    if share.metric.startswith("stop:"):
-        kind = share.metric.partition(":")[2]
+    if share.metric == "loop" or share.metric.startswith("stop:"):
+        kind = share.metric.rpartition(":")[2]
         mine = [r for r in reasons if parse_stop(r).stop_class.value == kind]
         parts = [f"{r} {reasons[r]['baseline']} -> {reasons[r]['candidate']}" for r in mine[:_TOOLS_SHOWN]]
         line += f": {', '.join(parts)}"

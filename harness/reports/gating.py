@@ -10,18 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-ALPHA = 0.045
+ALPHA = 0.06
 """One-sided error rate of the whole verdict."""
 
 STAGES: tuple[tuple[str, float], ...] = (("cost", 0.4), ("work", 0.2), ("shares", 0.4))
-"""Stages in order, with their parts of the rate: cost; tokens, tool calls and metrics asked for; shares."""
+"""Stages in order, with their parts of the rate: cost; tokens and tool calls; shares."""
+
+ASKED = "asked"
+ASKED_RATE = 0.025
+"""Rate of the metrics someone asked to gate on, together; it comes on top of `ALPHA`."""
 
 
 def rejections(stages: Mapping[str, Mapping[str, float]], *, alpha: float = ALPHA) -> frozenset[str]:
     """Return the names of the hypotheses that are rejected.
 
     Args:
-        stages: One-sided p values by name, by stage of `STAGES`.
+        stages: One-sided p values by name, by stage of `STAGES`, or `ASKED`.
         alpha: Error rate of all stages together.
     """
     rejected: set[str] = set()
@@ -32,6 +36,7 @@ def rejections(stages: Mapping[str, Mapping[str, float]], *, alpha: float = ALPH
         here = _holm(found, rate)
         rejected |= here
         carried = rate if len(here) == len(found) else 0.0
+    rejected |= _holm(stages.get(ASKED, {}), ASKED_RATE)
     return frozenset(rejected)
 
 

@@ -12,7 +12,7 @@ _VERDICTS = {
     "insufficient": "INSUFFICIENT",
     "not_comparable": "NOT COMPARABLE",
 }
-_SHOWN = 3
+_SHOWN = 2
 
 
 def headline_of(report: Report) -> str:
@@ -156,7 +156,8 @@ def _warnings(report: Report) -> list[str]:
         for s in report.shares
         if s.decision == "warn"
     ]
-    return [*parts, *(note for note in report.comparability if note.startswith("new tasks"))]
+    more = [f"and {len(parts) - _SHOWN} more to mind"] if len(parts) > _SHOWN else []
+    return [*parts[:_SHOWN], *more, *(note for note in report.comparability if note.startswith("new tasks"))]
 
 
 def _production(report: Report) -> list[str]:

@@ -10,9 +10,10 @@ import numpy as np
 from harness.reports.aggregates import ToolUse
 from harness.reports.columns import Bools, Columns, Floats
 from harness.reports.designs import Design
-from harness.reports.gating import ALPHA, rejections
+from harness.reports.gating import ALPHA, ASKED, rejections
 from harness.reports.metrics import (
     COVERAGE,
+    DEFAULT_GATES,
     METRICS,
     MIN_PAIRS,
     ExactLimits,
@@ -113,12 +114,13 @@ def _hypotheses(
     metrics: list[Measured], shares: list[MeasuredShare], rules: Rules
 ) -> dict[str, dict[str, float]]:
     """Return the one-sided p values of what the verdict follows, by stage."""
-    stages: dict[str, dict[str, float]] = {"cost": {}, "work": {}, "shares": {}}
+    stages: dict[str, dict[str, float]] = {"cost": {}, "work": {}, "shares": {}, ASKED: {}}
     for one in metrics:
         name = one.metric.name
         if name not in rules.gated or one.live < MIN_PAIRS:
             continue
-        stage = stages["cost" if name == "cost_usd" else "work"]
+        kind = "cost" if name == "cost_usd" else "work" if name in DEFAULT_GATES else ASKED
+        stage = stages[kind]
         if one.typical is not None:
             stage[name] = one.typical.p_up
         if one.total is not None and name in TOTALS:

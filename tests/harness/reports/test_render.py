@@ -35,7 +35,7 @@ def test_the_verdict_comes_first_and_the_command_last(make_run: MakeRun, compare
     assert lines[0] == (
         "REGRESSED: b against a: cost unchanged at $0.04; tool calls +150 % (40 -> 100; typical x2.00);"
         " completion 20 -> 0 runs; runs stopped by budget 0 -> 20 runs;"
-        " 20 tasks broken (refunds/kb.search 0, refunds/kb.search 1, refunds/kb.search 10, ...), 0 fixed"
+        " 20 tasks broken (refunds/kb.search 0, refunds/kb.search 1, ...), 0 fixed"
     )
     assert lines[-1].startswith("again: goldrun report --baseline a --candidate b --history ")
     assert "runs stopped by budget 0 -> 20 runs (0.0 % -> 100.0 %): max_steps 0 -> 20" in text

@@ -108,7 +108,7 @@ def test_runs_of_one_cluster_count_as_one_unit() -> None:
 
 
 def test_the_rate_of_a_stage_passes_on_only_when_all_of_it_is_rejected() -> None:
-    share = {"shares": {"deny": 0.03}}
+    share = {"shares": {"deny": 0.05}}
 
     assert rejections({"cost": {"cost": 0.5}, "work": {}, **share}) == frozenset()
     assert rejections({"cost": {"cost": 0.001}, "work": {}, **share}) == {"cost", "deny"}

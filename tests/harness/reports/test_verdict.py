@@ -183,7 +183,7 @@ def test_both_halves_flips_and_the_cost_of_a_passed_run_are_told(
 
     assert report.verdict == "regressed"
     assert report.headline.startswith("REGRESSED: b against a: cost +100 % ($0.4 -> $0.8; typical x2.00)")
-    assert "4 tasks broken (refunds/t00, refunds/t01, refunds/t02, ...), 30 fixed" in report.headline
+    assert "4 tasks broken (refunds/t00, refunds/t01, ...), 30 fixed" in report.headline
     assert report.cost_per_passed == {
         "baseline": pytest.approx(0.04),
         "candidate": pytest.approx(0.8 / 36),
