@@ -22,13 +22,15 @@ nox.options.sessions = ["lint", "types", "tests", "golden", "docs_check", "build
 
 ROOT = Path(__file__).resolve().parent
 TYPED = ("runtime", "harness", "tests", "examples", "benchmarks", "noxfile.py")
+CONSTRAINTS = ".ci/constraints.txt"
+FULL_COUNTS = ("tests/runtime/failure_modes", "tests/runtime/state")
 SHELL = ("bash", "-euo", "pipefail", "-c")
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and format."""
-    session.install("-e", ".[dev]")
+    install_pinned(session)
     session.run("ruff", "check", ".")
     # Not the pages: their examples are set for readers, and ruff would format Python blocks of Markdown too.
     session.run("ruff", "format", "--check", *TYPED, ".ci")
@@ -37,28 +39,46 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check the types of everything, tests included."""
-    session.install("-e", ".[dev]")
+    install_pinned(session)
     session.run("mypy", *TYPED)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the code tests; arguments after `--` go to pytest."""
-    session.install("-e", ".[dev]")
+    install_pinned(session)
     session.run("python", "-m", "pytest", *(session.posargs or ["tests"]))
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """Run all tests with the lower bound of every dependency that pyproject.toml names."""
+    bounds = Path(session.create_tmp(), "lowest.txt")
+    bounds.write_text(str(session.run("python", ".ci/lowest.py", silent=True)), encoding="utf-8")
+    session.install("-c", str(bounds), "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """Run all tests, ruff and mypy with the newest version of everything."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", "-e", ".[dev]")
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *session.posargs)
+    session.run("ruff", "check", ".")
+    session.run("mypy", *TYPED)
 
 
 @nox.session
 def golden(session: nox.Session) -> None:
     """Replay the golden tasks; arguments after `--` go to pytest."""
-    session.install("-e", ".[dev]")
+    install_pinned(session)
     session.run("python", "-m", "pytest", "golden", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run every benchmark, or those named after `--`; fail at the end if one missed a target."""
-    session.install("-e", ".[dev]")
+    install_pinned(session)
     session.run("python", "benchmarks/run_all.py", *session.posargs)
 
 
@@ -80,8 +100,11 @@ def docs_check(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build both archives, install the wheel out of reach of the checkout, and run the demo there."""
-    session.install("build")
+    """Build both archives, install the wheel out of reach of the checkout, and run the demo there.
+
+    A folder after `--` gets the archives.
+    """
+    session.install("-c", CONSTRAINTS, "build")
     with tempfile.TemporaryDirectory() as folder:
         dist, elsewhere = Path(folder, "dist"), Path(folder, "elsewhere")
         elsewhere.mkdir()
@@ -101,15 +124,20 @@ def build(session: nox.Session) -> None:
             _run_foreign(session, python, "-m", "pip", "install", "-q", f"{wheel}[all]")
             _run_foreign(session, python, "-c", _IMPORTS_FROM_HERE)
             _run_foreign(session, goldrun, "demo")
+        for kept in session.posargs:
+            Path(kept).mkdir(parents=True, exist_ok=True)
+            for made in (wheel, archive):
+                shutil.copy2(made, kept)
 
 
 @nox.session
 def reliability(session: nox.Session) -> None:
-    """Run the reliability tests at full counts: 1,000 kills, every fault point, 20,000 mutations. Takes minutes."""
-    session.install("-e", ".[dev]")
-    session.run(
-        "python", "-m", "pytest", "tests/reliability", "-s", *session.posargs, env={"GOLDRUN_FULL": "1"}
-    )
+    """Run at full counts: 1,000 kills, every fault point, 20,000 mutations, all property tests. Takes minutes."""
+    install_pinned(session)
+    full = {"GOLDRUN_FULL": "1"}
+    session.run("python", "-m", "pytest", "tests/reliability", "-s", *session.posargs, env=full)
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", "-m", "hypothesis", "tests", env=full)
+    session.run("python", "-m", "pytest", "-q", "-n", "auto", *FULL_COUNTS, env=full)
 
 
 def _run_foreign(session: nox.Session, *command: str) -> None:
@@ -145,26 +173,30 @@ def copy_tree(target: Path) -> None:
 @nox.session
 def sdk(session: nox.Session) -> None:
     """Record and replay real SDKs and HTTP stacks against a loopback provider."""
-    session.install("-e", ".[dev]")
+    install_pinned(session)
     session.install("openai", "anthropic", "google-genai", "mistralai", "groq", "boto3")
     session.install("requests", "aiohttp", "httplib2", "urllib3")
     session.run("python", "-m", "pytest", "-q", "tests/sdk", "tests/harness/wire", *session.posargs)
 
 
 @nox.session
+def coexistence(session: nox.Session) -> None:
+    """Run goldrun beside the plugins and libraries of other test suites: unused, used, nested in either order."""
+    install_pinned(session)
+    session.install("pytest-asyncio", "pytest-httpx", "pytest-randomly", "pytest-recording")
+    session.install("anyio", "pytest-socket", "requests", "respx", "responses", "time-machine", "trio")
+    # The plugins are there for the project that the tests run; these tests themselves need none of them.
+    own = ("-p", "no:asyncio", "-p", "no:randomly")
+    session.run("python", "-m", "pytest", "-q", *own, "tests/coexistence", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Switch guards off one by one, or those named after `--`; fail if a test passes that must not."""
-    session.install("-e", ".[dev]")
-    listed = session.run("python", "-m", "tests.mutants", *session.posargs, silent=True)
-    survivors = []
-    for line in str(listed).splitlines():
-        name, test = line.split(maxsplit=1)
-        command = ("python", "-m", "pytest", "-q", "-x", "--tb=line", "-p", "tests.mutants", test)
-        # Any other code says that the test did not run at all.
-        outcome = session.run(*command, env={"GOLDRUN_MUTANT": name}, silent=True, success_codes=[0, 1])
-        killed = " failed" in str(outcome)
-        session.log(f"{'fails' if killed else 'PASSES'} without {name}: {test}")
-        if not killed:
-            survivors.append(line)
-    if survivors:
-        session.error("these tests pass though their guard is off:\n" + "\n".join(survivors))
+    install_pinned(session)
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+def install_pinned(session: nox.Session) -> None:
+    """Install the checkout and everything that develops it, at the versions that we know to work."""
+    session.install("-c", CONSTRAINTS, "-e", ".[dev]")

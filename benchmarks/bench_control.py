@@ -21,8 +21,8 @@ from runtime.control.ledger import Amount, Caps, Scope
 from runtime.control.ratelimit import RateRule
 from runtime.core.effects import ToolResult
 from runtime.ports.control_store import ControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
 
 TARGETS: dict[str, tuple[float, float]] = {
     "reserve, 3 scopes": (70.0, 12.0),

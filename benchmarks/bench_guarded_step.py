@@ -35,8 +35,8 @@ from runtime.models.prices import PriceTable
 from runtime.observability.events import Event, ObservingPerformer
 from runtime.ports.control_store import ControlStore
 from runtime.ports.models import StreamObserver
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 
 STEPS, LONG = 50, 500

@@ -20,7 +20,17 @@ if __name__ == "__main__":
 from harness.cassette.segment import SegmentWriter, read_segment
 from harness.redaction.redactor import Redactor
 from runtime.core.canonical import fingerprint
-from runtime.core.effects import Begin, CallModel, CallTool, End, Limits, Outcome, SingleEffect, ToolResult
+from runtime.core.effects import (
+    AnyOutcome,
+    Begin,
+    CallModel,
+    CallTool,
+    End,
+    Limits,
+    Outcome,
+    SingleEffect,
+    ToolResult,
+)
 from runtime.core.messages import (
     Message,
     ModelReply,
@@ -38,7 +48,7 @@ from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter, read_journal
 from runtime.journal.records import Record
 
-Pair = tuple[SingleEffect, Outcome]
+Pair = tuple[SingleEffect, AnyOutcome]
 EVENT_TARGETS_US = (50.0, 25.0)
 SEALED_TARGETS = {20: 500.0, 50: 400.0, 500: 300.0}
 VCR_TARGETS = {20: 18.0, 200: 60.0}

@@ -20,10 +20,10 @@ if __name__ == "__main__":
 
 from benchmarks.workload import STEPS, recorded_run
 from harness.sessions.replay import recorded_setup, replay_run
-from runtime.core.effects import Begin, CallModel, CallTool, End, Flow, perform
+from runtime.core.effects import AnyOutcome, Begin, CallModel, CallTool, End, Flow, perform
 from runtime.core.lanes import lane
-from runtime.core.messages import Message, ModelReply, ModelRequest, tool_message
-from runtime.core.outcomes import Outcome, ToolResult
+from runtime.core.messages import Message, ModelRequest, tool_message
+from runtime.core.outcomes import Outcome
 from runtime.core.run import Header
 from runtime.journal.recording import Recording, recording_of
 
@@ -71,7 +71,7 @@ def _checked(recording: Recording) -> int:
     return replay.effects
 
 
-def _bare_run(header: Header, outcomes: list[Outcome]) -> End:
+def _bare_run(header: Header, outcomes: list[AnyOutcome]) -> End:
     """Drive a flow that only asks, answered from a list in order."""
     answers = iter(outcomes)
     flow = _bare_flow(header)
@@ -89,7 +89,8 @@ def _bare_flow(header: Header) -> Flow[End]:
     messages: list[Message] = list(header.input)
     for step in range(STEPS):
         request = ModelRequest(model=header.models[0], messages=tuple(messages), tools=header.tool_schemas)
-        reply: ModelReply = (yield from perform(CallModel(lane=lane(step, "model"), request=request))).value
+        reply = (yield from perform(CallModel(lane=lane(step, "model"), request=request))).value
+        assert reply is not None
         messages.append(Message(role="assistant", parts=reply.parts))
         for index, part in enumerate(reply.tool_calls):
             call = CallTool(
@@ -99,14 +100,15 @@ def _bare_flow(header: Header) -> Flow[End]:
                 arguments=part.arguments,
                 args_hash="",
             )
-            result: ToolResult = (yield from perform(call)).value
+            result = (yield from perform(call)).value
+            assert result is not None
             messages.append(tool_message(part.id, result.content))
     end = End(stop_reason="finish")
     yield from perform(end)
     return end
 
 
-_DONE = Outcome(at=None)
+_DONE: Outcome[None] = Outcome(at=None)
 
 
 def _interleaved(jobs: list[Callable[[], object]]) -> list[float]:

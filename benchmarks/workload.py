@@ -30,7 +30,7 @@ def support_agent() -> Agent:
         budget=Budget(
             max_steps=25,
             max_seconds=600.0,
-            max_usd_nanos=500_000_000,
+            max_usd="0.5",
             max_tokens=1_000_000,
             max_tool_calls=50,
         ),

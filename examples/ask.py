@@ -7,7 +7,7 @@ import importlib
 import sys
 
 from examples.loopback import loopback_model
-from harness.golden.record import GrantAll
+from harness import GrantAll
 from runtime import RunResult, run_agent
 
 EXAMPLES = ("support", "oncall")

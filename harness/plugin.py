@@ -1,13 +1,21 @@
-"""The pytest plugin: collects `*.golden.yaml` as test functions. Light: everything heavy loads with a task."""
+"""The pytest plugin: collects `*.golden.yaml` as test functions.
+
+Rules.
+1. It is light: everything heavy loads with the first task or fixture that needs it.
+2. A fixture or an item may start while the clock is frozen, so what loads there loads under `real_dates`.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from runtime.doors import real_dates
 
 if TYPE_CHECKING:
     from harness.golden.runner import GoldenOutcome
@@ -47,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False): "
         "record or replay the HTTP traffic of the test",
     )
+    config.addinivalue_line(
+        "markers", "frozen_clock(moment): freeze the clock of the test there, with the fixture of this name"
+    )
     config.stash[_ROWS] = []
     config.stash[_OUTCOMES] = []
     if config.getoption("--golden-mode") == "record" and os.environ.get("CI"):
@@ -60,11 +71,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have tests marked `cassette` use the fixture, named or not."""
-    if any(item.get_closest_marker("cassette") is not None for item in items):
-        from harness.wire.pytest_support import request_fixture
+    """Have tests marked `cassette` or `frozen_clock` use the fixture, named or not."""
+    # The clock last: it is put in front, so that what a cassette records is timed by it.
+    for marker in ("cassette", "frozen_clock"):
+        if any(item.get_closest_marker(marker) is not None for item in items):
+            from harness.wire.pytest_support import request_fixture
 
-        request_fixture(items)
+            request_fixture(items, marker)
 
 
 @pytest.fixture
@@ -73,17 +86,58 @@ def cassette(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     Recordings stand below `cassettes/http/`. They are replayed; `--golden-mode=record` records them.
     """
-    from harness.wire.pytest_support import cassette_session
+    with real_dates():
+        from harness.wire.pytest_support import cassette_session
 
     yield from cassette_session(request, record=request.config.getoption("--golden-mode") == "record")
 
 
 @pytest.fixture
+def frozen_clock(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Freeze the clock for the test; gives freezegun's clock, with `tick(seconds)` and `move_to(moment)`.
+
+    It stands at 2026-01-01T00:00:00Z, or where `@pytest.mark.frozen_clock("2026-11-28T09:00:00Z")` says. Timers of
+    asyncio run on.
+    """
+    from harness.snapshots.frozen import MOMENT, frozen
+
+    marker = request.node.get_closest_marker("frozen_clock")
+    with frozen(marker.args[0] if marker is not None and marker.args else MOMENT) as clock:
+        yield clock
+
+
+if find_spec("syrupy") is not None:
+
+    @pytest.fixture(name="trace_snapshot")
+    def _trace_snapshot(snapshot: Any) -> Any:
+        """Give syrupy's `snapshot` for runs: `assert run_agent(...) == trace_snapshot`.
+
+        Snapshots are stored in `__traces__/` beside the test; syrupy's options (`--snapshot-update`) write them.
+        """
+        with real_dates():
+            from harness.snapshots.traces import TraceSnapshotExtension
+
+        return snapshot.use_extension(TraceSnapshotExtension)
+
+else:  # another plugin's `snapshot` would be of no use
+
+    @pytest.fixture
+    def trace_snapshot() -> Any:
+        """Say what is missing."""
+        from runtime.errors import UsageError
+
+        raise UsageError(
+            "syrupy is not installed", where="trace_snapshot", next_step="pip install 'goldrun[harness]'"
+        )
+
+
+@pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str], GoldenOutcome]:
     """Give a function that runs a golden task by its file; check its `outcome.trace` with `harness.check`."""
-    from harness.golden.loader import load_task
-    from harness.golden.project import project_of
-    from harness.golden.runner import run_task
+    with real_dates():
+        from harness.golden.loader import load_task
+        from harness.golden.project import project_of
+        from harness.golden.runner import run_task
 
     def run(path: str) -> GoldenOutcome:
         file = (request.config.rootpath / path).resolve()
@@ -169,14 +223,16 @@ def _relative(path: Path) -> Path:
 
 
 def _run(item: GoldenItem, task: GoldenTask) -> None:
-    from harness.golden.project import project_of
-    from harness.golden.runner import failure_text, run_task
+    with real_dates():
+        from harness.golden.project import project_of
+        from harness.golden.runner import failure_text, run_task
 
     config = item.config
     deploy = config.getoption("--deploy")
     project = project_of(item.path)
     if config.getoption("--golden-mode") == "record":
-        from harness.golden.record import record_task
+        with real_dates():
+            from harness.golden.record import record_task
 
         record_task(task, project, deploy=deploy)
     _update_baseline(config, task, project)
@@ -195,14 +251,16 @@ def _run(item: GoldenItem, task: GoldenTask) -> None:
 def _update_baseline(config: pytest.Config, task: GoldenTask, project: Any) -> None:
     kinds = _update_kinds(config)
     if kinds & {"new", "changed"}:
-        from harness.golden.update import update_baseline
+        with real_dates():
+            from harness.golden.update import update_baseline
 
         update_baseline(task, project, new="new" in kinds, changed="changed" in kinds)
 
 
 def _keep(item: GoldenItem, outcome: GoldenOutcome) -> None:
     """Attach the outcome to the report: JUnit properties, and a row that survives xdist."""
-    from harness.golden.summary import summary_row
+    with real_dates():
+        from harness.golden.summary import summary_row
 
     row = summary_row(outcome)
     item.user_properties += [

@@ -1,53 +1,229 @@
-"""Switch one guard off: a pytest plugin (`-p tests.mutants`), for `nox -s mutants`.
+"""Mutants: guards switched off one by one, each with tests that must fail then; `nox -s mutants` runs them.
 
-`GOLDRUN_MUTANT=<name>` names a guard of `tests.mutant_list`; it is off in the tests' process and in the processes
-that they start. Product code knows nothing of it: attributes are replaced from outside, as a wrong edit would.
+The table is `mutants.txt`, whose head explains its columns. Each mutant is made in a copy of the tree, as a wrong edit
+would be, so that the processes which a test starts have it too. A row that no longer fits the code is an error that
+names what is nearest: no rename can switch a mutant off.
 """
 
 from __future__ import annotations
 
-import importlib
+import ast
+import builtins
+import difflib
+import functools
+import keyword
 import os
+import re
+import shutil
+import subprocess
 import sys
-from typing import Any
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import NamedTuple
 
-VARIABLE = "GOLDRUN_MUTANT"
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = Path(__file__).with_suffix(".txt")
+_WORD = re.compile(r"[A-Za-z_]\w*")
 
 
-def pytest_configure() -> None:
-    """Switch the named guard off before any test is collected."""
-    apply_from_environment()
+class MutantError(ValueError):
+    """A row that does not fit the code: what is wrong and what is nearest."""
 
 
-def apply_from_environment() -> None:
-    """Switch off the guard that the environment names, if it names one."""
-    name = os.environ.get(VARIABLE)
-    if not name:
-        return
-    from tests.mutant_list import MUTANTS
+class Edit(NamedTuple):
+    """One change of a named definition."""
 
-    mutant = MUTANTS[name]
-    for target in mutant.targets:
-        module, _, path = target.partition(":")
-        owner: Any = importlib.import_module(module)
-        *outer, last = path.split(".")
-        for part in outer:
-            owner = getattr(owner, part)
-        setattr(owner, last, mutant.make(getattr(owner, last)))
+    target: str
+    replacement: str
+
+
+class Mutant(NamedTuple):
+    """A guard switched off, and the names of the tests that must fail then."""
+
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+
+
+def read_table(text: str) -> dict[str, Mutant]:
+    """Return the mutants by name.
+
+    Raises:
+        MutantError: If a row has not its four columns, or a name stands twice.
+    """
+    found: dict[str, Mutant] = {}
+    name = ""
+    for line in (line for line in text.splitlines() if line and not line.startswith("#")):
+        match line.split(" | "):
+            case ["+", target, replacement] if name:
+                row = found[name]
+                found[name] = Mutant((*row.edits, Edit(target, replacement)), row.tests)
+            case [name, target, replacement, tests] if name not in found:
+                found[name] = Mutant((Edit(target, replacement),), tuple(tests.split()))
+            case _:
+                raise MutantError(
+                    f"not 'name | target | replacement | tests', or a name that is taken: {line}"
+                )
+    return found
+
+
+@functools.cache
+def _files(root: Path) -> dict[Path, str]:
+    found = sorted([*root.glob("runtime/**/*.py"), *root.glob("harness/**/*.py")])
+    return {path: path.read_text(encoding="utf-8") for path in found}
+
+
+def _definitions(root: Path, word: str) -> dict[str, list[tuple[Path, ast.stmt]]]:
+    """Return the functions, methods and constants by name, of all files that hold a word."""
+    found: dict[str, list[tuple[Path, ast.stmt]]] = defaultdict(list)
+    for path, text in _files(root).items():
+        if not re.search(rf"^\s*(?:(?:async )?def {word}\w*\(|{word}\w*\b.*=)", text, re.MULTILINE):
+            continue
+        body = ast.parse(text).body
+        classes = [node for node in body if isinstance(node, ast.ClassDef)]
+        for prefix, nodes in [("", body), *((f"{node.name}.", node.body) for node in classes)]:
+            for node in nodes:
+                match node:
+                    case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                        found[prefix + name].append((path, node))
+                    case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                        found[prefix + name].append((path, node))
+    return found
+
+
+def _find(root: Path, target: str) -> tuple[Path, ast.stmt]:
+    file, _, name = target.rpartition(":")
+    last = name.rpartition(".")[2]
+    places = [place for place in _definitions(root, last).get(name, []) if file in ("", place[0].stem)]
+    if len(places) == 1:
+        return places[0]
+    known = _definitions(root, "")
+    names = [name] if name in known else difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    nearest = [f"{path.stem}:{near}" for near in names for path, _ in known[near]]
+    raise MutantError(f"{target} is defined {len(places)} times; nearest: {', '.join(nearest) or 'nothing'}")
+
+
+def mutated(root: Path, edit: Edit) -> tuple[Path, str]:
+    """Return the file that an edit changes, and its text then.
+
+    Raises:
+        MutantError: If the target or the text to replace is not there exactly once, or the new text uses a word that
+            the file does not know.
+    """
+    path, node = _find(root, edit.target)
+    text = _files(root)[path]
+    lines = text.splitlines(keepends=True)
+    first, last = node.lineno - 1, node.end_lineno
+    body = "".join(lines[first:last])
+    old, arrow, new = edit.replacement.partition(" => ")
+    if arrow:
+        if body.count(old) != 1:
+            near = difflib.get_close_matches(old, map(str.strip, body.splitlines()), n=1, cutoff=0)
+            raise MutantError(f"{edit.target} holds {old!r} {body.count(old)} times; nearest: {near}")
+        changed = body.replace(old, new)
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        start = node.body[0 if ast.get_docstring(node) is None else 1]
+        above, below = lines[first : start.lineno - 1], lines[start.lineno - 1 : last]
+        changed = "".join([*above, f"{' ' * start.col_offset}{old}\n", *below])
+    else:
+        changed = f"{body.partition('=')[0]}= {old}\n"
+    # A mutant that dies of a name error would prove nothing.
+    used = {*_WORD.findall(re.sub(r"""(["']).*?\1""", "", new or old))}
+    if unknown := used - {*_WORD.findall(text), *dir(builtins), *keyword.kwlist, "f"}:
+        raise MutantError(f"{path.name} does not know {sorted(unknown)} of {new or old!r}")
+    result = "".join([*lines[:first], changed, *lines[last:]])
+    compile(result, str(path), "exec")
+    return path, result
+
+
+@functools.cache
+def _tests(root: Path) -> dict[str, list[str]]:
+    """Return the files of the test functions by name."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted(root.glob("tests/**/test_*.py")):
+        for name in re.findall(
+            r"^(?:async )?def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            found[name].append(path.relative_to(root).as_posix())
+    return found
+
+
+def node_id(root: Path, test: str) -> str:
+    """Return what pytest calls a test.
+
+    Raises:
+        MutantError: If its name does not stand in exactly one file.
+    """
+    stem, _, call = test.rpartition(":")
+    name, known = call.partition("[")[0], _tests(root)
+    files = [file for file in known.get(name, []) if stem in ("", Path(file).stem)]
+    if len(files) != 1:
+        names = [name] if name in known else difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        nearest = [f"{Path(file).stem}:{near}" for near in names for file in known[near]]
+        raise MutantError(f"{test} stands in {len(files)} files; nearest: {', '.join(nearest) or 'nothing'}")
+    return f"{files[0]}::{call}"
+
+
+def survivors(root: Path, mutant: Mutant) -> list[str]:
+    """Return the tests of a mutant that do not fail though its edits are made in the tree, which is then as before."""
+    before: dict[Path, str] = {}
+    nodes = [node_id(root, test) for test in mutant.tests]
+    try:
+        for edit in mutant.edits:
+            path, text = mutated(root, edit)
+            before.setdefault(path, path.read_text(encoding="utf-8"))
+            path.write_text(text, encoding="utf-8")
+            _files.cache_clear()
+        failed = outcomes(root, nodes)["FAILED"]
+    finally:
+        for path, text in before.items():
+            path.write_text(text, encoding="utf-8")
+        _files.cache_clear()
+    failed |= {node.partition("[")[0] for node in failed}
+    return [node for node in nodes if node not in failed]
+
+
+def outcomes(root: Path, nodes: list[str]) -> dict[str, set[str]]:
+    """Return the tests that passed, failed and so on, as pytest names them, by pytest's word."""
+    command = [sys.executable, "-m", "pytest", "-v", "--tb=no", "-p", "no:cacheprovider", *nodes]
+    # Bytecode is told apart by second and size of its source only: a mutant may have both of another.
+    variables = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    ran = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
+    if ran.returncode not in (0, 1):
+        raise MutantError(f"pytest ended with {ran.returncode}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
+    found: dict[str, set[str]] = defaultdict(set)
+    for node, word in re.findall(
+        r"^(tests/.*?::.*?) (PASSED|FAILED|SKIPPED|ERROR)\b", ran.stdout, re.MULTILINE
+    ):
+        found[word].add(node)
+    return found
 
 
 def main(names: list[str]) -> int:
-    """Print `<mutant> <test>` a line, of all mutants or of those named."""
-    from tests.mutant_list import MUTANTS
-
-    unknown = sorted(set(names) - set(MUTANTS))
-    if unknown:
-        sys.stderr.write(f"{unknown[0]!r} is no mutant; there are {', '.join(MUTANTS)}\n")
+    """Make each mutant, or those named, and say which tests do not see it; 1 if there are any."""
+    table = read_table(TABLE.read_text(encoding="utf-8"))
+    if unknown := sorted(set(names) - set(table)):
+        sys.stderr.write(f"{unknown[0]!r} is no mutant; there are {', '.join(table)}\n")
         return 2
-    for name in names or MUTANTS:
-        for test in MUTANTS[name].breaks:
-            sys.stdout.write(f"{name} {test}\n")
-    return 0
+    chosen = {name: table[name] for name in names or table}
+    alive = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve() / "checkout"
+        for part in ("runtime", "harness", "tests"):
+            shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", root)
+        (root.parent / "shared").symlink_to(ROOT.parent / "shared")
+        healthy = outcomes(root, sorted({node_id(root, t) for row in chosen.values() for t in row.tests}))
+        if sick := healthy["FAILED"] | healthy["ERROR"]:
+            raise MutantError(f"these fail without any mutant: {sorted(sick)}")
+        for name, mutant in chosen.items():
+            left = [node for node in survivors(root, mutant) if node not in healthy["SKIPPED"]]
+            alive += bool(left)
+            sys.stdout.write(f"{'passes without' if left else 'fails without'} {name} {' '.join(left)}\n")
+            sys.stdout.flush()
+    if healthy["SKIPPED"]:
+        sys.stdout.write(f"skipped on this machine: {', '.join(sorted(healthy['SKIPPED']))}\n")
+    return 1 if alive else 0
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def test_the_policy_file_of_its_page_is_read_as_the_page_says(tmp_path: Path) ->
     (yaml, python, shell) = re.findall(r"^```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "policy.yaml").write_text(yaml, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    told = python + "print(policy.approve, budget.max_usd_nanos)"
+    told = python + "print(policy.approve, budget.max_usd)"
 
     used = subprocess.run(
         [sys.executable, "-c", told],
@@ -76,7 +76,7 @@ def test_the_policy_file_of_its_page_is_read_as_the_page_says(tmp_path: Path) ->
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    assert (used.stdout, used.stderr) == ("('refund.create',) 50000000\n", "")
+    assert (used.stdout, used.stderr) == ("('refund.create',) 0.05\n", "")
     assert set(json.loads(schema.stdout)["properties"]) == {"schema", *PolicySpec.model_fields}
 
 

@@ -28,6 +28,10 @@ STARTS = {
         ("-c", "import harness.plugin"),
         TABLES | TEST_SIDE | NETWORK,
     ),
+    "goldrun --version": (
+        ("-m", "harness.cli.main", "--version"),
+        TABLES | TEST_SIDE | NETWORK | {"genai_prices", "pydantic", "pytest"},
+    ),
     "goldrun --help": (
         ("-m", "harness.cli.main", "--help"),
         TABLES | TEST_SIDE | NETWORK | {"genai_prices", "pydantic", "pytest"},

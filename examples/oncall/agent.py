@@ -23,7 +23,7 @@ def build() -> Agent:
         instructions=INSTRUCTIONS,
         tools=oncall_tools(World()),
         policy=Policy(approve=("deploy.rollback",)),
-        budget=Budget(max_steps=10, max_seconds=60.0, max_usd_nanos=500_000_000, max_tool_calls=20),
+        budget=Budget(max_steps=10, max_seconds=60.0, max_usd="0.5", max_tool_calls=20),
         parameters={"temperature": 0},
         max_output_tokens=600,
         tool_retry=RetryPolicy(attempts=2, first_s=0.02, ceiling_s=0.1),

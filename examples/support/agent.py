@@ -24,7 +24,7 @@ def build() -> Agent:
         instructions=INSTRUCTIONS,
         tools=support_tools(World()),
         policy=Policy(approve=("refund.create",)),
-        budget=Budget(max_steps=12, max_seconds=60.0, max_usd_nanos=50_000_000, max_tool_calls=10),
+        budget=Budget(max_steps=12, max_seconds=60.0, max_usd="0.05", max_tool_calls=10),
         parameters={"temperature": 0},
         max_output_tokens=400,
         tool_retry=RetryPolicy(attempts=2, first_s=0.02, ceiling_s=0.1),

@@ -17,10 +17,11 @@ from harness.cassette.document import (
 )
 from harness.cassette.lines import fold_json, fold_part, fold_text
 from runtime.core.canonical import fingerprint
-from runtime.core.effects import CallModel, EffectKind
+from runtime.core.effects import CallModel, EffectKind, InputReply, Outcome
 from runtime.core.keys import IdNames, Keyer, rename_ids, tool_key
 from runtime.core.messages import Message, ModelReply, system_message
 from runtime.core.run import Header, with_hashes
+from runtime.core.stored_header import header_from, stated_policy_hash
 from runtime.journal.recording import Interaction, Recording
 from runtime.journal.records import Record, has_body
 
@@ -61,7 +62,7 @@ class _Composer:
     def header(self) -> dict[str, Any]:
         """Return the header: prompts by reference, fingerprints only where they are not those of its content."""
         header = self._recording.header
-        plain: dict[str, Any] = {"version": header.version, **msgspec.to_builtins(header)}
+        plain: dict[str, Any] = msgspec.to_builtins(header)
         if header.instructions is not None:
             plain["instructions"] = {"message": self.ref(system_message(header.instructions))}
         if header.input:
@@ -160,13 +161,20 @@ class _Composer:
             case EffectKind.TOOL:
                 return {name: fold_text(text) for name, text in plain.items()}
             case EffectKind.INPUT:
-                told = item.outcome().value.messages
-                return {**plain, "messages": [self.ref(m) for m in told]} if told else plain
+                return self._input(item, plain)
             case _:
                 return fold_json(plain)
 
+    def _input(self, item: Interaction, plain: dict[str, Any]) -> dict[str, Any]:
+        outcome: Outcome[InputReply] = item.outcome()
+        messages = () if outcome.value is None else outcome.value.messages
+        return {**plain, "messages": [self.ref(m) for m in messages]} if messages else plain
+
     def _reply(self, item: Interaction, plain: dict[str, Any]) -> dict[str, Any]:
-        reply: ModelReply = item.outcome().value
+        outcome: Outcome[ModelReply] = item.outcome()
+        reply = outcome.value
+        if reply is None:
+            return plain
         message = rename_ids(Message(role="assistant", parts=reply.parts), self._ids)
         renamed = {**plain, "parts": _parts(message)}
         if reply.response_id is not None:
@@ -210,7 +218,7 @@ def header_of(plain: dict[str, Any]) -> Header:
     Raises:
         msgspec.ValidationError: If a field is wrong.
     """
-    header = msgspec.convert(plain, Header)
-    computed = with_hashes(header)
+    header = header_from(plain)
+    computed = msgspec.structs.replace(with_hashes(header), policy_hash=stated_policy_hash(plain))
     missing = {name: getattr(computed, name) for name in _HASHES if name not in plain}
     return msgspec.structs.replace(header, **missing)

@@ -23,7 +23,7 @@ from harness.cassette.ranges import FileRanges
 from harness.cassette.remote import Store, is_url, open_store
 from harness.cassette.segment import Segment, open_segment_if, read_segment
 from harness.errors import CassetteError
-from runtime.core.run import Header
+from runtime.core.stored_header import read_header
 from runtime.journal.files import read_journal
 
 INDEX_NAME = "runs.idx"
@@ -154,7 +154,7 @@ def _in_journals(folder: Path, request_id: str) -> Iterator[Found]:
         try:
             with guarded(str(path)):
                 for run in read_journal(path):
-                    header = msgspec.json.decode(run.records[0].request, type=Header)
+                    header = read_header(run.records[0].request)
                     if request_id in {header.request_id, header.run_id}:
                         yield Found(
                             target=f"{path}#{header.run_id}",

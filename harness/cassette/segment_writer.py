@@ -25,6 +25,7 @@ from harness.errors import CassetteError
 from harness.redaction.redactor import refuse_secrets
 from runtime.core.canonical import fingerprint
 from runtime.core.run import Header
+from runtime.core.stored_header import read_header
 from runtime.errors import UsageError
 from runtime.journal.records import Chain, EndBody, Record, encode_payload
 
@@ -121,7 +122,7 @@ class SegmentWriter:
             chain.extend(payload)
             lines.append(payload)
             if record.phase == "begin":
-                header = msgspec.json.decode(record.request, type=Header)
+                header = read_header(record.request)
             elif record.phase == "end":
                 stop_reason = msgspec.json.decode(record.outcome, type=EndBody).stop_reason
         if header is None:

@@ -16,7 +16,7 @@ from harness.cassette.segment import Segment, SegmentRun, read_segment
 from harness.cassette.store import kind_of, recording_files
 from harness.errors import CassetteError
 from runtime.core.canonical import fingerprint
-from runtime.core.run import Header
+from runtime.core.stored_header import read_header
 from runtime.journal.files import read_journal
 from runtime.journal.recording import recording_of
 from runtime.journal.records import EndBody
@@ -135,7 +135,7 @@ def _journal(path: Path) -> Verified:
     with guarded(str(path)):
         for run in reader:
             try:
-                header = msgspec.json.decode(run.records[0].request, type=Header)
+                header = read_header(run.records[0].request)
                 if run.ended:
                     msgspec.json.decode(run.records[-1].outcome, type=EndBody)
                 else:

@@ -1,4 +1,4 @@
-"""Commands about golden tasks: test, demo."""
+"""Commands about golden tasks: test, migrate, demo."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(demo)
     app.command(name="test")(run_tests)
+    app.command()(migrate)
 
 
 def demo(
@@ -40,3 +41,13 @@ def run_tests(
     from harness.cli.testing import test_paths
 
     return test_paths(paths or [Path("golden")], pytest=pytest, deploy=deploy, report=report, as_json=json)
+
+
+def migrate(
+    paths: Annotated[list[Path], typer.Argument(help="Golden tasks, policy files, or folders of them.")],
+    json: Json = False,
+) -> int:
+    """Rewrite old names in golden tasks and policy files; nothing else in them changes."""
+    from harness.cli.migrating import migrate_paths
+
+    return migrate_paths(paths, as_json=json)

@@ -42,7 +42,7 @@ class open_store:  # noqa: N801 - reads as a function where it is used
         self._path = path
 
     def __enter__(self) -> ControlStore:
-        from runtime.state.sqlite_store import SqliteControlStore
+        from runtime.state.control.sqlite_store import SqliteControlStore
 
         self._store = SqliteControlStore(self._path)
         return self._store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,6 +29,16 @@ def emit_json(document: Any) -> None:
     """Print one JSON document."""
     json.dump(document, sys.stdout, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def emit_json_list(head: dict[str, Any], name: str, values: Iterable[Any]) -> None:
+    """Print one JSON document whose last field is a list, each value as soon as it is there."""
+    sys.stdout.write(json.dumps(head, ensure_ascii=False, allow_nan=False)[:-1])
+    sys.stdout.write(f", {json.dumps(name)}: [")
+    for number, value in enumerate(values):
+        sys.stdout.write(", " if number else "")
+        json.dump(value, sys.stdout, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("]}\n")
 
 
 def wants_colour() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +92,8 @@ def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunR
     if agent is None:
         return replay_run(recording, collect=collect)
     header = recording.header
-    request = Request(
-        prompt=header.input,
-        tenant=header.tenant,
-        environment=header.environment,
-        deploy=header.deploy,
-        source="replay",
-        suite=header.suite,
-        task=header.task,
-    )
+    # Policy and budget are the code's own: what they changed is what the replay should show.
+    request = replace(Request.of(header), source="replay", policy=None, budget=None)
     return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
 
 

@@ -20,10 +20,11 @@ from harness.sessions.resume import World, resume_run
 from harness.text import safe_text
 from runtime.entry.run import RunResult
 from runtime.entry.state import State
-from runtime.errors import ExitCode, UsageError
+from runtime.errors import DataError, ExitCode, UsageError
 from runtime.execution.governor import Governor
 from runtime.execution.rules import ControlRules
 from runtime.journal.recording import Recording
+from runtime.ports.performers import PerformerError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,12 @@ def resume_target(target: str, asked: Resume, *, as_json: bool) -> int:
             mark = ResumeMark(path, recording.header.run_id, out=asked.out)
             mark.check()
             result = _resumed(recording, asked, mark=mark)
+    if isinstance(result.error, PerformerError):
+        raise DataError(
+            f"the run could not be recorded any further: {result.error}",
+            where=str(asked.out),
+            next_step="make room, then resume the run from this file",
+        )
     if as_json:
         emit_json(
             {

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.output import emit_json, progress, say, wants_colour, warn
-from runtime.errors import ExitCode
+from harness.cli.output import emit_json, say, wants_colour
+from runtime.errors import ExitCode, UsageError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 
@@ -67,15 +67,24 @@ def diff(
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     stat: Annotated[bool, typer.Option("--stat", help="Print one line of counts.")] = False,
+    ignore_order: Annotated[
+        bool, typer.Option("--ignore-order", help="Compare lists in arguments and JSON results in any order.")
+    ] = False,
 ) -> int:
     """Compare two runs call by call, or two deploys task by task."""
     from harness.cli.targets import deploy_diff, is_deploy, load_trace
 
     if is_deploy(a, history) and is_deploy(b, history):
+        if ignore_order:
+            raise UsageError(
+                "--ignore-order compares two runs, and both are deploy labels",
+                where="goldrun diff",
+                next_step="name a cassette or a trace of each",
+            )
         return deploy_diff(a, b, history, as_json=json)
     from harness.diff import diff_json, diff_traces, render_markdown, render_stat, render_text
 
-    found = diff_traces(load_trace(a), load_trace(b))
+    found = diff_traces(load_trace(a), load_trace(b), ignore_order=ignore_order)
     if json:
         emit_json(diff_json(found))
     elif markdown:
@@ -95,36 +104,13 @@ def diff(
 
 def lift(
     paths: Annotated[list[Path], typer.Argument(help="Recordings of HTTP traffic: files, folders, globs.")],
+    dialect: Annotated[
+        str | None,
+        typer.Option(help="Dialect of bodies whose URL does not tell it, like openai-chat or gemini."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Lift recorded HTTP traffic into exchanges and traces."""
-    from harness.lift.lift import lift_paths
-    from harness.text import safe_text, table
+    from harness.cli.lifting import lift_targets
 
-    with progress("lifting", None) as advance:
-        document = lift_paths(paths, progress=lambda _done, _total, path: advance(1, path))
-    broken = [f for f in document["files"] if f["error"]]
-    if json:
-        emit_json(document)
-    else:
-        rows = [
-            [
-                safe_text(f["path"], 70),
-                str(len(f["exchanges"])),
-                str(sum(len(e["tool_calls"] or []) for e in f["exchanges"])),
-                ", ".join(t["stop_reason"] for t in f["traces"][:3]) + (" …" if len(f["traces"]) > 3 else ""),
-                safe_text(f["error"] or _undecoded(f["exchanges"]), 60),
-            ]
-            for f in document["files"]
-        ]
-        say(table(rows, ["file", "exchanges", "tool calls", "traces", "note"]))
-    for entry in broken:
-        warn(f"{entry['path']}: {entry['error']}")
-    return ExitCode.DATA if broken or not document["files"] else ExitCode.OK
-
-
-def _undecoded(exchanges: list[dict[str, object]]) -> str:
-    found = sorted(
-        {f"{e['provider']} {e['endpoint']}" for e in exchanges if e["error"] and not e["finish_reason"]}
-    )
-    return f"not decoded: {', '.join(found)}" if found else ""
+    return lift_targets(paths, dialect=dialect, as_json=json)

@@ -17,7 +17,7 @@ from harness.diff.document import (
     is_write,
     name_of,
 )
-from harness.diff.fields import call_changes
+from harness.diff.fields import call_changes, unordered_trace
 from harness.diff.similarity import args_key
 from harness.diff.verdict import comparability, judge
 from runtime.core.trace import ToolStep, Trace
@@ -25,17 +25,21 @@ from runtime.core.trace import ToolStep, Trace
 Entry = SameRun | CallDiff
 
 
-def diff_traces(a: Trace, b: Trace) -> TraceDiff:
+def diff_traces(a: Trace, b: Trace, *, ignore_order: bool = False) -> TraceDiff:
     """Return how run B differs from run A, its baseline.
+
+    With `ignore_order` lists in the arguments of tools, and in results that are JSON, are compared as bags. The
+    order of calls counts as ever.
 
     Symmetric: `diff_traces(b, a)` has the same pairs; added and removed change places, and what is `repeated`
     one way is `removed` the other. Pure: reads nothing but the two traces, changes neither.
     """
-    ours, theirs = flatten(a), flatten(b)
+    left, right = (unordered_trace(a), unordered_trace(b)) if ignore_order else (a, b)
+    ours, theirs = flatten(left), flatten(right)
     hashes = call_hashes(ours, theirs)
     alignment = align(ours, theirs, *hashes)
-    entries = _Walk(ours, theirs, *hashes).entries(alignment)
-    verdict, causes = judge(a, b, entries)
+    entries = _Walk(ours, theirs, *hashes, ignore_order=ignore_order).entries(alignment)
+    verdict, causes = judge(left, right, entries)
     return TraceDiff(
         a=a,
         b=b,
@@ -50,9 +54,12 @@ def diff_traces(a: Trace, b: Trace) -> TraceDiff:
 class _Walk:
     """Goes along an alignment and makes its entries."""
 
-    def __init__(self, a: list[Call], b: list[Call], ours: list[str], theirs: list[str]) -> None:
+    def __init__(
+        self, a: list[Call], b: list[Call], ours: list[str], theirs: list[str], *, ignore_order: bool
+    ) -> None:
         self._a, self._b = a, b
         self._ours, self._theirs = ours, theirs
+        self._ignore_order = ignore_order
 
     def entries(self, alignment: Alignment) -> tuple[Entry, ...]:
         """Return the entries in B's order, removed calls where they were."""
@@ -88,7 +95,7 @@ class _Walk:
     def _pair(self, i: int, j: int, *, moved: bool = False) -> Entry:
         before, now = self._a[i], self._b[j]
         differs = self._ours[i] != self._theirs[j] or before.attempts != now.attempts
-        changes = call_changes(before, now) if differs else ()
+        changes = call_changes(before, now, ignore_order=self._ignore_order) if differs else ()
         if not moved and not changes:
             return SameRun(i, j, 1)
         op: Op = "moved" if moved else "changed"

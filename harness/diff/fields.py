@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from msgspec import UNSET
+import orjson
+from msgspec import UNSET, structs
 
+from harness.diff.deep import ABSENT, ANY_ITEM, deep_differences, unordered
 from harness.diff.document import Call, Change
 from harness.diff.lcs import common_pairs
-from runtime.core.canonical import fingerprint
-from runtime.core.trace import ModelStep, ToolStep
+from runtime.core.canonical import canonical_bytes, fingerprint
+from runtime.core.trace import ModelStep, ToolStep, Trace
 
 _MODEL_FIELDS = (
     ("model", "request_model"),
@@ -29,13 +31,14 @@ _SHORT_LIST = 4
 """Lists up to this length are compared place by place; longer ones are aligned first."""
 
 
-def call_changes(a: Call, b: Call) -> tuple[Change, ...]:
+def call_changes(a: Call, b: Call, *, ignore_order: bool = False) -> tuple[Change, ...]:
     """Return the fields that differ between two calls of one kind: what was decided and what came of it.
 
-    Times, ids, tokens and money are no changes; they are the delta. Paths read `arguments.items[0].sku`.
+    Times, ids, tokens and money are no changes; they are the delta. Paths read `arguments.items[0].sku`, and
+    `arguments.items[*].sku` where the order of lists is ignored.
     """
     if isinstance(a, ToolStep) and isinstance(b, ToolStep):
-        return tuple(_tool_changes(a, b))
+        return tuple(_unordered_tool_changes(a, b) if ignore_order else _tool_changes(a, b))
     assert isinstance(a, ModelStep), "only calls of one kind are aligned"
     assert isinstance(b, ModelStep), "only calls of one kind are aligned"
     return tuple(_model_changes(a, b))
@@ -56,6 +59,61 @@ def value_changes(a: Any, b: Any, path: str) -> Iterator[Change]:
         yield from _list_changes(a, b, path)
     elif not _equal(a, b):
         yield Change(path, a, b)
+
+
+def unordered_trace(trace: Trace) -> Trace:
+    """Return a run with the lists in the arguments and results of its tool calls sorted.
+
+    Its tool calls have no stored fingerprints: those were made in the recorded order.
+    """
+    return structs.replace(
+        trace,
+        steps=tuple(
+            structs.replace(step, tool_calls=tuple(map(_unordered_call, step.tool_calls)))
+            for step in trace.steps
+        ),
+    )
+
+
+def _unordered_call(call: ToolStep) -> ToolStep:
+    found = _json_of(call.result)
+    result = call.result if found is None else canonical_bytes(unordered(found)).decode()
+    return structs.replace(call, arguments=unordered(call.arguments), result=result, args_hash="", hash="")
+
+
+def _json_of(text: str | None) -> Any:
+    """Return the object or list that a result is the JSON of; `None` for any other text."""
+    if text is None or not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _unordered_tool_changes(a: ToolStep, b: ToolStep) -> Iterator[Change]:
+    before, now = _json_of(a.result), _json_of(b.result)
+    parsed = before is not None and now is not None
+    for change in _tool_changes(structs.replace(a, arguments=None), structs.replace(b, arguments=None)):
+        if change.path != "result" or not parsed:
+            yield change
+    yield from _deep_changes(a.arguments, b.arguments, "arguments")
+    if parsed:
+        yield from _deep_changes(before, now, "result")
+
+
+def _deep_changes(a: Any, b: Any, path: str) -> Iterator[Change]:
+    for found in deep_differences({"value": a, "ignore_order": True}, b):
+        place = path
+        for part in found.path:
+            place += f"[{part}]" if isinstance(part, int) else part if part == ANY_ITEM else f".{part}"
+        yield Change(place, _side(found.expected), _side(found.actual))
+
+
+def _side(value: Any) -> Any:
+    if value is ABSENT:
+        return UNSET
+    return value if isinstance(value, dict | list | str | int | float | None) else repr(value)
 
 
 def _tool_changes(a: ToolStep, b: ToolStep) -> Iterator[Change]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import TaskError
 from harness.golden.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
+from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
 
 _FIX = "correct the named fields in the task file"
@@ -52,6 +53,7 @@ def parse_task(data: bytes, path: Path) -> GoldenTask:
     """
     try:
         document = read_yaml(data)
+        rename_limits(document, BUDGET_PATHS["golden/1"], where=path.as_posix())
     except YamlProblem as problem:
         where = path.as_posix() if problem.line is None else f"{path.as_posix()}:{problem.line}"
         raise TaskError(problem.what, where=where, next_step=problem.next_step) from problem

@@ -5,7 +5,7 @@ Rules.
 2. Plain values are equal with their JSON types: `true` is not 1, while 1 and 1.0 are one number.
 3. Objects and lists may hold matchers at any depth. Keys and lengths are exact there; `{contains: {...}}` takes
    an object in part. The arguments of a call are taken in part: what is not named is not looked at.
-4. `{equals: value}` takes the value as it stands, for an object that looks like a matcher.
+4. `{equals: value}` takes the value as it stands, for an object that looks like a matcher. So does `deep`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
+
+from harness.diff.deep import ANY_ITEM, deep_differences, deep_problem
 
 ValuePath = tuple[str | int, ...]
 
@@ -112,6 +114,8 @@ def described(expected: Any) -> str:
         return "nothing" if operand else "a value"
     if name == "equals":
         return shown(operand)
+    if name == "deep":
+        return f"{shown(operand['value'])}, deeply"
     if name in {"not", "contains"} and matcher_name(operand) is not None:
         return f"{name} {described(operand)}"
     return f"{name} {shown(operand)}"
@@ -127,7 +131,8 @@ def path_text(path: ValuePath) -> str:
     """Return a path as people write it: `args.items[0].id`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        dotted = text and part != ANY_ITEM
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if dotted else part
     return text
 
 
@@ -242,6 +247,13 @@ def _equals(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
     return [] if _equal(operand, actual) else [Mismatch(path, shown(operand), shown(actual))]
 
 
+def _deep(operand: dict[str, Any], actual: Any, path: ValuePath) -> list[Mismatch]:
+    if actual is MISSING:
+        return [Mismatch(path, shown(operand["value"]), shown(actual))]
+    found = deep_differences(operand, actual)
+    return [Mismatch((*path, *each.path), shown(each.expected), shown(each.actual)) for each in found]
+
+
 MATCHERS: dict[str, Callable[[Any, Any, ValuePath], list[Mismatch]]] = {
     "regex": _regex,
     "any": _any,
@@ -253,6 +265,7 @@ MATCHERS: dict[str, Callable[[Any, Any, ValuePath], list[Mismatch]]] = {
     "not": _not,
     "absent": _absent,
     "equals": _equals,
+    "deep": _deep,
 }
 
 
@@ -295,6 +308,8 @@ def _operand_problem(name: str, operand: Any) -> str | None:
             return None if good else f"{operand!r} is neither a number nor [number, tolerance]"
         case "len":
             return _len_problem(operand)
+        case "deep":
+            return deep_problem(operand)
         case _:
             return None
 

@@ -12,7 +12,7 @@ from harness.golden.baseline import compare_traces
 from harness.golden.expect import Cost, Counts, Output, Range, Tokens
 from harness.golden.facts import Facts, Finding, RulePath, suggestion, vacuous
 from harness.golden.matchers import compiled, mismatches, shown
-from runtime.core.fold import LOOP_LENGTH
+from runtime.core.totals import LOOP_LENGTH
 from runtime.core.money import usd_text, usd_to_nanos
 
 _TOOL_KINDS = frozenset(

@@ -21,6 +21,7 @@ from harness.importers.agentdojo_runs import ForeignRun, message_text
 from harness.redaction.redactor import Redactor
 from runtime.core.canonical import canonical_bytes, digest, fingerprint
 from runtime.core.effects import (
+    AnyOutcome,
     Begin,
     CallModel,
     CallStatus,
@@ -101,7 +102,7 @@ class _Conversion:
         self._redactor = redactor
         self._ids: set[str] = set()
         self._calls = 0
-        self.pairs: list[tuple[SingleEffect, Outcome]] = []
+        self.pairs: list[tuple[SingleEffect, AnyOutcome]] = []
         self.assert_only: str | None = None
         self.output: str | None = None
         self.ending: Ending = "open"
@@ -252,7 +253,7 @@ def _header(
     return with_hashes(header)
 
 
-def _refused(step: int, index: int, call: ToolCallPart) -> tuple[SingleEffect, Outcome]:
+def _refused(step: int, index: int, call: ToolCallPart) -> tuple[SingleEffect, AnyOutcome]:
     effect = Refuse(
         lane=lane(step, "tool", index=index),
         call_id=call.id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from importlib import import_module
 
 import msgspec
 
@@ -56,6 +57,8 @@ def _undo(body: Body, name: str) -> Body:
             return body if inflated.problem is not None and not inflated.content else inflated
         case "zstd":
             return _unzstd(raw) if raw.startswith(_ZSTD_MAGIC) else body
+        case "br":
+            return body if _is_text(raw) else _unbrotli(raw)
         case "identity":
             return body
         case _:
@@ -97,6 +100,23 @@ def _unzstd(raw: bytes) -> Body:
     if len(content) > MAX_BODY_BYTES:
         return Body(b"", f"the zstd body holds more than {MAX_BODY_BYTES} bytes")
     return Body(content)
+
+
+def _unbrotli(raw: bytes) -> Body:
+    """Return a Brotli body; the decoder is the one that HTTP clients bring, if one is installed."""
+    for name in ("brotli", "brotlicffi"):
+        try:
+            brotli = import_module(name)
+        except ImportError:
+            continue
+        try:
+            content: bytes = brotli.decompress(raw)
+        except brotli.error as error:
+            return Body(b"", f"damaged br body: {error}")
+        if len(content) > MAX_BODY_BYTES:
+            return Body(b"", f"the br body holds more than {MAX_BODY_BYTES} bytes")
+        return Body(content)
+    return Body(b"", "content-encoding 'br' is not read: install brotli")
 
 
 def _is_text(raw: bytes) -> bool:

@@ -1,23 +1,27 @@
-"""One exchange becomes what it means: provider, request, reply or failure.
-
-A further dialect joins by its codec in `runtime.dialects` and an entry in `_DECODERS`.
-"""
+"""One exchange becomes what it means: provider, request, reply or failure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
-from harness.lift.endpoints import CHAT, MESSAGES, Endpoint, identify
-from harness.lift.exchanges import Exchange
+from harness.lift.codecs import BEDROCK_INVOKE, DIALECTS, OF_VENDOR, Codec, Stream, told_usage
+from harness.lift.endpoints import Endpoint, identify, looks_like_a_request
+from harness.lift.exchanges import Exchange, Framing
+from harness.lift.pricing import priced
 from runtime.core.effects import Failure, FailureKind
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.core.money import Usage, usd_text
-from runtime.dialects import anthropic_messages, openai_chat
+from runtime.dialects.aws_eventstream import parse_eventstream
+from runtime.dialects.bedrock_converse import event_of
+from runtime.dialects.bedrock_invoke import InvokeStream, answers_in_text, chunk_of, guarded, vendor_of
 from runtime.dialects.errors import DialectError
+from runtime.dialects.fields import count, entries, mapping
+from runtime.dialects.framing import JsonArrayParser, parse_json_lines
 from runtime.dialects.sse import parse_sse
+from runtime.dialects.streams import stream_failure
 
 
 class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +32,13 @@ class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
         endpoint: Whom it was sent to.
         status: HTTP status.
         is_streamed: Whether the answer was streamed.
-        request: What the model was asked; `None` where the request is not of a supported dialect.
+        request: What the model was asked; `None` where the request is not of a known dialect.
         reply: What the model answered; also what a failed stream told before it failed.
+        told: Usage in the provider's own counting.
+        is_cost_stated: Whether the reply's price is the provider's word, and not computed from its tokens.
         failure: How the call failed, if it did.
         error: What to report of the exchange: a failure, or why it was not decoded.
+        is_ignored: Whether it is no model's traffic.
     """
 
     idx: int
@@ -40,8 +47,11 @@ class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
     is_streamed: bool = False
     request: ModelRequest | None = None
     reply: ModelReply | None = None
+    told: Usage | None = None
+    is_cost_stated: bool = False
     failure: Failure | None = None
     error: str | None = None
+    is_ignored: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,58 +59,199 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     reply: ModelReply | None = None
     failure: Failure | None = None
+    told: Usage | None = None
 
 
-class _Decoder(msgspec.Struct, frozen=True):
-    """The codec of one dialect as lift needs it.
+def decode_exchange(exchange: Exchange, dialect: str | None = None) -> LiftedExchange:
+    """Return what an exchange means; never raises, what cannot be decoded is told in `error`.
 
-    Attributes:
-        request: Reads a request's body.
-        answer: Reads a response.
-        told_usage: Turns usage back to the provider's own counting, where that differs from ours.
+    Args:
+        exchange: Request and answer.
+        dialect: A name of `DIALECTS`, for endpoints whose URL does not tell it.
     """
-
-    request: Callable[[Any], ModelRequest]
-    answer: Callable[[Exchange], Answer]
-    told_usage: Callable[[Usage], Usage] | None = None
-
-
-class _Stream(Protocol):
-    """The stream decoder of a dialect of server-sent events."""
-
-    error: Failure | None
-
-    def feed(self, data: str) -> list[str]: ...
-
-    def finish(self) -> ModelReply: ...
-
-
-def decode_exchange(exchange: Exchange) -> LiftedExchange:
-    """Return what an exchange means; never raises, what cannot be decoded is told in `error`."""
-    endpoint = identify(exchange.url)
+    endpoint = _endpoint(exchange, dialect)
     lifted = LiftedExchange(
-        idx=exchange.idx, endpoint=endpoint, status=exchange.status, is_streamed=exchange.is_streamed
+        idx=exchange.idx,
+        endpoint=endpoint,
+        status=exchange.status,
+        is_streamed=exchange.framing is not None,
     )
-    decoder = _DECODERS.get(endpoint.name) if endpoint.is_known else None
-    if decoder is None:
-        return msgspec.structs.replace(lifted, error=_unsupported(exchange, endpoint))
-    try:
-        request = decoder.request(exchange.request_json)
-    except DialectError as error:
-        return msgspec.structs.replace(lifted, error=f"request not decoded: {error.what}")
-    if not request.model and endpoint.deployment is not None:
+    if endpoint.dialect is None:
+        is_other = _is_other(exchange, endpoint)
+        error = None if is_other else _unknown(exchange, endpoint)
+        return msgspec.structs.replace(lifted, error=error, is_ignored=is_other)
+    codec = _codec(exchange, endpoint)
+    if codec is None and not answers_in_text(endpoint.deployment or ""):
+        return msgspec.structs.replace(lifted, is_ignored=True)
+    if codec is None:
+        return _of_unknown_form(lifted, exchange)
+    return _decoded(lifted, exchange, codec)
+
+
+def _endpoint(exchange: Exchange, dialect: str | None) -> Endpoint:
+    """Return whom an exchange was sent to; a stated dialect holds for what the URL does not tell."""
+    found = (
+        identify(exchange.url, exchange.method) if exchange.url else Endpoint(provider="unknown", name="bare")
+    )
+    if dialect is None or found.dialect not in (None, BEDROCK_INVOKE):
+        return found
+    return found if _is_other(exchange, found) else msgspec.structs.replace(found, dialect=dialect)
+
+
+def _is_other(exchange: Exchange, endpoint: Endpoint) -> bool:
+    """Tell whether an exchange is no model's: an act beside models, or a foreign host's without a request's form."""
+    if endpoint.dialect is not None:
+        return False
+    return endpoint.is_other or (endpoint.is_foreign and not looks_like_a_request(exchange.request_json))
+
+
+def _codec(exchange: Exchange, endpoint: Endpoint) -> Codec | None:
+    if endpoint.dialect != BEDROCK_INVOKE:
+        return DIALECTS[endpoint.dialect or ""]
+    vendor = vendor_of(endpoint.deployment or "", exchange.request_json, exchange.reply_json)
+    return None if vendor is None else OF_VENDOR[vendor]
+
+
+def _of_unknown_form(lifted: LiftedExchange, exchange: Exchange) -> LiftedExchange:
+    """Return an exchange with a model whose form no one tells; an error is read all the same."""
+    what = f"the form of model {lifted.endpoint.deployment!r} is not known: state it with --dialect"
+    if exchange.status is None or exchange.status < 400:
+        return msgspec.structs.replace(lifted, error=_joined(what, exchange.problem))
+    failure = _failed(exchange, DIALECTS["bedrock-converse"])
+    return msgspec.structs.replace(lifted, failure=failure, error=_joined(_failure_text(failure), what))
+
+
+def _decoded(lifted: LiftedExchange, exchange: Exchange, codec: Codec) -> LiftedExchange:
+    endpoint = lifted.endpoint
+    request, request_error = _request(exchange, codec)
+    if request is not None and not request.model and endpoint.deployment is not None:
         request = msgspec.structs.replace(request, model=endpoint.deployment)
-    answer = decoder.answer(exchange)
+    answer = _answer(exchange, codec)
+    if request is None and answer.reply is None and not exchange.url and exchange.status is None:
+        request, answer = _request_alone(exchange, codec, answer)
     reply = answer.reply
+    stated = reply is not None and reply.cost_nanousd is not None
     if reply is not None:
-        reply = msgspec.structs.replace(reply, provider=endpoint.provider)
+        model = reply.response_model or (request.model if request is not None else "") or endpoint.deployment
+        reply = priced(msgspec.structs.replace(reply, provider=endpoint.provider), model)
     return msgspec.structs.replace(
         lifted,
         request=request,
         reply=reply,
+        told=answer.told,
+        is_cost_stated=stated,
         failure=answer.failure,
-        error=_error_text(answer.failure, exchange),
+        error=_joined(
+            None if answer.failure is None else _failure_text(answer.failure),
+            request_error,
+            exchange.problem,
+        ),
     )
+
+
+def _request(exchange: Exchange, codec: Codec) -> tuple[ModelRequest | None, str | None]:
+    """Return the request, or why there is none; a reply that is fetched later has none and needs none."""
+    if exchange.request_json is None and (exchange.method == "GET" or not exchange.url):
+        return None, None
+    try:
+        return codec.request(exchange.request_json), None
+    except DialectError as error:
+        return None, f"request not decoded: {error.what}"
+
+
+def _request_alone(exchange: Exchange, codec: Codec, answer: Answer) -> tuple[ModelRequest | None, Answer]:
+    """Return a body that was kept by itself as a request, if it is one and no reply."""
+    try:
+        return codec.request(exchange.reply_json), Answer()
+    except DialectError:
+        return None, answer
+
+
+def _answer(exchange: Exchange, codec: Codec) -> Answer:
+    if exchange.status is not None and exchange.status >= 400:
+        return Answer(failure=_failed(exchange, codec))
+    if exchange.framing is not None:
+        return _streamed(exchange, codec)
+    body = exchange.reply_json if exchange.reply_json is not None else exchange.content
+    if body == b"":
+        return Answer(failure=_unreadable("the body of the answer was not recorded"))
+    if isinstance(body, dict) and body.get("error"):
+        return Answer(failure=_failed(exchange, codec))
+    try:
+        reply = codec.reply(body)
+    except DialectError as error:
+        return Answer(failure=_unreadable(error.what))
+    if exchange.url.endswith("/invoke"):
+        reply = guarded(reply, mapping(body))
+    if reply.usage is None and (counted := _counted(exchange)) is not None:
+        reply = msgspec.structs.replace(reply, usage=counted)
+    told = told_usage(codec, reply.usage, body, None)
+    if reply.finish_reason == "error":
+        what = f"the provider ended the answer with {reply.raw_finish_reason!r}"
+        return Answer(reply=reply, failure=_unreadable(what), told=told)
+    return Answer(reply=reply, told=told)
+
+
+def _failed(exchange: Exchange, codec: Codec) -> Failure:
+    body = exchange.reply_json if exchange.reply_json is not None else exchange.content
+    named = exchange.headers.get("x-amzn-errortype")
+    if named and isinstance(body, dict):
+        body = {"__type": named, **body}
+    if exchange.framing is Framing.SSE:
+        body = next((event.data for event in parse_sse(exchange.content)), exchange.content)
+    return codec.failure(exchange.status or 200, body, retry_after_s=_wait(exchange))
+
+
+def _counted(exchange: Exchange) -> Usage | None:
+    """Return the tokens that Bedrock states in headers, where the model's own body states none."""
+    stated = {
+        name: count(int(text)) if (text := exchange.headers.get(header, "")).isdecimal() else None
+        for name, header in (
+            ("input_tokens", "x-amzn-bedrock-input-token-count"),
+            ("output_tokens", "x-amzn-bedrock-output-token-count"),
+        )
+    }
+    usage = Usage(**stated)
+    return None if usage == Usage() else usage
+
+
+def _streamed(exchange: Exchange, codec: Codec) -> Answer:
+    inner = codec.stream()
+    stream: Any = InvokeStream(inner) if exchange.framing is Framing.EVENT_STREAM else inner
+    for event in _events(exchange, inner):
+        if isinstance(event, str):
+            stream.feed(event)
+        else:
+            stream.take(event)
+    reply = stream.finish()
+    return Answer(reply=reply, failure=stream.error, told=told_usage(codec, reply.usage, None, inner))
+
+
+def _events(exchange: Exchange, stream: Stream) -> Iterator[str | dict[str, Any]]:
+    """Yield the events of a stream, as text or as values; damage of the stream itself goes to its decoder."""
+    match exchange.framing:
+        case Framing.EVENT_STREAM:
+            yield from _aws_events(exchange, stream)
+        case Framing.JSON_ARRAY if exchange.content:
+            yield from JsonArrayParser().feed(exchange.content)
+        case Framing.JSON_ARRAY:
+            yield from entries(exchange.reply_json)
+        case Framing.JSON_LINES:
+            yield from parse_json_lines(exchange.content)
+        case _:
+            yield from (event.data for event in parse_sse(exchange.content))
+
+
+def _aws_events(exchange: Exchange, stream: Stream) -> Iterator[dict[str, Any]]:
+    messages, problem = parse_eventstream(exchange.content)
+    read = event_of if exchange.url.endswith("/converse-stream") else chunk_of
+    for message in messages:
+        try:
+            yield read(message)
+        except DialectError as error:
+            stream.fail(stream_failure(error.what, "invalid_chunk"))
+    if problem is not None:
+        stream.fail(stream_failure(problem.what, "invalid_stream"))
 
 
 def exchange_json(lifted: LiftedExchange) -> dict[str, Any]:
@@ -109,73 +260,39 @@ def exchange_json(lifted: LiftedExchange) -> dict[str, Any]:
     Fields of an exchange that was not decoded are null; usage is what the provider said, in its own counting, and
     the finish reason in its own words.
     """
-    request, reply = lifted.request, lifted.reply
-    was_decoded = request is not None
-    usage = _told_usage(lifted)
+    request, reply, told = lifted.request, lifted.reply, lifted.told
+    was_decoded = request is not None or reply is not None
     calls = () if reply is None else reply.tool_calls
+    cost = None if reply is None else reply.cost_nanousd
     return {
         "idx": lifted.idx,
         "provider": lifted.endpoint.provider,
         "endpoint": lifted.endpoint.name,
         "status": lifted.status,
         "streamed": lifted.is_streamed,
-        "request_model": None if request is None else request.model or None,
+        "request_model": (request.model if request is not None else None) or lifted.endpoint.deployment,
         "response_model": None if reply is None else reply.response_model,
         "finish_reason": None if reply is None else reply.raw_finish_reason,
         "tool_calls": [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in calls]
         if was_decoded
         else None,
         "text": (reply.text if reply is not None else "") if was_decoded else None,
-        "usage": {
-            name: None if usage is None else getattr(usage, name)
-            for name in ("input_tokens", "output_tokens", "cache_read_tokens", "reasoning_tokens")
-        },
-        "cost_usd": None if reply is None else usd_text(reply.cost_nanousd),
+        "usage": {name: None if told is None else getattr(told, name) for name in _USAGE},
+        "cost_usd": usd_text(cost),
+        "cost_source": None if cost is None else "stated" if lifted.is_cost_stated else "tokens",
+        "ignored": lifted.is_ignored,
         "error": lifted.error,
     }
 
 
-def _told_usage(lifted: LiftedExchange) -> Usage | None:
-    usage = None if lifted.reply is None else lifted.reply.usage
-    decoder = _DECODERS.get(lifted.endpoint.name)
-    if usage is None or decoder is None or decoder.told_usage is None:
-        return usage
-    return decoder.told_usage(usage)
-
-
-def _chat_answer(exchange: Exchange) -> Answer:
-    if exchange.is_streamed:
-        return _streamed(exchange, openai_chat.StreamDecoder())
-    return _whole(exchange, openai_chat.decode_reply, openai_chat.decode_error)
-
-
-def _messages_answer(exchange: Exchange) -> Answer:
-    if exchange.is_streamed:
-        return _streamed(exchange, anthropic_messages.StreamDecoder())
-    return _whole(exchange, anthropic_messages.decode_reply, anthropic_messages.decode_error)
-
-
-def _whole(
-    exchange: Exchange, decode_reply: Callable[[Any], ModelReply], decode_error: Callable[..., Failure]
-) -> Answer:
-    body = exchange.reply_json if exchange.reply_json is not None else exchange.content
-    is_error = isinstance(body, dict) and bool(body.get("error"))
-    if is_error or (exchange.status is not None and exchange.status >= 400):
-        return Answer(failure=decode_error(exchange.status or 200, body, retry_after_s=_wait(exchange)))
-    try:
-        reply = decode_reply(body)
-    except DialectError as error:
-        return Answer(failure=_unreadable(error.what))
-    if reply.finish_reason == "error":
-        return Answer(reply=reply, failure=_unreadable("the provider ended the answer with an error"))
-    return Answer(reply=reply)
-
-
-def _streamed(exchange: Exchange, decoder: _Stream) -> Answer:
-    for event in parse_sse(exchange.content):
-        decoder.feed(event.data)
-    reply = decoder.finish()
-    return Answer(reply=reply, failure=decoder.error)
+_USAGE = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "reasoning_tokens",
+)
 
 
 def _unreadable(what: str) -> Failure:
@@ -188,29 +305,19 @@ def _wait(exchange: Exchange) -> float | None:
         seconds = float(exchange.headers.get("retry-after", ""))
     except ValueError:
         return None
-    return seconds if 0 <= seconds < 1e9 else None
+    return seconds if 0 <= seconds < float("inf") else None
 
 
-def _error_text(failure: Failure | None, exchange: Exchange) -> str | None:
-    words = [] if failure is None else [_failure_text(failure)]
-    if exchange.problem is not None:
-        words.append(exchange.problem)
-    return "; ".join(words) or None
+def _joined(*words: str | None) -> str | None:
+    return "; ".join(word for word in words if word) or None
 
 
 def _failure_text(failure: Failure) -> str:
     return failure.message if failure.error_type is None else f"{failure.error_type}: {failure.message}"
 
 
-def _unsupported(exchange: Exchange, endpoint: Endpoint) -> str:
-    if endpoint.is_known:
-        return f"dialect not supported yet: {endpoint.provider} {endpoint.name}"
-    return f"unknown endpoint: {exchange.method} {endpoint.provider} {endpoint.name}"
-
-
-_DECODERS: dict[str, _Decoder] = {
-    CHAT: _Decoder(openai_chat.decode_request, _chat_answer),
-    MESSAGES: _Decoder(
-        anthropic_messages.decode_request, _messages_answer, told_usage=anthropic_messages.told_usage
-    ),
-}
+def _unknown(exchange: Exchange, endpoint: Endpoint) -> str:
+    what = f"unknown endpoint: {exchange.method} {endpoint.provider} {endpoint.name}"
+    if looks_like_a_request(exchange.request_json) or not exchange.url:
+        return f"{what}; state its dialect with --dialect"
+    return what

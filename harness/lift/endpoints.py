@@ -1,8 +1,15 @@
-"""Which provider and which endpoint a URL names; what is not known is named as it stands, never guessed."""
+"""Which provider, endpoint and dialect a URL names; what is not known is named as it stands, never guessed.
+
+Theory of operation. The host names the provider. The path names the endpoint: a few paths are so distinct that they are
+read on any host (gateways serve them), others only where the provider is known to serve them. What a known provider
+serves beside models (embeddings, files, counts of tokens, traces) and what other hosts serve is no model's traffic.
+"""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -19,9 +26,11 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("cognitiveservices.azure.com", "azure"),
     ("services.ai.azure.com", "azure"),
     ("models.inference.ai.azure.com", "azure"),
+    ("models.ai.azure.com", "azure"),
     ("openrouter.ai", "openrouter"),
     ("api.groq.com", "groq"),
     ("api.mistral.ai", "mistral"),
+    ("codestral.mistral.ai", "mistral"),
     ("api.deepseek.com", "deepseek"),
     ("api.together.xyz", "together"),
     ("api.together.ai", "together"),
@@ -33,9 +42,14 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("api.moonshot.cn", "moonshot"),
     ("dashscope.aliyuncs.com", "alibaba"),
     ("dashscope-intl.aliyuncs.com", "alibaba"),
+    ("dashscope-us.aliyuncs.com", "alibaba"),
+    ("api.z.ai", "zai"),
+    ("open.bigmodel.cn", "zai"),
+    ("api.minimax.io", "minimax"),
     ("api.sambanova.ai", "sambanova"),
     ("integrate.api.nvidia.com", "nvidia"),
     ("models.github.ai", "github"),
+    ("api.githubcopilot.com", "github"),
     ("router.huggingface.co", "huggingface"),
     ("api-inference.huggingface.co", "huggingface"),
     ("api.anthropic.com", "anthropic"),
@@ -43,23 +57,52 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("aiplatform.googleapis.com", "vertex"),
     ("api.cohere.com", "cohere"),
     ("api.cohere.ai", "cohere"),
+    ("ollama.com", "ollama"),
 )
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})  # noqa: S104 - names
-_BEDROCK = re.compile(r"^bedrock-runtime[.-][a-z0-9.-]*amazonaws\.com(\.cn)?$")
+_BEDROCK = re.compile(r"^bedrock(-agent)?(-runtime)?(-fips)?[.-][a-z0-9.-]*amazonaws\.com(\.cn)?$")
 _VERTEX = re.compile(r"^[a-z0-9-]+-aiplatform\.googleapis\.com$")
 _DEPLOYMENT = re.compile(r"/deployments/([^/]+)/")
-_BEDROCK_PATH = re.compile(r"/(converse|converse-stream|invoke|invoke-with-response-stream)$")
-_GOOGLE_PATH = re.compile(r":(generateContent|streamGenerateContent)$")
-_SUFFIXES = (
-    ("/chat/completions", CHAT),
-    ("/completions", "completions"),
-    ("/responses", "responses"),
-    ("/v1/messages", MESSAGES),
-    ("/v2/chat", "v2/chat"),
-    ("/v1/chat", "v1/chat"),
-    ("/api/chat", "api/chat"),
+_BEDROCK_PATH = re.compile(r"/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream)$")
+_GOOGLE_PATH = re.compile(
+    r"/(?:models|endpoints|tunedModels)/([^/:]+):(generateContent|streamGenerateContent)$"
 )
-_ANYWHERE = frozenset({CHAT, "completions", "responses", MESSAGES})
+_RAW_PREDICT = re.compile(r"/publishers/([^/]+)/models/([^/:]+):(rawPredict|streamRawPredict)$")
+_RESPONSE = re.compile(r"/responses/resp_[A-Za-z0-9_-]+$")
+_CONVERSATION = re.compile(r"/v1/conversations(/conv_[A-Za-z0-9_-]+)?(/restart)?$")
+_PUBLISHERS = {"anthropic": "anthropic-messages", "mistralai": "openai-chat"}
+_SUFFIXES: tuple[tuple[str, str, str], ...] = (
+    ("/chat/completions", CHAT, "openai-chat"),
+    ("/fim/completions", "fim/completions", "openai-completions"),
+    ("/agents/completions", "agents/completions", "openai-chat"),
+    ("/completions", "completions", "openai-completions"),
+    ("/responses", "responses", "openai-responses"),
+    ("/responses/compact", "responses/compact", "openai-responses"),
+    ("/v1/messages", MESSAGES, "anthropic-messages"),
+    ("/v2/chat", "v2/chat", "cohere-v2"),
+    ("/v1/chat", "v1/chat", "cohere-v1"),
+    ("/v1/complete", "complete", "anthropic-complete"),
+    ("/v1/generate", "v1/generate", "cohere-generate"),
+    ("/api/chat", "api/chat", "ollama-chat"),
+    ("/api/generate", "api/generate", "ollama-generate"),
+)
+_ANYWHERE = frozenset({CHAT, "completions", "responses", "responses/compact", MESSAGES})
+_OF_PROVIDERS = {
+    "v2/chat": "cohere",
+    "v1/chat": "cohere",
+    "v1/generate": "cohere",
+    "complete": "anthropic",
+    "agents/completions": "mistral",
+    "fim/completions": "mistral",
+}
+_OLLAMA_PORT = 11434
+_BESIDE = re.compile(
+    r"/(embed|embeddings?|embed-jobs|files|uploads|batches|images|audio|moderations|rerank|tokenize|detokenize|ocr|"
+    r"fine_tuning|vector_stores|containers|evals|organizations?|dashboard|telemetry|traces|credits|key|auth|"
+    r"generation|count_tokens|input_tokens|countTokens|embedContent|batchEmbedContents|cachedContents|apply|"
+    r"guardrail|skills|realtime|tags|ps|show|pull|version|connectors|datasets|classify)"
+    r"(/|:|$)|:(countTokens|embedContent|batchEmbedContents|predict|computeTokens)$|/(input_items|cancel)$"
+)
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,33 +111,58 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         provider: Provider by host; `local` for loopback hosts, the host itself where it is not known.
         name: Endpoint in its provider's words, or the path where it is not known.
-        is_known: Whether the path names a model endpoint.
-        deployment: Model named in the path (Azure), if any.
+        dialect: The dialect of its bodies; `None` where it is no model's endpoint, or not known.
+        is_other: Whether it is known to ask no model, so that it is no loss not to read it.
+        is_foreign: Whether the host is not known, so that what is sent there is most often no model's.
+        deployment: Model named in the path, if any.
     """
 
     provider: str
     name: str
-    is_known: bool
+    dialect: str | None = None
+    is_other: bool = False
+    is_foreign: bool = False
     deployment: str | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the path names a model's endpoint."""
+        return self.dialect is not None
 
-def identify(url: str) -> Endpoint:
-    """Return what a URL names; a URL that cannot be split is its own, unknown endpoint."""
+
+@lru_cache(maxsize=1024)
+def identify(url: str, method: str = "POST") -> Endpoint:
+    """Return what a URL names; a URL that cannot be split is its own, unknown endpoint.
+
+    Models are asked by POST; of what is asked otherwise only a response that is fetched later says something of one.
+    """
     try:
         split = urlsplit(url)
-        host = (split.hostname or "").lower()
+        host, port = (split.hostname or "").lower(), split.port
     except ValueError:
-        return Endpoint(provider="unknown", name=url, is_known=False)
+        return Endpoint(provider="unknown", name=url)
     path = split.path.rstrip("/")
     provider = _provider(host)
-    name = _endpoint(provider, host, path)
-    found = _DEPLOYMENT.search(path)
-    return Endpoint(
-        provider=provider,
-        name=path or "/" if name is None else name,
-        is_known=name is not None,
-        deployment=unquote(found[1]) if found else None,
-    )
+    if method != "POST" and not (method == "GET" and _RESPONSE.search(path)):
+        return Endpoint(provider=provider, name=path or "/", is_other=True)
+    found = _by_model(path) or _by_suffix(provider, host, path, port=port)
+    if found is not None:
+        return msgspec.structs.replace(found, provider=provider)
+    is_other = provider != host and _BESIDE.search(path) is not None
+    return Endpoint(provider=provider, name=path or "/", is_other=is_other, is_foreign=provider == host)
+
+
+def looks_like_a_request(body: Any) -> bool:
+    """Tell whether a body of an unknown endpoint should be named: it has what requests of models have."""
+    match body:
+        case {"messages": list()} | {"contents": list()}:
+            return True
+        case {"inputs": _, "parameters": dict()} | {"input": {"prompt": _} | {"messages": _}}:
+            return True
+        case {"model": _} | {"model_id": _} | {"modelId": _}:
+            return any(name in body for name in ("prompt", "input", "inputs", "inputText"))
+        case _:
+            return False
 
 
 def _provider(host: str) -> str:
@@ -110,13 +178,36 @@ def _provider(host: str) -> str:
     return host or "unknown"
 
 
-def _endpoint(provider: str, host: str, path: str) -> str | None:
-    if provider == "bedrock":
-        found = _BEDROCK_PATH.search(path)
-        return found[1] if found else None
-    if provider in {"gemini", "vertex"} and (found := _GOOGLE_PATH.search(path)):
-        return found[1]
-    for suffix, name in _SUFFIXES:
-        if path.endswith(suffix):
-            return name if name in _ANYWHERE or provider != host else None
+def _by_model(path: str) -> Endpoint | None:
+    """Return the endpoint of a path that names model and act together."""
+    if found := _BEDROCK_PATH.search(path):
+        dialect = "bedrock-converse" if found[2].startswith("converse") else "bedrock-invoke"
+        return Endpoint(provider="", name=found[2], dialect=dialect, deployment=unquote(found[1]))
+    if found := _GOOGLE_PATH.search(path):
+        return Endpoint(provider="", name=found[2], dialect="gemini", deployment=unquote(found[1]))
+    if found := _RAW_PREDICT.search(path):
+        dialect_of = _PUBLISHERS.get(found[1])
+        return Endpoint(provider="", name=found[3], dialect=dialect_of, deployment=unquote(found[2]))
     return None
+
+
+def _by_suffix(provider: str, host: str, path: str, *, port: int | None) -> Endpoint | None:
+    deployment = _DEPLOYMENT.search(path)
+    model = unquote(deployment[1]) if deployment else None
+    if _RESPONSE.search(path):
+        return Endpoint(provider="", name="responses", dialect="openai-responses")
+    if provider == "mistral" and _CONVERSATION.search(path):
+        return Endpoint(provider="", name="conversations", dialect="mistral-conversations")
+    for suffix, name, dialect in _SUFFIXES:
+        if path.endswith(suffix) and _serves(provider, host, name, port=port):
+            return Endpoint(provider="", name=name, dialect=dialect, deployment=model)
+    return None
+
+
+def _serves(provider: str, host: str, name: str, *, port: int | None) -> bool:
+    """Tell whether this provider serves an endpoint of that name."""
+    if name in _ANYWHERE:
+        return True
+    if name.startswith("api/"):
+        return provider in {"local", "ollama"} or port == _OLLAMA_PORT
+    return provider in {_OF_PROVIDERS[name], "local"}

@@ -1,30 +1,36 @@
-"""Recording layouts: a file becomes HTTP exchanges in recorded order.
+"""Recorded HTTP exchanges in recorded order, whatever layout they were kept in.
 
-Read so far: vcrpy's (YAML or JSON) with bodies as text, null, `!!binary` or an older `base64_string`, and the
-variant with `parsed_body` in place of a body. Header values are lists or bare strings. Our own HTTP recordings,
-told by their first line.
+A layout (`harness.lift.layouts`) says where method, address, headers and bodies stand; here bodies lose their content
+encoding, become JSON where they are, and streams are told by their form.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from harness.errors import ImportFailed
 from harness.lift import own_layout
 from harness.lift.bodies import decode_body
-from harness.lift.safe_yaml import read_yaml
+from harness.lift.files import read_regular_file
+from harness.lift.layouts import Sent, sent_exchanges
 from runtime.dialects.errors import DialectError
-from runtime.dialects.jsontext import parse_json
+from runtime.dialects.jsontext import parse_document
 
-LAYOUT_VCR = "vcrpy"
-LAYOUT_PARSED = "vcrpy+parsed_body"
-_SSE = "text/event-stream"
 _SSE_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_LINES = ("x-ndjson", "jsonlines", "x-jsonl", "stream+json")
+_PROBE = 65_536
+
+
+class Framing(StrEnum):
+    """How a stream is cut into events."""
+
+    SSE = "sse"
+    EVENT_STREAM = "event-stream"
+    JSON_ARRAY = "json-array"
+    JSON_LINES = "json-lines"
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +45,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         headers: Response headers, names in lower case; the last value of a repeated one.
         content: Response body without its content encoding; empty where only `reply_json` was recorded.
         reply_json: The response's body as a value; `None` where it is none.
-        is_streamed: Whether the answer is a stream of server-sent events.
+        framing: How the answer is streamed; `None` where it is not.
         problem: Why the response body is not whole, if so.
     """
 
@@ -51,7 +57,7 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     content: bytes = b""
     reply_json: Any = None
-    is_streamed: bool = False
+    framing: Framing | None = None
     problem: str | None = None
 
 
@@ -62,129 +68,96 @@ class HttpRecording(msgspec.Struct, frozen=True, kw_only=True):
     exchanges: tuple[Exchange, ...]
 
 
-def read_exchanges(path: Path) -> HttpRecording:
+def read_exchanges(path: Path, *, bare: bool = False) -> HttpRecording:
     """Return the exchanges of a recording.
+
+    Args:
+        path: The file.
+        bare: Whether a file of no known layout is a body by itself, since its dialect was stated.
 
     Raises:
         ImportFailed: If the file is missing, damaged, past a limit, or of no known layout.
     """
-    if own_layout.is_own(path):
-        own = enumerate(own_layout.read_own(path))
-        return HttpRecording(layout=own_layout.LAYOUT, exchanges=tuple(_own(each, idx) for idx, each in own))
-    document = read_yaml(path)
-    where = path.as_posix()
-    interactions = document.get("interactions") if isinstance(document, dict) else None
-    if not isinstance(interactions, list):
-        raise ImportFailed(
-            "not a recording of a known layout: no list `interactions`",
-            where=where,
-            next_step="known layouts: vcrpy YAML, also with `parsed_body`, and our HTTP recordings",
-        )
-    exchanges = tuple(_exchange(raw, idx, where) for idx, raw in enumerate(interactions))
-    parsed = any("parsed_body" in side for raw in interactions for side in (raw["request"], raw["response"]))
-    return HttpRecording(layout=LAYOUT_PARSED if parsed else LAYOUT_VCR, exchanges=exchanges)
-
-
-def _exchange(raw: Any, idx: int, where: str) -> Exchange:
-    request = raw.get("request") if isinstance(raw, dict) else None
-    response = raw.get("response") if isinstance(raw, dict) else None
-    if not isinstance(request, dict) or not isinstance(response, dict):
-        raise ImportFailed(
-            f"interactions[{idx}] lacks a request or a response", where=where, next_step="record it again"
-        )
-    headers = _headers(response.get("headers"))
-    request_headers = _headers(request.get("headers"))
-    asked = request.get("parsed_body")
-    if asked is None:
-        sent = decode_body(_bytes(request.get("body")), request_headers.get("content-encoding"))
-        asked = _json(sent.content)
-    body = decode_body(_bytes(response.get("body")), headers.get("content-encoding"))
-    streamed = _is_stream(headers, body.content)
-    answer = response.get("parsed_body")
-    if answer is None and not streamed:
-        answer = _json(body.content)
-    return Exchange(
-        idx=idx,
-        method=str(request.get("method") or "").upper(),
-        url=str(request.get("uri") or ""),
-        request_json=asked,
-        status=_status(response.get("status")),
-        headers=headers,
-        content=body.content,
-        reply_json=answer,
-        is_streamed=streamed,
-        problem=body.problem,
+    data = read_regular_file(path)
+    if data.startswith(b"{") and own_layout.is_own(path):
+        own = [_own(each) for each in own_layout.read_own(path)]
+        layout, sent = own_layout.LAYOUT, own
+    else:
+        layout, sent = sent_exchanges(data, where=path.as_posix(), bare=bare)
+    return HttpRecording(
+        layout=layout, exchanges=tuple(_exchange(each, idx) for idx, each in enumerate(sent))
     )
 
 
-def _own(own: own_layout.OwnExchange, idx: int) -> Exchange:
-    sent = decode_body(own.request_body, own.request_headers.get("content-encoding"))
-    body = decode_body(own.body, own.headers.get("content-encoding"))
-    streamed = _is_stream(own.headers, body.content)
-    return Exchange(
-        idx=idx,
+def _own(own: own_layout.OwnExchange) -> Sent:
+    return Sent(
         method=own.method,
         url=own.url,
-        request_json=_json(sent.content),
+        request_headers=own.request_headers,
+        request_body=own.request_body,
         status=own.status,
         headers=own.headers,
-        content=body.content,
-        reply_json=None if streamed else _json(body.content),
-        is_streamed=streamed,
-        problem=own.problem or body.problem,
+        body=own.body,
+        problem=own.problem,
     )
 
 
-def _bytes(body: Any) -> bytes:
-    """Return the bytes of a body in any of the forms recorders write."""
-    match body:
-        case bytes():
-            return body
-        case str():
-            return body.encode("utf-8", "surrogatepass")
-        case {"string": inner}:
-            return _bytes(inner)
-        case {"base64_string": str(text)}:
-            try:
-                return base64.b64decode(text)
-            except (binascii.Error, ValueError):
-                return b""
-        case dict() | list() if body:
-            return msgspec.json.encode(body)
-        case _:
-            return b""
+def _exchange(sent: Sent, idx: int) -> Exchange:
+    asked = sent.request_json
+    if asked is None and sent.request_body:
+        body = decode_body(sent.request_body, sent.request_headers.get("content-encoding"))
+        asked = _json(body.content)
+    body = decode_body(sent.body, sent.headers.get("content-encoding"))
+    answer = sent.reply_json
+    framing = _framing(sent.headers.get("content-type", "").lower(), body.content)
+    if answer is None and framing in (None, Framing.JSON_ARRAY):
+        answer = _json(body.content)
+        if answer is None and _is_lines(body.content):
+            framing = Framing.JSON_LINES
+    elif isinstance(answer, list):
+        framing = Framing.JSON_ARRAY
+    return Exchange(
+        idx=idx,
+        method=sent.method.upper(),
+        url=sent.url,
+        request_json=asked,
+        status=sent.status,
+        headers=sent.headers,
+        content=body.content,
+        reply_json=answer,
+        framing=framing,
+        problem=sent.problem or body.problem,
+    )
 
 
 def _json(content: bytes) -> Any:
     if not content.strip():
         return None
     try:
-        return parse_json(content)
+        return parse_document(content)
     except DialectError:
         return None
 
 
-def _headers(raw: Any) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for name, value in raw.items() if isinstance(raw, dict) else ():
-        last = value[-1] if isinstance(value, list) and value else value
-        if isinstance(last, bytes):
-            last = last.decode("latin-1")
-        if isinstance(last, (str, int, float)):
-            headers[str(name).lower()] = str(last)
-    return headers
-
-
-def _status(raw: Any) -> int | None:
-    code = raw.get("code") if isinstance(raw, dict) else raw
-    if isinstance(code, str) and code.isascii() and code.isdigit():
-        return int(code[:6])
-    return code if isinstance(code, int) and not isinstance(code, bool) else None
-
-
-def _is_stream(headers: dict[str, str], content: bytes) -> bool:
+def _framing(content_type: str, content: bytes) -> Framing | None:
+    """Return how a body is streamed: by its type, and by its form where recorders dropped the type or made it up."""
     begin = content[:64].lstrip()
-    if _SSE in headers.get("content-type", "").lower():
-        return not begin.startswith((b"{", b"["))
-    # Recorders that drop headers keep the body's form.
-    return begin.startswith(_SSE_FIELDS)
+    if "event-stream" in content_type and "amazon" not in content_type:
+        return None if begin.startswith((b"{", b"[")) else Framing.SSE
+    if "amazon.eventstream" in content_type:
+        return None if begin.startswith(b"{") else Framing.EVENT_STREAM
+    if begin.startswith(_SSE_FIELDS):
+        return Framing.SSE
+    if begin.startswith(b"["):
+        return Framing.JSON_ARRAY
+    if content[:2] == b"\x00\x00" and b":message-type" in content[:512]:
+        return Framing.EVENT_STREAM
+    if any(word in content_type for word in _LINES) and content.strip():
+        return Framing.JSON_LINES
+    return None
+
+
+def _is_lines(content: bytes) -> bool:
+    """Tell whether a body that is no JSON as a whole begins with a line that is."""
+    first, newline, _ = content[:_PROBE].lstrip().partition(b"\n")
+    return bool(newline) and isinstance(_json(first), dict)

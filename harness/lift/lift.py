@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from harness.errors import ImportFailed
+from harness.lift.codecs import DIALECTS
 from harness.lift.decoding import LiftedExchange, decode_exchange, exchange_json
 from harness.lift.exchanges import read_exchanges
+from harness.lift.files import expand
+from harness.lift.layouts import NOT_A_RECORDING
 from harness.lift.threading import thread
 from harness.lift.traces import conversation_trace
 from runtime.core.canonical import fingerprint
+from runtime.core.messages import ModelReply
 from runtime.core.trace import Trace, trace_json
+from runtime.errors import UsageError
 
 SCHEMA = "goldrun.lift/1"
-SUFFIXES = frozenset({".yaml", ".yml"})
-"""Names of files that are taken from a folder; a file named by itself is always read."""
 
 Progress = Callable[[int, int, str], None]
 """Told before each file: files done, files in all, and the path."""
@@ -32,6 +34,7 @@ class LiftedFile(msgspec.Struct, frozen=True, kw_only=True):
         path: The path as it was given.
         layout: Form the recording was kept in; `None` where it could not be read.
         error: Why it could not be read, if so.
+        skipped: Why it was passed over: a readable file of a folder that is no recording.
         exchanges: All exchanges, also those of other traffic.
         traces: One for each conversation.
     """
@@ -39,47 +42,79 @@ class LiftedFile(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     layout: str | None = None
     error: str | None = None
+    skipped: str | None = None
     exchanges: tuple[LiftedExchange, ...] = ()
     traces: tuple[Trace, ...] = ()
 
 
-def lift_file(path: Path) -> LiftedFile:
+def lift_file(path: Path, *, dialect: str | None = None) -> LiftedFile:
     """Return what one recording holds.
+
+    Args:
+        path: The recording.
+        dialect: A name of `DIALECTS`, for endpoints whose URL does not tell it, and for bodies by themselves.
 
     Raises:
         ImportFailed: If the file is missing, damaged, past a limit, or of no known layout.
+        UsageError: If there is no such dialect.
     """
-    recording = read_exchanges(path)
-    exchanges = tuple(decode_exchange(exchange) for exchange in recording.exchanges)
+    check_dialect(dialect)
+    recording = read_exchanges(path, bare=dialect is not None)
+    exchanges = tuple(decode_exchange(exchange, dialect) for exchange in recording.exchanges)
+    identity = [path.name, *_identity(exchanges)]
     traces = tuple(
-        conversation_trace(
-            conversation, source_id=fingerprint([path.name, *_identity(exchanges), number])[:24]
-        )
+        conversation_trace(conversation, source_id=fingerprint([*identity, number])[:24])
         for number, conversation in enumerate(thread(exchanges))
     )
     return LiftedFile(path=path.as_posix(), layout=recording.layout, exchanges=exchanges, traces=traces)
 
 
-def lift_paths(paths: Iterable[Path], *, progress: Progress | None = None) -> dict[str, Any]:
-    """Return the `goldrun.lift/1` document of files, folders and globs.
+def check_dialect(dialect: str | None) -> None:
+    """Check a stated dialect.
 
-    A file that cannot be read does not stop the others; its entry says why in `error`.
+    Raises:
+        UsageError: If there is no such dialect.
+    """
+    if dialect is not None and dialect not in DIALECTS:
+        raise UsageError(
+            f"{dialect!r} is no dialect",
+            where="--dialect",
+            next_step=f"name one of {', '.join(sorted(DIALECTS))}",
+        )
+
+
+def iter_lifted(
+    paths: Iterable[Path], *, dialect: str | None = None, progress: Progress | None = None
+) -> Iterator[LiftedFile]:
+    """Yield what files, folders and globs hold, one file after the other, so that memory stays flat.
+
+    A file that cannot be read does not stop the others; it says why in `error`. A file of a folder that is no
+    recording says so in `skipped`.
 
     Args:
-        paths: What to read, in this order; a folder stands for its YAML files, sorted.
+        paths: What to read, in this order; a folder stands for its recordings, sorted.
+        dialect: As of `lift_file`.
         progress: Told before each file.
     """
-    files = _expand(paths)
-    entries: list[dict[str, Any]] = []
-    for done, path in enumerate(files):
+    files = expand(paths)
+    for done, (path, is_named) in enumerate(files.items()):
         if progress is not None:
             progress(done, len(files), path.as_posix())
         try:
-            lifted = lift_file(path)
+            yield lift_file(path, dialect=dialect)
         except ImportFailed as error:
-            lifted = LiftedFile(path=path.as_posix(), error=error.what)
-        entries.append(file_json(lifted))
-    return {"schema": SCHEMA, "files": entries}
+            if error.what == NOT_A_RECORDING and not is_named:
+                yield LiftedFile(path=path.as_posix(), skipped=error.what)
+            else:
+                yield LiftedFile(path=path.as_posix(), error=error.what)
+
+
+def lift_paths(
+    paths: Iterable[Path], *, dialect: str | None = None, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Return the `goldrun.lift/1` document of files, folders and globs; arguments as of `iter_lifted`."""
+    lifted = iter_lifted(paths, dialect=dialect, progress=progress)
+    return {"schema": SCHEMA, "files": [file_json(each) for each in lifted]}
 
 
 def file_json(lifted: LiftedFile) -> dict[str, Any]:
@@ -88,29 +123,35 @@ def file_json(lifted: LiftedFile) -> dict[str, Any]:
         "path": lifted.path,
         "dialect": lifted.layout,
         "error": lifted.error,
+        "skipped": lifted.skipped,
+        "ignored": sum(exchange.is_ignored for exchange in lifted.exchanges),
+        "unknown": unknown_endpoints(lifted),
         "exchanges": [exchange_json(exchange) for exchange in lifted.exchanges],
         "traces": [trace_json(trace) for trace in lifted.traces],
     }
 
 
-def _expand(paths: Iterable[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        elif not path.exists() and glob.has_magic(str(path)):
-            files += [p for p in sorted(_matches(path)) if p.is_file()] or [path]
-        else:
-            files.append(path)
-    return list(dict.fromkeys(files))
-
-
-def _matches(pattern: Path) -> list[Path]:
-    """Return what a path with wildcards stands for."""
-    plain = next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))
-    return list(Path(*pattern.parts[:plain]).glob(str(Path(*pattern.parts[plain:]))))
+def unknown_endpoints(lifted: LiftedFile) -> list[str]:
+    """Return the endpoints that may be a model's and could not be read, each once."""
+    return sorted(
+        {
+            f"{exchange.endpoint.provider} {exchange.endpoint.name}"
+            for exchange in lifted.exchanges
+            if not exchange.is_ignored
+            and exchange.request is None
+            and exchange.reply is None
+            and exchange.failure is None
+        }
+    )
 
 
 def _identity(exchanges: tuple[LiftedExchange, ...]) -> list[str]:
     """Return what the request ids are made of: the content, so that lifting twice gives the same ids."""
-    return [fingerprint([e.idx, e.status, e.request, e.reply]) for e in exchanges]
+    return [fingerprint([e.idx, e.status, e.request, _as_told(e)]) for e in exchanges]
+
+
+def _as_told(exchange: LiftedExchange) -> ModelReply | None:
+    """Return a reply without a price that the provider did not state: price tables change, recordings do not."""
+    if exchange.reply is None or exchange.is_cost_stated:
+        return exchange.reply
+    return msgspec.structs.replace(exchange.reply, cost_nanousd=None)

@@ -10,135 +10,154 @@ from __future__ import annotations
 
 import base64
 import binascii
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from harness.errors import ImportFailed
 
-MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_DEPTH = 200
 MAX_NODES = 5_000_000
 _TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset({_TAG + "str", _TAG + "python/unicode", _TAG + "python/str", "!"})
+_BINARY_TAGS = frozenset({_TAG + "binary", "!binary"})
 _COLLECTION_TAGS = frozenset({None, "!", _TAG + "seq", _TAG + "map"})
+_RUBY_TEXTS = ("!ruby/string", "!ruby/sym", "!str:")
+_RUBY_COLLECTIONS = ("!ruby/hash", "!ruby/array", "!map:", "!seq:")
+"""Tags by which Ruby marks its own kinds of plain texts, mappings and lists, such as headers."""
 _NEXT = "check the file with a YAML linter, or record it again"
 _MISSING = object()
-
-
-def read_yaml(path: Path) -> Any:
-    """Return the one document of a YAML (or JSON) file.
-
-    Timestamps stay text; `!!binary` becomes bytes.
-
-    Raises:
-        ImportFailed: If the file is missing, too large, too deep, holds more nodes than the limit once its aliases
-            are followed, uses a tag that is no plain value, or is damaged.
-    """
-    where = path.as_posix()
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ImportFailed(
-                f"the file has {size} bytes, the limit is {MAX_FILE_BYTES}",
-                where=where,
-                next_step="split the recording",
-            )
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImportFailed(
-            f"the file cannot be read: {error.strerror}", where=where, next_step="check the path"
-        ) from error
-    return parse_yaml(data, where=where)
+_PLAIN: dict[str, Any] = {}
+"""What short plain scalars mean: names and values of headers are the same in file after file."""
+_MOST_PLAIN = 50_000
+_SHORT = 60
 
 
 def parse_yaml(data: bytes, *, where: str) -> Any:
-    """Return the one document of a YAML text; raises as `read_yaml` does."""
+    """Return the one document of a YAML (or JSON) text.
+
+    Timestamps stay text; `!!binary`, and Ruby's `!binary`, become bytes.
+
+    Raises:
+        ImportFailed: If it is too deep, holds more nodes than the limit once its aliases are followed, uses a tag that
+            is no plain value, or is damaged.
+    """
     import yaml  # heavy
 
-    loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(data)
     builder = _Builder(where)
     try:
-        for event in yaml.parse(data, Loader=loader):
-            builder.take(event)
+        root = builder.build(loader.get_event)
     except (yaml.YAMLError, UnicodeError) as error:
         told = " ".join(str(error).split())
         raise ImportFailed(f"damaged YAML: {told}", where=where, next_step=_NEXT) from error
-    if builder.root is _MISSING:
+    finally:
+        loader.dispose()
+    if root is _MISSING:
         raise ImportFailed("the file is empty", where=where, next_step=_NEXT)
-    return builder.root
+    return root
 
 
 class _Open:
     """A collection whose end has not come yet."""
 
-    __slots__ = ("anchor", "key", "nodes", "value")
+    __slots__ = ("anchor", "is_list", "key", "nodes", "value")
 
-    def __init__(self, value: list[Any] | dict[Any, Any], anchor: str | None) -> None:
+    def __init__(self, value: Any, anchor: str | None, *, is_list: bool) -> None:
         self.value = value
         self.anchor = anchor
+        self.is_list = is_list
         self.key: Any = _MISSING
         self.nodes = 1
 
 
 class _Builder:
-    """Builds one value from events."""
+    """Builds one value from events; the loop in `build` runs once for each scalar, so it calls as little as it can."""
 
     def __init__(self, where: str) -> None:
-        from yaml.events import AliasEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
+        from yaml import events
         from yaml.resolver import Resolver
 
-        self.root: Any = _MISSING
+        self._events = events
         self._where = where
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
         self._resolvers = Resolver.yaml_implicit_resolvers
-        self._scalar_type = ScalarEvent
-        self._starts: dict[type, type] = {MappingStartEvent: dict, SequenceStartEvent: list}
-        self._alias_type = AliasEvent
-        self._plain: dict[str, Any] = {}
+        if len(_PLAIN) > _MOST_PLAIN:
+            _PLAIN.clear()
+        self._root: Any = _MISSING
 
-    def take(self, event: Any) -> None:
-        """Take the next event."""
-        kind = type(event)
-        if kind is self._scalar_type:
-            value = self._scalar(event)
-            if event.anchor is not None:
-                self._anchors[event.anchor] = (value, 1)
-            self._put(value, 1, event)
-        elif kind in self._starts:
-            self._open(self._starts[kind](), event)
-        elif kind is self._alias_type:
+    def build(self, next_event: Callable[[], Any]) -> Any:
+        """Return the document that the events tell; `_MISSING` if there is none."""
+        events, plain, stack = self._events, _PLAIN, self._stack
+        scalar, mapping_end, sequence_end = (
+            events.ScalarEvent,
+            events.MappingEndEvent,
+            events.SequenceEndEvent,
+        )
+        while True:
+            event = next_event()
+            kind = type(event)
+            if kind is scalar:
+                if event.tag is not None:
+                    value = self._tagged(event)
+                elif not event.implicit[0]:
+                    value = event.value
+                elif (value := plain.get(event.value, _MISSING)) is _MISSING:
+                    value = self._implicit(event.value)
+                if event.anchor is not None:
+                    self._anchors[event.anchor] = (value, 1)
+                if stack:
+                    top = stack[-1]
+                    top.nodes += 1
+                    if top.is_list:
+                        top.value.append(value)
+                    elif top.key is _MISSING:
+                        top.key = value
+                    else:
+                        top.value[top.key] = value
+                        top.key = _MISSING
+                else:
+                    self._root = value
+            elif kind is mapping_end or kind is sequence_end:
+                closed = stack.pop()
+                if closed.anchor is not None:
+                    self._anchors[closed.anchor] = (closed.value, closed.nodes)
+                self._put(closed.value, closed.nodes, event)
+            elif not self._structure(kind, event):
+                return self._root
+
+    def _structure(self, kind: type, event: Any) -> bool:
+        """Take what begins, an alias, or the end; `False` after it."""
+        events = self._events
+        if kind is events.MappingStartEvent:
+            self._open({}, event, is_list=False)
+        elif kind is events.SequenceStartEvent:
+            self._open([], event, is_list=True)
+        elif kind is events.AliasEvent:
             known = self._anchors.get(event.anchor)
             if known is None:
                 raise self._refusal(f"alias {event.anchor!r} is unknown or holds itself", event)
             self._put(known[0], known[1], event)
-        elif kind.__name__ in {"SequenceEndEvent", "MappingEndEvent"}:
-            self._close(event)
-        elif kind.__name__ == "DocumentStartEvent" and self.root is not _MISSING:
+        elif kind is events.DocumentStartEvent and self._root is not _MISSING:
             raise self._refusal("a second document begins", event)
+        return event is not None and kind is not events.StreamEndEvent
 
-    def _open(self, value: Any, event: Any) -> None:
-        if event.tag not in _COLLECTION_TAGS:
+    def _open(self, value: Any, event: Any, *, is_list: bool) -> None:
+        if event.tag not in _COLLECTION_TAGS and not event.tag.startswith(_RUBY_COLLECTIONS):
             raise self._refusal(f"tag {event.tag!r} is no plain value", event)
         if len(self._stack) >= MAX_DEPTH:
             raise self._refusal(f"nested deeper than {MAX_DEPTH}", event)
-        self._stack.append(_Open(value, event.anchor))
-
-    def _close(self, event: Any) -> None:
-        closed = self._stack.pop()
-        if closed.anchor is not None:
-            self._anchors[closed.anchor] = (closed.value, closed.nodes)
-        self._put(closed.value, closed.nodes, event)
+        self._stack.append(_Open(value, event.anchor, is_list=is_list))
 
     def _put(self, value: Any, nodes: int, event: Any) -> None:
         if not self._stack:
-            self.root = value
+            self._root = value
             return
         top = self._stack[-1]
         top.nodes += nodes
         if top.nodes > MAX_NODES:
             raise self._refusal(f"more than {MAX_NODES} nodes once aliases are followed", event)
-        if isinstance(top.value, list):
+        if top.is_list:
             top.value.append(value)
         elif top.key is _MISSING:
             if isinstance(value, (dict, list)):
@@ -148,13 +167,12 @@ class _Builder:
             top.value[top.key] = value
             top.key = _MISSING
 
-    def _scalar(self, event: Any) -> Any:
+    def _tagged(self, event: Any) -> Any:
+        """Return the value of a scalar whose tag says what it is."""
         tag, value = event.tag, event.value
-        if tag is None:
-            return self._implicit(value) if event.implicit[0] else value
-        if tag in _TEXT_TAGS:
+        if tag in _TEXT_TAGS or tag.startswith(_RUBY_TEXTS):
             return value
-        if tag == _TAG + "binary":
+        if tag in _BINARY_TAGS:
             try:
                 return base64.b64decode(value)
             except (binascii.Error, ValueError) as error:
@@ -164,17 +182,15 @@ class _Builder:
         raise self._refusal(f"tag {tag!r} is no plain value", event)
 
     def _implicit(self, value: str) -> Any:
-        """Return what a plain scalar means; few distinct ones repeat often."""
-        known = self._plain.get(value, _MISSING)
-        if known is not _MISSING:
-            return known
+        """Return what a plain scalar means; short ones are remembered."""
         meaning: Any = value
         for tag, pattern in self._resolvers.get(value[:1], ()):
             if pattern.match(value):
                 name = tag.removeprefix(_TAG)
                 meaning = self._convert(name, value, None) if name in _SCALARS else value
                 break
-        self._plain[value] = meaning
+        if len(value) <= _SHORT:
+            _PLAIN[value] = meaning
         return meaning
 
     def _convert(self, name: str, value: str, event: Any) -> Any:

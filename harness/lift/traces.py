@@ -6,10 +6,12 @@ say whether it tells of an error. A run ends `open` if calls of its last reply w
 
 from __future__ import annotations
 
+from harness.lift.pricing import table_id
 from harness.lift.threading import Attempt, Conversation, Turn
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     DONE,
+    AnyOutcome,
     CallModel,
     CallTool,
     End,
@@ -44,7 +46,7 @@ def conversation_trace(conversation: Conversation, *, source_id: str) -> Trace:
         conversation: Its turns.
         source_id: Names file and conversation; the request id is made of it, so that lifting twice gives the same.
     """
-    pairs: list[tuple[SingleEffect, Outcome]] = []
+    pairs: list[tuple[SingleEffect, AnyOutcome]] = []
     for step, turn in enumerate(conversation.turns):
         for number, attempt in enumerate(turn.attempts, start=1):
             effect = CallModel(lane=lane(step, "model", attempt=number), request=attempt.request)
@@ -54,19 +56,21 @@ def conversation_trace(conversation: Conversation, *, source_id: str) -> Trace:
     return fold_trace(header, pairs, _end(conversation.turns[-1]))
 
 
-def _model_outcome(attempt: Attempt) -> Outcome:
+def _model_outcome(attempt: Attempt) -> AnyOutcome:
     if attempt.reply is not None:
         return Outcome(value=attempt.reply)
     return Outcome(failure=attempt.exchange.failure or _UNKNOWN_FAILURE)
 
 
-def _call_pairs(turn: Turn, step: int) -> list[tuple[SingleEffect, Outcome]]:
+def _call_pairs(turn: Turn, step: int) -> list[tuple[SingleEffect, AnyOutcome]]:
     reply = turn.last.reply
     calls = () if reply is None else reply.tool_calls
     return [_call_pair(call, step, index, turn.results.get(index)) for index, call in enumerate(calls)]
 
 
-def _call_pair(call: ToolCallPart, step: int, index: int, result: str | None) -> tuple[SingleEffect, Outcome]:
+def _call_pair(
+    call: ToolCallPart, step: int, index: int, result: str | None
+) -> tuple[SingleEffect, AnyOutcome]:
     # Providers repeat call ids within a run or leave them out; a position never repeats.
     place = lane(step, "tool", index=index)
     args_hash = fingerprint(call.arguments)
@@ -118,8 +122,17 @@ def _header(conversation: Conversation, source_id: str) -> Header:
             provider=first.exchange.endpoint.provider,
             parameters=dict(first.request.parameters),
             tools=tuple(ToolDecl(schema=schema) for schema in schemas) if schemas else "opaque",
+            price_table=table_id() if _is_computed(conversation) else None,
             assert_only=ASSERT_ONLY,
         )
+    )
+
+
+def _is_computed(conversation: Conversation) -> bool:
+    """Tell whether any price comes from tokens and the price table."""
+    exchanges = [attempt.exchange for turn in conversation.turns for attempt in turn.attempts]
+    return any(
+        e.reply is not None and e.reply.cost_nanousd is not None and not e.is_cost_stated for e in exchanges
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from harness.record.production import ProductionRecorder
-from harness.record.recorder import MemorySink, Recorder, RecordingPerformer, Sink
+from harness.record.recorder import Recorder
 from harness.record.retention import Retention
 from harness.record.sampling import Sampling
 from harness.record.settings import Settings
 from harness.record.shutdown import install_signal_handler
+from runtime.journal.recorder import MemorySink, RecordingPerformer, Sink
 
 __all__ = [
     "MemorySink",

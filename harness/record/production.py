@@ -21,7 +21,6 @@ from types import TracebackType
 
 from harness.cassette.remote import is_url
 from harness.record.janitor import Counters, Janitor, Stats
-from harness.record.recorder import RecordingPerformer
 from harness.record.sealing import JOURNAL_SUFFIX
 from harness.record.settings import OnFailure, Settings
 from harness.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed
@@ -31,6 +30,7 @@ from runtime.core.run import Header
 from runtime.errors import JournalError, UsageError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.journal.files import JournalWriter
+from runtime.journal.recorder import RecordingPerformer
 from runtime.journal.records import Record
 
 

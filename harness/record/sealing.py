@@ -16,7 +16,7 @@ from harness.cassette.files import guarded
 from harness.cassette.segment import SegmentWriter, read_segment
 from harness.errors import CassetteError
 from harness.record.sampling import Sampling
-from runtime.core.run import Header
+from runtime.core.stored_header import read_header
 from runtime.execution.clock import SystemClock
 from runtime.journal.files import RunRecords, read_journal
 from runtime.journal.records import EndBody
@@ -152,7 +152,7 @@ def _kept(
         if run.run in dropped:
             count.dropped += 1
             continue
-        header = msgspec.json.decode(run.records[0].request, type=Header)
+        header = read_header(run.records[0].request)
         if not run.ended:
             count.crashed.append(
                 RunKey(tenant=header.tenant, environment=header.environment, request_id=header.request_id)

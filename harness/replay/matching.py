@@ -7,17 +7,16 @@ from typing import Any, Literal
 import msgspec
 
 from runtime.core.canonical import fingerprint
-from runtime.core.effects import CallModel, CallTool, EffectKind, Refuse, SingleEffect
+from runtime.core.effects import RETIRED_KINDS, CallModel, CallTool, EffectKind, Refuse, SingleEffect
 from runtime.core.keys import IdNames, Keyer, rename_ids, tool_key
 from runtime.core.messages import Message
 from runtime.journal.recording import Interaction, Recording
 
 ModelMatcher = Literal["strict", "position", "last_message"]
 
-NEUTRAL = frozenset(
-    {EffectKind.ADMIT, EffectKind.CONTROLS, EffectKind.SAVE, EffectKind.WAIT, EffectKind.NOTE}
-)
-"""Guard effects: answered neutrally where the recording does not hold them, and never missed."""
+NEUTRAL = frozenset({EffectKind.ADMIT, EffectKind.CONTROLS, EffectKind.WAIT, *RETIRED_KINDS})
+"""Guard effects, and records that no effect asks for any more: answered neutrally where they are not
+recorded, and never missed."""
 
 
 class Matchers(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ outcome, a repeated one its last outcome again, a guard effect nothing; anything
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from harness.replay.causes import explain, missing_cause
 from harness.replay.divergence import Divergence, ReplayDivergence, Verdict
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
@@ -15,16 +17,23 @@ from runtime.core.effects import (
     KIND_OF,
     Admission,
     Admit,
+    AnyOutcome,
+    AskApproval,
     Begin,
+    CallModel,
+    CallTool,
     Controls,
     EffectKind,
     End,
     Failure,
     FailureKind,
+    Input,
     Outcome,
     ReadControls,
     Refuse,
     SingleEffect,
+    Wait,
+    name_of,
 )
 from runtime.core.keys import Cleaner, Keyer
 from runtime.core.lanes import step_of
@@ -53,7 +62,7 @@ class ReplayPerformer:
         self.divergences: list[Divergence] = []
         self.effects = 0
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the recorded outcome of an effect.
 
         Raises:
@@ -104,7 +113,7 @@ class ReplayPerformer:
             if i.lane not in self._used and i.kind not in NEUTRAL
         ]
 
-    def _serve(self, interaction: Interaction) -> Outcome:
+    def _serve(self, interaction: Interaction) -> AnyOutcome:
         outcome = interaction.outcome()
         if outcome.at is not None:
             self._now = outcome.at
@@ -112,7 +121,7 @@ class ReplayPerformer:
             return Outcome(failure=_UNRECORDED, at=self._now)
         return outcome
 
-    def _differs(self, effect: SingleEffect, key: str | None, recorded: Interaction | None) -> Outcome:
+    def _differs(self, effect: SingleEffect, key: str | None, recorded: Interaction | None) -> AnyOutcome:
         kind = KIND_OF[type(effect)]
         if recorded is None and kind in NEUTRAL:
             return self._neutral(effect)
@@ -136,14 +145,14 @@ class ReplayPerformer:
         recorded: Interaction | None,
         *,
         served: Interaction | None,
-    ) -> Outcome:
+    ) -> AnyOutcome:
         assert not isinstance(effect, Begin | End)
         why = explain(effect, recorded, self._index.recording, verdict, self._cleaner)
         divergence = Divergence(
             step=step_of(effect.lane),
             lane=effect.lane,
             kind=KIND_OF[type(effect)].value,
-            name=getattr(effect, "name", None) or (recorded.name if recorded else None),
+            name=name_of(effect) or (recorded.name if recorded else None),
             verdict=verdict,
             path=why.path,
             cause=why.cause,
@@ -160,12 +169,16 @@ class ReplayPerformer:
             return Outcome(failure=_UNRECORDED, at=self._now)
         return self._serve(served)
 
-    def _neutral(self, effect: SingleEffect) -> Outcome:
-        if isinstance(effect, Admit):
-            return Outcome(_GRANTED, None, self._now)
-        if isinstance(effect, ReadControls):
-            return Outcome(_UNCHANGED, None, self._now)
-        return Outcome(at=self._now)
+    def _neutral(self, effect: SingleEffect) -> AnyOutcome:
+        match effect:
+            case Admit():
+                return Outcome(_GRANTED, None, self._now)
+            case ReadControls():
+                return Outcome(_UNCHANGED, None, self._now)
+            case Begin() | End() | CallModel() | CallTool() | Refuse() | AskApproval() | Wait() | Input():
+                return Outcome(at=self._now)
+            case _:
+                assert_never(effect)
 
 
 def _same_gate(effect: SingleEffect, interaction: Interaction) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from harness.cassette.store import kind_of
@@ -33,17 +33,18 @@ def held(path: Path) -> Iterator[None]:
     if not path.is_file() or kind_of(path) != "journal":
         yield
         return
-    try:
-        with hold_journal(path):
-            yield
-    except UsageError as fault:
-        raise UsageError(
-            "another writer has this journal open, so its runs are alive",
-            where=fault.where,
-            next_step="stop its process first",
-        ) from fault
-    except JournalError as fault:
-        raise CassetteError(fault.what, where=fault.where, next_step=fault.next_step) from fault
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(hold_journal(path))
+        except UsageError as error:
+            raise UsageError(
+                "another writer has this journal open, so its runs are alive",
+                where=error.where,
+                next_step="stop its process first",
+            ) from error
+        except JournalError as error:
+            raise CassetteError(error.what, where=error.where, next_step=error.next_step) from error
+        yield
 
 
 class ResumeMark:

@@ -12,7 +12,8 @@ import msgspec
 from harness.errors import CassetteError
 from harness.redaction.redactor import Redactor
 from runtime.core.messages import Message, TextPart
-from runtime.core.run import Header, with_hashes
+from runtime.core.run import with_hashes
+from runtime.core.stored_header import header_from
 from runtime.core.trace import Trace
 from runtime.errors import UsageError
 from runtime.journal.recording import Interaction, Recording
@@ -206,7 +207,7 @@ def _cleaned(recording: Recording) -> tuple[Recording, Redaction]:
     changed = clean_header is not plain_header
     header = recording.header
     if changed:
-        header = with_hashes(msgspec.convert(clean_header, Header))
+        header = with_hashes(header_from(clean_header))
     made: list[Interaction] = []
     for item in recording.interactions:
         intent, record = _clean(item.intent, scrub), _clean(item.record, scrub)

@@ -11,9 +11,9 @@ from harness.cassette.files import TEMPORARY
 from harness.errors import CassetteError
 from harness.record.sampling import Sampling
 from harness.record.sealing import JOURNAL_SUFFIX, SEGMENT_SUFFIX, Sealed, seal_journal
+from harness.sessions.once import held
 from runtime.core.stop import StopKind
-from runtime.errors import JournalError, UsageError
-from runtime.journal.files import hold_journal
+from runtime.errors import UsageError
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import RunKey
 
@@ -54,13 +54,8 @@ def recover_journal(
         UsageError: If a process still writes to it.
         CassetteError: If it is damaged otherwise, or the segment cannot be written; the journal then stays.
     """
-    try:
-        with hold_journal(journal):
-            sealed = seal_journal(journal, sampling=sampling, tenant_blind=tenant_blind, now=now)
-    except UsageError as fault:
-        raise UsageError(fault.what, where=fault.where, next_step="stop its process first") from fault
-    except JournalError as fault:
-        raise CassetteError(fault.what, where=fault.where, next_step=fault.next_step) from fault
+    with held(journal):
+        sealed = seal_journal(journal, sampling=sampling, tenant_blind=tenant_blind, now=now)
     if sealed.path is None and sealed.torn_bytes:
         raise CassetteError("the journal holds no whole run", where=str(journal))
     _remove_leftovers(journal)
@@ -72,14 +67,14 @@ def tell_crashed(store: ControlStore, runs: Iterable[RunKey], *, now: float) -> 
 
     A run that was taken over is left alone: its new owner writes another journal, and is alive or will be swept.
     """
-    told = 0
+    changed = 0
     for key in runs:
         found = next((run for run in store.find_runs(key.request_id) if run.key == key), None)
         if found is not None and found.stop_reason is None and found.fencing == 1:
             stopped = store.stop_run(key, fencing=1, stop_reason=StopKind.CRASHED.value, now=now)
-            told += stopped.applied
+            changed += stopped.applied
     store.sweep_runs(now=now)
-    return told
+    return changed
 
 
 def _remove_leftovers(journal: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -19,7 +19,7 @@ from runtime.core.run import Header
 from runtime.core.trace import Trace, trace_json
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare
-from runtime.execution.drivers import drive
+from runtime.execution.driver import drive
 from runtime.journal.recording import Recording
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup, ToolSpec
@@ -97,21 +97,7 @@ def agent_setup(agent: Agent, request: Request, recorded: Header) -> RunSetup:
     Raises:
         runtime.errors.UsageError: If the agent cannot run as asked.
     """
-    as_recorded = Request(
-        prompt=request.prompt,
-        tenant=request.tenant,
-        environment=request.environment,
-        request_id=recorded.request_id,
-        deploy=request.deploy,
-        source=request.source,
-        suite=request.suite,
-        task=request.task,
-        repeat=request.repeat,
-        seed=recorded.seed,
-        policy=request.policy,
-        budget=request.budget,
-        labels=request.labels,
-    )
+    as_recorded = replace(request, request_id=recorded.request_id, seed=recorded.seed)
     prices = RecordedPrices(recorded.price_table, recorded.rates)
     return prepare(agent, as_recorded, prices=prices, started_at=recorded.started_at, inputs=recorded.inputs)
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-from harness.wire.routing import ThreadCarrier, current
+from harness.wire.routing import Channel, ThreadCarrier, current
 from harness.wire.transports import exchange_async, exchange_sync
 
 _HTTPX = ("httpx", "httpx2")
@@ -70,23 +70,33 @@ def _patch_httpx(undo: ExitStack, module: ModuleType) -> None:
     _replace(undo, module.AsyncHTTPTransport, "handle_async_request", _routed_async)
 
 
-def _replace(undo: ExitStack, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+def _replace(
+    undo: ExitStack, owner: Any, name: str, wrap: Callable[[Any, Callable[[], Channel | None]], Any]
+) -> None:
     original = getattr(owner, name)
-    wrapper = wrap(original)
+    installed = True
+
+    def channel() -> Channel | None:
+        return current() if installed else None
+
+    wrapper = wrap(original, channel)
     setattr(owner, name, wrapper)
 
     def restore() -> None:
-        # What someone else wrapped around us meanwhile is theirs to take off; unbound, ours only passes on.
+        nonlocal installed
+        installed = False
+        # What someone else wrapped around us meanwhile is theirs to take off. Then ours stays, and only passes on:
+        # below the wrapper of a later session it would record every call a second time.
         if owner.__dict__.get(name) is wrapper:
             setattr(owner, name, original)
 
     undo.callback(restore)
 
 
-def _routed_sync(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _routed_sync(original: Callable[[Any, Any], Any], channel_of: Callable[[], Channel | None]) -> Any:
     @functools.wraps(original)
     def handle_request(self: Any, request: Any) -> Any:
-        channel = current()
+        channel = channel_of()
         if channel is None:
             return original(self, request)
         return exchange_sync(channel, functools.partial(original, self), request)
@@ -94,10 +104,10 @@ def _routed_sync(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], An
     return handle_request
 
 
-def _routed_async(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _routed_async(original: Callable[[Any, Any], Any], channel_of: Callable[[], Channel | None]) -> Any:
     @functools.wraps(original)
     async def handle_async_request(self: Any, request: Any) -> Any:
-        channel = current()
+        channel = channel_of()
         if channel is None:
             return await original(self, request)
         return await exchange_async(channel, functools.partial(original, self), request)

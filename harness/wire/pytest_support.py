@@ -31,12 +31,12 @@ def add_marker(config: pytest.Config) -> None:
     config.addinivalue_line("markers", HELP)
 
 
-def request_fixture(items: list[pytest.Item]) -> None:
-    """Have marked tests use the fixture, named or not; for `pytest_collection_modifyitems`."""
+def request_fixture(items: list[pytest.Item], marker: str = MARKER) -> None:
+    """Have tests with a marker use the fixture of its name, named or not; for `pytest_collection_modifyitems`."""
     for item in items:
         names: list[str] | None = getattr(item, "fixturenames", None)
-        if names is not None and MARKER not in names and item.get_closest_marker(MARKER) is not None:
-            names.insert(0, MARKER)
+        if names is not None and marker not in names and item.get_closest_marker(marker) is not None:
+            names.insert(0, marker)
 
 
 def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterator[HttpSession]:
@@ -47,13 +47,16 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
         record: Whether recording was asked for.
 
     Raises:
-        UsageError: If the marker's arguments are none of those in `HELP`.
+        UsageError: If the marker's arguments are none of those in `HELP`, or the test records with vcrpy too.
         CassetteError: If a recording is missing or damaged.
         WireMiss: At the end, if the test asked for what was not recorded.
     """
+    from harness.wire.neighbours import refuse_vcr
     from harness.wire.session import record_http
     from runtime.errors import UsageError
 
+    if _records_with_vcrpy(request):
+        refuse_vcr(request.node.nodeid)  # before either recorder opens, so that it is the test's only error
     marker = request.node.get_closest_marker(MARKER)
     settings: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
     names = () if marker is None else marker.args
@@ -74,6 +77,18 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
         mode = "record"
     with record_http(path, mode=mode, **settings) as session:
         yield session
+
+
+def _records_with_vcrpy(request: pytest.FixtureRequest) -> bool:
+    """Return whether pytest-recording or pytest-vcr opens a cassette for the test."""
+    config = request.config
+    plugins = {"recording": "--disable-recording", "vcr": "--disable-vcr"}
+    works = [
+        p
+        for p, off in plugins.items()
+        if config.pluginmanager.hasplugin(p) and not config.getoption(off, False)
+    ]
+    return bool(works) and request.node.get_closest_marker("vcr") is not None
 
 
 def recording_path(root: Path, node: pytest.Item, name: str | None) -> Path:

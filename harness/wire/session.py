@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from harness.wire import patch
 from harness.wire.exchange import Sent
 from harness.wire.misses import Miss, Unanswered, WireMiss
+from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
 from harness.wire.player import Player, ServedExchange
 from harness.wire.recorder import OpenExchange, Recorder
 from harness.wire.routing import Channel, bind
@@ -50,7 +52,8 @@ def record_http(
         require_all: Raise if a replay did not ask for every recorded exchange.
 
     Raises:
-        UsageError: If the mode is none of these, or the file's form is not written here.
+        UsageError: If the mode is none of these, the file's form is not written here, or a cassette of vcrpy is
+            open when the block begins.
     """
     return HttpSession(path, mode=mode, redact=redact, pace=pace, require_all=require_all)
 
@@ -87,6 +90,7 @@ class HttpSession:
         self._clock = clock or SystemClock()
         self._recorder: Recorder | None = None
         self._player: Player | None = None
+        self._mocks: tuple[str, ...] = ()
         self._outer: Channel | None = None
         self._state: Literal["new", "open", "closed"] = "new"
 
@@ -140,6 +144,8 @@ class HttpSession:
     def begin(self, sent: Sent) -> OpenExchange:
         """Record that a request is about to be sent."""
         assert self._recorder is not None
+        if not self._mocks:
+            self._mocks = mocks_below()
         return self._recorder.begin(sent)
 
     def serve(self, sent: Sent) -> ServedExchange:
@@ -192,7 +198,28 @@ class HttpSession:
             if self._player.misses or unused:
                 raise WireMiss(self._player.misses, where=str(self.path), unused=unused)
 
+    def _warn(self) -> None:
+        """Warn of a recording that holds no traffic, or a mock's answers."""
+        if self._recorder is None or self._siblings:
+            return
+        if self._mocks:
+            warnings.warn(
+                f"{self.path}: answers of {', '.join(self._mocks)} were recorded as a server's; "
+                "take the mock away to record the server, or the recording to test against the mock",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        elif self._recorder.count == 0:
+            loaded = ", ".join(loaded_mocks())
+            hint = f"; a mock may have answered first, loaded here: {loaded}" if loaded else ""
+            warnings.warn(
+                f"{self.path}: nothing was recorded, no request reached the network{hint}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
     def __enter__(self) -> HttpSession:
+        refuse_open_vcr(str(self.path))
         patch.install()
         try:
             self.open()
@@ -209,6 +236,7 @@ class HttpSession:
         patch.remove()
         if error is None:
             self.close()
+            self._warn()
             return
         try:
             self.close(detail=type(error).__name__)

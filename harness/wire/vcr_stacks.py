@@ -10,6 +10,7 @@ Rules.
 3. Of `http.client` the constructors are patched, for exactly its own two classes and not by name: a class that is
    derived from one during a recording is derived from the real one.
 4. vcrpy reads an answer whole before it hands it on, so these stacks are recorded as one chunk.
+5. A cassette of vcrpy's own never works beside a recording of ours; `neighbours` says why.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from vcr.request import Request
 from harness.wire.encodings import decode_content
 from harness.wire.exchange import Headers, HttpAnswer, Sent, header_value
 from harness.wire.faults import aiohttp_error, connection_error
+from harness.wire.neighbours import holds_cassette, refuse_vcr, vcr_refused
 from harness.wire.routing import Exchanging, Served, current
+from runtime.errors import UsageError
 
 _passing: ContextVar[bool] = ContextVar("goldrun_wire_passing", default=False)
 """Whether the real classes are meant: vcrpy makes or uses one."""
@@ -46,12 +49,17 @@ _SKIPPED = ("httplib", "httpx", "httpx2")
 
 def patch_stacks(undo: ExitStack) -> None:
     """Patch every stack that is installed; `undo` takes the patches back."""
+    undo.enter_context(vcr_refused())
     undo.enter_context(mock.patch.object(vcr.patch, "force_reset", _force_reset_for(vcr.patch.force_reset)))
-    for patcher in _Builder(_RoutedCassette()).build():
+    cassette = _RoutedCassette()
+    for patcher in _Builder(cassette).build():
         target: Any = patcher.getter() if hasattr(patcher, "getter") else None
         if getattr(target, "__name__", "") == "ClientSession":
+            from vcr.stubs.aiohttp_stubs import vcr_request
+
             original = target._request  # noqa: SLF001 - what vcrpy patches
-            patcher.new = _routed_aiohttp(original, patcher.new)
+            # vcrpy would send to the method it found when it was imported, past a mock that stands here now.
+            patcher.new = _routed_aiohttp(original, vcr_request(cassette, original))
         undo.enter_context(patcher)
     _patch_http_client(undo)
 
@@ -145,13 +153,23 @@ class _Builder(CassettePatcherBuilder):  # type: ignore[misc]  # vcrpy is untype
 
         @functools.wraps(get_conn)
         def patched_get_conn(pool: Any, timeout: Any = None, **kwargs: Any) -> Any:
-            connection = get_conn(pool, timeout, **kwargs)
-            # A pool that contexts share holds connections of both kinds; the pool runs out of them, so this ends.
-            while connection is not None and isinstance(connection, _Routed) is not _is_bound():
+            real = {stub._baseclass for stub in self._class_to_cassette_subclass}  # noqa: SLF001 - vcrpy's
+            # A pool that contexts share holds connections of both kinds, at most as many as it has slots. What it
+            # opens in an emptied slot is of the right kind, or of a class of the pool's own, which is left alone.
+            for _ in range(pool.pool.maxsize + 1):
+                connection = get_conn(pool, timeout, **kwargs)
+                bound = _is_bound()
+                if bound and holds_cassette(type(connection)):
+                    refuse_vcr(f"{pool.scheme}://{pool.host}:{pool.port}")  # opened by another context
+                if type(connection) not in real if bound else not isinstance(connection, _Routed):
+                    return connection
                 connection.close()
                 pool._put_conn(None)  # noqa: SLF001 - keeps its slot in a blocking pool
-                connection = get_conn(pool, timeout, **kwargs)
-            return connection
+            raise UsageError(
+                f"the pool {type(pool).__name__!r} opens connections that cannot be recorded",
+                where=f"{pool.scheme}://{pool.host}:{pool.port}",
+                next_step="leave its ConnectionCls as it is, or close what changes it",
+            )
 
         return patched_get_conn
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.core.money import Rate
-from runtime.core.policy import Budget
+from runtime.core.policy import Budget, BudgetSlice
 from runtime.core.stop import StopKind, StopReason
 
 MIN_USEFUL_OUTPUT_TOKENS = 16
@@ -80,7 +80,7 @@ def reserve_tool_cost(budget: Budget, spent: Spent, nanos: int) -> StopReason | 
     return None
 
 
-def slice_budget(budget: Budget, spent: Spent, *, parts: int) -> list[Budget]:
+def slice_budget(budget: Budget, spent: Spent, *, parts: int) -> list[BudgetSlice]:
     """Return what is left of a budget in parts that together never pass it; the first parts take what is over.
 
     Args:
@@ -94,7 +94,7 @@ def slice_budget(budget: Budget, spent: Spent, *, parts: int) -> list[Budget]:
     nanos = _shares(budget.max_usd_nanos, spent.nanos, parts)
     seconds = None if budget.max_seconds is None else max(budget.max_seconds - spent.at, 0.0)
     return [
-        Budget(
+        BudgetSlice(
             max_steps=steps[i],
             max_tool_calls=calls[i],
             max_tokens=tokens[i],
@@ -126,7 +126,7 @@ def allow_model_call(
     Args:
         budget: The run's limits.
         spent: What is used so far.
-        rate: Price of the model; known whenever `max_usd_nanos` is set (checked at entry).
+        rate: Price of the model; known whenever `max_usd` is set (checked at entry).
         input_bound: Upper bound of the request's input tokens.
         configured: Output tokens the agent asks for; set whenever money or tokens are limited.
         metered: Whether caps across runs may hold, so that the worst case is reserved without a limit of the run.

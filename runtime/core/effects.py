@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from enum import StrEnum
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar, assert_never, overload
 
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.core.outcomes import (
     NO_LIMITS,
     Admission,
+    AnyOutcome,
     ApprovalAnswer,
     CallStatus,
     Controls,
@@ -38,9 +39,11 @@ __all__ = [
     "DONE",
     "KIND_OF",
     "NO_LIMITS",
+    "RETIRED_KINDS",
     "VALUE_OF",
     "Admission",
     "Admit",
+    "AnyOutcome",
     "ApprovalAnswer",
     "AskApproval",
     "Batch",
@@ -59,18 +62,17 @@ __all__ = [
     "Input",
     "InputReply",
     "Limits",
-    "Load",
-    "Note",
     "Outcome",
     "Performer",
     "ReadControls",
     "Refuse",
-    "Save",
     "SingleEffect",
     "SyncPerformer",
     "ToolResult",
     "Used",
     "Wait",
+    "limits_of",
+    "name_of",
     "perform",
 ]
 
@@ -78,7 +80,7 @@ R = TypeVar("R")
 
 
 class EffectKind(StrEnum):
-    """What a record is about."""
+    """What a record is about: the effects of a flow, a recorded HTTP exchange, and kinds that only old files hold."""
 
     BEGIN = "begin"
     MODEL = "model"
@@ -87,13 +89,17 @@ class EffectKind(StrEnum):
     ADMIT = "admit"
     APPROVAL = "approval"
     CONTROLS = "controls"
-    LOAD = "load"
-    SAVE = "save"
     WAIT = "wait"
     HTTP = "http"
+    END = "end"
+    LOAD = "load"
+    SAVE = "save"
     MESSAGE = "message"
     NOTE = "note"
-    END = "end"
+
+
+RETIRED_KINDS = frozenset({EffectKind.LOAD, EffectKind.SAVE, EffectKind.MESSAGE, EffectKind.NOTE})
+"""Kinds of records that no effect has any more; files of earlier versions may hold them."""
 
 
 class Begin(Value, frozen=True):
@@ -216,62 +222,28 @@ class Input(Value, frozen=True):
     lane: str
 
 
-class Load(Value, frozen=True):
-    """Read a value of the run's state."""
-
-    lane: str
-    name: str
+SingleEffect = Begin | End | CallModel | CallTool | Refuse | Admit | AskApproval | ReadControls | Wait | Input
 
 
-class Save(Value, frozen=True):
-    """Write a value of the run's state."""
-
-    lane: str
-    name: str
-    value: Any
+E_co = TypeVar("E_co", bound=SingleEffect, covariant=True)
 
 
-class Note(Value, frozen=True):
-    """A fact for the log alone."""
+class Batch(Value, Generic[E_co], frozen=True):
+    """Effects of one kind and turn; the outcome's value is the tuple of their outcomes in declared order."""
 
-    lane: str
-    name: str
-    data: Any = None
+    effects: tuple[E_co, ...]
 
 
-SingleEffect = (
-    Begin
-    | End
-    | CallModel
-    | CallTool
-    | Refuse
-    | Admit
-    | AskApproval
-    | ReadControls
-    | Wait
-    | Input
-    | Load
-    | Save
-    | Note
-)
+Effect = SingleEffect | Batch[SingleEffect]
+Flow = Generator[Effect, AnyOutcome, R]
 
-
-class Batch(Value, frozen=True):
-    """Effects of one turn; the outcome's value is the tuple of their outcomes in declared order."""
-
-    effects: tuple[SingleEffect, ...]
-
-
-Effect = SingleEffect | Batch
-Flow = Generator[Effect, Outcome, R]
-
-DONE = Outcome(at=None)
+DONE: Outcome[None] = Outcome(at=None)
 
 
 class Performer(Protocol):
     """Carries out single effects; live performers are async only."""
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the effect's outcome; failures are outcomes too."""
         ...
 
@@ -279,18 +251,66 @@ class Performer(Protocol):
 class SyncPerformer(Protocol):
     """Answers single effects without waiting: replay."""
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the effect's outcome; failures are outcomes too."""
         ...
 
 
-def perform(effect: Effect) -> Flow[Outcome]:
+@overload
+def perform(effect: CallModel) -> Flow[Outcome[ModelReply]]: ...
+@overload
+def perform(effect: CallTool) -> Flow[Outcome[ToolResult]]: ...
+@overload
+def perform(effect: Admit) -> Flow[Outcome[Admission]]: ...
+@overload
+def perform(effect: AskApproval) -> Flow[Outcome[ApprovalAnswer]]: ...
+@overload
+def perform(effect: ReadControls) -> Flow[Outcome[Controls]]: ...
+@overload
+def perform(effect: Input) -> Flow[Outcome[InputReply]]: ...
+@overload
+def perform(effect: Begin | End | Refuse | Wait) -> Flow[Outcome[None]]: ...
+@overload
+def perform(effect: Batch[CallTool]) -> Flow[Outcome[tuple[Outcome[ToolResult], ...]]]: ...
+@overload
+def perform(effect: Batch[Admit]) -> Flow[Outcome[tuple[Outcome[Admission], ...]]]: ...
+@overload
+def perform(effect: Batch[AskApproval]) -> Flow[Outcome[tuple[Outcome[ApprovalAnswer], ...]]]: ...
+@overload
+def perform(effect: Batch[Refuse]) -> Flow[Outcome[tuple[Outcome[None], ...]]]: ...
+@overload
+def perform(effect: Batch[SingleEffect]) -> Flow[Outcome[tuple[AnyOutcome, ...]]]: ...
+def perform(effect: Effect) -> Flow[AnyOutcome]:
     """Yield one effect and return its outcome: the only `yield` of the code base."""
     outcome = yield effect
     return outcome
 
 
-KIND_OF: dict[type, EffectKind] = {
+def name_of(effect: SingleEffect) -> str | None:
+    """Return the tool or model an effect is about; `None` if it is about none."""
+    match effect:
+        case CallModel():
+            return effect.request.model
+        case CallTool() | Refuse() | Admit() | AskApproval():
+            return effect.name
+        case Begin() | End() | ReadControls() | Wait() | Input():
+            return None
+        case _:
+            assert_never(effect)
+
+
+def limits_of(effect: SingleEffect) -> Limits | None:
+    """Return what time, money or identity say of an effect; `None` for one that has no such limits."""
+    match effect:
+        case CallModel() | CallTool() | Admit():
+            return effect.limits
+        case Begin() | End() | Refuse() | AskApproval() | ReadControls() | Wait() | Input():
+            return None
+        case _:
+            assert_never(effect)
+
+
+KIND_OF: dict[type[SingleEffect], EffectKind] = {
     Begin: EffectKind.BEGIN,
     End: EffectKind.END,
     CallModel: EffectKind.MODEL,
@@ -301,9 +321,6 @@ KIND_OF: dict[type, EffectKind] = {
     ReadControls: EffectKind.CONTROLS,
     Wait: EffectKind.WAIT,
     Input: EffectKind.INPUT,
-    Load: EffectKind.LOAD,
-    Save: EffectKind.SAVE,
-    Note: EffectKind.NOTE,
 }
 
 VALUE_OF: dict[EffectKind, type] = {

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import msgspec
+from typing import assert_never
 
 from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest
 from runtime.core.effects import (
+    Admit,
+    AnyOutcome,
+    ApprovalAnswer,
     AskApproval,
+    Begin,
     CallModel,
     CallStatus,
     CallTool,
@@ -22,22 +24,26 @@ from runtime.core.effects import (
     Failure,
     FailureKind,
     Input,
+    InputReply,
     Outcome,
+    ReadControls,
     Refuse,
     SingleEffect,
+    ToolResult,
+    Wait,
 )
 from runtime.core.lanes import Lane, parse_lane
 from runtime.core.messages import ModelReply, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from runtime.core.money import Usage
-from runtime.core.run import Header, Totals
+from runtime.core.run import Header
 from runtime.core.stop import StopKind
+from runtime.core.totals import count_totals, total_of
 from runtime.core.trace import ApprovalEntry, DenialEntry, ModelStep, Step, ToolStep, Trace
 
-LOOP_LENGTH = 3
-"""Equal consecutive calls of one tool that count as a loop."""
-
-Pair = tuple[SingleEffect, Outcome]
-Number = TypeVar("Number", int, float)
+Pair = tuple[SingleEffect, AnyOutcome]
+ModelAttempt = tuple[int, CallModel, Outcome[ModelReply]]
+CallAttempt = tuple[int, CallTool | Refuse, Outcome[ToolResult]]
+"""An attempt's number, what was asked and what came back."""
 
 _UNTOLD = Usage()
 
@@ -57,8 +63,8 @@ class _StepParts:
     __slots__ = ("calls", "model")
 
     def __init__(self) -> None:
-        self.model: list[tuple[int, CallModel, Outcome]] = []
-        self.calls: dict[int, list[tuple[int, CallTool | Refuse, Outcome]]] = {}
+        self.model: list[ModelAttempt] = []
+        self.calls: dict[int, list[CallAttempt]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +102,12 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
                     denials.append(denial)
             case AskApproval():
                 approvals.append(_approval(effect, outcome))
-            case Input() if outcome.value is not None:
-                denials += [
-                    DenialEntry(step=d.step, lane=d.lane, tool=d.tool, rule=d.rule, message=d.message)
-                    for d in outcome.value.denials
-                ]
-            case _:
+            case Input():
+                denials += _told_denials(outcome)
+            case Begin() | End() | Admit() | ReadControls() | Wait():
                 pass
+            case _:
+                assert_never(effect)
     once = (
         frozenset() if header.tools == "opaque" else {t.schema.name for t in header.tools if not t.repeatable}
     )
@@ -150,11 +155,11 @@ def _step(index: int, parts: _StepParts, names: dict[str, str], facts: _RunFacts
     return Step(index=index, model=model, tool_calls=calls)
 
 
-def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
+def _model_step(attempts: list[ModelAttempt]) -> ModelStep:
     if len(attempts) > 1:
         attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
-    reply: ModelReply | None = outcome.value
+    reply = outcome.value
     replies = [o.value for _, _, o in attempts if o.value is not None]
     durations = [o.duration_s for _, _, o in attempts]
     texts: list[str] = []
@@ -190,18 +195,16 @@ def _model_step(attempts: list[tuple[int, CallModel, Outcome]]) -> ModelStep:
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        cost_nanousd=_sum([r.cost_nanousd for r in replies]),
+        cost_nanousd=total_of([r.cost_nanousd for r in replies]),
         started_s=_started(attempts[0][2]),
-        duration_s=_sum(durations),
+        duration_s=total_of(durations),
         attempts=len(attempts),
         error=None if failure is None else failure.message,
         hash=digest(canonical_bytes([*content, None if failure is None else failure.kind])),
     )
 
 
-def _tool_step(
-    attempts: list[tuple[int, CallTool | Refuse, Outcome]], names: dict[str, str], facts: _RunFacts
-) -> ToolStep:
+def _tool_step(attempts: list[CallAttempt], names: dict[str, str], facts: _RunFacts) -> ToolStep:
     if len(attempts) > 1:
         attempts.sort(key=_attempt)
     _, effect, outcome = attempts[-1]
@@ -227,7 +230,7 @@ def _tool_step(
         write=effect.write,
         attempts=len(started),
         started_s=_started(attempts[0][2]),
-        duration_s=_sum([o.duration_s for o in started]),
+        duration_s=total_of([o.duration_s for o in started]),
         cost_nanousd=None if price is None else price * len(started),
         args_hash=effect.args_hash,
         idempotency_key=effect.limits.idempotency_key if isinstance(effect, CallTool) else None,
@@ -235,7 +238,9 @@ def _tool_step(
     )
 
 
-def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, str | None, str | None]:
+def _result(
+    effect: CallTool | Refuse, outcome: Outcome[ToolResult]
+) -> tuple[CallStatus, str | None, str | None]:
     if isinstance(effect, Refuse):
         seen = None if effect.status == "not_started" else effect.message
         return effect.status, seen, None if effect.status == "not_started" else effect.message
@@ -246,11 +251,11 @@ def _result(effect: CallTool | Refuse, outcome: Outcome) -> tuple[CallStatus, st
     return outcome.value.status, outcome.value.content, outcome.value.error
 
 
-def _was_lost(outcome: Outcome) -> bool:
+def _was_lost(outcome: AnyOutcome) -> bool:
     return outcome.failure is not None and outcome.failure.phase == "lost"
 
 
-def _never_sent(outcome: Outcome) -> bool:
+def _never_sent(outcome: AnyOutcome) -> bool:
     return outcome.failure is not None and outcome.failure.phase == "connect"
 
 
@@ -263,7 +268,7 @@ def failure_status(failure: Failure, *, write: bool) -> CallStatus:
     return _STATUS[failure.kind]
 
 
-def _denial(effect: CallTool | Refuse, outcome: Outcome, place: Lane) -> DenialEntry | None:
+def _denial(effect: CallTool | Refuse, outcome: Outcome[ToolResult], place: Lane) -> DenialEntry | None:
     if isinstance(effect, Refuse):
         if effect.status != "denied":
             return None
@@ -276,7 +281,16 @@ def _denial(effect: CallTool | Refuse, outcome: Outcome, place: Lane) -> DenialE
     return DenialEntry(step=place.step, lane=effect.lane, tool=effect.name, rule=rule, message=message)
 
 
-def _approval(effect: AskApproval, outcome: Outcome) -> ApprovalEntry:
+def _told_denials(outcome: Outcome[InputReply]) -> list[DenialEntry]:
+    """Return the refusals that further input tells of: those of a recorded guard."""
+    reply = outcome.value
+    return [
+        DenialEntry(step=d.step, lane=d.lane, tool=d.tool, rule=d.rule, message=d.message)
+        for d in (() if reply is None else reply.denials)
+    ]
+
+
+def _approval(effect: AskApproval, outcome: Outcome[ApprovalAnswer]) -> ApprovalEntry:
     place = parse_lane(effect.lane)
     answer = outcome.value
     return ApprovalEntry(
@@ -290,79 +304,17 @@ def _approval(effect: AskApproval, outcome: Outcome) -> ApprovalEntry:
     )
 
 
-def count_totals(
-    header: Header, steps: tuple[Step, ...], denials: int, approvals: int, last_at: float | None
-) -> Totals:
-    """Return the totals of a run's steps."""
-    models = [s.model for s in steps if s.model is not None]
-    calls = [c for s in steps for c in s.tool_calls]
-    by_name: dict[str, int] = {}
-    for call in calls:
-        by_name[call.name] = by_name.get(call.name, 0) + 1
-    tokens_in = _sum([m.input_tokens for m in models])
-    tokens_out = _sum([m.output_tokens for m in models])
-    total = None if tokens_in is None or tokens_out is None else tokens_in + tokens_out
-    attempts = sum([m.attempts for m in models])
-    executions = sum([c.attempts for c in calls])
-    statuses = [c.status for c in calls]
-    return Totals(
-        steps=len(models),
-        model_calls=attempts,
-        tool_calls=len(calls),
-        tool_executions=executions,
-        tool_calls_by_name=dict(sorted(by_name.items())),
-        retries=attempts - len(models) + sum([c.attempts - 1 for c in calls if c.attempts > 1]),
-        denials=denials,
-        approvals=approvals,
-        errors=statuses.count("error")
-        + statuses.count("timeout")
-        + len([m for m in models if m.error is not None]),
-        loops=count_loops(calls),
-        in_doubt=statuses.count("in_doubt"),
-        input_tokens=tokens_in,
-        output_tokens=tokens_out,
-        cache_read_tokens=_sum([m.cache_read_tokens for m in models]),
-        cache_write_tokens=_sum([m.cache_write_tokens for m in models]),
-        reasoning_tokens=_sum([m.reasoning_tokens for m in models]),
-        total_tokens=total if total is not None else header.recorded_tokens,
-        cost_nanousd=_cost(models, calls),
-        duration_s=header.recorded_duration_s if last_at is None else last_at,
-        model_s=_sum([m.duration_s for m in models]),
-        tool_s=_sum([c.duration_s for c in calls if c.attempts]) if calls else 0.0,
-    )
-
-
-def _cost(models: list[ModelStep], calls: list[ToolStep]) -> int | None:
-    """Return what models and priced tools cost together; `None` if a model's price is unknown."""
-    spent = _sum([m.cost_nanousd for m in models]) if models else 0
-    priced = [c.cost_nanousd for c in calls if c.cost_nanousd is not None]
-    return None if spent is None or not (models or priced) else spent + sum(priced)
-
-
-def count_loops(calls: list[ToolStep]) -> int:
-    """Return how many stretches of at least three equal consecutive calls there are."""
-    loops = streak = 0
-    last: tuple[str, str] | None = None
-    for call in calls:
-        same = (call.name, call.args_hash)
-        streak = streak + 1 if same == last else 1
-        last = same
-        if streak == LOOP_LENGTH:
-            loops += 1
-    return loops
-
-
 def _trace_hash(end: End, steps: tuple[Step, ...], denials: list[DenialEntry]) -> str:
     hashes = [[None if s.model is None else s.model.hash, [c.hash for c in s.tool_calls]] for s in steps]
     refused = [[d.step, d.tool, d.rule] for d in denials]
     return digest(canonical_bytes([end.stop_reason, end.output, hashes, refused]))[:DIGEST_CHARS]
 
 
-def _attempt(entry: tuple[int, Any, Outcome]) -> int:
+def _attempt(entry: ModelAttempt | CallAttempt) -> int:
     return entry[0]
 
 
-def _started(outcome: Outcome) -> float | None:
+def _started(outcome: AnyOutcome) -> float | None:
     if outcome.at is None or outcome.duration_s is None:
         return None
     return max(outcome.at - outcome.duration_s, 0.0)
@@ -374,22 +326,9 @@ def _usage(replies: list[ModelReply]) -> Usage:
     if len(told) == 1:
         return told[0]
     return Usage(
-        input_tokens=_sum([u.input_tokens for u in told]),
-        output_tokens=_sum([u.output_tokens for u in told]),
-        cache_read_tokens=_sum([u.cache_read_tokens for u in told if u.cache_read_tokens is not None]),
-        cache_write_tokens=_sum([u.cache_write_tokens for u in told if u.cache_write_tokens is not None]),
-        reasoning_tokens=_sum([u.reasoning_tokens for u in told if u.reasoning_tokens is not None]),
+        input_tokens=total_of([u.input_tokens for u in told]),
+        output_tokens=total_of([u.output_tokens for u in told]),
+        cache_read_tokens=total_of([u.cache_read_tokens for u in told if u.cache_read_tokens is not None]),
+        cache_write_tokens=total_of([u.cache_write_tokens for u in told if u.cache_write_tokens is not None]),
+        reasoning_tokens=total_of([u.reasoning_tokens for u in told if u.reasoning_tokens is not None]),
     )
-
-
-def _sum(values: list[Number | None]) -> Number | None:
-    """Return the sum; `None` if a value is unknown or there is none."""
-    if len(values) == 1:
-        return values[0]
-    known = [v for v in values if v is not None]
-    return None if not known or len(known) < len(values) else sum(known[1:], known[0])
-
-
-def relabel(trace: Trace, **changes: Any) -> Trace:
-    """Return the trace with other identity fields, for example `deploy` or `task`."""
-    return msgspec.structs.replace(trace, **changes)

@@ -11,12 +11,24 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 import msgspec
 
 from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest, fingerprint
-from runtime.core.effects import AskApproval, CallModel, CallTool, Load, Refuse, Save, SingleEffect, Wait
+from runtime.core.effects import (
+    Admit,
+    AskApproval,
+    Begin,
+    CallModel,
+    CallTool,
+    End,
+    Input,
+    ReadControls,
+    Refuse,
+    SingleEffect,
+    Wait,
+)
 from runtime.core.messages import Message, ModelRequest, Part, ToolCallPart, ToolResponsePart
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -79,13 +91,10 @@ class Keyer:
                 return tool_key(effect.name, self._args_hash(effect.decided, effect.decided_hash))
             case Wait():
                 return fingerprint(effect.seconds)
-            case Load():
-                return fingerprint(effect.name)
-            case Save():
-                value = effect.value if self._cleaner is None else self._cleaner.value(effect.value)
-                return fingerprint([effect.name, value])
-            case _:
+            case Begin() | End() | Admit() | ReadControls() | Input():
                 return None
+            case _:
+                assert_never(effect)
 
     def model_key(self, request: ModelRequest) -> str:
         """Return the key of a model request."""

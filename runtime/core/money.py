@@ -7,6 +7,8 @@ from decimal import Decimal
 import msgspec
 
 NANOS_PER_USD = 1_000_000_000
+MOST_USD = 10**9
+"""A larger amount is a mistake; its nano-dollars would not fit into the 64 bits that stores have."""
 
 
 def usd_to_nanos(usd: float | str | Decimal) -> int:
@@ -16,12 +18,17 @@ def usd_to_nanos(usd: float | str | Decimal) -> int:
         ValueError: If the text is no number, or is negative or not finite.
     """
     try:
-        amount = Decimal(str(usd))
-    except ArithmeticError as error:
+        amount = usd if isinstance(usd, Decimal) else Decimal(str(usd))
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(f"{usd!r} is no amount of dollars") from error
-    if not amount.is_finite() or amount < 0:
+    if not amount.is_finite() or not 0 <= amount <= MOST_USD:
         raise ValueError(f"{usd!r} is no amount of dollars")
     return int((amount * NANOS_PER_USD).to_integral_value())
+
+
+def exact_usd(nanos: int) -> Decimal:
+    """Return nano-dollars as dollars, without zeros at the end: equal sums have one form."""
+    return Decimal(format((Decimal(nanos) / NANOS_PER_USD).normalize(), "f"))
 
 
 def usd_text(nanos: int | None) -> str | None:
@@ -45,6 +52,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         output_tokens: All output tokens, reasoning included where the provider counts so.
         cache_read_tokens: Input tokens read from a prompt cache.
         cache_write_tokens: Input tokens written to a prompt cache.
+        cache_write_1h_tokens: Those of them that were written for an hour, which costs more than for minutes.
         reasoning_tokens: Output tokens spent on reasoning.
     """
 
@@ -52,6 +60,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
     reasoning_tokens: int | None = None
 
     @property
@@ -76,13 +85,15 @@ class Tier(msgspec.Struct, frozen=True):
 class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one model costs: nano-dollars for a million tokens of each kind.
 
-    A cache rate of `None` means cached tokens cost what other input costs.
+    A cache rate of `None` means cached tokens cost what other input costs; without a rate of their own, tokens that
+    are written for an hour cost what other written ones cost.
     """
 
     input: int
     output: int
     cache_read: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None
     request: int = 0
     input_tiers: tuple[Tier, ...] = ()
     output_tiers: tuple[Tier, ...] = ()
@@ -99,7 +110,10 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         full = tiered(self.input, self.input_tiers, size)
         micro = (size - read - write) * full
         micro += read * _or_full(self.cache_read, self.cache_read_tiers, size, full)
-        micro += write * _or_full(self.cache_write, self.cache_write_tiers, size, full)
+        hour = min(usage.cache_write_1h_tokens or 0, write)
+        written = _or_full(self.cache_write, self.cache_write_tiers, size, full)
+        micro += (write - hour) * written
+        micro += hour * (written if self.cache_write_1h is None else self.cache_write_1h)
         micro += usage.output_tokens * tiered(self.output, self.output_tiers, size)
         return self.request + -(-micro // 1_000_000)
 
@@ -110,6 +124,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             dearest = max(dearest, _dearest(self.cache_read, self.cache_read_tiers, input_tokens))
         if self.cache_write is not None:
             dearest = max(dearest, _dearest(self.cache_write, self.cache_write_tiers, input_tokens))
+        if self.cache_write_1h is not None:
+            dearest = max(dearest, self.cache_write_1h)
         out = _dearest(self.output, self.output_tiers, input_tokens)
         return self.request + -(-(input_tokens * dearest + output_tokens * out) // 1_000_000)
 

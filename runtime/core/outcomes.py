@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from runtime.core.messages import Message
-from runtime.core.policy import Budget
+from runtime.core.policy import BudgetSlice
 
 
 class FailureKind(StrEnum):
@@ -75,8 +75,11 @@ class Failure(Value, frozen=True):
     used: Used | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What came back and when.
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Outcome(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
+    """What came back and when; typed by the effect it answers (`runtime.core.effects.perform`).
 
     Attributes:
         value: The answer; `None` beside a failure.
@@ -85,10 +88,14 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         duration_s: Seconds the effect took; `None` where it was not recorded.
     """
 
-    value: Any = None
+    value: T_co | None = None
     failure: Failure | None = None
     at: float | None = None
     duration_s: float | None = None
+
+
+AnyOutcome = Outcome[Any]
+"""The outcome of an effect whose kind is not known where it is passed on."""
 
 
 class Limits(Value, frozen=True):
@@ -110,7 +117,7 @@ class Limits(Value, frozen=True):
     reserved_nanousd: int | None = None
     reserved_tokens: int | None = None
     idempotency_key: str | None = None
-    child_budget: Budget | None = None
+    child_budget: BudgetSlice | None = None
 
 
 NO_LIMITS = Limits()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal, get_args
 
 import msgspec
 
+from runtime.core.checking import Problems
+from runtime.core.money import usd_to_nanos
+
 OnRefusal = Literal["tell", "stop"]
+Usd = str | int | float | Decimal
+"""Dollars as a person writes them: a float is read as its shortest decimal."""
+_REFUSALS = get_args(OnRefusal)
 
 
-class LoopLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class LoopLimits(msgspec.Struct, frozen=True, kw_only=True):
     """When repetition counts as a loop; the call that would pass a limit is not started.
 
     Attributes:
@@ -26,8 +34,16 @@ class LoopLimits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     same_error: int = 5
     no_progress: int | None = None
 
+    def __post_init__(self) -> None:
+        problems = Problems("LoopLimits")
+        problems.whole("same_call", self.same_call, at_least=1)
+        problems.whole("cycle", self.cycle, at_least=1)
+        problems.whole("same_error", self.same_error, at_least=1)
+        problems.whole("no_progress", self.no_progress, at_least=1, optional=True)
+        problems.refuse()
 
-class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+
+class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True):
     """What one argument of a tool may be; all stated conditions must hold.
 
     Attributes:
@@ -48,8 +64,19 @@ class ArgumentRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     max_chars: int | None = None
     required: bool = False
 
+    def __post_init__(self) -> None:
+        problems = Problems("ArgumentRule")
+        problems.text("path", self.path)
+        problems.scalars("one_of", self.one_of)
+        problems.text("pattern", self.pattern, optional=True)
+        problems.number("at_least", self.at_least, optional=True)
+        problems.number("at_most", self.at_most, optional=True)
+        problems.whole("max_chars", self.max_chars, at_least=0, optional=True)
+        problems.instance("required", self.required, bool)
+        problems.refuse()
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is allowed to do. Names are exact; there are no prefixes or globs.
 
     Attributes:
@@ -76,18 +103,104 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     on_failure: OnRefusal = "stop"
     max_refusals: int = 5
     approval_timeout_s: float = 300.0
-    loop: LoopLimits | None = LoopLimits()
+    loop: LoopLimits | None = msgspec.field(default_factory=LoopLimits)
+
+    def __post_init__(self) -> None:
+        problems = Problems("Policy")
+        for name in ("allow", "approve", "scopes"):
+            names: Any = problems.names(name, getattr(self, name), optional=name != "approve")
+            if type(names) is list:
+                # A list is what many write; kept as it is, it could change under the run.
+                msgspec.structs.force_setattr(self, name, tuple(names))
+        _check_rules(problems, self.arguments)
+        for name in ("on_denied", "on_unknown", "on_invalid", "on_failure"):
+            problems.one_of(name, getattr(self, name), _REFUSALS)
+        problems.whole("max_refusals", self.max_refusals, at_least=0)
+        problems.number("approval_timeout_s", self.approval_timeout_s, above=0.0)
+        problems.instance("loop", self.loop, LoopLimits, optional=True)
+        problems.refuse()
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+def _check_rules(problems: Problems, arguments: Any) -> None:
+    if not isinstance(arguments, dict):
+        problems.add("arguments", arguments, "a dict from tool names to tuples of ArgumentRule")
+        return
+    for tool, rules in arguments.items():
+        if not isinstance(tool, str):
+            problems.add("arguments", tool, "a tool's name as key")
+        if not isinstance(rules, tuple | list) or not all(isinstance(r, ArgumentRule) for r in rules):
+            problems.add(f"arguments[{tool!r}]", rules, "a tuple of ArgumentRule")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
+class Budget:
     """How much a run may use; `None` is no limit.
 
     Attributes:
         max_steps: Model decisions.
         max_seconds: Seconds since the run began.
-        max_usd_nanos: Nano-dollars; reserved before each model call, settled after.
+        max_usd: Dollars, exact to a billionth; reserved before each model call, settled after.
         max_tokens: Input and output tokens together.
         max_tool_calls: Calls the model asks for that may start.
+        max_parallel: Tool calls of one turn that run at the same time; the others of the turn queue.
+    """
+
+    max_steps: int | None
+    max_seconds: float | None
+    max_usd: Decimal | None
+    max_tokens: int | None
+    max_tool_calls: int | None
+    max_parallel: int | None
+
+    def __init__(
+        self,
+        *,
+        max_steps: int | None = 25,
+        max_seconds: float | None = None,
+        max_usd: Usd | None = None,
+        max_tokens: int | None = None,
+        max_tool_calls: int | None = None,
+        max_parallel: int | None = None,
+    ) -> None:
+        """Check and keep the limits.
+
+        Args:
+            max_steps: Model decisions.
+            max_seconds: Seconds since the run began.
+            max_usd: Dollars: a decimal string, an int, a `Decimal`, or a float, read as its shortest decimal.
+            max_tokens: Input and output tokens together.
+            max_tool_calls: Calls the model asks for that may start.
+            max_parallel: Tool calls of one turn that run at the same time.
+
+        Raises:
+            UsageError: If a limit has the wrong type or can be no limit; names each.
+        """
+        problems = Problems("Budget")
+        problems.whole("max_steps", max_steps, at_least=0, optional=True)
+        problems.number("max_seconds", max_seconds, at_least=0.0, optional=True)
+        problems.whole("max_tokens", max_tokens, at_least=0, optional=True)
+        problems.whole("max_tool_calls", max_tool_calls, at_least=0, optional=True)
+        problems.whole("max_parallel", max_parallel, at_least=1, optional=True)
+        usd = problems.dollars("max_usd", max_usd)
+        problems.refuse()
+        keep = object.__setattr__
+        keep(self, "max_steps", max_steps)
+        keep(self, "max_seconds", None if max_seconds is None else float(max_seconds))
+        keep(self, "max_usd", usd)
+        keep(self, "max_tokens", max_tokens)
+        keep(self, "max_tool_calls", max_tool_calls)
+        keep(self, "max_parallel", max_parallel)
+
+    @property
+    def max_usd_nanos(self) -> int | None:
+        """The dollars as nano-dollars, the unit that everything inside counts in."""
+        return None if self.max_usd is None else usd_to_nanos(self.max_usd)
+
+
+class BudgetSlice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is left of a budget for the child runs of one call, in the units that are counted.
+
+    It is stored with each such call. Its defaults are part of that form and never change.
     """
 
     max_steps: int | None = 25
@@ -97,7 +210,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     max_tool_calls: int | None = None
 
 
-class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How failed calls are repeated; only failures marked retryable are.
 
     Attributes:
@@ -113,6 +226,15 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     ceiling_s: float = 20.0
     total: int = 20
     longest_wait_s: float = 3_600.0
+
+    def __post_init__(self) -> None:
+        problems = Problems("RetryPolicy")
+        problems.whole("attempts", self.attempts, at_least=1)
+        problems.number("first_s", self.first_s, at_least=0.0)
+        problems.number("ceiling_s", self.ceiling_s, at_least=0.0)
+        problems.whole("total", self.total, at_least=0)
+        problems.number("longest_wait_s", self.longest_wait_s, at_least=0.0)
+        problems.refuse()
 
 
 NO_RETRY = RetryPolicy(attempts=1, total=0)

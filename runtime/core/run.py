@@ -10,9 +10,10 @@ from runtime.core.canonical import fingerprint
 from runtime.core.messages import Message, ToolSchema
 from runtime.core.money import Rate
 from runtime.core.policy import Budget, Policy, RetryPolicy
+from runtime.core.rules_v1 import policy_hash
 
-FORMAT_VERSION = 1
-"""Version of record fields, lanes, keys and the golden document."""
+HEADER_VERSION = 2
+"""Version of the header; `stored_header` reads those before."""
 
 Source = Literal["golden", "prod", "replay", "import", "lift"]
 
@@ -39,7 +40,7 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     write: bool = False
     idempotent: bool = False
     takes_key: bool = False
-    timeout_s: float | None = 30.0
+    timeout_s: float | None = msgspec.field(default_factory=lambda: 30.0)
     cost_nanousd: int = 0
     children: bool = False
     dedupe_by: tuple[str, ...] = ()
@@ -58,7 +59,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that a run follows from, besides its outcomes; the value of `Begin`.
 
     Attributes:
-        version: Format version of the records that follow.
+        version: Version of this form.
         request_id: Made at entry; finds the run.
         run_id: Names one execution (request id, deploy, source, repeat).
         parent: Request id of the run that started this one.
@@ -88,7 +89,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         labels: Facts about the run, for example `passed`.
     """
 
-    version: int = FORMAT_VERSION
+    version: int = msgspec.field(default_factory=lambda: HEADER_VERSION)
     request_id: str
     run_id: str
     parent: str | None = None
@@ -110,10 +111,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameters: dict[str, object] = {}
     tools: tuple[ToolDecl, ...] | Literal["opaque"] = ()
     inputs: Literal["none", "recorded"] = "none"
-    policy: Policy = Policy()
-    budget: Budget = Budget()
-    model_retry: RetryPolicy = RetryPolicy()
-    tool_retry: RetryPolicy = RetryPolicy()
+    # A default that a factory makes is written too: what a run may do stands in its header in full.
+    policy: Policy = msgspec.field(default_factory=Policy)
+    budget: Budget = msgspec.field(default_factory=Budget)
+    model_retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
+    tool_retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
     metered: bool = False
     governed: bool = False
     seed: int = 0
@@ -143,11 +145,6 @@ def prompt_hash(instructions: str | None, messages: tuple[Message, ...]) -> str:
 def tools_hash(tools: tuple[ToolDecl, ...] | Literal["opaque"]) -> str | None:
     """Return the fingerprint of the tool schemas; `None` where they are unknown."""
     return None if tools == "opaque" else fingerprint([t.schema for t in tools])
-
-
-def policy_hash(policy: Policy, budget: Budget) -> str:
-    """Return the fingerprint of policy and budget."""
-    return fingerprint([policy, budget])
 
 
 def with_hashes(header: Header) -> Header:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from runtime.core.effects import Failure
-from runtime.dialects.openai_chat_error import decode_error as decode_http_error
+from runtime.dialects.failures import decode_error as decode_http_error
 
 _STATUS = {
     "invalid_request_error": 400,

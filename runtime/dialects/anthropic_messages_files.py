@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
-from runtime.core.canonical import digest
 from runtime.core.messages import FilePart
 from runtime.dialects.errors import DialectError
-from runtime.dialects.jsontext import arguments_text
-from runtime.dialects.openai_chat_parts import string
+from runtime.dialects.fields import string
+from runtime.dialects.files import digested_file, foreign_part, inline_file
 
 FILE_BLOCKS = frozenset({"image", "document"})
 """Types of the blocks that hold a file."""
@@ -53,29 +50,8 @@ def decode_file(block: dict[str, Any]) -> FilePart:
         case {"type": "url", "url": str(uri)} | {"type": "file", "file_id": str(uri)} if uri:
             return FilePart(modality=modality, uri=uri)
         case {"type": "base64", "data": str(data)}:
-            return _digested(modality, mime_type, _bytes(data))
+            return inline_file(modality, mime_type, data)
         case {"type": "text", "data": str(data)}:
-            return _digested(modality, mime_type, data.encode("utf-8", "replace"))
+            return digested_file(modality, mime_type, data.encode("utf-8", "replace"))
         case _:
-            return foreign_file(block)
-
-
-def foreign_file(block: Any) -> FilePart:
-    """Return a block of another kind by its digest."""
-    kind = string(block.get("type")) if isinstance(block, dict) else ""
-    return FilePart(
-        modality=kind or "unknown", digest=digest(arguments_text(block).encode("utf-8", "replace"))
-    )
-
-
-def _digested(modality: str, mime_type: str, content: bytes) -> FilePart:
-    return FilePart(
-        modality=modality, mime_type=mime_type or None, digest=digest(content), size_bytes=len(content)
-    )
-
-
-def _bytes(data: str) -> bytes:
-    try:
-        return base64.b64decode(data, validate=False)
-    except (binascii.Error, ValueError):
-        return data.encode("utf-8", "replace")
+            return foreign_part(block)

@@ -16,8 +16,8 @@ from runtime.core.messages import (
     ToolCallPart,
 )
 from runtime.core.money import Usage
+from runtime.dialects.fields import count, mapping, string
 from runtime.dialects.jsontext import parse_arguments
-from runtime.dialects.openai_chat_parts import string
 
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -124,15 +124,16 @@ def decode_usage(wire: Any) -> Usage | None:
     if not isinstance(wire, dict):
         return None
     details = wire.get("output_tokens_details")
-    fresh = _count(wire.get("input_tokens"))
-    read = _count(wire.get("cache_read_input_tokens"))
-    written = _count(wire.get("cache_creation_input_tokens"))
+    fresh = count(wire.get("input_tokens"))
+    read = count(wire.get("cache_read_input_tokens"))
+    written = count(wire.get("cache_creation_input_tokens"))
     usage = Usage(
         input_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
-        output_tokens=_count(wire.get("output_tokens")),
+        output_tokens=count(wire.get("output_tokens")),
         cache_read_tokens=read,
         cache_write_tokens=written,
-        reasoning_tokens=_count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
+        cache_write_1h_tokens=count(mapping(wire.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+        reasoning_tokens=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
     )
     return None if usage == Usage() else usage
 
@@ -154,12 +155,12 @@ def encode_usage(usage: Usage) -> dict[str, Any]:
         "cache_read_input_tokens": told.cache_read_tokens,
         "output_tokens": told.output_tokens,
     }
+    if told.cache_write_1h_tokens is not None:
+        minutes = (told.cache_write_tokens or 0) - told.cache_write_1h_tokens
+        wire["cache_creation"] = {
+            "ephemeral_5m_input_tokens": max(0, minutes),
+            "ephemeral_1h_input_tokens": told.cache_write_1h_tokens,
+        }
     if told.reasoning_tokens is not None:
         wire["output_tokens_details"] = {"thinking_tokens": told.reasoning_tokens}
     return {name: value for name, value in wire.items() if value is not None}
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        return None
-    return value

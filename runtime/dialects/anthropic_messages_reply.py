@@ -14,7 +14,7 @@ from runtime.dialects.anthropic_messages_parts import (
     wire_finish,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.openai_chat_parts import string
+from runtime.dialects.fields import string
 
 RESPONSE_ID = "msg_goldrun"
 """Id of an encoded reply that was given none."""

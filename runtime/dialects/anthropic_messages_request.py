@@ -24,10 +24,11 @@ from runtime.core.messages import (
     ToolResponsePart,
     ToolSchema,
 )
-from runtime.dialects.anthropic_messages_files import FILE_BLOCKS, decode_file, encode_file, foreign_file
+from runtime.dialects.anthropic_messages_files import FILE_BLOCKS, decode_file, encode_file
 from runtime.dialects.anthropic_messages_parts import assistant_blocks, block_part
 from runtime.dialects.errors import DialectError
-from runtime.dialects.openai_chat_parts import string
+from runtime.dialects.fields import string
+from runtime.dialects.files import foreign_part
 
 _OWN_FIELDS = frozenset({"model", "messages", "system", "tools", "stream"})
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -238,5 +239,5 @@ def _parts(blocks: list[Any]) -> tuple[Part, ...]:
         elif kind in FILE_BLOCKS:
             parts.append(decode_file(block))
         else:
-            parts.append(foreign_file(block))
+            parts.append(foreign_part(block))
     return tuple(parts)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.core.effects import Failure, FailureKind
 from runtime.core.messages import ModelReply, Part, TextPart, ToolCallPart
 from runtime.dialects.anthropic_messages_error import decode_error
 from runtime.dialects.anthropic_messages_parts import (
@@ -24,9 +23,9 @@ from runtime.dialects.anthropic_messages_parts import (
     wire_finish,
 )
 from runtime.dialects.anthropic_messages_reply import RESPONSE_ID, message_head
-from runtime.dialects.errors import DialectError
+from runtime.dialects.fields import string
 from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_json
-from runtime.dialects.openai_chat_parts import string
+from runtime.dialects.streams import JsonStream
 
 _KIND_OF_DELTA = {
     "text_delta": "text",
@@ -72,7 +71,7 @@ class _Block:
                 return block_part(self.opening)
 
 
-class StreamDecoder:
+class StreamDecoder(JsonStream):
     """Collects one streamed reply from its SSE data payloads.
 
     Attributes:
@@ -82,33 +81,16 @@ class StreamDecoder:
     """
 
     def __init__(self) -> None:
-        self.error: Failure | None = None
-        self.done = False
+        super().__init__()
         self._blocks: dict[int, _Block] = {}
         self._finish: str | None = None
         self._model: str | None = None
         self._id: str | None = None
         self._usage: dict[str, Any] = {}
 
-    def feed(self, data: str) -> list[str]:
-        """Take one payload and return its text deltas; never raises."""
-        payload = data.strip()
-        if not payload:
-            return []
-        try:
-            event = parse_json(payload)
-        except DialectError as error:
-            self._fail(_stream_failure(f"an event of the stream is {error.what}", "invalid_chunk"))
-            return []
-        if not isinstance(event, dict):
-            self._fail(_stream_failure(f"an event of the stream is {type(event).__name__}", "invalid_chunk"))
-            return []
-        return self._take(event)
-
     def finish(self) -> ModelReply:
         """Return all that was told; may be called once the stream is over, however it ended."""
-        if self._finish is None and not self.done:
-            self._fail(_stream_failure("the stream ended before the answer did", "stream_cut"))
+        self.fail_if_cut(complete=self._finish is not None or self.done)
         parts = [self._blocks[index].part() for index in sorted(self._blocks)]
         return ModelReply(
             parts=tuple(part for part in parts if part is not None),
@@ -119,11 +101,8 @@ class StreamDecoder:
             usage=decode_usage(self._usage),
         )
 
-    def _fail(self, failure: Failure) -> None:
-        if self.error is None:
-            self.error = failure
-
-    def _take(self, event: dict[str, Any]) -> list[str]:
+    def take(self, event: dict[str, Any]) -> list[str]:
+        """Take one event and return its text deltas; never raises."""
         match event.get("type"):
             case "message_start":
                 message = _object(event.get("message"))
@@ -145,7 +124,7 @@ class StreamDecoder:
             case "message_stop":
                 self.done = True
             case "error":
-                self._fail(decode_error(None, event))
+                self.fail(decode_error(None, event))
             case _:
                 pass  # `ping`, and events of versions to come, which clients are asked to pass over
         return []
@@ -182,12 +161,6 @@ def _object(value: Any) -> dict[str, Any]:
 def _index(event: dict[str, Any]) -> int:
     index = event.get("index")
     return index if isinstance(index, int) else 0
-
-
-def _stream_failure(message: str, error_type: str) -> Failure:
-    return Failure(
-        kind=FailureKind.ERROR, message=message, retryable=True, phase="stream", error_type=error_type
-    )
 
 
 def encode_stream(

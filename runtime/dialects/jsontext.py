@@ -7,7 +7,7 @@ appear where a stream splits a character between two chunks, is left to the stan
 from __future__ import annotations
 
 import json
-import re
+import math
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from runtime.dialects.errors import DialectError
 MAX_DEPTH = 200
 """Deepest nesting that is read; deeper values would end the interpreter's stack where they are written again."""
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TOO_DEEP = f"no JSON that is read: nested deeper than {MAX_DEPTH}"
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -27,15 +27,50 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         DialectError: If the text is no JSON, or nested deeper than `MAX_DEPTH`.
     """
-    if _is_deep(text):
-        raise DialectError(f"no JSON that is read: nested deeper than {MAX_DEPTH}")
     try:
-        return msgspec.json.decode(text)
+        value = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        reason = error
+        value = _parse_slowly(text, error)
+    if _is_deep(text, value):
+        raise DialectError(_TOO_DEEP)
+    return value
+
+
+def parse_document(text: str | bytes) -> Any:
+    """Return the value of a JSON text that is whole, its texts valid Unicode; raises as `parse_json` does.
+
+    Chunks of a stream go through `parse_json`: a surrogate pair may be split between two of them.
+    """
+    return mend_value(parse_json(text))
+
+
+def mend_value(value: Any) -> Any:
+    """Return a JSON value with valid Unicode in all its texts; a value without damage is returned as it is."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        orjson.dumps(value)
+    except TypeError:  # lone surrogates, or integers that are too large for this encoder
+        return _mended(value)
+    return value
+
+
+def _mended(value: Any) -> Any:
+    match value:
+        case str():
+            return mend_text(value)
+        case dict():
+            return {mend_text(str(name)): _mended(inner) for name, inner in value.items()}
+        case list():
+            return [_mended(inner) for inner in value]
+        case _:
+            return value
+
+
+def _parse_slowly(text: str | bytes, reason: Exception) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+    except RecursionError as error:
+        raise DialectError(_TOO_DEEP) from error
+    except ValueError as error:
         shown = text[:40]
         raise DialectError(f"no JSON: {reason}; begins {shown!r}") from error
 
@@ -54,20 +89,18 @@ def parse_arguments(raw: Any) -> Any:
     Several servers write a call without arguments as `""` or null; both are the empty object.
     """
     if isinstance(raw, dict):
-        return raw
+        return mend_value(raw)
     if raw is None:
         return {}
     if not isinstance(raw, str):
-        return dump_json(raw)
+        return dump_json(mend_value(raw))
     if not raw.strip():
         return {}
-    if _is_deep(raw):
-        return mend_text(raw)
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return mend_text(raw)
-    return value if isinstance(value, dict) else raw
+    return value if isinstance(value, dict) and not _is_deep(raw, value) else mend_text(raw)
 
 
 def arguments_text(arguments: Any) -> str:
@@ -86,20 +119,30 @@ def mend_text(text: str) -> str:
     return text
 
 
-def _is_deep(text: str | bytes) -> bool:
+def _is_deep(text: str | bytes, value: Any) -> bool:
+    """Tell whether a value is nested too deep; most texts have too few brackets for that."""
     brackets = (
         text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     )
     if brackets <= MAX_DEPTH:
         return False
-    plain = text if isinstance(text, str) else text.decode("utf-8", "replace")
-    depth = 0
-    for token in _TOKEN.finditer(plain):
-        first = token[0][0]
-        depth += (first in "[{") - (first in "]}")
-        if depth > MAX_DEPTH:
-            return True
-    return False
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _finite_float(text: str) -> float | None:
+    """Return a number; null for one that is too large (`1e999`), which JSON could not be written again."""
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def _refuse_constant(name: str) -> Any:

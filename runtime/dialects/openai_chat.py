@@ -8,7 +8,7 @@ of the provider is no part of the dialect: the caller sets it.
 from __future__ import annotations
 
 from runtime.dialects.errors import DialectError
-from runtime.dialects.openai_chat_error import decode_error
+from runtime.dialects.failures import decode_error
 from runtime.dialects.openai_chat_reply import decode_reply, encode_reply
 from runtime.dialects.openai_chat_request import decode_request, encode_request
 from runtime.dialects.openai_chat_stream import StreamDecoder, encode_stream

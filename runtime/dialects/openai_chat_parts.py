@@ -6,6 +6,7 @@ from typing import Any
 
 from runtime.core.messages import FinishReason, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from runtime.core.money import Usage, usd_to_nanos
+from runtime.dialects.fields import count, first_count, mapping, string
 from runtime.dialects.jsontext import mend_text, parse_arguments
 
 _FINISH: dict[str, FinishReason] = {
@@ -38,11 +39,6 @@ WIRE_FINISH: dict[FinishReason, str] = {
 def normal_finish(raw: str | None) -> FinishReason | None:
     """Return the normalised finish reason; `None` for one that is not told or not known."""
     return None if raw is None else _FINISH.get(raw.lower())
-
-
-def string(value: Any) -> str:
-    """Return a text field as valid Unicode; empty where it is missing or something else."""
-    return mend_text(value) if isinstance(value, str) else ""
 
 
 def content_pieces(content: Any) -> list[Part]:
@@ -113,18 +109,16 @@ def decode_usage(wire: Any) -> Usage | None:
     """Return what a `usage` object says, in the provider's own counting; `None` where it says nothing."""
     if not isinstance(wire, dict):
         return None
-    prompt = wire.get("prompt_tokens_details")
-    prompt = prompt if isinstance(prompt, dict) else {}
-    completion = wire.get("completion_tokens_details")
-    completion = completion if isinstance(completion, dict) else {}
+    prompt = mapping(wire.get("prompt_tokens_details"))
+    completion = mapping(wire.get("completion_tokens_details"))
     usage = Usage(
-        input_tokens=_count(wire.get("prompt_tokens")),
-        output_tokens=_count(wire.get("completion_tokens")),
-        cache_read_tokens=_first_count(
+        input_tokens=count(wire.get("prompt_tokens")),
+        output_tokens=count(wire.get("completion_tokens")),
+        cache_read_tokens=first_count(
             prompt.get("cached_tokens"), wire.get("prompt_cache_hit_tokens"), wire.get("num_cached_tokens")
         ),
-        cache_write_tokens=_first_count(prompt.get("cache_write_tokens")),
-        reasoning_tokens=_first_count(completion.get("reasoning_tokens"), wire.get("reasoning_tokens")),
+        cache_write_tokens=first_count(prompt.get("cache_write_tokens")),
+        reasoning_tokens=first_count(completion.get("reasoning_tokens"), wire.get("reasoning_tokens")),
     )
     return None if usage == Usage() else usage
 
@@ -146,20 +140,23 @@ def encode_usage(usage: Usage | None, cost_nanousd: int | None) -> dict[str, Any
     return wire or None
 
 
+_TICKS_PER_USD = 10_000_000_000
+
+
 def stated_cost(wire: Any) -> int | None:
-    """Return the price a `usage` object states (OpenRouter), in nano-dollars; `None` where it states none."""
-    cost = wire.get("cost") if isinstance(wire, dict) else None
+    """Return the price a `usage` object states, in nano-dollars; `None` where it states none.
+
+    OpenRouter states dollars in `cost`, Perplexity an object with `total_cost`, xAI ticks in `cost_in_usd_ticks`.
+    """
+    stated = mapping(wire)
+    cost = stated.get("cost")
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost")
+    if (ticks := count(stated.get("cost_in_usd_ticks"))) is not None and cost is None:
+        cost = ticks / _TICKS_PER_USD
     if isinstance(cost, bool) or not isinstance(cost, (int, float)):
         return None
     try:
         return usd_to_nanos(cost)
     except ValueError:
         return None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _first_count(*values: Any) -> int | None:
-    return next((count for value in values if (count := _count(value)) is not None), None)

@@ -6,6 +6,7 @@ from typing import Any
 
 from runtime.core.messages import ModelReply, Part, ReasoningPart, RefusalPart, TextPart
 from runtime.dialects.errors import DialectError
+from runtime.dialects.fields import string
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
     WIRE_FINISH,
@@ -16,7 +17,6 @@ from runtime.dialects.openai_chat_parts import (
     normal_finish,
     reasoning_text,
     stated_cost,
-    string,
 )
 
 RESPONSE_ID = "chatcmpl-goldrun"

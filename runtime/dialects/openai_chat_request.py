@@ -8,11 +8,8 @@ because OpenAI refuses unknown message fields. Inline data of files is not kept,
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
-from runtime.core.canonical import digest
 from runtime.core.messages import (
     FilePart,
     Message,
@@ -27,13 +24,14 @@ from runtime.core.messages import (
     ToolSchema,
 )
 from runtime.dialects.errors import DialectError
+from runtime.dialects.fields import string
+from runtime.dialects.files import file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
     call_parts,
     content_pieces,
     legacy_call_id,
     reasoning_text,
-    string,
 )
 
 _ROLES: dict[str, Role] = {
@@ -67,7 +65,7 @@ def encode_request(
     """
     body: dict[str, Any] = {**request.parameters, "model": request.model}
     body["messages"] = [wire for message in request.messages for wire in _encode_message(message)]
-    tools = [_encode_tool(tool) for tool in request.tools]
+    tools = [encode_tool(tool) for tool in request.tools]
     if tools:
         body["tools"] = [*tools, *_entries(request.parameters.get("tools"))]
     if max_output_tokens is not None:
@@ -93,7 +91,7 @@ def decode_request(body: Any) -> ModelRequest:
     if not isinstance(messages, list):
         raise DialectError(f"no chat request: messages is {type(messages).__name__}")
     parameters = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
-    tools, foreign = _decode_tools(body)
+    tools, foreign = decode_tools(body)
     if foreign:
         parameters["tools"] = foreign
     if (choice := body.get("function_call")) is not None:
@@ -151,7 +149,8 @@ def _encode_call(call: ToolCallPart) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _encode_tool(tool: ToolSchema) -> dict[str, Any]:
+def encode_tool(tool: ToolSchema) -> dict[str, Any]:
+    """Return the entry of a function in `tools`."""
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
@@ -159,7 +158,7 @@ def _encode_tool(tool: ToolSchema) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _decode_tools(body: dict[str, Any]) -> tuple[tuple[ToolSchema, ...], list[Any]]:
+def decode_tools(body: dict[str, Any]) -> tuple[tuple[ToolSchema, ...], list[Any]]:
     """Return the function tools, and the entries that are something else."""
     schemas: list[ToolSchema] = []
     foreign: list[Any] = []
@@ -222,31 +221,14 @@ def _content(wire: dict[str, Any]) -> list[Part]:
 def _file_part(piece: Any) -> FilePart:
     """Return a part that is neither text nor thought by reference."""
     if not isinstance(piece, dict):
-        return FilePart(modality="unknown", digest=digest(repr(piece).encode()))
+        return foreign_part(piece)
     kind = string(piece.get("type")) or "unknown"
     inner = piece.get(kind)
     if kind.endswith("_url"):
         url = inner.get("url") if isinstance(inner, dict) else inner
-        return _from_uri(kind.removesuffix("_url"), string(url))
+        return file_at(kind.removesuffix("_url"), string(url))
     if kind == "input_audio" and isinstance(inner, dict):
-        return _from_base64("audio", f"audio/{string(inner.get('format'))}", string(inner.get("data")))
+        return inline_file("audio", f"audio/{string(inner.get('format'))}", string(inner.get("data")))
     if kind == "file" and isinstance(inner, dict):
-        return _from_uri("file", string(inner.get("file_id")) or string(inner.get("file_data")))
-    return FilePart(modality=kind, digest=digest(arguments_text(piece).encode("utf-8", "replace")))
-
-
-def _from_uri(modality: str, uri: str) -> FilePart:
-    if not uri.startswith("data:"):
-        return FilePart(modality=modality, uri=uri or None)
-    head, _, data = uri.partition(",")
-    return _from_base64(modality, head.removeprefix("data:").partition(";")[0], data)
-
-
-def _from_base64(modality: str, mime_type: str, data: str) -> FilePart:
-    try:
-        content = base64.b64decode(data, validate=False)
-    except (binascii.Error, ValueError):
-        content = data.encode("utf-8", "replace")
-    return FilePart(
-        modality=modality, mime_type=mime_type or None, digest=digest(content), size_bytes=len(content)
-    )
+        return file_at("file", string(inner.get("file_id")) or string(inner.get("file_data")))
+    return foreign_part(piece, kind)

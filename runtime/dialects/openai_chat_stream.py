@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.core.effects import Failure, FailureKind
 from runtime.core.messages import ModelReply, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
 from runtime.core.money import Usage
-from runtime.dialects.errors import DialectError
-from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_arguments, parse_json
-from runtime.dialects.openai_chat_error import decode_error
+from runtime.dialects.failures import decode_error
+from runtime.dialects.fields import entries, mapping, string
+from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import (
     content_pieces,
     decode_usage,
@@ -23,12 +22,9 @@ from runtime.dialects.openai_chat_parts import (
     legacy_call_id,
     normal_finish,
     stated_cost,
-    string,
 )
 from runtime.dialects.openai_chat_reply import RESPONSE_ID, finish_text, wire_finish
-
-DONE = "[DONE]"
-"""The payload that ends a stream."""
+from runtime.dialects.streams import DONE, JsonStream
 
 
 class _Call:
@@ -49,7 +45,7 @@ class _Call:
         return ToolCallPart(id=self.id or f"call_{position}", name=self.name, arguments=arguments)
 
 
-class StreamDecoder:
+class StreamDecoder(JsonStream):
     """Collects one streamed reply from its SSE data payloads.
 
     Attributes:
@@ -59,12 +55,13 @@ class StreamDecoder:
     """
 
     def __init__(self) -> None:
-        self.error: Failure | None = None
-        self.done = False
+        super().__init__()
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._refusals: list[str] = []
         self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
         self._legacy: _Call | None = None
         self._finish: str | None = None
         self._model: str | None = None
@@ -72,29 +69,10 @@ class StreamDecoder:
         self._usage: Usage | None = None
         self._cost: int | None = None
 
-    def feed(self, data: str) -> list[str]:
-        """Take one payload and return its text deltas; never raises."""
-        payload = data.strip()
-        if not payload:
-            return []
-        if payload == DONE:
-            self.done = True
-            return []
-        try:
-            chunk = parse_json(payload)
-        except DialectError as error:
-            self._fail(_stream_failure(f"a chunk of the stream is {error.what}", "invalid_chunk"))
-            return []
-        if not isinstance(chunk, dict):
-            self._fail(_stream_failure(f"a chunk of the stream is {type(chunk).__name__}", "invalid_chunk"))
-            return []
-        return self._take(chunk)
-
     def finish(self) -> ModelReply:
         """Return all that was told; may be called once the stream is over, however it ended."""
         cut = self._finish is None and not self.done
-        if cut:
-            self._fail(_stream_failure("the stream ended before the answer did", "stream_cut"))
+        self.fail_if_cut(complete=not cut)
         parts: list[Part] = []
         if thought := mend_text("".join(self._thoughts)):
             parts.append(ReasoningPart(content=thought))
@@ -113,13 +91,10 @@ class StreamDecoder:
             cost_nanousd=self._cost,
         )
 
-    def _fail(self, failure: Failure) -> None:
-        if self.error is None:
-            self.error = failure
-
-    def _take(self, chunk: dict[str, Any]) -> list[str]:
+    def take(self, chunk: dict[str, Any]) -> list[str]:
+        """Take one chunk and return its text deltas; never raises."""
         if chunk.get("error"):
-            self._fail(decode_error(None, chunk))
+            self.fail(decode_error(None, chunk))
         self._model = string(chunk.get("model")) or self._model
         self._id = self._id or string(chunk.get("id")) or None
         self._take_usage(chunk)
@@ -129,7 +104,7 @@ class StreamDecoder:
             if not isinstance(choice, dict) or choice.get("index") not in (0, None):
                 continue
             if isinstance(choice.get("error"), dict):
-                self._fail(decode_error(None, choice))
+                self.fail(decode_error(None, choice))
             # A last chunk that only reports an error must not overwrite how the answer ended.
             if self._finish is None or not chunk.get("error"):
                 self._finish = finish_text(choice) or self._finish
@@ -139,8 +114,9 @@ class StreamDecoder:
         return deltas
 
     def _take_usage(self, chunk: dict[str, Any]) -> None:
-        groq = chunk.get("x_groq")
-        wire = chunk.get("usage") or (groq.get("usage") if isinstance(groq, dict) else None)
+        # Groq states usage in a field of its own, Moonshot in its choice.
+        own = [mapping(chunk.get("x_groq")), *entries(chunk.get("choices"))[:1]]
+        wire = chunk.get("usage") or next((each["usage"] for each in own if each.get("usage")), None)
         usage = decode_usage(wire)
         if usage is not None:
             self._usage = usage
@@ -187,16 +163,20 @@ class StreamDecoder:
         if call is None:
             call = _Call(index)
             self._calls.append(call)
+            if index is not None:
+                self._by_index[index] = call
         call.id = call.id or call_id
+        if call.id:
+            self._by_id[call.id] = call
         _extend(call, function)
 
     def _find(self, index: int | None, call_id: str, *, named: bool) -> _Call | None:
         """Return the call a fragment belongs to; `None` if it begins a new one."""
         if index is None:
             if call_id:
-                return next((c for c in reversed(self._calls) if c.id == call_id), None)
+                return self._by_id.get(call_id)
             return None if named or not self._calls else self._calls[-1]
-        found = next((c for c in reversed(self._calls) if c.index == index), None)
+        found = self._by_index.get(index)
         if found is not None and named and call_id and found.id and call_id != found.id:
             return None
         return found
@@ -221,12 +201,6 @@ def _extend(call: _Call, function: dict[str, Any]) -> None:
         call.arguments.append(arguments)
     elif arguments is not None:
         call.arguments.append(dump_json(arguments))
-
-
-def _stream_failure(message: str, error_type: str) -> Failure:
-    return Failure(
-        kind=FailureKind.ERROR, message=message, retryable=True, phase="stream", error_type=error_type
-    )
 
 
 def encode_stream(

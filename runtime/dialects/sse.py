@@ -77,6 +77,14 @@ class SseParser:
         self._dispatch(events)
         return events
 
+    def take_lines(self, lines: list[bytes]) -> list[SseEvent]:
+        """Return the events of a whole body that was cut into its lines already."""
+        events: list[SseEvent] = []
+        for line in lines:
+            self._line(line, events)
+        self._dispatch(events)
+        return events
+
     def _skip_bom(self, *, final: bool) -> bool:
         if not final and len(self._buffer) < len(_BOM) and _BOM.startswith(bytes(self._buffer)):
             return False
@@ -85,11 +93,14 @@ class SseParser:
         self._started = True
         return True
 
-    def _line(self, raw: bytearray, events: list[SseEvent]) -> None:
+    def _line(self, raw: bytes | bytearray, events: list[SseEvent]) -> None:
         if not raw:
             self._dispatch(events)
             return
         line = raw.decode("utf-8", "replace")
+        if line.startswith("data: "):
+            self._data.append(line[6:])
+            return
         if line.startswith(" ") and line.lstrip(" ").startswith("data:"):
             line = line.lstrip(" ")
         name, _, value = line.partition(":")
@@ -112,7 +123,9 @@ class SseParser:
 def parse_sse(body: bytes) -> list[SseEvent]:
     """Return all events of a whole body."""
     parser = SseParser()
-    return [*parser.feed(body), *parser.finish()]
+    if b"\r" in body:
+        return [*parser.feed(body), *parser.finish()]
+    return parser.take_lines(body.removeprefix(_BOM).split(b"\n"))
 
 
 def _line_end(buffer: bytearray, start: int) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.core.checking import Problems, shown
 from runtime.core.policy import Budget, Policy, RetryPolicy
 from runtime.errors import UsageError
 from runtime.orchestrator.setup import ToolSpec
@@ -58,6 +60,7 @@ class Agent:
     scratch: tuple[Slot[Any], ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         names = [t.name for t in self.tools]
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
@@ -67,6 +70,33 @@ class Agent:
                 f"agent {self.name!r} limits results to {self.max_result_bytes} bytes",
                 next_step=f"allow at least {MIN_LIMIT_BYTES}",
             )
+
+    def _check_kinds(self) -> None:
+        given: Any = self  # Python lets a field hold anything
+        problems = Problems(f"Agent {self.name!r}")
+        problems.text("name", self.name)
+        problems.text("model", self.model)
+        for name in ("instructions", "version", "provider"):
+            problems.text(name, getattr(self, name), optional=True)
+        if isinstance(given.tools, tuple | list):
+            for tool in given.tools:
+                if not isinstance(tool, Tool):
+                    problems.say(_no_tool(tool))
+        else:
+            problems.add("tools", given.tools, "a tuple of tools")
+        problems.instance("policy", self.policy, Policy)
+        problems.instance("budget", self.budget, Budget)
+        problems.instance("model_retry", self.model_retry, RetryPolicy)
+        problems.instance("tool_retry", self.tool_retry, RetryPolicy)
+        problems.names("fallbacks", self.fallbacks)
+        problems.instance("parameters", self.parameters, Mapping)
+        problems.whole("max_output_tokens", self.max_output_tokens, at_least=1, optional=True)
+        problems.number("model_timeout_s", self.model_timeout_s, above=0.0, optional=True)
+        problems.instance("max_result_bytes", self.max_result_bytes, int)
+        problems.refuse()
+        for name in ("tools", "fallbacks"):
+            # A list is what many write; kept as it is, it could change under a run.
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def specs(self) -> dict[str, ToolSpec]:
@@ -80,3 +110,10 @@ class Agent:
         if self.max_output_tokens is not None:
             known.setdefault("max_completion_tokens", self.max_output_tokens)
         return known
+
+
+def _no_tool(value: object) -> str:
+    if inspect.isroutine(value):
+        name = getattr(value, "__name__", "function")
+        return f"tools holds the plain function {name!r}: decorate it with @tool"
+    return f"tools holds {shown(value)}, which is no tool: decorate a function with @tool"

@@ -15,7 +15,8 @@ import msgspec
 from runtime.core.effects import CallTool, Used
 from runtime.core.ids import child_request_id
 from runtime.core.messages import Message
-from runtime.core.policy import Budget, LoopLimits, Policy
+from runtime.core.money import exact_usd
+from runtime.core.policy import Budget, BudgetSlice, LoopLimits, Policy
 from runtime.core.run import Header
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
@@ -28,7 +29,7 @@ Start = Callable[[Agent, "ChildRequest", Cut], Awaitable[Any]]
 
 
 class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child run is told.
+    """What a child run is asked for.
 
     Attributes:
         prompt: Text or conversation.
@@ -48,7 +49,7 @@ class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
 class CallChildren:
     """The child runs of one call; they share its slice in the order they end.
 
-    A child that still runs when its call is given up counts with all it holds, and with all it may write.
+    A child that still runs when its call is cut off counts with all it holds, and with all it may write.
 
     Attributes:
         in_doubt: Writes in doubt that they left behind; a parent that does not hear of them must not go on.
@@ -83,7 +84,7 @@ class CallChildren:
         Children that run at one time share the slice by reservation: each holds its whole budget until it ends.
         """
         self._count += 1
-        slice_ = self._call.limits.child_budget or Budget(max_steps=0)
+        slice_ = self._call.limits.child_budget or BudgetSlice(max_steps=0)
         budget = narrowed(agent.budget, slice_, self.used)
         held = _held(budget)
         self._reserved = _plus(self._reserved, held)
@@ -106,7 +107,7 @@ class CallChildren:
             used = Used()  # it never began
             raise
         finally:
-            # A child that was cut off told nobody what it used: it counts with all it might have used.
+            # A child that was cut off reports no usage: it counts with all it might have used.
             self._open_writers -= writes
             self._reserved = _minus(self._reserved, held)
             self._used = _plus(self._used, used)
@@ -117,14 +118,16 @@ class CallChildren:
         self._wrote |= any(call.write and call.attempts for call in trace.tool_calls)
 
 
-def narrowed(own: Budget, slice_: Budget, used: Used) -> Budget:
+def narrowed(own: Budget, slice_: BudgetSlice, used: Used) -> Budget:
     """Return the smaller of an agent's budget and what is left of a slice."""
+    nanos = _least(own.max_usd_nanos, slice_.max_usd_nanos, used.nanos)
     return Budget(
         max_steps=_least(own.max_steps, slice_.max_steps, used.steps),
         max_seconds=min((s for s in (own.max_seconds, slice_.max_seconds) if s is not None), default=None),
-        max_usd_nanos=_least(own.max_usd_nanos, slice_.max_usd_nanos, used.nanos),
+        max_usd=None if nanos is None else exact_usd(nanos),
         max_tokens=_least(own.max_tokens, slice_.max_tokens, used.tokens),
         max_tool_calls=_least(own.max_tool_calls, slice_.max_tool_calls, used.tool_calls),
+        max_parallel=own.max_parallel,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,17 +11,20 @@ import msgspec
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     Strict,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from runtime.control.patterns import pattern_problem
-from runtime.core.money import usd_to_nanos
+from runtime.core.money import MOST_USD, exact_usd, usd_to_nanos
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
+from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 from runtime.entry.policy_check import rule_problem
 from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
 from runtime.errors import DataError, UsageError
@@ -36,6 +41,25 @@ def _pattern(value: str) -> str:
     return value
 
 
+def _dollars(value: Any) -> Any:
+    if type(value) in {int, float, str}:
+        try:
+            return exact_usd(usd_to_nanos(value))
+        except ValueError:
+            pass
+    text = f'dollars from 0 to {MOST_USD:,} are expected, like 0.05 or "0.05"'
+    raise PydanticCustomError("dollars", "{text}", {"text": text})
+
+
+Dollars = Annotated[
+    Decimal,
+    BeforeValidator(_dollars),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}]}
+    ),
+]
+
+
 class Spec(BaseModel):
     """Base of these models: frozen, unknown fields refused."""
 
@@ -45,24 +69,17 @@ class Spec(BaseModel):
 class BudgetSpec(Spec):
     """How much the run may use; null is no limit."""
 
-    steps: Annotated[Whole, Field(ge=1)] | None = None
-    seconds: Annotated[Number, Field(gt=0)] | None = None
-    usd: Number | None = None
-    tokens: Whole | None = None
-    tool_calls: Whole | None = None
+    max_steps: Annotated[Whole, Field(ge=1)] | None = None
+    max_seconds: Annotated[Number, Field(gt=0)] | None = None
+    max_usd: Dollars | None = None
+    max_tokens: Whole | None = None
+    max_tool_calls: Whole | None = None
+    max_parallel: Annotated[Whole, Field(ge=1)] | None = None
 
     def to_budget(self, base: Budget | None = None) -> Budget:
         """Return the budget: stated limits, and for the others those of `base` (default: the runtime's)."""
-        base = Budget() if base is None else base
-        given = self.model_fields_set
-        usd = None if self.usd is None else usd_to_nanos(self.usd)
-        return Budget(
-            max_steps=self.steps if "steps" in given else base.max_steps,
-            max_seconds=self.seconds if "seconds" in given else base.max_seconds,
-            max_usd_nanos=usd if "usd" in given else base.max_usd_nanos,
-            max_tokens=self.tokens if "tokens" in given else base.max_tokens,
-            max_tool_calls=self.tool_calls if "tool_calls" in given else base.max_tool_calls,
-        )
+        stated = {name: getattr(self, name) for name in self.model_fields_set}
+        return replace(Budget() if base is None else base, **stated)
 
 
 class LoopSpec(Spec):
@@ -156,6 +173,7 @@ def read_policy(
     """
     try:
         document = read_yaml(path.read_bytes())
+        rename_limits(document, BUDGET_PATHS["policy/1"], where=str(path))
     except OSError as error:
         raise DataError(f"the policy cannot be read: {error.strerror}", where=str(path)) from error
     except YamlProblem as problem:

@@ -11,7 +11,7 @@ from runtime.core.messages import user_message
 from runtime.core.policy import Budget, Policy
 from runtime.core.run import Header, with_hashes
 from runtime.entry.agent import Agent
-from runtime.entry.policy_check import check_budget, check_policy
+from runtime.entry.policy_check import check_policy
 from runtime.entry.request import Request
 from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
@@ -47,7 +47,7 @@ def prepare(
     policy = agent.policy if request.policy is None else request.policy
     budget = agent.budget if request.budget is None else request.budget
     request_id = request.request_id or new_request_id()
-    _check_values(agent, policy, budget)
+    _check_values(agent, policy)
     table = _default_prices() if prices is None else prices
     models = (agent.model, *agent.fallbacks)
     rates = {m: rate for m in models if (rate := table.rate(m, agent.provider)) is not None}
@@ -99,9 +99,8 @@ def _default_prices() -> RateSource:
     return PriceTable.default()
 
 
-def _check_values(agent: Agent, policy: Policy, budget: Budget) -> None:
+def _check_values(agent: Agent, policy: Policy) -> None:
     check_policy(policy)
-    check_budget(budget)
     known = {t.name for t in agent.tools}
     named = (
         ("allow", policy.allow or ()),

@@ -1,17 +1,20 @@
-"""A request and what its run came to."""
+"""A request, what its run came to, and a request id that was used before."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import get_args
 
+from runtime.core.checking import Problems
 from runtime.core.effects import Used
 from runtime.core.messages import Message
 from runtime.core.policy import Budget, Policy
-from runtime.core.run import Source, Totals
+from runtime.core.run import Header, Source, Totals
 from runtime.core.trace import Trace
 from runtime.errors import UsageError
+from runtime.ports.control_values import Run
 
 _UNREADABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories of control characters, lone surrogates and line separators."""
@@ -59,10 +62,31 @@ class Request:
     labels: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        problems = Problems("Request")
+        if not isinstance(self.prompt, str) and not _is_conversation(self.prompt):
+            problems.add("prompt", self.prompt, "text, or a list of messages")
+        for name in ("deploy", "suite", "task", "parent", "root"):
+            problems.text(name, getattr(self, name), optional=True)
+        problems.one_of("source", self.source, get_args(Source))
+        problems.whole("repeat", self.repeat, at_least=0)
+        problems.whole("seed", self.seed, at_least=0, optional=True)
+        problems.instance("policy", self.policy, Policy, optional=True)
+        problems.instance("budget", self.budget, Budget, optional=True)
+        problems.instance("labels", self.labels, dict)
+        problems.refuse()
         _check_name("tenant", self.tenant)
         _check_name("environment", self.environment)
         if self.request_id is not None:
             _check_name("request id", self.request_id)
+
+    @classmethod
+    def of(cls, header: Header) -> Request:
+        """Return the request that a run with this header answers.
+
+        All fields but the prompt have one name in both, so a new field cannot be forgotten here.
+        """
+        named = {f.name: getattr(header, f.name) for f in fields(cls) if f.name != "prompt"}
+        return cls(prompt=header.input, **named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +112,28 @@ class RunResult:
     trace: Trace
     error: Exception | None = None
     spent: Used | None = None
+
+
+def _is_conversation(value: object) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(message, Message) for message in value)
+
+
+class DuplicateRunError(UsageError):
+    """A request id was delivered before.
+
+    Attributes:
+        run: The run of the first delivery, as the index knows it.
+        conflict: Whether the first delivery asked for something else.
+    """
+
+    def __init__(self, run: Run, *, conflict: bool) -> None:
+        self.run = run
+        self.conflict = conflict
+        when = "for another request" if conflict else "before"
+        super().__init__(
+            f"request id {run.key.request_id!r} was used {when}",
+            next_step="send each request under an id of its own",
+        )
 
 
 def _check_name(what: str, name: str) -> None:

@@ -224,9 +224,9 @@ def _narrowed(policy: Policy, principal: Principal) -> Policy:
 
 
 def _event_key(store: ControlStore) -> bytes:
-    told = os.environ.get(KEY_VARIABLE)
-    if told:
-        return told.encode()
+    key = os.environ.get(KEY_VARIABLE)
+    if key:
+        return key.encode()
     path = getattr(store, "path", None)  # only a store in a file has one
     if isinstance(path, Path):
         try:

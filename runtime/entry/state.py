@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from runtime.core.run import Header, ToolDecl
 from runtime.execution.clock import Clock, SystemClock
-from runtime.ports.state import Artifacts, CredentialProvider, MemoryAudit, MemoryChange, Scope, Slot
-from runtime.state.artifacts import FolderArtifacts, MemoryArtifacts
-from runtime.state.cache import ToolCache
-from runtime.state.memory import SqliteMemory, VolatileMemory
-from runtime.state.run_state import NO_STORES, BoundState, Stores
+from runtime.ports.state import (
+    Artifacts,
+    CredentialProvider,
+    MemoryAudit,
+    MemoryChange,
+    RunState,
+    Scope,
+    SharedState,
+    Slot,
+)
+from runtime.state.tools.artifacts import FolderArtifacts, MemoryArtifacts
+from runtime.state.tools.cache import ToolCache
+from runtime.state.tools.memory import SqliteMemory, VolatileMemory
+from runtime.state.tools.run_state import NO_STORES, BoundState, Stores
 
 _CACHE_S = 300.0
 _MOST_SCOPES = 1_000
 
 
 class State:
-    """What runs keep and share; one for a process, handed to `run_agent_async`, `Service` or a resumed run.
+    """What runs keep and share; one for a process, given to `run_agent_async`, `Service` or a resumed run.
 
     Usage: `State("state", credentials=FolderCredentials("/run/secrets"))`. A tool reaches it through its `ctx`:
     `ctx.scratch`, `ctx.memory`, `ctx.artifacts`, `ctx.credential("api")`.
@@ -58,7 +68,7 @@ class State:
         self._memory = self._open()
 
     def of(self, scope: Scope, *, audit: MemoryAudit) -> Stores:
-        """Return what a scope shares; the audit is told of each change of memory before it counts."""
+        """Return what a scope shares; the audit is called with each change of memory before it counts."""
         with self._lock:
             if scope not in self._artifacts:
                 self._artifacts[scope] = self._artifacts_of(scope)
@@ -76,6 +86,21 @@ class State:
             credentials=self.credentials,
         )
 
+    def bind(
+        self,
+        header: Header,
+        *,
+        slots: Sequence[Slot[Any]] = (),
+        artifacts: Artifacts | None = None,
+        audit: MemoryAudit | None = None,
+    ) -> RunState:
+        """Return what one run keeps and shares; see `SharedState.bind`."""
+        scope = _scope_of(header)
+        stores = self.of(scope, audit=audit or no_audit)
+        if artifacts is not None:
+            stores = replace(stores, artifacts=artifacts)
+        return _bound(header, scope, slots, stores)
+
     def sweep(self, scope: Scope, *, audit: MemoryAudit) -> int:
         """Remove what a scope's memory no longer shows; return how many facts there were."""
         return self._memory.of(scope, audit=audit).sweep()
@@ -90,9 +115,9 @@ class State:
         )  # a view is made for each scope; this one is not used
         now = self._wall_s
         if self.folder is None:
-            return VolatileMemory(nobody, audit=unheard, now=now)
+            return VolatileMemory(nobody, audit=no_audit, now=now)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return SqliteMemory(self.folder / "memory.db", nobody, audit=unheard, now=now)
+        return SqliteMemory(self.folder / "memory.db", nobody, audit=no_audit, now=now)
 
     def _artifacts_of(self, scope: Scope) -> Artifacts:
         if self.folder is None:
@@ -106,32 +131,29 @@ class State:
         return self._clock.now().timestamp()
 
 
-def unheard(change: MemoryChange) -> None:
-    """Take note of nothing: the audit of runs that have no event sinks."""
+def no_audit(change: MemoryChange) -> None:
+    """Accept each change: the no-op audit of runs that have no event sinks."""
 
 
 def bind_state(
     header: Header,
+    state: SharedState | None,
     *,
     slots: Sequence[Slot[Any]] = (),
-    state: State | None = None,
     artifacts: Artifacts | None = None,
-    audit: Callable[[MemoryChange], None] | None = None,
-) -> BoundState:
-    """Return what a run keeps and shares; its scratch alone where there is no state.
+    audit: MemoryAudit | None = None,
+) -> RunState:
+    """Return what a run keeps and shares; where there is no state, its scratch and the given artifacts."""
+    if state is not None:
+        return state.bind(header, slots=slots, artifacts=artifacts, audit=audit)
+    stores = NO_STORES if artifacts is None else Stores(artifacts=artifacts)
+    return _bound(header, _scope_of(header), slots, stores)
 
-    Args:
-        header: The run's header.
-        slots: The places of its scratch.
-        state: What runs share.
-        artifacts: In place of the state's.
-        audit: Told of changes of memory.
-    """
-    scope = Scope(tenant=header.tenant, environment=header.environment)
-    stores = NO_STORES if state is None else state.of(scope, audit=audit or unheard)
-    if artifacts is not None:
-        stores = Stores(
-            memory=stores.memory, artifacts=artifacts, cache=stores.cache, credentials=stores.credentials
-        )
+
+def _bound(header: Header, scope: Scope, slots: Sequence[Slot[Any]], stores: Stores) -> BoundState:
     tools: tuple[ToolDecl, ...] = () if header.tools == "opaque" else header.tools
     return BoundState(scope, header.request_id, slots=slots, stores=stores, tools=tools)
+
+
+def _scope_of(header: Header) -> Scope:
+    return Scope(tenant=header.tenant, environment=header.environment)

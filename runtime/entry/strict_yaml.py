@@ -8,6 +8,8 @@ Scalars follow the core schema of YAML 1.2. Where YAML 1.1 means something else 
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from typing import Any, NoReturn
 
@@ -15,6 +17,8 @@ import msgspec
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
+MAX_DIGITS = 400
+"""Characters of a number: a longer one is no number that any field takes."""
 MAX_NODES = 50_000
 """Nodes of the document, those an alias stands for counted each time."""
 
@@ -106,7 +110,31 @@ def read_yaml(data: bytes) -> Document:
         line = data.count(b"\n", 0, error.start) + 1
         what = f"byte {data[error.start]:#04x} is not UTF-8"
         raise YamlProblem(what, line, "save the file as UTF-8") from error
-    return _Builder().build(text)
+    return _Builder().build(_joined(text))
+
+
+def _joined(text: str) -> str:
+    """Return a JSON text with each surrogate pair as the one character that it stands for.
+
+    JSON has no other escape for it, and YAML has none of that kind. In a text that is JSON, each such escape stands
+    in a quoted text, so nothing else is changed; what is no JSON is left to YAML's rules.
+    """
+    if _SURROGATES.search(text) is None:
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return _SURROGATES.sub(_one_character, text)
+
+
+def _one_character(pair: re.Match[str]) -> str:
+    high, low = int(pair[2], 16), int(pair[3], 16)
+    return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
+
+
+def _too_deep(line: int) -> YamlProblem:
+    return YamlProblem(f"nested deeper than {MAX_DEPTH} levels", line, "flatten the value")
 
 
 class _Builder:
@@ -127,6 +155,9 @@ class _Builder:
                 self._take(event)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
+            if mark is not None and _DEEP.search(text[: mark.index + 1]):
+                # The scanner reads ahead of its events, so its own limit can come before ours.
+                raise _too_deep(mark.line + 1) from error
             what = "; ".join(part for part in (error.context, error.problem) if part)
             line = None if mark is None else mark.line + 1
             raise YamlProblem(f"not YAML: {what}", line, _SYNTAX_HELP) from error
@@ -171,7 +202,7 @@ class _Builder:
         if parent is not None and type(parent.value) is dict and parent.key is None:
             raise YamlProblem("a key is a list or an object", line, "use text as keys")
         if len(self._stack) >= MAX_DEPTH:
-            raise YamlProblem(f"nested deeper than {MAX_DEPTH} levels", line, "flatten the value")
+            raise _too_deep(line)
         before = self._nodes
         self._count(1, line)
         self._stack.append(_Open(value, Lines(line, {}), event.anchor, before))
@@ -234,6 +265,8 @@ class _Builder:
 
 
 _PLAIN_TAGS = frozenset({"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+_DEEP = re.compile(rf"(?:[\[{{]\s*){{{MAX_DEPTH + 1}}}\Z")
+_SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89aAbB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 _SYNTAX_HELP = "check indentation, brackets and quotes at this line"
 
 
@@ -256,12 +289,19 @@ def plain_value(text: str, line: int) -> Any:
         return text
     if first not in "-+.0123456789":
         return text
+    if len(text) > MAX_DIGITS and (_INT.match(text) or _HEX.match(text) or _FLOAT.match(text)):
+        what = f"a number of {len(text):,} characters, more than {MAX_DIGITS}"
+        raise YamlProblem(what, line, "quote it if text is meant")
     if _INT.match(text):
         return int(text)
     _refuse_old_number(text, line)
     if _HEX.match(text):
         return int(text, 16)
-    return float(text) if _FLOAT.match(text) else text
+    if _FLOAT.match(text) is None:
+        return text
+    if math.isinf(number := float(text)):
+        raise YamlProblem(f"{text} is too large for a number", line, "quote it if text is meant")
+    return number
 
 
 def _refuse_old_number(text: str, line: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import time
 import uuid
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -16,7 +17,7 @@ class Clock(Protocol):
         """Return seconds of a clock that never goes back."""
         ...
 
-    def now(self) -> datetime:
+    def now(self) -> datetime.datetime:
         """Return the aware UTC wall time."""
         ...
 
@@ -26,14 +27,22 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The machine's own clock, or the one that a test has put in its place when this is made.
 
-    monotonic_s = staticmethod(time.monotonic)
-    """Return seconds of the monotonic clock; it is read thirty times in a step, so nothing stands before it."""
+    A run makes its clock as it begins. One that begins under a frozen clock stays frozen, and freezing it in the
+    middle of another, inside a tool, moves no time of that.
 
-    def now(self) -> datetime:
+    Attributes:
+        monotonic_s: Returns seconds of the monotonic clock. It is read thirty times in a step, so nothing stands
+            before it.
+    """
+
+    def __init__(self) -> None:
+        self.monotonic_s: Callable[[], float] = time.monotonic
+
+    def now(self) -> datetime.datetime:
         """Return the aware UTC wall time."""
-        return datetime.now(UTC)
+        return datetime.datetime.now(datetime.UTC)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""

@@ -6,28 +6,29 @@ flow sees it. A granted admission and unchanged switches make no record.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     KIND_OF,
+    Admission,
     Admit,
+    AnyOutcome,
     AskApproval,
     Begin,
     CallModel,
     CallTool,
+    Controls,
     End,
     Input,
-    Load,
-    Note,
     Outcome,
     ReadControls,
     Refuse,
-    Save,
     SingleEffect,
     Wait,
+    limits_of,
 )
 from runtime.core.keys import Cleaner, Keyer
 from runtime.core.lanes import BEGIN_LANE, END_LANE
@@ -72,10 +73,12 @@ class RecordBuilder:
             case CallTool():
                 self._keys[effect.lane] = key = self._keyer.key(effect)
                 return self._call(effect, "intent", key, self._tool_body(effect))
-            case _:
+            case End() | Refuse() | Admit() | AskApproval() | ReadControls() | Wait() | Input():
                 return None
+            case _:
+                assert_never(effect)
 
-    def outcome(self, effect: SingleEffect, outcome: Outcome, *, root: str | None = None) -> Record | None:
+    def outcome(self, effect: SingleEffect, outcome: AnyOutcome, *, root: str | None = None) -> Record | None:
         """Return the record to append before the flow sees the outcome, if it has one."""
         match effect:
             case Begin():
@@ -103,45 +106,28 @@ class RecordBuilder:
             case AskApproval():
                 key = self._keyer.key(effect)
                 return self._call(effect, "outcome", key, self._tool_body(effect), outcome=outcome)
-            case _:
-                return self._plain(effect, outcome)
-
-    def _plain(self, effect: SingleEffect, outcome: Outcome) -> Record | None:
-        match effect:
             case Admit():
-                if outcome.value is not None and outcome.value.granted:
-                    return None
-                return self._record(effect, effect.lane, "guard", name=effect.name, outcome=outcome)
+                return self._admission(effect, outcome)
             case ReadControls():
-                if outcome.value is not None and not outcome.value.pulled:
-                    return None
-                return self._record(effect, effect.lane, "guard", outcome=outcome)
+                return self._controls(effect, outcome)
             case Wait():
                 key = self._keyer.key(effect)
                 body = {"seconds": effect.seconds}
                 return self._record(effect, effect.lane, "outcome", key=key, request=body, outcome=outcome)
             case Input():
                 return self._record(effect, effect.lane, "outcome", outcome=outcome)
-            case Load():
-                key = self._keyer.key(effect)
-                return self._record(
-                    effect, effect.lane, "outcome", name=effect.name, key=key, outcome=outcome
-                )
-            case Save():
-                key = self._keyer.key(effect)
-                return self._record(
-                    effect,
-                    effect.lane,
-                    "outcome",
-                    name=effect.name,
-                    key=key,
-                    request=effect.value,
-                    outcome=outcome,
-                )
-            case Note():
-                return self._record(effect, effect.lane, "outcome", name=effect.name, request=effect.data)
             case _:
-                return None
+                assert_never(effect)
+
+    def _admission(self, effect: Admit, outcome: Outcome[Admission]) -> Record | None:
+        if outcome.value is not None and outcome.value.granted:
+            return None
+        return self._record(effect, effect.lane, "guard", name=effect.name, outcome=outcome)
+
+    def _controls(self, effect: ReadControls, outcome: Outcome[Controls]) -> Record | None:
+        if outcome.value is not None and not outcome.value.pulled:
+            return None
+        return self._record(effect, effect.lane, "guard", outcome=outcome)
 
     def _begin(self, header: Header) -> Record:
         self._header = header
@@ -150,7 +136,7 @@ class RecordBuilder:
             run=self._run, seq=self._next(), lane=BEGIN_LANE, phase="begin", kind=KIND_OF[Begin], request=body
         )
 
-    def _end(self, effect: End, outcome: Outcome, root: str | None) -> Record:
+    def _end(self, effect: End, outcome: AnyOutcome, root: str | None) -> Record:
         body = EndBody(
             stop_reason=effect.stop_reason,
             output=effect.output,
@@ -169,8 +155,8 @@ class RecordBuilder:
             outcome=raw(self._clean(body)),
         )
 
-    def _model_outcome(self, effect: CallModel, outcome: Outcome) -> Record:
-        reply: ModelReply | None = outcome.value
+    def _model_outcome(self, effect: CallModel, outcome: Outcome[ModelReply]) -> Record:
+        reply = outcome.value
         return self._record(
             effect,
             effect.lane,
@@ -189,7 +175,7 @@ class RecordBuilder:
         key: str | None,
         body: ToolBody,
         *,
-        outcome: Outcome | None = None,
+        outcome: AnyOutcome | None = None,
     ) -> Record:
         return self._record(
             effect,
@@ -210,12 +196,12 @@ class RecordBuilder:
         phase: Phase,
         *,
         request: Any = None,
-        outcome: Outcome | None = None,
+        outcome: AnyOutcome | None = None,
         **fields: Any,
     ) -> Record:
         value = None if outcome is None else outcome.value
         failure = None if outcome is None else outcome.failure
-        limits = getattr(effect, "limits", None) if phase in {"intent", "guard"} else None
+        limits = limits_of(effect) if phase in {"intent", "guard"} else None
         return Record(
             run=self._run,
             seq=self._next(),

@@ -10,28 +10,28 @@ import msgspec
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     NO_LIMITS,
+    RETIRED_KINDS,
     VALUE_OF,
     Admit,
+    AnyOutcome,
     AskApproval,
     CallModel,
     CallTool,
     EffectKind,
     End,
     Input,
-    Load,
-    Note,
     Outcome,
     ReadControls,
     Refuse,
-    Save,
     SingleEffect,
     Wait,
 )
 from runtime.core.fold import Pair, fold_trace
 from runtime.core.messages import Message, ModelRequest
 from runtime.core.run import Header
+from runtime.core.stored_header import read_header
 from runtime.core.trace import Trace
-from runtime.errors import JournalError
+from runtime.errors import BugError, JournalError
 from runtime.journal.records import EndBody, GuardBody, ModelBody, Record, ToolBody, has_body
 
 Body = TypeVar("Body")
@@ -82,7 +82,7 @@ class Interaction:
         self.name = record.name
         self.key = record.key if record.key is not None or intent is None else intent.key
         self.guard = record.phase == "guard"
-        self._outcome: Outcome | None = None
+        self._outcome: AnyOutcome | None = None
 
     @property
     def answered(self) -> bool:
@@ -98,13 +98,13 @@ class Interaction:
         """Return the status a guard gave the call; `None` if none refused it."""
         return _decode_guard(self.record.outcome).status if self.guard else None
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> AnyOutcome:
         """Return the recorded outcome, decoded once."""
         if self._outcome is None:
             self._outcome = self._decode_outcome()
         return self._outcome
 
-    def _decode_outcome(self) -> Outcome:
+    def _decode_outcome(self) -> AnyOutcome:
         record = self.record
         value: Any = None
         if self.answered and not (self.guard and record.kind is EffectKind.TOOL) and has_body(record.outcome):
@@ -196,7 +196,11 @@ class Recording:
         )
 
     def effect(self, interaction: Interaction) -> SingleEffect:
-        """Return the effect that was recorded."""
+        """Return the effect that was recorded.
+
+        Raises:
+            JournalError: If the record is of a kind that no effect has any more.
+        """
         record = interaction.intent or interaction.record
         match record.kind:
             case EffectKind.MODEL:
@@ -208,12 +212,14 @@ class Recording:
                 return _other_effect(record)
 
     def pairs(self, *, whole_requests: bool = True) -> Iterator[Pair]:
-        """Yield each effect with its outcome.
+        """Yield each effect with its outcome; records of kinds that no effect has any more are passed over.
 
         Args:
             whole_requests: Rebuild the messages of model requests; a trace does not need them.
         """
         for interaction in self.interactions:
+            if interaction.kind in RETIRED_KINDS:
+                continue
             if interaction.kind is EffectKind.MODEL and not whole_requests:
                 record = interaction.intent or interaction.record
                 request = ModelRequest(model=record.name or "", messages=())
@@ -285,6 +291,10 @@ def _approval_effect(record: Record, body: ToolBody) -> AskApproval:
     )
 
 
+_NOT_BETWEEN = frozenset({EffectKind.BEGIN, EffectKind.END, EffectKind.HTTP})
+"""Kinds that do not stand between the begin and the end of a run."""
+
+
 def _other_effect(record: Record) -> SingleEffect:
     try:
         data = msgspec.json.decode(record.request)
@@ -303,12 +313,10 @@ def _other_effect(record: Record) -> SingleEffect:
             return Admit(lane=record.lane, subject=subject, name=record.name or "")  # type: ignore[arg-type]
         case EffectKind.CONTROLS:
             return ReadControls(lane=record.lane)
-        case EffectKind.LOAD:
-            return Load(lane=record.lane, name=record.name or "")
-        case EffectKind.SAVE:
-            return Save(lane=record.lane, name=record.name or "", value=data)
+        case _ if record.kind in RETIRED_KINDS | _NOT_BETWEEN:
+            raise JournalError(f"record {record.seq} ({record.lane}): a {record.kind} record has no effect")
         case _:
-            return Note(lane=record.lane, name=record.name or "", data=data)
+            raise BugError(f"no effect is made of a {record.kind} record")
 
 
 def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = False) -> Recording:
@@ -345,6 +353,6 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
 
 def _header(record: Record, source: str) -> Header:
     try:
-        return msgspec.json.decode(record.request, type=Header)
+        return read_header(record.request)
     except (msgspec.DecodeError, RecursionError) as error:
         raise JournalError(f"the run's header is wrong: {error}", where=source) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from runtime.doors import load_name
 
 if TYPE_CHECKING:
     from runtime.models.anthropic import AnthropicMessages
@@ -23,20 +24,18 @@ __all__ = [
     "says",
 ]
 
-_HOMES = {
-    "AnthropicMessages": "anthropic",
-    "LoopbackProvider": "loopback",
-    "OpenAIChat": "openai_chat",
-    "PriceTable": "prices",
-    "ScriptedModel": "scripted",
-    "calls": "scripted",
-    "fails": "scripted",
-    "says": "scripted",
+_HOME = {
+    "AnthropicMessages": "runtime.models.anthropic",
+    "LoopbackProvider": "runtime.models.loopback",
+    "OpenAIChat": "runtime.models.openai_chat",
+    "PriceTable": "runtime.models.prices",
+    "ScriptedModel": "runtime.models.scripted",
+    "calls": "runtime.models.scripted",
+    "fails": "runtime.models.scripted",
+    "says": "runtime.models.scripted",
 }
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    """Load a public name from its home."""
+    return load_name(__name__, _HOME, name)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -41,6 +42,11 @@ READ_TIMEOUT_S = 600.0
 """Longest silence of a provider where a call has no limit of its own."""
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def perf_counter_s() -> float:
+    """Return seconds of the finest clock. It is looked up at each call: a test may have frozen it meanwhile."""
+    return time.perf_counter()
 
 
 class StreamDecoder(Protocol):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from runtime.dialects import openai_chat
-from runtime.models.http_model import Dialect, HttpModel, retry_after_s
+from runtime.models.http_model import Dialect, HttpModel, perf_counter_s, retry_after_s
 
 if TYPE_CHECKING:
     import httpx
@@ -34,7 +33,7 @@ class OpenAIChat(HttpModel):
         stream: bool = False,
         headers: Mapping[str, str] | None = None,
         client: httpx.AsyncClient | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = perf_counter_s,
         rename_tools: bool | None = None,
     ) -> None:
         """Take the provider's address and credentials.

@@ -175,6 +175,7 @@ def _rate_of(price: ModelPrice) -> Rate | None:
         output=_base(price.output_mtok),
         cache_read=None if price.cache_read_mtok is None else _base(price.cache_read_mtok),
         cache_write=None if price.cache_write_mtok is None else _base(price.cache_write_mtok),
+        cache_write_1h=None if price.cache_write_1h_mtok is None else _base(price.cache_write_1h_mtok),
         request=0 if requests is None else -(-_base(requests) // 1000),
         input_tiers=_tiers(price.input_mtok),
         output_tiers=_tiers(price.output_mtok),

@@ -14,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import msgspec
 
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
+    ApprovalAnswer,
     AskApproval,
     Begin,
     CallModel,
@@ -28,13 +30,17 @@ from runtime.core.effects import (
     End,
     Failure,
     FailureKind,
+    Input,
     Outcome,
     Performer,
+    ReadControls,
     Refuse,
     SingleEffect,
     ToolResult,
+    Wait,
 )
 from runtime.core.fold import failure_status
+from runtime.core.messages import ModelReply
 from runtime.core.run import Header
 from runtime.errors import BugError, UsageError
 from runtime.observability.backlog import Buffered
@@ -82,7 +88,7 @@ class ObservingPerformer:
         """Events that a sink did not take in the end, over all sinks."""
         return sum(sink.lost + len(sink.waiting) for sink in self._sinks)
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Perform an effect between its events."""
         if isinstance(effect, Begin):
             self._begin(effect.header)
@@ -104,10 +110,10 @@ class ObservingPerformer:
         self._after(effect, outcome)
         return outcome
 
-    async def _perform_call(self, effect: CallModel | CallTool) -> Outcome:
+    async def _perform_call(self, effect: CallModel | CallTool) -> AnyOutcome:
         kept = self._intend(effect)
         if not kept and isinstance(effect, CallTool) and effect.write:
-            outcome = Outcome(failure=NOT_KEPT)
+            outcome: AnyOutcome = Outcome(failure=NOT_KEPT)
         else:
             try:
                 outcome = await self._inner.perform(effect)
@@ -154,7 +160,7 @@ class ObservingPerformer:
             return self._tell("intent", lane=effect.lane, subject="model", name=effect.request.model)
         return self._tell("intent", **self._asked(effect), write=effect.write)
 
-    def _called(self, effect: CallModel | CallTool, outcome: Outcome) -> None:
+    def _called(self, effect: CallModel | CallTool, outcome: AnyOutcome) -> None:
         """Tell what became of a call."""
         if isinstance(effect, CallModel):
             self._tell(
@@ -176,12 +182,30 @@ class ObservingPerformer:
             **_tool_facts(effect, outcome),
         )
 
-    def _after(self, effect: SingleEffect, outcome: Outcome) -> None:
+    def _after(self, effect: SingleEffect, outcome: AnyOutcome) -> None:
         """Tell what became of an effect that is no call."""
+        when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
+        match effect:
+            case Admit():
+                self._admitted(effect, outcome)
+            case Refuse():
+                call = {**self._asked(effect), "write": effect.write}
+                self._tell("refused", **call, **when, status=effect.status, error_type=effect.rule)
+            case AskApproval():
+                self._tell("approval", **self._asked(effect), **when, status=_decision(outcome))
+            case End():
+                totals, reason = effect.totals, effect.stop_reason
+                cost = totals.cost_nanousd
+                self._tell("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
+            case Begin() | CallModel() | CallTool() | ReadControls() | Wait() | Input():
+                pass
+            case _:
+                assert_never(effect)
+
+    def _admitted(self, effect: Admit, outcome: Outcome[Admission]) -> None:
+        """Tell of a call that was not admitted; a granted admission is no event."""
         answer = outcome.value
-        if isinstance(effect, Admit):
-            if answer is None or answer.granted:
-                return
+        if answer is not None and not answer.granted:
             self._tell(
                 "not_admitted",
                 lane=effect.lane,
@@ -191,21 +215,6 @@ class ObservingPerformer:
                 duration_s=outcome.duration_s,
                 status=answer.cause,
             )
-            return
-        when: dict[str, Any] = {"at_s": outcome.at, "duration_s": outcome.duration_s}
-        match effect:
-            case Refuse():
-                call = {**self._asked(effect), "write": effect.write}
-                self._tell("refused", **call, **when, status=effect.status, error_type=effect.rule)
-            case AskApproval():
-                decision = "interrupted" if answer is None else answer.decision
-                self._tell("approval", **self._asked(effect), **when, status=decision)
-            case End():
-                totals, reason = effect.totals, effect.stop_reason
-                cost = totals.cost_nanousd
-                self._tell("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
-            case _:
-                pass
 
     def _asked(self, effect: CallTool | Refuse | AskApproval) -> dict[str, Any]:
         return {
@@ -261,7 +270,11 @@ _CANCELLED = Failure(
 )
 
 
-def _model_facts(outcome: Outcome) -> dict[str, Any]:
+def _decision(outcome: Outcome[ApprovalAnswer]) -> str:
+    return "interrupted" if outcome.value is None else outcome.value.decision
+
+
+def _model_facts(outcome: Outcome[ModelReply]) -> dict[str, Any]:
     reply, failure = outcome.value, outcome.failure
     usage = None if reply is None else reply.usage
     return {
@@ -273,7 +286,7 @@ def _model_facts(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _tool_facts(effect: CallTool, outcome: Outcome) -> dict[str, Any]:
+def _tool_facts(effect: CallTool, outcome: Outcome[ToolResult]) -> dict[str, Any]:
     if outcome.failure is not None:
         status = failure_status(outcome.failure, write=effect.write)
         return {"status": status, "error_type": outcome.failure.error_type}

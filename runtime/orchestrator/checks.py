@@ -14,7 +14,7 @@ from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallStatus, Refuse
 from runtime.core.lanes import lane
 from runtime.core.messages import ToolCallPart
-from runtime.core.policy import Budget
+from runtime.core.policy import BudgetSlice
 from runtime.core.stop import StopKind, StopReason
 from runtime.orchestrator.progress import Progress
 from runtime.orchestrator.setup import ToolSpec
@@ -48,7 +48,7 @@ class Call:
     key: str | None = None
     content: str = ""
     error: str | None = None
-    child_budget: Budget | None = None
+    child_budget: BudgetSlice | None = None
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ same outcomes, by the driver.
 
 from __future__ import annotations
 
-from runtime.core.effects import Begin, End, Flow, Input, perform
+from runtime.core.effects import Begin, End, Flow, Input, InputReply, perform
 from runtime.core.lanes import lane
 from runtime.core.messages import ModelReply, user_message
 from runtime.core.stop import StopKind, StopReason, parse_stop
@@ -73,10 +73,11 @@ def _take_input(progress: Progress, reply: ModelReply) -> Flow[StopReason | None
     progress.see(outcome)
     if outcome.failure is not None:
         return interrupted(outcome.failure)
-    if outcome.value.end is not None:
-        reason = parse_stop(outcome.value.end)
+    said = outcome.value or InputReply()
+    if said.end is not None:
+        reason = parse_stop(said.end)
         if reason.kind is StopKind.FINISH:
             progress.output = reply.text or None
         return reason
-    progress.messages += outcome.value.messages
+    progress.messages += said.messages
     return None

@@ -96,7 +96,10 @@ def _allowance(progress: Progress, model: str) -> Allowance | StopReason:
     )
 
 
-def _attempt(progress: Progress, model: str, attempt: int, allowance: Allowance) -> Flow[Outcome]:
+def _attempt(
+    progress: Progress, model: str, attempt: int, allowance: Allowance
+) -> Flow[Outcome[ModelReply] | Outcome[Admission]]:
+    """Return the reply's outcome, or that of an admission that was not granted."""
     limits = Limits(
         deadline_s=progress.setup.header.budget.max_seconds,
         timeout_s=progress.setup.model_timeout_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.control.budgets import Allowance, Spent
 from runtime.control.loops import LoopGuard
 from runtime.core.canonical import canonical_bytes
-from runtime.core.effects import Outcome, Used
+from runtime.core.effects import AnyOutcome, Used
 from runtime.core.ids import idempotency_key
 from runtime.core.messages import (
     FilePart,
@@ -72,7 +72,7 @@ class Progress:
         self._settled_messages = 0
         self._untold_output = 0
 
-    def see(self, outcome: Outcome) -> None:
+    def see(self, outcome: AnyOutcome) -> None:
         """Move the run's time on to an outcome's."""
         if outcome.at is not None and outcome.at > self.spent.at:
             self.spent.at = outcome.at

@@ -6,21 +6,28 @@ the calls together. If a reason to stop stands after the pure checks, nothing of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import overload
+
 from runtime.control.budgets import check_steps, check_time, check_tool_calls, reserve_tool_cost, slice_budget
 from runtime.control.retries import asks_too_much, backoff_s, may_retry
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
+    ApprovalAnswer,
     AskApproval,
     Batch,
     CallTool,
+    Controls,
     Failure,
     FailureKind,
     Flow,
     Limits,
     Outcome,
     ReadControls,
+    Refuse,
     SingleEffect,
     ToolResult,
     Wait,
@@ -33,6 +40,9 @@ from runtime.core.stop import StopKind, StopReason, first_stop
 from runtime.orchestrator.checks import Call, check_calls, refusal_effect, wants_approval
 from runtime.orchestrator.model_step import SHORT_OF, interrupted
 from runtime.orchestrator.progress import Progress
+
+TurnEffect = CallTool | Admit | AskApproval | Refuse
+_UNANSWERED = ApprovalAnswer(decision="denied", reason="the desk gave no answer")
 
 
 def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopReason | None]:
@@ -60,7 +70,7 @@ def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopR
     for call in startable:
         if call.write:
             call.key = progress.next_key(call.name, call.args_hash)
-    reason = (yield from _rounds(progress, startable)) or broke
+    reason = (yield from _groups(progress, startable)) or broke
     if reason is not None:
         return reason
     progress.messages += [tool_message(c.part.id, c.content) for c in calls]
@@ -79,15 +89,22 @@ def _reserve(progress: Progress, calls: list[Call]) -> StopReason | None:
     return stop
 
 
-def perform_all(effects: list[SingleEffect]) -> Flow[tuple[Outcome, ...]]:
+@overload
+def perform_all(effects: list[CallTool]) -> Flow[tuple[Outcome[ToolResult], ...]]: ...
+@overload
+def perform_all(effects: list[Admit]) -> Flow[tuple[Outcome[Admission], ...]]: ...
+@overload
+def perform_all(effects: list[AskApproval]) -> Flow[tuple[Outcome[ApprovalAnswer], ...]]: ...
+@overload
+def perform_all(effects: list[Refuse]) -> Flow[tuple[Outcome[None], ...]]: ...
+def perform_all(effects: Sequence[TurnEffect]) -> Flow[tuple[AnyOutcome, ...]]:
     """Perform effects of one turn together; return their outcomes in declared order."""
     if not effects:
         return ()
     if len(effects) == 1:
         return ((yield from perform(effects[0])),)
-    outcome = yield from perform(Batch(effects=tuple(effects)))
-    outcomes: tuple[Outcome, ...] = outcome.value
-    return outcomes
+    batch: Batch[SingleEffect] = Batch(effects=tuple(effects))
+    return (yield from perform(batch)).value or ()
 
 
 def _start_none(progress: Progress, calls: list[Call], reason: StopReason) -> Flow[None]:
@@ -110,14 +127,15 @@ def _approve(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
         if outcome.failure is not None:
             stops.append(interrupted(outcome.failure))
             continue
-        match outcome.value.decision:
+        answer = outcome.value or _UNANSWERED
+        match answer.decision:
             case "granted":
                 pass
             case "timeout":
                 call.refuse("denied", f"The approval of '{call.name}' was not given in time.", "approval")
                 stops.append(StopReason(StopKind.APPROVAL_TIMEOUT))
             case _:
-                why = f": {outcome.value.reason}" if outcome.value.reason else "."
+                why = f": {answer.reason}" if answer.reason else "."
                 call.refuse("denied", f"The call of '{call.name}' was not approved{why}", "approval")
                 stop = progress.refuse(
                     StopKind.APPROVAL_DENIED, call.name, stop=header.policy.on_denied == "stop"
@@ -148,7 +166,7 @@ def _approval(progress: Progress, call: Call) -> AskApproval:
     )
 
 
-def _switched_off(outcome: Outcome) -> list[StopReason]:
+def _switched_off(outcome: Outcome[Controls]) -> list[StopReason]:
     if outcome.failure is not None:
         return [interrupted(outcome.failure)]
     stops = []
@@ -166,8 +184,32 @@ def _switched_off(outcome: Outcome) -> list[StopReason]:
     return stops
 
 
+def _groups(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
+    """Run the calls, at most `max_parallel` at one time; the others of the turn queue in declared order.
+
+    A group begins when the one before it has ended, retries included, because which single call ends first is not
+    known on replay. Deadline and admission are taken when a group begins, so what queues holds no slot.
+    """
+    budget = progress.setup.header.budget
+    width = budget.max_parallel or max(len(calls), 1)
+    for first in range(0, len(calls), width):
+        stop = check_time(budget, progress.spent) if first else None
+        behind = first
+        if stop is None:
+            behind = first + width
+            stop = yield from _rounds(progress, calls[first:behind])
+        if stop is not None:
+            yield from _leave_unstarted(progress, calls[behind:], 1, stop)
+            return stop
+    return None
+
+
 def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
-    """Run the calls; all that failed and may be repeated go again together."""
+    """Run the calls; all that failed and may be repeated go again together.
+
+    Rounds, because a decision may depend on recorded outcomes only. If each call were repeated by itself, the one
+    that failed first would take the last retry, and which one that was is not recorded.
+    """
     retry = progress.setup.header.tool_retry
     attempt = 1
     while calls:
@@ -188,19 +230,23 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
                 continue
             failure = outcome.failure or Failure(kind=FailureKind.ERROR, message="no result was given")
             progress.charge(failure.used)
+            # Retries of this round count already: the total is limited over all calls of the run.
             used = progress.tool_retries + len(again)
             stop = None
             patient = not asks_too_much(retry, failure, progress.setup.header.budget)
             may = patient and may_retry(retry, failure, attempt=attempt, retries_used=used)
             if may and _repeatable(call, failure):
+                # The failed attempt is paid for, so the next one reserves a price of its own.
                 stop = _reserve(progress, [call])
                 if stop is None:
                     again.append(call)
+                    # All go again together, so the longest wait that was asked for is kept.
                     asked_s = max(asked_s, failure.after_s or 0.0)
                     continue
             stop = stop or _given_up(progress, call, failure)
             if stop is not None:
                 failed.append(stop)
+        # One call that ends the run keeps all others of the turn from going again.
         reason = first_stop(failed)
         if reason is not None or not again:
             return reason
@@ -213,7 +259,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
 
 def _admit(progress: Progress, calls: list[Call], attempt: int) -> Flow[StopReason | None]:
     deadline_s = progress.setup.header.budget.max_seconds
-    effects: list[SingleEffect] = [
+    effects = [
         Admit(
             lane=lane(progress.step, "admit", index=c.index, attempt=attempt),
             subject="tool",
@@ -343,6 +389,6 @@ def _no_progress(progress: Progress, calls: list[Call]) -> StopReason | None:
     return StopReason(StopKind.LOOP_DETECTED) if stuck else None
 
 
-def _see(progress: Progress, outcomes: tuple[Outcome, ...]) -> None:
+def _see(progress: Progress, outcomes: tuple[AnyOutcome, ...]) -> None:
     for outcome in outcomes:
         progress.see(outcome)

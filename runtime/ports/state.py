@@ -5,7 +5,7 @@ Nothing here takes an unscoped key: whoever holds a store was given one of a sco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -13,6 +13,7 @@ import msgspec
 
 from runtime.core.canonical import canonical_bytes, digest, valid_text
 from runtime.core.effects import ToolResult
+from runtime.core.run import Header
 from runtime.errors import UsageError
 
 T = TypeVar("T")
@@ -312,5 +313,32 @@ class RunState(Protocol):
 
         Raises:
             UsageError: If it does not fit the agent's slots.
+        """
+        ...
+
+    @property
+    def artifacts(self) -> Artifacts | None:
+        """Where large results are kept; `None` if the run was given no artifacts."""
+        ...
+
+
+class SharedState(Protocol):
+    """What the runs of a process keep and share."""
+
+    def bind(
+        self,
+        header: Header,
+        *,
+        slots: Sequence[Slot[Any]],
+        artifacts: Artifacts | None,
+        audit: MemoryAudit | None,
+    ) -> RunState:
+        """Return what one run keeps and shares.
+
+        Args:
+            header: The run's header: its tenant and environment are the scope.
+            slots: The places of its scratch.
+            artifacts: In place of the shared ones.
+            audit: Called with each change of memory before it counts.
         """
         ...

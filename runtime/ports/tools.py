@@ -1,4 +1,4 @@
-"""What the live performer is handed to run tools, ask people and read switches. Protocols only."""
+"""What the live performer needs to run tools and ask people. Protocols only."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from runtime.core.effects import (
-    Admission,
-    Admit,
     ApprovalAnswer,
     AskApproval,
     CallTool,
-    Controls,
     InputReply,
     ToolResult,
     Used,
@@ -25,7 +22,7 @@ from runtime.ports.state import Artifacts, CallScratch, CallState, RunMemory, Sc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolContext:
-    """What a tool is told beside its arguments; bound at entry, never chosen by a model.
+    """What a tool gets beside its arguments; bound at entry, never chosen by a model.
 
     Attributes:
         request_id: Finds the run.
@@ -36,7 +33,7 @@ class ToolContext:
         idempotency_key: Makes a repeated write safe; `None` for reads.
         seconds_left: Until the attempt is cancelled; `None` if it has no limit.
         child: Runs another agent as a child of this call, on a slice of the run's budget; its `RunResult`.
-        on_late: Told the result of a call that was given up and ended after all; `None` where it failed.
+        on_late: Called with the result of an abandoned call that ended; `None` where it failed.
         state: What the call may keep, share and use; see `scratch`, `memory`, `artifacts` and `credential`.
     """
 
@@ -136,20 +133,12 @@ class ChildRuns(Protocol):
         ...
 
 
-class Aftermath(Protocol):
-    """Told of calls that were given up and ended after all."""
-
-    def ended(self, call: CallTool, result: ToolResult | None) -> None:
-        """Take note of the late end of a call, and of its result if it gave one."""
-        ...
-
-
 @runtime_checkable
 class TellsLate(Protocol):
-    """A performer that tells of calls that were given up and ended after all."""
+    """A performer that reports the late ends of abandoned calls."""
 
     def on_late(self, listener: Callable[[CallTool, ToolResult | None], None]) -> None:
-        """Tell somebody of each, with its result if it gave one; the run may be over by then."""
+        """Register a callback for each, with its result if it gave one; the run may be over by then."""
         ...
 
 
@@ -158,18 +147,6 @@ class ApprovalDesk(Protocol):
 
     def ask(self, call: AskApproval) -> Awaitable[ApprovalAnswer]:
         """Return the answer; the caller limits the wait."""
-        ...
-
-
-class ControlPlane(Protocol):
-    """Admits calls and tells which switches are pulled."""
-
-    def admit(self, call: Admit) -> Awaitable[Admission]:
-        """Return whether a call may start now."""
-        ...
-
-    def read(self, tools: tuple[str, ...]) -> Awaitable[Controls]:
-        """Return the switches that are pulled for this run and these tools."""
         ...
 
 

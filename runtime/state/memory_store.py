@@ -8,7 +8,7 @@ from runtime.control import approvals
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
 from runtime.ports.control_values import Act, Checkpoint, Run, RunKey, RunOpened, RunStopped
-from runtime.state import run_changes
+from runtime.state.control import run_changes
 from runtime.state.memory_calls import MemoryCalls
 from runtime.state.memory_guards import MemoryClaims, MemoryPart
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from runtime.core.ids import RESERVED_ARGUMENTS
+from runtime.doors import real_dates
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
     Raises:
         UsageError: If a parameter has no type, a reserved name, or no JSON form.
     """
-    from pydantic import ConfigDict, Field, create_model
-    from pydantic.errors import PydanticUserError
+    with real_dates():  # a test may define its tools while the clock is frozen
+        from pydantic import ConfigDict, Field, create_model
+        from pydantic.errors import PydanticUserError
 
     try:
         hints = get_type_hints(function, include_extras=True)

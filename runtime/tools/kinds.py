@@ -2,9 +2,9 @@
 
 A thread cannot be stopped: its call is abandoned at its time limit and told to `late` when it ends after all. Each
 call has a daemon thread of its own, so abandoned ones neither starve others nor hold the process; how many run at
-once, `runtime.execution.places` says. A process is killed at its time limit with all that it started; its function
-must be importable by name. Arguments cross as the model gave them and are validated again there, the result as the
-text that the model sees.
+once, `runtime.execution.thread_slots` says. A process is killed at its time limit with all that it started; its
+function must be importable by name. Arguments cross as the model gave them and are validated again there, the result
+as the text that the model sees.
 """
 
 from __future__ import annotations

@@ -32,7 +32,6 @@ def test_each_kind_of_control_is_shown_as_an_escape(raw: str, shown: str) -> Non
     assert safe_text(raw) == shown
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(), max_size=80), st.integers(0, 60))
 def test_safe_text_is_one_harmless_line_within_its_limit(text: str, limit: int) -> None:
     shown = safe_text(text, limit)

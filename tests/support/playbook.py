@@ -10,6 +10,7 @@ import msgspec
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
     ApprovalAnswer,
     AskApproval,
     CallModel,
@@ -29,7 +30,7 @@ from runtime.core.effects import (
 )
 from runtime.core.messages import Message, ModelReply, ToolCallPart, ToolSchema, user_message
 from runtime.core.run import Header, ToolDecl, with_hashes
-from runtime.execution.drivers import Finished, drive
+from runtime.execution.driver import Finished, drive
 from runtime.models.scripted import Turn, complete_turn
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup, ToolSpec
@@ -120,7 +121,7 @@ class Playbook:
         self.now = 0.0
         self.seen: list[SingleEffect] = []
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the scripted outcome of an effect."""
         self.seen.append(effect)
         answer = self._answer(effect)

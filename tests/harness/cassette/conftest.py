@@ -10,6 +10,7 @@ from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     Admission,
     Admit,
+    AnyOutcome,
     ApprovalAnswer,
     AskApproval,
     Begin,
@@ -22,12 +23,9 @@ from runtime.core.effects import (
     Input,
     InputReply,
     Limits,
-    Load,
-    Note,
     Outcome,
     ReadControls,
     Refuse,
-    Save,
     SingleEffect,
     ToolResult,
     Wait,
@@ -79,7 +77,7 @@ def example_header(request_id: str = "req_example") -> Header:
             parameters={"temperature": 0},
             tools=(ToolDecl(schema=schema, write=True, takes_key=True),),
             policy=Policy(allow=("ticket.create",), approve=("ticket.create",)),
-            budget=Budget(max_steps=5, max_usd_nanos=1_000_000),
+            budget=Budget(max_steps=5, max_usd="0.001"),
             rates={"gpt-4o": Rate(input=2_500_000_000, output=10_000_000_000)},
             price_table="2026-11-01",
             seed=7,
@@ -88,7 +86,7 @@ def example_header(request_id: str = "req_example") -> Header:
     )
 
 
-def example_pairs(header: Header) -> list[tuple[SingleEffect, Outcome]]:
+def example_pairs(header: Header) -> list[tuple[SingleEffect, AnyOutcome]]:
     tools = header.tool_schemas
     arguments = {"title": "lost", "body": NOTES, "odd": {"$lines": ["a"]}, "api_key": KEY}
     args_hash = fingerprint(arguments)
@@ -124,7 +122,6 @@ def example_pairs(header: Header) -> list[tuple[SingleEffect, Outcome]]:
     slow = Failure(kind=FailureKind.RATE_LIMITED, message="slow\ndown", retryable=True, after_s=1.5)
     late = Failure(kind=FailureKind.TIMEOUT, message="late", retryable=True)
     return [
-        (Load(lane="0.load/1", name="memory"), Outcome({"seen": NOTES}, at=0.1, duration_s=0.1)),
         (ask, Outcome(failure=slow, at=0.5, duration_s=0.4)),
         (Wait(lane="0.wait/1", seconds=1.5), Outcome(at=2.0, duration_s=1.5)),
         (again, Outcome(reply, at=3.0, duration_s=1.0)),
@@ -159,8 +156,6 @@ def example_pairs(header: Header) -> list[tuple[SingleEffect, Outcome]]:
             CallTool(lane="0.tool0/2", write=True, limits=Limits(idempotency_key="idem_1"), **create),
             Outcome(ToolResult(content=NOTES), at=6.0, duration_s=1.0),
         ),
-        (Save(lane="0.save/1", name="memory", value={"notes": NOTES}), Outcome(at=6.0)),
-        (Note(lane="0.note/1", name="late", data=["a\nb"]), Outcome()),
         (Input(lane="0.input/1"), Outcome(InputReply(messages=(third[-1],)), at=6.1)),
         (
             CallModel(lane="1.model/1", request=ModelRequest("gpt-4o", third, tools, {"temperature": 0})),

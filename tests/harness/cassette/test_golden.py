@@ -70,7 +70,7 @@ def test_writing_what_was_read_gives_the_same_document(tmp_path: Path, recording
 def test_a_run_that_was_cut_off_stays_cut_off(
     tmp_path: Path, make_records: Callable[..., list[Record]]
 ) -> None:
-    cut = recording_of(make_records(end=False)[:3])
+    cut = recording_of(make_records(end=False)[:2])
 
     back = read_cassette(write_cassette(tmp_path / "a.cassette.json", cut))
 
@@ -241,7 +241,6 @@ def test_any_run_survives_the_golden_form(
     assert back.header == recording.header
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_damaged_document_is_refused_or_says_the_same(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -1,6 +1,6 @@
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cassette.lines import fold_json, fold_part, fold_text, unfold_json, unfold_part, unfold_text
@@ -14,7 +14,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100)
 @given(value=JSON)
 def test_folding_json_loses_nothing_whatever_looks_like_a_mark(value: Any) -> None:
     assert unfold_json(fold_json(value)) == value

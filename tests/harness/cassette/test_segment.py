@@ -2,7 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cassette.segment import SegmentWriter, merkle_root, read_segment
@@ -100,7 +100,6 @@ def read_all(path: Path) -> None:
         recording.trace()
 
 
-@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_any_flipped_byte_and_any_truncation_is_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -22,7 +22,7 @@ from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
 from runtime.models import ScriptedModel, calls
 from runtime.ports.control_values import Run, RunKey
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.support.agents import Prices, Shop, shop_agent
 from tests.support.recordings import record_to_sink
 

@@ -15,7 +15,7 @@ from runtime.control.breaker import BreakerRule
 from runtime.control.ledger import Amount, Caps, Scope
 from runtime.control.scopes import day_scope
 from runtime.ports.control_values import Run, RunKey
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 
 
 @pytest.fixture

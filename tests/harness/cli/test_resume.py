@@ -10,10 +10,12 @@ import pytest
 from harness.cassette.store import read_recording
 from harness.cli.main import run
 from runtime.core.run import Header
+from runtime.errors import JournalError
 from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
+from runtime.journal.records import Record
 from runtime.models import calls
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.harness.cli import payer_code
 from tests.harness.sessions.test_resume_state import cut_run
 
@@ -202,3 +204,26 @@ def test_what_an_operator_found_out_about_a_write_holds_when_its_run_is_carried_
 
 def test_a_header_of_before_says_nothing_of_a_store() -> None:
     assert not Header(request_id="r", run_id="u", tenant="t", environment="e", agent="a").governed
+
+
+def test_a_run_that_cannot_be_recorded_any_further_is_resumed_from_what_was_written(
+    effects: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = crash()
+    append = JournalWriter.append
+
+    def full(self: JournalWriter, record: Record) -> int:
+        if record.seq > 6:
+            raise JournalError("no space left on device")
+        return append(self, record)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(JournalWriter, "append", full)
+        cut = resume(journal, "out.jsonl")
+    said = capsys.readouterr().err
+    again = resume("out.jsonl", "whole.jsonl")
+
+    assert (cut, again) == (3, 0)
+    assert "could not be recorded any further" in said
+    assert effects.count("pay 1") == 1
+    assert read_recording("whole.jsonl").stop_reason == "finish"

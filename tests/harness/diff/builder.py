@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallStatus
-from runtime.core.fold import count_totals
 from runtime.core.run import Header
+from runtime.core.totals import count_totals
 from runtime.core.trace import ModelStep, Step, ToolStep, Trace
 
 

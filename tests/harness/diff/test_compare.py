@@ -50,7 +50,6 @@ def long_run(steps: int) -> list[Item]:
     ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(related(), st.booleans())
 def test_every_call_of_both_runs_is_in_exactly_one_entry(
     runs: tuple[list[Item], list[Item]], hashed: bool
@@ -68,7 +67,6 @@ def test_every_call_of_both_runs_is_in_exactly_one_entry(
     assert sum(counts.values()) == len(diff.calls)
 
 
-@settings(max_examples=100, deadline=None)
 @given(related())
 def test_entries_have_the_positions_their_op_says(runs: tuple[list[Item], list[Item]]) -> None:
     diff = compare(*runs)
@@ -82,7 +80,6 @@ def test_entries_have_the_positions_their_op_says(runs: tuple[list[Item], list[I
     assert all(x.a < y.a and x.b < y.b for x, y in pairwise(kept))  # type: ignore[operator]  # pairs have both positions
 
 
-@settings(max_examples=100, deadline=None)
 @given(related(), st.booleans())
 def test_the_diff_turned_round_is_its_mirror(runs: tuple[list[Item], list[Item]], hashed: bool) -> None:
     a, b = (make_trace(run, hashed=hashed) for run in runs)
@@ -113,7 +110,6 @@ def test_the_diff_turned_round_is_its_mirror(runs: tuple[list[Item], list[Item]]
     assert seen == mirrored
 
 
-@settings(max_examples=100, deadline=None)
 @given(related())
 def test_deltas_of_the_calls_add_up_to_the_total(runs: tuple[list[Item], list[Item]]) -> None:
     a, b = (make_trace(run) for run in runs)
@@ -162,7 +158,6 @@ def test_a_planted_drop_is_one_removed_entry(run: list[Tool], data: st.DataObjec
     assert [call.op for call in differing(diff)] == ["removed"]
 
 
-@settings(max_examples=100, deadline=None)
 @given(few_calls, st.data())
 def test_a_planted_move_is_one_moved_entry(run: list[Tool], data: st.DataObject) -> None:
     start, end = (data.draw(st.integers(0, len(run) - 1)) for _ in range(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -54,7 +54,6 @@ def test_a_deep_change_has_a_deep_path() -> None:
     assert changes(a, b) == [("arguments.items[0].tags[1]", "y", "z")]
 
 
-@settings(max_examples=100, deadline=None)
 @given(json_values, json_values)
 def test_values_have_no_changes_exactly_if_they_are_equal(a: Any, b: Any) -> None:
     assert (changes(a, b) == []) == (repr(_sorted(a)) == repr(_sorted(b)))

@@ -27,7 +27,7 @@ def rules(trace: Trace, **more: Any) -> list[str]:
 def test_a_good_run_keeps_them_all(make_trace: MakeTrace, header: Callable[..., Any]) -> None:
     granted = ("ticket.create", {"order": "8812"}, {"approval": "granted"})
     head = header(
-        policy=Policy(approve=("ticket.create",)), budget=Budget(max_steps=3, max_usd_nanos=3_000_000)
+        policy=Policy(approve=("ticket.create",)), budget=Budget(max_steps=3, max_usd="0.003")
     )
 
     assert rules(make_trace([SEARCH], [granted]), header=head) == []
@@ -96,9 +96,8 @@ def test_an_approval_is_good_for_one_exact_call(make_trace: MakeTrace, header: C
     [
         (Budget(max_steps=1), "max_steps"),
         (Budget(max_tool_calls=0), "max_tool_calls"),
-        (Budget(max_usd_nanos=1_999_999), "max_usd"),
+        (Budget(max_usd="0.001999999"), "max_usd"),
         (Budget(max_tokens=219), "max_tokens"),
-        (Budget(max_seconds=-0.5), "max_seconds"),
     ],
 )
 def test_a_budget_that_was_exceeded_is_told(
@@ -109,9 +108,16 @@ def test_a_budget_that_was_exceeded_is_told(
     assert rules(trace, header=header(budget=budget)) == [f"invariant.budget_kept.{rule}"]
 
 
+def test_a_run_that_went_on_past_its_time_is_told(make_trace: MakeTrace, header: Callable[..., Any]) -> None:
+    trace = make_trace([SEARCH])
+    late = msgspec.structs.replace(trace, totals=msgspec.structs.replace(trace.totals, duration_s=62.5))
+
+    assert rules(late, header=header(budget=Budget(max_seconds=60.0))) == ["invariant.budget_kept.max_seconds"]
+
+
 def test_a_budget_that_is_just_met_is_kept(make_trace: MakeTrace, header: Callable[..., Any]) -> None:
     trace = make_trace([SEARCH])
-    exact = Budget(max_steps=2, max_tool_calls=1, max_usd_nanos=2_000_000, max_tokens=220, max_seconds=1.0)
+    exact = Budget(max_steps=2, max_tool_calls=1, max_usd="0.002", max_tokens=220, max_seconds=1.0)
 
     assert rules(trace, header=header(budget=exact)) == []
     over = msgspec.structs.replace(trace, stop_reason="max_tokens")

@@ -23,7 +23,7 @@ tags: [smoke, writes]                # become markers
 agent: examples.support:build        # factory; or `recorded` for lifted and imported cassettes
 input: {prompt: "Where is parcel 8812? Refund it if it is lost.", tenant: acme-test, environment: test}
 cassette: refunds/late_parcel        # under cassettes/; default: same path as the task
-policy: {allow: [kb.search, ticket.create], approve: [ticket.create], budget: {steps: 25, seconds: 60, usd: 0.05}}
+policy: {allow: [kb.search, ticket.create], approve: [ticket.create], budget: {max_steps: 25, max_seconds: 60, max_usd: 0.05}}
 replay: {model: recorded, tools: recorded, match: {model: strict}}
 expect:
   stop_reason: finish                            # or one_of, or a glob "tool_timeout:*"
@@ -58,7 +58,7 @@ def test_the_task_of_the_design_is_read_in_full(tmp_path: Path) -> None:
     assert task.path == path
     assert task.policy is not None
     assert task.policy.to_policy() == Policy(allow=("kb.search", "ticket.create"), approve=("ticket.create",))
-    assert task.policy.to_budget() == Budget(max_steps=25, max_seconds=60.0, max_usd_nanos=50_000_000)
+    assert task.policy.to_budget() == Budget(max_steps=25, max_seconds=60.0, max_usd="0.05")
     assert task.expect.tools is not None
     assert str(task.expect.tools.calls[0].times) == "1 to 2"
     assert task.expect.counts is not None
@@ -87,7 +87,7 @@ def test_a_task_survives_pickling_with_its_lines() -> None:
 
 def test_fields_of_the_policy_that_are_not_given_are_those_of_the_agent() -> None:
     task = parse_task(
-        (HEAD + "policy: {on_denied: stop, loop: {cycle: 2}, budget: {steps: null, usd: 0}}").encode(),
+        (HEAD + "policy: {on_denied: stop, loop: {cycle: 2}, budget: {max_steps: null, max_usd: 0}}").encode(),
         Path("x"),
     )
     agents, budget = Policy(allow=("a",), max_refusals=9), Budget(max_steps=3, max_tokens=7)
@@ -96,7 +96,7 @@ def test_fields_of_the_policy_that_are_not_given_are_those_of_the_agent() -> Non
     assert task.policy.to_policy(agents) == Policy(
         allow=("a",), max_refusals=9, on_denied="stop", loop=LoopLimits(cycle=2)
     )
-    assert task.policy.to_budget(budget) == Budget(max_steps=None, max_usd_nanos=0, max_tokens=7)
+    assert task.policy.to_budget(budget) == Budget(max_steps=None, max_usd=0, max_tokens=7)
 
 
 def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
@@ -130,7 +130,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
         ("expect: {before: [[a]]}", "missing"),
         ("expect: {counts: {tool_calls: {}}}", "no bound is given"),
         ("expect: {counts: {tool_calls: {min: 3, max: 2}}}", "no number is between"),
-        ("expect: {counts: {tool_calls: -1}}", "greater than or equal to 0"),
+        ("expect: {counts: {tool_calls: -1}}", "expect.counts.tool_calls.max: "),
         ("expect: {counts: {tool_calls: true}}", "tool_calls"),
         ("expect: {counts: {by_status: {fine: 1}}}", "by_status"),
         ("expect: {cost: {}}", "no limit is given"),
@@ -146,7 +146,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
         ("replay: {match: {model: loose}}", "none of strict, position, last_message"),
         ("quarantine: {reason: x, owner: y, until: soon}", "quarantine.until"),
         ("quarantine: {reason: x, owner: y, until: 3}", "no date like"),
-        ("policy: {budget: {steps: '25'}}", "a whole number is expected, found '25'"),
+        ("policy: {budget: {max_steps: '25'}}", "a whole number is expected, found '25'"),
         ("expect: {loop_free: no}", 'write false, or "no"'),
         ("input: {prompt: x, request_id: 12:30:45}", "base 60"),
     ],

@@ -138,14 +138,12 @@ def test_a_wrong_matcher_is_told_with_its_path(wrong: Any, path: tuple[str | int
 
 
 @given(JSON)
-@settings(max_examples=100, deadline=None)
 def test_equals_accepts_exactly_the_value(value: Any) -> None:
     assert mismatches({"equals": value}, value) == []
     assert mismatches({"equals": [value]}, value) != []
 
 
 @given(JSON, JSON)
-@settings(max_examples=100, deadline=None)
 def test_not_is_the_opposite(expected: Any, actual: Any) -> None:
     inner = {"equals": expected}
 
@@ -153,7 +151,6 @@ def test_not_is_the_opposite(expected: Any, actual: Any) -> None:
 
 
 @given(st.lists(JSON, min_size=1, max_size=4), JSON)
-@settings(max_examples=100, deadline=None)
 def test_one_of_accepts_what_one_of_its_options_accepts(options: list[Any], actual: Any) -> None:
     wrapped = [{"equals": option} for option in options]
     accepted = any(not mismatches(option, actual) for option in wrapped)
@@ -162,7 +159,6 @@ def test_one_of_accepts_what_one_of_its_options_accepts(options: list[Any], actu
 
 
 @given(JSON, JSON)
-@settings(max_examples=100, deadline=None)
 def test_every_well_formed_expectation_judges_every_value_and_has_words(expected: Any, actual: Any) -> None:
     wrong = list(check_expectation(expected))
 

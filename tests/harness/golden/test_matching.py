@@ -25,7 +25,6 @@ def brute_matching_size(edges: list[frozenset[int]], room: list[int]) -> int:
 
 
 @given(EDGES, st.lists(st.integers(0, 2), min_size=5, max_size=5))
-@settings(max_examples=100, deadline=None)
 def test_a_matching_is_valid_and_of_greatest_size(edges: list[frozenset[int]], room: list[int]) -> None:
     mate = maximum_matching([sorted(e) for e in edges], room)
 
@@ -65,7 +64,6 @@ TIMES = st.tuples(st.integers(0, 2), st.integers(0, 2) | st.just(math.inf)).filt
     st.lists(st.tuples(TIMES, st.frozensets(st.integers(0, 3))), max_size=3),
     st.integers(0, 4),
 )
-@settings(max_examples=100, deadline=None)
 def test_every_mode_agrees_with_brute_force(
     mode: Mode, expected: list[tuple[tuple[int, float], frozenset[int]]], calls: int
 ) -> None:

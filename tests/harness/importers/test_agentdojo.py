@@ -57,7 +57,7 @@ def statuses(recording: Recording) -> list[str]:
 
 
 def inputs(recording: Recording) -> list[InputReply]:
-    return [outcome.value for effect, outcome in recording.pairs() if isinstance(effect, Input)]
+    return [o.value or InputReply() for effect, o in recording.pairs() if isinstance(effect, Input)]
 
 
 def test_a_finished_run_replays_as_the_same_run() -> None:

@@ -13,7 +13,7 @@ import yaml
 from harness.errors import ImportFailed
 from harness.lift.bodies import MAX_BODY_BYTES, decode_body
 from harness.lift.endpoints import Endpoint, identify
-from harness.lift.lift import LiftedFile, lift_file, lift_paths
+from harness.lift.lift import LiftedFile, file_json, lift_file, lift_paths
 from harness.lift.safe_yaml import MAX_DEPTH, parse_yaml
 from runtime.core.messages import ModelReply, TextPart, ToolCallPart
 from runtime.dialects.openai_chat import encode_reply, encode_stream
@@ -304,12 +304,45 @@ def test_urls_name_provider_and_endpoint(url: str, provider: str, name: str) -> 
 
 def test_unknown_endpoints_are_reported_and_never_decoded(tmp_path: Path) -> None:
     exchange = _exchange([_user("x")], _says("y"))
-    exchange["request"]["uri"] = "https://api.openai.com/v1/files"
+    exchange["request"]["uri"] = "https://api.openai.com/v1/new/thing"
 
     lifted = _lift(tmp_path, exchange)
 
     assert lifted.traces == ()
-    assert lifted.exchanges[0].error == "unknown endpoint: POST openai /v1/files"
+    assert (lifted.exchanges[0].error or "").startswith("unknown endpoint: POST openai /v1/new/thing")
+    assert file_json(lifted)["unknown"] == ["openai /v1/new/thing"]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://api.openai.com/v1/files",
+        "https://api.openai.com/v1/embeddings",
+        "https://api.anthropic.com/v1/messages/count_tokens",
+        "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:countTokens",
+    ],
+)
+def test_what_a_provider_serves_beside_models_is_counted_and_ignored(tmp_path: Path, uri: str) -> None:
+    exchange = _exchange([_user("x")], _says("y"))
+    exchange["request"]["uri"] = uri
+
+    document = file_json(_lift(tmp_path, exchange))
+
+    assert (document["ignored"], document["unknown"], document["traces"]) == (1, [], [])
+    assert (document["exchanges"][0]["ignored"], document["exchanges"][0]["error"]) == (True, None)
+
+
+def test_a_tool_s_own_traffic_is_ignored_but_a_gateway_s_request_is_named(tmp_path: Path) -> None:
+    weather = _exchange([_user("x")], _says("y"))
+    weather["request"] |= {"uri": "https://weather.test/v1/now", "body": '{"city": "Paris"}'}
+    gateway = _exchange([_user("x")], _says("y"))
+    gateway["request"]["uri"] = "https://gateway.test/llm/generate"
+
+    document = file_json(_lift(tmp_path, weather, gateway))
+
+    assert (document["ignored"], document["unknown"]) == (1, ["gateway.test /llm/generate"])
+    assert document["exchanges"][1]["error"].endswith("state its dialect with --dialect")
+    assert document["exchanges"][1]["text"] is None
 
 
 def test_a_model_named_only_in_the_path_is_found(tmp_path: Path) -> None:

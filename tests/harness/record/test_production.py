@@ -26,9 +26,9 @@ from harness.redaction.pseudonyms import KEY_FILE
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import UsageError
-from runtime.execution.drivers import PerformerError
 from runtime.journal.files import JournalWriter
 from runtime.models import ScriptedModel, calls
+from runtime.ports.performers import PerformerError
 from tests.support.agents import FakeClock, Prices, Shop, shop_agent
 
 ROOT = Path(__file__).parents[3]

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import CassetteError
@@ -195,7 +195,6 @@ def split(text: str, cuts: list[int]) -> list[str]:
     return [text[a:b] for a, b in itertools.pairwise(places)]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     name=st.sampled_from(sorted(SECRETS)),
     before=st.text(max_size=10),

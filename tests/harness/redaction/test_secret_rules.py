@@ -208,7 +208,7 @@ def test_rules_of_users_are_added_to_ours(tmp_path: Path) -> None:
         ({"keywords": ["é"]}, "must be ASCII"),
         ({"pattern": "(?P<secret>x*)", "edge": False}, "matches empty text"),
         ({"id": "github_token"}, "the id is one of ours"),
-        ({"colour": "red"}, "unknown field"),
+        ({"colour": "red"}, "colour"),
     ],
 )
 def test_a_rule_that_cannot_work_is_refused(tmp_path: Path, fields: dict[str, object], told: str) -> None:

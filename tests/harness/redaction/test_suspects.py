@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.redaction.redactor import Redactor
@@ -47,7 +47,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(VALUES)
 def test_a_value_that_is_not_suspect_is_not_changed(value: Any) -> None:
     for shared in (False, True):
@@ -58,7 +57,6 @@ def test_a_value_that_is_not_suspect_is_not_changed(value: Any) -> None:
         assert suspect or (redactor.value(value) is value and redactor.secrets == 0)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(TEXTS, max_size=3), VALUES)
 def test_a_message_that_is_not_suspect_is_not_changed(texts: list[str], arguments: Any) -> None:
     parts: tuple[Part, ...] = (

@@ -14,7 +14,7 @@ from runtime.core.messages import Message, user_message
 from runtime.core.run import with_hashes
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent
-from runtime.execution.drivers import drive
+from runtime.execution.driver import drive
 from runtime.journal.recording import Recording
 from runtime.models.scripted import ScriptedModel, calls, says
 from runtime.orchestrator.loop import run_flow

@@ -15,7 +15,15 @@ from pydantic import BaseModel, Field
 from harness.cassette.store import iter_recordings, read_recording
 from harness.record.recorder import Recorder
 from harness.sessions.resume import World, resume_run
-from runtime.core.effects import ApprovalAnswer, AskApproval, CallTool, Outcome, Performer, SingleEffect
+from runtime.core.effects import (
+    AnyOutcome,
+    ApprovalAnswer,
+    AskApproval,
+    CallTool,
+    Performer,
+    SingleEffect,
+    ToolResult,
+)
 from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
@@ -23,7 +31,7 @@ from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import Slot
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
 
@@ -43,7 +51,7 @@ class CutBefore:
         self._inner = inner
         self._lane = lane
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         if isinstance(effect, CallTool) and effect.lane == self._lane:
             os._exit(9)
         return await self._inner.perform(effect)
@@ -102,7 +110,8 @@ def test_a_resumed_run_finds_in_its_scratch_what_recorded_calls_put_there(tmp_pa
     assert result.stop_reason == "finish"
     assert [c.result for c in result.trace.tool_calls] == ["rome", "rome, oslo", "rome, oslo, bonn"]
     again = read_recording(tmp_path / "more.jsonl")
-    saved = [i.outcome().value.saved for i in again.interactions if i.record.name == "visit"]
+    results = [i.outcome().value for i in again.interactions if i.record.name == "visit"]
+    saved = [result.saved for result in results if isinstance(result, ToolResult)]
     assert saved[-1] == {"seen": ["rome", "oslo", "bonn"]}
 
 

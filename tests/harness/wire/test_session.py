@@ -258,8 +258,9 @@ def test_an_earlier_recording_stays_until_the_new_one_is_whole(server: Any, tmp_
     assert [p.name for p in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_a_recording_in_the_making_is_refused(tmp_path: Path) -> None:
+def test_a_recording_in_the_making_is_refused(server: Any, tmp_path: Path) -> None:
     with record_http(tmp_path / "a", mode="record"):
+        ask(server.url, 1)
         modes: tuple[Mode, ...] = ("record", "auto", "replay")
         for mode in modes:
             second = record_http(tmp_path / "a", mode=mode)
@@ -319,11 +320,16 @@ def test_async_with_records(server: Any, tmp_path: Path) -> None:
     assert asked(tmp_path / "a.jsonl") == [1]
 
 
-def test_an_application_called_in_process_is_not_recorded(tmp_path: Path) -> None:
+def test_an_application_called_in_process_is_not_recorded_and_the_recording_says_so(tmp_path: Path) -> None:
     transport = httpx.MockTransport(lambda _request: httpx.Response(200, json={"own": True}))
+    session = record_http(tmp_path / "a")
 
-    with record_http(tmp_path / "a") as session, httpx.Client(transport=transport) as client:
-        answer = client.get("http://app.test/").json()
+    def call() -> Any:
+        with session, httpx.Client(transport=transport) as client:
+            return client.get("http://app.test/").json()
+
+    with pytest.warns(RuntimeWarning, match="nothing was recorded, no request reached the network"):
+        answer = call()
 
     assert answer == {"own": True}
     assert session.count == 0

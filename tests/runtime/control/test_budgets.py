@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.budgets import (
@@ -14,7 +14,7 @@ from runtime.control.budgets import (
     check_time,
     check_tool_calls,
 )
-from runtime.core.money import Rate
+from runtime.core.money import Rate, exact_usd
 from runtime.core.policy import Budget
 from runtime.core.stop import StopKind, StopReason
 
@@ -25,7 +25,6 @@ rates = st.builds(
 )
 
 
-@settings(max_examples=100)
 @given(limits, st.none() | st.integers(0, 10**9), amounts, st.integers(0, 10**9), rates, amounts, amounts)
 def test_worst_case_of_an_allowed_call_fits_under_each_limit(
     max_tokens: int | None,
@@ -36,7 +35,7 @@ def test_worst_case_of_an_allowed_call_fits_under_each_limit(
     input_bound: int,
     configured: int,
 ) -> None:
-    budget = Budget(max_tokens=max_tokens, max_usd_nanos=max_nanos)
+    budget = Budget(max_tokens=max_tokens, max_usd=None if max_nanos is None else exact_usd(max_nanos))
     spent = Spent(tokens=tokens, nanos=nanos)
     allowance = allow_model_call(budget, spent, rate=rate, input_bound=input_bound, configured=configured)
 
@@ -55,7 +54,7 @@ def test_worst_case_of_an_allowed_call_fits_under_each_limit(
 
 def test_a_call_is_only_refused_where_it_buys_less_than_a_useful_reply() -> None:
     rate = Rate(input=0, output=1_000_000)
-    just, less = Budget(max_usd_nanos=16), Budget(max_usd_nanos=15)
+    just, less = Budget(max_usd="0.000000016"), Budget(max_usd="0.000000015")
     nothing = Spent()
 
     assert allow_model_call(just, nothing, rate=rate, input_bound=0, configured=100) == Allowance(
@@ -70,7 +69,7 @@ def test_a_call_is_only_refused_where_it_buys_less_than_a_useful_reply() -> None
 
 
 def test_an_unknown_price_never_counts_as_nothing() -> None:
-    budget = Budget(max_usd_nanos=10**9)
+    budget = Budget(max_usd=1)
 
     verdict = allow_model_call(budget, Spent(), rate=None, input_bound=1, configured=100)
 

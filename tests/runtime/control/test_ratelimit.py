@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.ratelimit import FRESH, GRAIN, RateRule, RateState, take
@@ -30,7 +30,6 @@ def timed(gaps: list[tuple[int, int]]) -> list[tuple[float, int]]:
     return calls
 
 
-@settings(max_examples=100)
 @given(steps, st.integers(1, 12))
 def test_never_more_than_the_limit_in_any_window(gaps: list[tuple[int, int]], limit: int) -> None:
     granted = grants_of(RateRule(limit, 1.0), timed(gaps))
@@ -39,7 +38,6 @@ def test_never_more_than_the_limit_in_any_window(gaps: list[tuple[int, int]], li
         assert sum(cost for at, cost in granted if start <= at < start + 1.0) <= limit
 
 
-@settings(max_examples=100)
 @given(steps, st.integers(4, 12))
 def test_a_call_is_refused_only_when_the_last_65_of_64_parts_of_a_window_are_full(
     gaps: list[tuple[int, int]], limit: int

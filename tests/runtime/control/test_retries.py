@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.retries import backoff_s, may_retry
@@ -13,7 +13,6 @@ from runtime.core.policy import RetryPolicy
 millis = st.integers(0, 10**6).map(lambda n: n / 1000)
 
 
-@settings(max_examples=100)
 @given(millis, millis, st.integers(1, 10**4), st.integers(0, 2**32), st.text(max_size=5))
 def test_wait_stays_within_its_bounds_and_is_the_same_for_the_same_seed(
     first_s: float, ceiling_s: float, attempt: int, seed: int, purpose: str

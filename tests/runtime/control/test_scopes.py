@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.scopes import GLOBAL, day_scope, parts_of, run_scope, scope_key
@@ -11,7 +11,6 @@ texts = st.text(alphabet="ab/%2F*", max_size=4)
 scopes = st.lists(texts, min_size=2, max_size=4).map(tuple)
 
 
-@settings(max_examples=100)
 @given(scopes, scopes)
 def test_different_parts_never_make_the_same_key(a: tuple[str, ...], b: tuple[str, ...]) -> None:
     assert (scope_key(*a) == scope_key(*b)) == (a == b)

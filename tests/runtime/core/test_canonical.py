@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.canonical import canonical_bytes, digest, fingerprint
@@ -45,7 +45,6 @@ def test_form_and_fingerprint_of_version_1_never_change(value: Any, form: bytes,
     assert fingerprint(value) == mark == digest(form)
 
 
-@settings(max_examples=100)
 @given(json_values)
 def test_canonical_form_is_json_of_the_same_value(value: Any) -> None:
     assert json.loads(canonical_bytes(value)) == value

@@ -25,10 +25,11 @@ from runtime.core.effects import (
     Refuse,
     ToolResult,
 )
-from runtime.core.fold import Pair, count_loops, failure_status, fold_trace
+from runtime.core.fold import Pair, failure_status, fold_trace
 from runtime.core.lanes import lane
 from runtime.core.messages import ModelReply, ModelRequest, TextPart
 from runtime.core.money import Usage
+from runtime.core.totals import count_loops
 from runtime.core.trace import ToolStep, Trace
 from tests.support.playbook import header
 
@@ -95,7 +96,6 @@ def run_pairs(draw: st.DrawFn) -> list[Pair]:
     return pairs
 
 
-@settings(max_examples=100)
 @given(run_pairs(), st.randoms())
 def test_order_of_completion_never_changes_the_trace(pairs: list[Pair], random: Any) -> None:
     expected = fold_trace(header(), pairs, END)
@@ -105,7 +105,6 @@ def test_order_of_completion_never_changes_the_trace(pairs: list[Pair], random: 
     assert fold_trace(header(), shuffled, END) == expected
 
 
-@settings(max_examples=100)
 @given(run_pairs())
 def test_totals_obey_their_laws(pairs: list[Pair]) -> None:
     trace = fold_trace(header(), pairs, END)

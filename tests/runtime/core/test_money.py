@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.money import Rate, Tier, Usage, usd_text, usd_to_nanos
@@ -73,7 +73,6 @@ def test_cached_tokens_cost_their_own_rate_and_are_part_of_the_input() -> None:
     assert rate.cost(usage) == 4 * 2 + 2 + 6
 
 
-@settings(max_examples=100)
 @given(rates, tokens, tokens, st.data())
 def test_no_call_within_its_bounds_costs_more_than_the_worst_case(
     rate: Rate, input_bound: int, output_bound: int, data: st.DataObject
@@ -90,7 +89,6 @@ def test_no_call_within_its_bounds_costs_more_than_the_worst_case(
     assert cost <= rate.worst_case(input_tokens=input_bound, output_tokens=output_bound)
 
 
-@settings(max_examples=100)
 @given(rates, tokens, st.integers(0, 10**12))
 def test_affordable_output_never_overshoots(rate: Rate, input_bound: int, nanos: int) -> None:
     bought = rate.affordable_output(nanos=nanos, input_tokens=input_bound)

@@ -160,7 +160,6 @@ KINDS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(JSON | st.dictionaries(FIELDS, JSON | KINDS | st.lists(st.dictionaries(FIELDS, JSON))))
 def test_foreign_bodies_give_a_value_or_the_documented_error(body: Any) -> None:
     decoder = StreamDecoder()
@@ -185,7 +184,6 @@ def _damaged(value: Any, data: st.DataObject) -> Any:
     )
 
 
-@settings(max_examples=100, deadline=None)
 @given(REPLIES, _requests(), st.data())
 def test_damaged_traffic_gives_what_is_left_or_the_documented_error(
     reply: ModelReply, request: ModelRequest, data: st.DataObject

@@ -162,7 +162,6 @@ def test_a_cut_stream_tells_what_came_and_that_it_was_cut(reply: ModelReply, dat
     assert found.finish_reason is None
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     JSON | st.dictionaries(st.sampled_from(["choices", "usage", "error", "messages", "tools", "model"]), JSON)
 )
@@ -189,7 +188,6 @@ def _damaged(value: Any, data: st.DataObject) -> Any:
     )
 
 
-@settings(max_examples=100, deadline=None)
 @given(_replies(), st.data())
 def test_a_damaged_stream_or_reply_gives_what_is_left_or_the_documented_error(
     reply: ModelReply, data: st.DataObject

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.dialects.sse import SseEvent, SseParser, parse_sse
@@ -25,7 +25,6 @@ def _feed(body: bytes, cuts: list[int]) -> list[SseEvent]:
     return [*events, *parser.finish()]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(LINES, max_size=4), LINE_ENDS, st.lists(st.integers(0, 300), max_size=12), st.booleans())
 def test_events_do_not_depend_on_splits_and_line_ends(
     events: list[list[str]], end: str, cuts: list[int], closed: bool

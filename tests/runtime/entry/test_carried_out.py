@@ -19,7 +19,7 @@ from runtime.errors import UsageError
 from runtime.execution.governor import Governor
 from runtime.execution.rules import ControlRules
 from runtime.models import calls
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import World, agent_of, until
 from tests.support.agents import Prices

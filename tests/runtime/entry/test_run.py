@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from runtime.core.effects import ApprovalAnswer, AskApproval, Outcome, Performer, SingleEffect
-from runtime.core.messages import system_message, user_message
+from runtime.core.effects import (
+    AnyOutcome,
+    ApprovalAnswer,
+    AskApproval,
+    InputReply,
+    Performer,
+    SingleEffect,
+)
+from runtime.core.messages import Message, system_message, user_message
 from runtime.core.policy import Budget, Policy
-from runtime.core.run import policy_hash, prompt_hash, tools_hash
+from runtime.core.rules_v1 import policy_hash
+from runtime.core.run import prompt_hash, tools_hash
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare, run_agent, run_agent_async
+from runtime.entry.state import State
 from runtime.errors import UsageError
+from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
+from runtime.ports.state import MemoryChange, Scope
+from runtime.ports.tools import ToolContext
+from runtime.state.memory_store import MemoryControlStore
+from runtime.state.tools.artifacts import MemoryArtifacts
+from runtime.tools.tool import tool
 from tests.support.agents import RATE, FakeClock, Prices, Shop, shop_agent
 
 NO_PRICE = Prices(id="none", known=None)
 
 
 def test_a_dollar_limit_without_a_known_price_is_refused() -> None:
-    agent = shop_agent(Shop(), budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
+    agent = shop_agent(Shop(), budget=Budget(max_usd=1), max_output_tokens=100)
 
     with pytest.raises(UsageError, match="price of model 'm1' is unknown"):
         prepare(agent, Request(prompt="hi"), prices=NO_PRICE)
@@ -32,13 +49,13 @@ def test_a_dollar_limit_asks_for_the_price_of_each_fallback() -> None:
         def rate(self, model: str, provider: str | None) -> Any:
             return RATE if model == "m1" else None
 
-    agent = shop_agent(Shop(), fallbacks=("m2",), budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
+    agent = shop_agent(Shop(), fallbacks=("m2",), budget=Budget(max_usd=1), max_output_tokens=100)
 
     with pytest.raises(UsageError, match="'m2'"):
         prepare(agent, Request(prompt="hi"), prices=OnlyFirst())
 
 
-@pytest.mark.parametrize("budget", [Budget(max_usd_nanos=10**9), Budget(max_tokens=1000)])
+@pytest.mark.parametrize("budget", [Budget(max_usd=1), Budget(max_tokens=1000)])
 def test_a_metered_budget_without_an_output_limit_is_refused(budget: Budget) -> None:
     with pytest.raises(UsageError, match="no output limit"):
         prepare(shop_agent(Shop()), Request(prompt="hi", budget=budget), prices=Prices())
@@ -167,7 +184,7 @@ def test_a_performer_can_be_put_around_the_live_one() -> None:
         def __init__(self, inner: Performer) -> None:
             self.inner = inner
 
-        async def perform(self, effect: SingleEffect) -> Outcome:
+        async def perform(self, effect: SingleEffect) -> AnyOutcome:
             seen.append(type(effect).__name__)
             return await self.inner.perform(effect)
 
@@ -215,3 +232,80 @@ def test_a_name_that_no_store_could_hold_is_refused_at_entry(field: str, name: s
 def test_a_name_that_is_no_text_is_refused_at_entry() -> None:
     with pytest.raises(UsageError, match="the tenant is no text: 7"):
         Request(prompt="hi", tenant=7)  # type: ignore[arg-type]  # what a caller without types does
+
+
+def test_run_agent_takes_every_argument_of_run_agent_async() -> None:
+    sync, whole = inspect.signature(run_agent), inspect.signature(run_agent_async)
+
+    assert sync.parameters == whole.parameters
+
+
+def test_run_agent_hands_each_argument_on() -> None:
+    class Screen:
+        def __init__(self) -> None:
+            self.text = ""
+
+        def on_text(self, delta: str) -> None:
+            self.text += delta
+
+        def on_restart(self) -> None:
+            self.text = ""
+
+    class Talk:
+        def __init__(self) -> None:
+            more = InputReply(messages=(user_message("and?"),))
+            self.turns = [more, more, InputReply(end="finish")]
+
+        async def next(self, conversation: tuple[Message, ...]) -> InputReply:
+            return self.turns.pop(0)
+
+    screen, artifacts = Screen(), MemoryArtifacts(Scope(tenant="default", environment="dev"))
+    changes: list[MemoryChange] = []
+    state = State()
+
+    @tool
+    async def learn(ctx: ToolContext) -> str:
+        ctx.memory.put("ann", "city", "oslo", ttl_s=60.0)
+        return "x" * 100_000
+
+    agent = Agent(name="clerk", model="m1", tools=(learn,))
+    script: list[Any] = [calls(("learn", {})), "one", "two"]
+
+    result = run_agent(
+        agent,
+        "hi",
+        model=ScriptedModel(script),
+        inputs=Talk(),
+        observer=screen,
+        prices=Prices(),
+        state=state,
+        artifacts=artifacts,
+        audit=changes.append,
+    )
+
+    assert (result.stop_reason, result.output) == ("finish", "two")
+    assert screen.text.endswith("two")
+    assert [change.name for change in changes] == ["city"]
+    assert artifacts.get(sha256(b"x" * 100_000).hexdigest()) is not None
+
+
+def test_a_wrapper_that_raises_ends_the_run_in_the_index_and_leaves_no_task() -> None:
+    store = MemoryControlStore()
+    governor = Governor(store)
+
+    def wrap(inner: Performer) -> Performer:
+        raise UsageError("the recorder is not open")
+
+    async def main() -> set[asyncio.Task[Any]]:
+        request = Request(prompt="hi", request_id="req_1")
+        with pytest.raises(UsageError, match="not open"):
+            await run_agent_async(
+                shop_agent(Shop()), request, model=ScriptedModel(["done"]), wrap=wrap, governor=governor
+            )
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    left = asyncio.run(main())
+
+    (entry,) = store.find_runs("req_1")
+    assert entry.stop_reason == "internal_error"
+    assert left == set()

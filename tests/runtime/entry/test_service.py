@@ -25,8 +25,8 @@ from runtime.observability.metrics import MetricsSink
 from runtime.observability.summary import summary
 from runtime.ports.control_values import Run
 from runtime.ports.tools import ToolContext
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import until
 from tests.support.agents import Prices

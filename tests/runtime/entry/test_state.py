@@ -14,6 +14,7 @@ import pytest
 
 from harness.record.recorder import memory_wrap
 from runtime.core.canonical import canonical_bytes
+from runtime.core.effects import ToolResult
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
 from runtime.entry.state import State
@@ -21,7 +22,7 @@ from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import MemoryChange, Scope, Slot
 from runtime.ports.tools import ToolContext
-from runtime.state.credentials import StaticCredentials
+from runtime.state.tools.credentials import StaticCredentials
 from runtime.tools.tool import Tool, tool
 from tests.support.agents import FakeClock, Prices
 
@@ -91,7 +92,9 @@ def test_what_was_put_is_part_of_the_recorded_result() -> None:
     run(agent_of(visit, scratch=(SEEN,)), [calls(("visit", {"place": "rome"})), "done"], wrap=wrap)
 
     (call,) = [i for i in sink.recording().interactions if i.record.name == "visit"]
-    assert call.outcome().value.saved == {"seen": ["rome"]}
+    result = call.outcome().value
+    assert isinstance(result, ToolResult)
+    assert result.saved == {"seen": ["rome"]}
 
 
 def test_a_slot_that_the_agent_does_not_have_is_an_error_of_the_call() -> None:

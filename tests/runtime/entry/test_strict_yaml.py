@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.entry.strict_yaml import MAX_BYTES, YamlProblem, read_yaml
@@ -134,8 +134,33 @@ JSON = st.recursive(
 
 
 @given(JSON)
-@settings(max_examples=100, deadline=None)
 def test_json_is_read_as_json_reads_it(value: object) -> None:
     text = json.dumps(value, ensure_ascii=False)
 
     assert read_yaml(text.encode()).value == json.loads(text)
+
+
+PAIRS = st.text(st.sampled_from('a\\u{}"\U0001f600\U0010ffffd83'), max_size=12)
+
+
+@given(st.dictionaries(PAIRS, PAIRS, max_size=3))
+def test_json_with_surrogate_pairs_is_read_as_json_reads_it(value: dict[str, str]) -> None:
+    assert read_yaml(json.dumps(value).encode()).value == value
+
+
+def test_a_text_that_only_looks_like_a_surrogate_pair_stays_as_it_is() -> None:
+    text = "a: '\\ud83d\\ude00'\n"
+
+    assert read_yaml(text.encode()).value == {"a": "\\ud83d\\ude00"}
+
+
+@pytest.mark.parametrize("number", ["1" * 5_000, "-" + "1" * 5_000, "0x" + "f" * 5_000, "1." + "0" * 5_000])
+def test_a_number_of_thousands_of_digits_is_refused_with_its_line(number: str) -> None:
+    problem = problem_of(f"a: 1\nb: {number}\n")
+
+    assert problem.line == 2
+    assert "characters, more than 400" in problem.what
+
+
+def test_a_number_past_the_largest_float_is_refused() -> None:
+    assert "too large" in problem_of("a: 1e999").what

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.runtime.failure_modes.world import World
 
 

@@ -14,7 +14,7 @@ from runtime.core.effects import AskApproval
 from runtime.core.policy import NO_RETRY, LoopLimits, Policy, RetryPolicy
 from runtime.entry.run import RunResult, run_agent
 from runtime.models import ScriptedModel, calls, fails
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import RetryableError, tool
 from tests.runtime.failure_modes.world import (
     ENVIRONMENT,

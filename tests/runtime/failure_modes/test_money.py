@@ -17,13 +17,13 @@ from runtime.control.ledger import Caps
 from runtime.control.scopes import run_scope
 from runtime.core.effects import Failure, Limits
 from runtime.core.messages import ModelReply, ModelRequest
-from runtime.core.money import Rate, Usage
+from runtime.core.money import Rate, Usage, exact_usd
 from runtime.core.policy import NO_RETRY, Budget, Policy, RetryPolicy
 from runtime.entry.run import RunResult
 from runtime.errors import UsageError
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (
@@ -156,7 +156,7 @@ def test_mode_03_output_is_clamped_to_what_is_left_and_the_ledger_stays_under_th
         return "seen"
 
     provider = Provider(answer)
-    budget = Budget(max_usd_nanos=cap, max_steps=40)
+    budget = Budget(max_usd=exact_usd(cap), max_steps=40)
     prices = Prices(known=Rate(input=10**12, output=4 * 10**12))
     agent = agent_of(look, budget=budget, max_output_tokens=500, policy=Policy(loop=None))
     result = asyncio.run(world.run(agent, [], model=provider, prices=prices))
@@ -212,7 +212,7 @@ def test_mode_06_missing_usage_is_charged_as_reserved_and_an_explicit_zero_is_ke
                 return reply
 
     provider = Provider(answer)
-    agent = agent_of(budget=Budget(max_usd_nanos=10**9), max_output_tokens=100, model_retry=NO_RETRY)
+    agent = agent_of(budget=Budget(max_usd=1), max_output_tokens=100, model_retry=NO_RETRY)
     asyncio.run(world.run(agent, [], model=provider))
 
     (use,) = world.store.read_spend((RUN,), now=time.time())
@@ -229,7 +229,7 @@ def test_mode_07_both_attempts_of_a_fallback_are_charged(world: World) -> None:
         return msgspec.structs.replace(says("done"), usage=usage)
 
     provider = Provider(answer)
-    agent = agent_of(budget=Budget(max_usd_nanos=10**9), max_output_tokens=100, fallbacks=("m2",))
+    agent = agent_of(budget=Budget(max_usd=1), max_output_tokens=100, fallbacks=("m2",))
     result = asyncio.run(world.run(agent, [], model=provider))
 
     (use,) = world.store.read_spend((RUN,), now=time.time())
@@ -266,7 +266,7 @@ def test_mode_43_a_replay_costs_what_the_recording_cost_whatever_prices_are_now(
 
 def test_mode_44_a_dollar_limit_on_an_unknown_price_sends_no_request(world: World) -> None:
     provider = Provider(lambda n, limits: says("done"))
-    agent = agent_of(budget=Budget(max_usd_nanos=10**9), max_output_tokens=100)
+    agent = agent_of(budget=Budget(max_usd=1), max_output_tokens=100)
 
     with pytest.raises(UsageError, match="price of model 'm1' is unknown"):
         asyncio.run(world.run(agent, [], model=provider, prices=Prices(known=None)))

@@ -12,17 +12,15 @@ from runtime.control.ledger import Caps
 from runtime.control.scopes import day_scope
 from runtime.core.effects import Failure, Limits
 from runtime.core.messages import FilePart, Message, ModelReply, ModelRequest, TextPart, ToolCallPart
-from runtime.core.money import Usage
+from runtime.core.money import Usage, exact_usd
 from runtime.core.policy import NO_RETRY, Budget, LoopLimits, Policy, RetryPolicy
 from runtime.dialects.openai_chat import encode_request
 from runtime.entry.children import narrowed_policy
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
 from runtime.errors import UsageError
-from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
-from runtime.state.memory_store import MemoryControlStore
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, within
 from tests.support.agents import RATE, Prices
@@ -167,7 +165,7 @@ def test_a_report_that_cannot_be_true_does_not_bound_the_next_request(usage: Usa
 
 
 def test_several_replies_to_one_request_are_refused_where_money_is_limited() -> None:
-    agent = agent_of(max_output_tokens=5, parameters={"n": 20}, budget=Budget(max_usd_nanos=10**6))
+    agent = agent_of(max_output_tokens=5, parameters={"n": 20}, budget=Budget(max_usd="0.001"))
 
     with pytest.raises(UsageError, match="several replies"):
         run_agent(agent, "go", model=ScriptedModel(["hi"]), prices=Prices())
@@ -190,7 +188,7 @@ def test_a_file_counts_with_the_most_that_it_can_cost(modality: str, least: int)
     worst = RATE.worst_case(input_tokens=least, output_tokens=10)
 
     def stop(nanos: int) -> str:
-        agent = agent_of(max_output_tokens=10, budget=Budget(max_usd_nanos=nanos))
+        agent = agent_of(max_output_tokens=10, budget=Budget(max_usd=exact_usd(nanos)))
         return run_agent(agent, prompt, model=model, prices=Prices()).stop_reason
 
     assert (stop(worst // 2), stop(worst * 2)) == ("max_usd", "finish")
@@ -209,7 +207,7 @@ def test_children_count_with_what_they_were_charged_for_lost_replies(lost: str) 
         made.extend([await ctx.child(child, "hi") for _ in range(40)])
         return "asked"
 
-    parent = agent_of(ask, max_output_tokens=100, budget=Budget(max_usd_nanos=5_000, max_steps=100))
+    parent = agent_of(ask, max_output_tokens=100, budget=Budget(max_usd="0.000005", max_steps=100))
     result = run_agent(parent, "go", model=ScriptedModel([calls(("ask", {})), "done"]), prices=Prices())
 
     charged = sum(r.spent.nanos for r in made if r.spent is not None)
@@ -354,21 +352,3 @@ def test_a_childs_loop_guard_is_the_stricter_of_both(own: Any, parent: Any, both
     narrowed = narrowed_policy(child, Policy(loop=parent, max_refusals=2))
 
     assert (narrowed.loop, narrowed.max_refusals) == (both, 2)
-
-
-def test_control_and_governor_exclude_each_other() -> None:
-    class Control:
-        async def admit(self, call: Any) -> Any: ...
-
-        async def read(self, tools: Any) -> Any: ...
-
-    with pytest.raises(UsageError, match="exclude each other"):
-        asyncio.run(
-            run_agent_async(
-                agent_of(),
-                "go",
-                model=ScriptedModel(["hi"]),
-                control=Control(),
-                governor=Governor(MemoryControlStore()),
-            )
-        )

@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from harness.cassette.store import read_recording
-from harness.sessions.resume import World as ResumeWorld
 from harness.sessions.resume import resume_run
 from runtime.control.approvals import Approval
 from runtime.control.switches import Switch, SwitchRef
@@ -21,14 +20,14 @@ from runtime.core.policy import ArgumentRule, Budget, Policy
 from runtime.core.run import Header
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, prepare
-from runtime.execution.governed import GovernedPerformer
 from runtime.execution.governor import Governor
-from runtime.execution.handed import Ports
-from runtime.execution.live import LivePerformer
+from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.live.performer import LivePerformer
+from runtime.execution.world import World as RunWorld
 from runtime.models import ScriptedModel, calls, says
 from runtime.models.scripted import Turn
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (
@@ -169,8 +168,8 @@ def test_mode_26_what_changed_on_resume_is_asked_again(world: World, change: dic
     header = header_of(Payments().agent)
 
     async def main() -> tuple[str, bool]:
-        guard = world.governor.attend(header)
-        performer = GovernedPerformer(LivePerformer(Ports(model=ScriptedModel([]))), guard, world.store)
+        guard = world.governor.guard(header)
+        performer = GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard)
         first = asyncio.ensure_future(performer.perform(question(header)))
         grant(world, await pending(world))
         answer = await first
@@ -180,6 +179,7 @@ def test_mode_26_what_changed_on_resume_is_asked_again(world: World, change: dic
         again.cancel()
         await asyncio.wait({again})
         await guard.close("cancelled")
+        assert isinstance(answer.value, ApprovalAnswer)
         return answer.value.decision, waits
 
     assert asyncio.run(main()) == ("granted", True)
@@ -190,14 +190,13 @@ def test_mode_27_two_workers_that_resume_one_run_use_its_approval_once(world: Wo
     header = header_of(payments.agent)
 
     async def main() -> list[str]:
-        guards = [world.governor.attend(header, fencing=n) for n in (1, 2)]
+        guards = [world.governor.guard(header, fencing=n) for n in (1, 2)]
         performers = [
-            GovernedPerformer(LivePerformer(Ports(model=ScriptedModel([]))), guard, world.store)
-            for guard in guards
+            GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard) for guard in guards
         ]
         asked = [asyncio.ensure_future(p.perform(question(header))) for p in performers]
         grant(world, await pending(world))
-        answers = [(await a).value.decision for a in asked]
+        answers = [answer.decision for answer in [(await a).value for a in asked] if answer is not None]
         for guard in guards:
             await guard.close("cancelled")
         return answers
@@ -257,7 +256,7 @@ def test_mode_29_a_run_resumed_after_a_crash_keeps_its_counters(
     resumed = resume_run(
         read_recording(path.with_suffix(".jsonl")),
         worker.paying_agent(path),
-        ResumeWorld(model=model, governor=governor),
+        RunWorld(model=model, governor=governor),
         out=path.with_suffix(".resumed.jsonl"),
     )
     result = asyncio.run(resumed)

@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from runtime.control.switches import Switch, SwitchRef
-from runtime.core.effects import Begin, CallTool, ToolResult
-from runtime.execution.bounded import HaltedError, Work
-from runtime.execution.handed import Ports
-from runtime.execution.live import LivePerformer
+from runtime.core.effects import Begin, CallTool, Failure, ToolResult
+from runtime.execution.live.performer import LivePerformer
+from runtime.execution.time_limit import Work
+from runtime.execution.world import World as RunWorld
 from runtime.models import ScriptedModel, calls
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, until
 from tests.support.playbook import header
@@ -74,13 +74,19 @@ def test_mode_11_a_write_that_ends_as_its_run_is_given_up_is_known_and_keeps_no_
 
 
 class Pulled:
-    """A watch that stops work before it begins."""
+    """A guard that stops work before it begins."""
 
     def begin(self, lane: str, work: Work) -> None:
         work.stop("kill")
 
     def done_with(self, lane: str) -> None:
         """Do nothing: nothing is kept."""
+
+    def refusal(self, call: CallTool) -> Failure | None:
+        return None
+
+    def ended_late(self, call: CallTool, result: ToolResult | None) -> None:
+        raise AssertionError("a call that never began does not end")
 
 
 def test_mode_10_a_call_stopped_before_its_thread_began_does_not_go_on() -> None:
@@ -92,20 +98,14 @@ def test_mode_10_a_call_stopped_before_its_thread_began_does_not_go_on() -> None
         return "paid"
 
     async def main() -> bool:
-        live = LivePerformer(Ports(model=ScriptedModel([]), tools={"pay": pay}))
+        world = RunWorld(model=ScriptedModel([]), tools={"pay": pay})
+        live = LivePerformer(world, guard=Pulled())
         await live.perform(Begin(header=header()))
-        live.attend(Silent(), watch=Pulled())
         call = CallTool(lane="0.tool0/1", call_id="a", name="pay", arguments={}, args_hash="h")
-        with pytest.raises(HaltedError):
-            await live.perform(msgspec.structs.replace(call, bound=pay.validate({}).value))
-        return live.goes_on(call.lane)
+        outcome = await live.perform(msgspec.structs.replace(call, bound=pay.validate({}).value))
+        assert outcome.failure is not None
+        assert outcome.failure.cause == "kill"
+        return live.is_abandoned(call.lane)
 
     assert asyncio.run(main()) is False
     assert began == []
-
-
-class Silent:
-    """Is told of nothing; an `Aftermath`."""
-
-    def ended(self, call: CallTool, result: ToolResult | None) -> None:
-        raise AssertionError("the call never began")

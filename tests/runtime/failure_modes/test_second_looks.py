@@ -16,13 +16,13 @@ from runtime.core.messages import Message
 from runtime.core.policy import Budget, RetryPolicy
 from runtime.entry.run import RunResult, run_agent, run_agent_async
 from runtime.entry.state import State
-from runtime.execution.places import SHARED, limit_places
+from runtime.execution.thread_slots import SHARED, limit_slots
 from runtime.models import ScriptedModel, calls
 from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.state import Scope, Slot
 from runtime.ports.tools import ToolContext
-from runtime.state.credentials import StaticCredentials
-from runtime.state.run_state import BoundState, Stores
+from runtime.state.tools.credentials import StaticCredentials
+from runtime.state.tools.run_state import BoundState, Stores
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import World, agent_of, until, within
 from tests.support.agents import Prices
@@ -133,7 +133,7 @@ def test_a_runs_time_is_over_also_while_it_waits_for_its_users_next_turn(world: 
 
 def test_a_switch_cuts_a_call_that_had_waited_for_its_place(world: World) -> None:
     before = SHARED.threads.limit
-    limit_places(threads=1)
+    limit_slots(threads=1)
 
     async def main() -> RunResult:
         first, go_on = threading.Event(), threading.Event()
@@ -160,7 +160,7 @@ def test_a_switch_cuts_a_call_that_had_waited_for_its_place(world: World) -> Non
     try:
         result = asyncio.run(within(main()))
     finally:
-        limit_places(threads=before)
+        limit_slots(threads=before)
 
     assert result.stop_reason == "tool_disabled:act"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import runtime
@@ -19,8 +19,8 @@ from runtime.errors import UsageError
 from runtime.models import calls
 from runtime.ports.state import Scope
 from runtime.ports.tools import ToolContext
-from runtime.state.cache import cache_key
-from runtime.state.credentials import ScopedClients, StaticCredentials
+from runtime.state.tools.cache import cache_key
+from runtime.state.tools.credentials import ScopedClients, StaticCredentials
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules
 
@@ -29,7 +29,6 @@ contexts = st.tuples(names, names)
 ROOT = Path(runtime.__file__).parent
 
 
-@settings(max_examples=100, deadline=None)
 @given(contexts, contexts, names, st.dictionaries(names, names, max_size=2))
 def test_mode_16_no_key_of_one_context_is_a_key_of_another(
     one: tuple[str, str], other: tuple[str, str], tool_name: str, arguments: dict[str, str]

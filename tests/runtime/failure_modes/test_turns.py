@@ -15,7 +15,7 @@ from runtime.core.canonical import fingerprint
 from runtime.core.policy import Policy
 from runtime.models import ScriptedModel, calls
 from runtime.ports.state import Scope
-from runtime.state.artifacts import MemoryArtifacts
+from runtime.state.tools.artifacts import MemoryArtifacts
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, ROOT, TENANT, World, agent_of
 

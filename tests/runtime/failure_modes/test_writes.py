@@ -24,7 +24,7 @@ from runtime.execution.clock import SystemClock
 from runtime.execution.governor import Governor
 from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (

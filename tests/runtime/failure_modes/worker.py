@@ -20,9 +20,8 @@ from runtime.entry.run import DuplicateRunError
 from runtime.models import ScriptedModel, calls
 from runtime.models.scripted import Turn
 from runtime.ports.tools import Reconcile
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import tool
-from tests.mutants import apply_from_environment
 from tests.runtime.failure_modes.world import World, agent_of, rules
 
 
@@ -194,7 +193,6 @@ JOBS: dict[str, Callable[..., Any]] = {
 
 def main() -> None:
     """Do the job that the arguments name: job, file, number of this process, further numbers."""
-    apply_from_environment()
     job, path, *numbers = sys.argv[1:]
     say("ready")
     heard()

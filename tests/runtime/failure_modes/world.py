@@ -23,7 +23,7 @@ from runtime.models import ScriptedModel
 from runtime.observability.events import Event, ObservingPerformer
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
-from runtime.state.sqlite_store import SqliteControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.tools.tool import Tool
 from tests.support.agents import Prices
 

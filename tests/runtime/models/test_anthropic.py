@@ -330,7 +330,7 @@ def test_a_run_costs_what_the_price_table_says_with_cached_tokens_at_their_own_r
         Shop(),
         model=MODEL,
         provider="anthropic",
-        budget=Budget(max_usd_nanos=10**9),
+        budget=Budget(max_usd=1),
         max_output_tokens=500,
     )
     with LoopbackProvider(policy) as provider:

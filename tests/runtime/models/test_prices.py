@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from genai_prices import Usage as SnapshotUsage
 from genai_prices import calc_price
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.money import NANOS_PER_USD, Rate, Usage
@@ -40,7 +40,6 @@ TIMES = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.sampled_from(MODELS),
     st.sampled_from(TIMES),
@@ -180,14 +179,14 @@ def test_equal_override_files_have_equal_ids_and_others_do_not(tmp_path: Path) -
     ("text", "said"),
     [
         ("schema: prices/2\nmodels: {}", "schema: "),
-        ("models: {}", "schema: Field required"),
-        ("schema: prices/1", "models: Field required"),
-        ("schema: prices/1\nmodels: {m: {input: 1}}", "models.m.output: Field required"),
-        ("schema: prices/1\nmodels: {m: {input: 1, output: 1, inputs: 1}}", "models.m.inputs: Extra"),
+        ("models: {}", "schema: "),
+        ("schema: prices/1", "models: "),
+        ("schema: prices/1\nmodels: {m: {input: 1}}", "models.m.output: "),
+        ("schema: prices/1\nmodels: {m: {input: 1, output: 1, inputs: 1}}", "models.m.inputs: "),
         ("schema: prices/1\nmodels: {m: {input: -1, output: 1}}", "models.m.input: "),
         ("schema: prices/1\nmodels: {m: {input: .nan, output: 1}}", "models.m.input: "),
         ("schema: prices/1\nmodels: {m: {input: yes, output: 1}}", "models.m.input: "),
-        ("schema: prices/1\nmodels: {yes: {input: 1, output: 1}}", "valid string (got 'True')"),
+        ("schema: prices/1\nmodels: {yes: {input: 1, output: 1}}", "(got 'True')"),
         (
             "schema: prices/1\nmodels: {m: {input: 1, output: 1}, m: {input: 2, output: 1}}",
             "'m' stands twice",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from runtime.core.effects import Begin, CallTool, Outcome, Refuse, SingleEffect
+from runtime.core.effects import AnyOutcome, Begin, CallTool, Outcome, Refuse, SingleEffect
 from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
@@ -256,10 +256,10 @@ def test_audit_log_of_a_run_is_intact(tmp_path: Path) -> None:
 class Answers:
     """A performer that answers each effect with one outcome."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: AnyOutcome) -> None:
         self.outcome = outcome
 
-    async def perform(self, effect: SingleEffect) -> Outcome:
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
         return self.outcome
 
 

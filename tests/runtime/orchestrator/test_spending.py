@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.core.canonical import canonical_bytes
-from runtime.core.effects import CallModel, Outcome, SingleEffect
+from runtime.core.effects import AnyOutcome, CallModel, Outcome, SingleEffect
 from runtime.core.messages import Message, ModelReply, Part, TextPart, ToolCallPart
-from runtime.core.money import Rate, Usage
+from runtime.core.money import Rate, Usage, exact_usd
 from runtime.core.policy import Budget, Policy, RetryPolicy
 from runtime.core.run import Header
 from tests.support.playbook import Playbook, failed, header
@@ -45,10 +47,10 @@ class Provider(Playbook):
     def _tokens(self, text: bytes) -> int:
         return int(len(text) * self._share)
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         return self._bill(effect) if isinstance(effect, CallModel) else super().perform(effect)
 
-    def _bill(self, effect: CallModel) -> Outcome:
+    def _bill(self, effect: CallModel) -> AnyOutcome:
         self.seen.append(effect)
         draw = self._data.draw
         request, limit = effect.request, effect.limits.max_output_tokens
@@ -76,7 +78,7 @@ class Provider(Playbook):
         return Outcome(reply, at=self.now)
 
 
-def metered(max_output: int, **budget: int | None) -> Header:
+def metered(max_output: int, **budget: Any) -> Header:
     return header(
         budget=Budget(max_steps=12, **budget),
         parameters={"max_completion_tokens": max_output},
@@ -91,7 +93,7 @@ def metered(max_output: int, **budget: int | None) -> Header:
 def test_a_run_never_costs_more_than_its_dollar_limit(data: st.DataObject, cap: int, max_output: int) -> None:
     provider = Provider(data)
 
-    finished = provider.run(metered(max_output, max_usd_nanos=cap))
+    finished = provider.run(metered(max_output, max_usd=exact_usd(cap)))
 
     assert provider.spent_nanos <= cap
     assert finished.error is None
@@ -114,7 +116,7 @@ def test_a_provider_that_tells_no_usage_is_charged_the_worst_case() -> None:
     used: list[int] = []
 
     class Untold(Playbook):
-        def perform(self, effect: SingleEffect) -> Outcome:
+        def perform(self, effect: SingleEffect) -> AnyOutcome:
             if not isinstance(effect, CallModel):
                 return super().perform(effect)
             self.seen.append(effect)
@@ -134,8 +136,8 @@ def test_a_provider_that_tells_no_usage_is_charged_the_worst_case() -> None:
 def test_the_output_limit_of_a_request_is_clamped_to_what_is_affordable() -> None:
     cheap, dear = Playbook(["done"]), Playbook(["done"])
 
-    dear.run(metered(1_000, max_usd_nanos=10**9))
-    cheap.run(metered(1_000, max_usd_nanos=3_000))
+    dear.run(metered(1_000, max_usd=1))
+    cheap.run(metered(1_000, max_usd="0.000003"))
 
     assert dear.requests[0].limits.max_output_tokens == 1_000
     clamped = cheap.requests[0].limits
@@ -148,13 +150,13 @@ def test_the_output_limit_of_a_request_is_clamped_to_what_is_affordable() -> Non
 def test_the_clamp_is_no_part_of_what_the_agent_asks() -> None:
     book = Playbook(["done"])
 
-    book.run(metered(1_000, max_usd_nanos=3_000))
+    book.run(metered(1_000, max_usd="0.000003"))
 
     assert book.requests[0].request.parameters == {"max_completion_tokens": 1_000}
 
 
 @pytest.mark.parametrize(
-    ("budget", "reason"), [({"max_usd_nanos": 100}, "max_usd"), ({"max_tokens": 50}, "max_tokens")]
+    ("budget", "reason"), [({"max_usd": "0.0000001"}, "max_usd"), ({"max_tokens": 50}, "max_tokens")]
 )
 def test_a_run_stops_before_a_call_that_could_buy_nothing_useful(budget: dict[str, int], reason: str) -> None:
     book = Playbook(["done"])
@@ -176,7 +178,7 @@ def test_a_limit_never_buys_another_model_call() -> None:
     )
     book = Playbook([dear, dear])
 
-    finished = book.run(metered(1_000, max_usd_nanos=3_000))
+    finished = book.run(metered(1_000, max_usd="0.000003"))
 
     assert finished.end.stop_reason == "max_usd"
     assert len(book.requests) == 1
@@ -198,7 +200,7 @@ def test_a_fallback_is_paid_at_its_own_price() -> None:
     of = header(
         models=("m1", "m2"),
         rates={"m1": RATE, "m2": dear},
-        budget=Budget(max_usd_nanos=20_000),
+        budget=Budget(max_usd="0.00002"),
         parameters={"max_completion_tokens": 100},
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runtime.core.effects import Admission, CallTool, InputReply, Outcome, SingleEffect
+from runtime.core.effects import Admission, AnyOutcome, CallTool, InputReply, SingleEffect
 from runtime.core.messages import ModelReply, RefusalPart, TextPart
 from runtime.core.money import Rate
 from runtime.core.policy import Budget, Policy
@@ -20,7 +20,7 @@ Case = tuple[str, Header, Playbook]
 class Broken(Playbook):
     """Fails as our own bug would, in the middle of a run."""
 
-    def perform(self, effect: SingleEffect) -> Outcome:
+    def perform(self, effect: SingleEffect) -> AnyOutcome:
         if isinstance(effect, CallTool):
             self.seen.append(effect)
             raise KeyError("a bug")
@@ -38,7 +38,7 @@ def failing(tool: str, kind: str, **fields: Any) -> Playbook:
 def cases() -> list[Case]:
     plain = header()
     priced = header(
-        budget=Budget(max_usd_nanos=10),
+        budget=Budget(max_usd="0.00000001"),
         parameters={"max_tokens": 100},
         rates={"m1": Rate(input=10**6, output=10**6)},
     )

@@ -31,7 +31,7 @@ class NoPrices:
 
 
 def _run(tool_of_agent: Tool, asked: int, cap_nanos: int, *, attempts: int = 1) -> RunResult:
-    from runtime.core.money import Rate
+    from runtime.core.money import Rate, exact_usd
 
     class Free(NoPrices):
         def rate(self, model: str, provider: str | None) -> Rate:  # type: ignore[override]
@@ -42,7 +42,7 @@ def _run(tool_of_agent: Tool, asked: int, cap_nanos: int, *, attempts: int = 1) 
         model="free",
         tools=(tool_of_agent,),
         max_output_tokens=64,
-        budget=Budget(max_usd_nanos=cap_nanos),
+        budget=Budget(max_usd=exact_usd(cap_nanos)),
         tool_retry=RetryPolicy(attempts=attempts, first_s=0.0, ceiling_s=0.0),
     )
     turn = calls(*[(tool_of_agent.name, {"item": f"i{n}"}) for n in range(asked)])

@@ -6,12 +6,12 @@ import hashlib
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope
-from runtime.state.artifacts import MemoryArtifacts
+from runtime.state.tools.artifacts import MemoryArtifacts
 from runtime.tools.results import cap_result
 
 
@@ -23,7 +23,6 @@ def never(data: bytes) -> str:
     raise AssertionError("nothing was to be kept")
 
 
-@settings(max_examples=100, deadline=None)
 @given(unit=st.text(min_size=1, max_size=8), times=st.integers(0, 200), limit=st.integers(256, 600))
 def test_model_sees_at_most_the_limit_and_the_artifact_is_the_whole(
     unit: str, times: int, limit: int

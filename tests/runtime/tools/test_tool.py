@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -266,7 +266,6 @@ names = st.sampled_from(
 )
 
 
-@settings(max_examples=100)
 @given(st.sampled_from(TOOLS), st.dictionaries(names, json_values, max_size=5))
 def test_pydantic_and_json_schema_reject_in_the_same_words(of: Tool, arguments: dict[str, Any]) -> None:
     ours = of.validate(arguments).problems
@@ -275,7 +274,6 @@ def test_pydantic_and_json_schema_reject_in_the_same_words(of: Tool, arguments: 
     assert not (ours and schemas) or ours == schemas
 
 
-@settings(max_examples=100)
 @given(st.sampled_from(TOOLS), st.dictionaries(names, json_values, max_size=5))
 def test_what_the_schema_rejects_is_never_let_through(of: Tool, arguments: dict[str, Any]) -> None:
     told = schema_validator(of.decl.schema.parameters)(arguments).problems

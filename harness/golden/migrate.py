@@ -1,0 +1,159 @@
+"""Rewrite the old names of limits in golden tasks and policy files; every other byte stays as it is.
+
+The file is not dumped anew, which would lose comments and layout: the YAML events say where each key stands, and
+only those characters change. What comes out is read again and compared before the file is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.cassette.files import replace_file
+from harness.errors import TaskError
+from harness.golden.task import SUFFIX
+from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
+from runtime.entry.strict_yaml import NodePath, YamlProblem, read_yaml
+
+_ENDINGS = (".yaml", ".yml", ".json")
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What became of one file.
+
+    Attributes:
+        path: The file.
+        renamed: Lines and old names of the keys that were rewritten, in order; empty where none had to be.
+    """
+
+    path: Path
+    renamed: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    start: int
+    end: int
+    line: int
+    name: str
+
+
+def find_files(path: Path) -> list[Path]:
+    """Return the golden tasks and policy files at a path, sorted; a file stands for itself.
+
+    Raises:
+        TaskError: If there is no such file or folder.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise TaskError("there is no such file or folder", where=str(path), next_step="check the path")
+    return sorted(p for p in path.rglob("*") if p.name.endswith(_ENDINGS) and p.is_file() and _is_ours(p))
+
+
+def migrate_file(path: Path) -> Migrated:
+    """Rewrite the old names of limits in one file; a file without them is not touched.
+
+    Raises:
+        TaskError: If it is no golden task or policy file, holds a limit under both names, or cannot be rewritten in
+            place; it is left as it was.
+    """
+    try:
+        data = path.read_bytes()
+        value = read_yaml(data).value
+    except OSError as error:
+        raise TaskError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+    except YamlProblem as problem:
+        where = str(path) if problem.line is None else f"{path}:{problem.line}"
+        raise TaskError(problem.what, where=where, next_step=problem.next_step) from problem
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema not in BUDGET_PATHS:
+        what = f"its schema is {schema!r}, none of {', '.join(sorted(BUDGET_PATHS))}"
+        raise TaskError(what, where=str(path), next_step="name golden tasks and policy files")
+    at = BUDGET_PATHS[schema]
+    budget = budget_of(value, at) or {}
+    old = [name for name in OLD_LIMITS if name in budget]
+    for name in old:
+        if OLD_LIMITS[name] in budget:
+            what = f"{'.'.join(map(str, at))} has both {name} and {OLD_LIMITS[name]}, which are one limit"
+            raise TaskError(what, where=str(path), next_step=f"keep {OLD_LIMITS[name]}")
+    if not old:
+        return Migrated(path, ())
+    # Without its mark a file counts from the first character, as the parser does.
+    text = data.decode("utf-8")
+    mark, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
+    keys = [key for key in _keys(text, at) if key.name in OLD_LIMITS]
+    for name in old:
+        budget[OLD_LIMITS[name]] = budget.pop(name)
+    _replace(path, (mark + _rewritten(text, keys)).encode("utf-8"), value)
+    return Migrated(path, tuple((key.line, key.name) for key in keys))
+
+
+def _rewritten(text: str, keys: list[_Key]) -> str:
+    parts, done = [], 0
+    for key in keys:
+        written = text[key.start : key.end]
+        parts += [text[done : key.start], written.replace(key.name, OLD_LIMITS[key.name])]
+        done = key.end
+    return "".join([*parts, text[done:]])
+
+
+def _replace(path: Path, data: bytes, meant: Any) -> None:
+    """Put new bytes in a file's place, if they say what is meant."""
+    if read_yaml(data).value != meant:
+        raise TaskError(
+            "the keys cannot be renamed in place, for example because an alias stands for them",
+            where=str(path),
+            next_step="rename them by hand",
+        )
+    with replace_file(path, overwrite=True) as file:
+        file.write(data)
+
+
+def _keys(text: str, at: NodePath) -> list[_Key]:
+    """Return the keys of the object at a path, in order of the file."""
+    import yaml
+
+    loader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+    found: list[_Key] = []
+    # One entry for each open collection: the key whose value comes next, or False where a key comes next.
+    open_: list[Any] = []
+    events: Iterator[Any] = yaml.parse(text, Loader=loader)
+    for event in events:
+        match type(event).__name__:
+            case "ScalarEvent" | "AliasEvent":
+                if not open_ or open_[-1] is None:
+                    continue
+                if open_[-1] is not False:
+                    open_[-1] = False
+                    continue
+                open_[-1] = event.value
+                if tuple(open_[:-1]) == at:
+                    start, end = event.start_mark, event.end_mark
+                    found.append(_Key(start.index, end.index, start.line + 1, event.value))
+            case "MappingStartEvent":
+                open_.append(False)
+            case "SequenceStartEvent":
+                open_.append(None)
+            case "MappingEndEvent" | "SequenceEndEvent":
+                open_.pop()
+                if open_ and open_[-1] is not None:
+                    open_[-1] = False
+            case _:
+                pass
+    return found
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a file of a folder is a golden task or says that it is a policy file."""
+    if path.name.endswith(SUFFIX):
+        return True
+    try:
+        value = read_yaml(path.read_bytes()).value
+    except (OSError, YamlProblem):
+        return False
+    return isinstance(value, dict) and value.get("schema") in BUDGET_PATHS

@@ -1,0 +1,112 @@
+"""Stored headers of every version become today's `Header`; what a stored header means never changes.
+
+Version 2 writes each field of policy, budget, retry schedules and loop limits; one that lacks a field is damaged.
+Version 1 left out what was at its default (`rules_v1` has those defaults), and a rule it cannot name is off. So a
+new default of the classes that runs are made with changes no recording.
+
+A field that joins one of these classes later needs a header version of its own, and a word here about what its
+absence means in the versions before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from runtime.core.rules_v1 import RulesV1, policy_hash
+from runtime.core.run import HEADER_VERSION, Header
+from runtime.errors import UsageError
+
+V1_TIMEOUT_S = 30.0
+"""Time limit of a tool of version 1 that states none."""
+
+_LOOP_FIELDS = ("same_call", "cycle", "same_error", "no_progress")
+_RETRY_FIELDS = ("attempts", "first_s", "ceiling_s", "total", "longest_wait_s")
+_POLICY_FIELDS = (
+    "allow",
+    "approve",
+    "arguments",
+    "scopes",
+    "on_denied",
+    "on_unknown",
+    "on_invalid",
+    "on_failure",
+    "max_refusals",
+    "approval_timeout_s",
+    "loop",
+)
+_BUDGET_FIELDS = ("max_steps", "max_seconds", "max_usd", "max_tokens", "max_tool_calls", "max_parallel")
+
+
+def read_header(data: bytes | msgspec.Raw) -> Header:
+    """Return the header that the JSON of a journal's first record holds.
+
+    Raises:
+        msgspec.DecodeError: If it is no header, or of a version that is not known here.
+    """
+    plain = msgspec.json.decode(data)
+    if not isinstance(plain, dict):
+        raise msgspec.ValidationError(f"a header is an object, not {type(plain).__name__}")
+    return header_from(plain)
+
+
+def header_from(plain: dict[str, Any]) -> Header:
+    """Return the header of plain JSON values; as `read_header`."""
+    version = plain.get("version", 1)
+    if version == 1:
+        return _first(plain)
+    if version != HEADER_VERSION:
+        raise msgspec.ValidationError(
+            f"the header has version {version!r}; this goldrun reads 1 to {HEADER_VERSION}, so update it"
+        )
+    _refuse_gaps(plain)
+    return _convert(plain)
+
+
+def stated_policy_hash(plain: dict[str, Any]) -> str:
+    """Return the fingerprint that a stored header's policy and budget have."""
+    if plain.get("version", 1) == 1:
+        return msgspec.convert(plain, RulesV1).policy_hash
+    header = header_from(plain)
+    return policy_hash(header.policy, header.budget)
+
+
+def _first(plain: dict[str, Any]) -> Header:
+    try:
+        rules = msgspec.convert(plain, RulesV1).current()
+    except UsageError as error:
+        raise msgspec.ValidationError(str(error)) from error
+    tools = plain.get("tools", [])
+    if isinstance(tools, list):
+        tools = [{"timeout_s": V1_TIMEOUT_S, **t} if isinstance(t, dict) else t for t in tools]
+    names = ("policy", "budget", "model_retry", "tool_retry")
+    bare = {name: value for name, value in plain.items() if name not in names}
+    header = _convert({**bare, "tools": tools, "version": HEADER_VERSION})
+    return msgspec.structs.replace(header, **rules)
+
+
+def _convert(plain: dict[str, Any]) -> Header:
+    try:
+        return msgspec.convert(plain, Header)
+    except UsageError as error:
+        raise msgspec.ValidationError(str(error)) from error
+
+
+def _refuse_gaps(plain: dict[str, Any]) -> None:
+    """Refuse a header of version 2 that leaves a rule out: today's default would fill the gap unseen."""
+    _hold(plain, "policy", _POLICY_FIELDS)
+    _hold(plain, "budget", _BUDGET_FIELDS)
+    _hold(plain, "model_retry", _RETRY_FIELDS)
+    _hold(plain, "tool_retry", _RETRY_FIELDS)
+    if plain["policy"]["loop"] is not None:
+        _hold(plain["policy"], "loop", _LOOP_FIELDS)
+
+
+def _hold(plain: dict[str, Any], name: str, fields: tuple[str, ...]) -> None:
+    part = plain.get(name)
+    if not isinstance(part, dict):
+        raise msgspec.ValidationError(f"the header has no {name}")
+    missing = [f for f in fields if f not in part]
+    if missing:
+        raise msgspec.ValidationError(f"the header's {name} lacks {', '.join(missing)}")

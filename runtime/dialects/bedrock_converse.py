@@ -1,0 +1,31 @@
+"""The Bedrock converse dialect: the door to its request, reply, stream and error codecs.
+
+`converse` and `converse-stream`, and `invoke` of the Nova models, whose bodies have the same form. Format:
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html and `..._ConverseStream.html`;
+of Nova: https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html.
+
+Theory of operation. A block is an object with one field that names its kind. A stream is an AWS event stream; the
+type of a message names the event, so an event is read as `{type: payload}`, the form that SDKs show and Nova sends.
+
+Input tokens are counted differently: the provider's `inputTokens` leave cached ones out, `Usage.input_tokens` holds
+them all. `told_usage` turns back to the provider's counting.
+"""
+
+from __future__ import annotations
+
+from runtime.dialects.anthropic_messages_parts import told_usage
+from runtime.dialects.bedrock_converse_reply import StreamDecoder, decode_reply, event_of
+from runtime.dialects.bedrock_converse_request import decode_request, encode_request
+from runtime.dialects.errors import DialectError
+from runtime.dialects.failures import decode_error
+
+__all__ = [
+    "DialectError",
+    "StreamDecoder",
+    "decode_error",
+    "decode_reply",
+    "decode_request",
+    "encode_request",
+    "event_of",
+    "told_usage",
+]

@@ -1,0 +1,206 @@
+"""Drivers: run a flow against a performer, sync for replay and async for the world.
+
+Both take batches apart, put outcomes back in declared order, keep the (effect, outcome) pairs for the trace,
+fill the totals into `End`, and issue `End` themselves when the flow dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from runtime.core.effects import (
+    AnyOutcome,
+    Batch,
+    Begin,
+    CallModel,
+    Effect,
+    End,
+    Flow,
+    Outcome,
+    Performer,
+    SingleEffect,
+    SyncPerformer,
+)
+from runtime.core.fold import Pair, fold_trace
+from runtime.core.messages import ModelRequest
+from runtime.core.run import Header
+from runtime.core.stop import StopKind
+from runtime.core.trace import Trace
+from runtime.execution.time_limit import whole
+from runtime.ports.performers import CANCELLED, PerformerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A run that ended.
+
+    Attributes:
+        end: Its last effect, with totals.
+        trace: What happened.
+        error: The exception of a flow that died of a bug.
+    """
+
+    end: End
+    trace: Trace
+    error: Exception | None = None
+
+
+class RunLog:
+    """The pairs of one run, kept small: requests are kept without their messages."""
+
+    __slots__ = ("_end", "_header", "_pairs", "_trace")
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._pairs: list[Pair] = []
+        self._trace: Trace | None = None
+        self._end: End | None = None
+
+    def add(self, effect: SingleEffect, outcome: AnyOutcome) -> None:
+        """Keep one effect with its outcome; begin is left out, as it is from a recording's pairs."""
+        if isinstance(effect, Begin):
+            return
+        if isinstance(effect, CallModel):
+            request = ModelRequest(model=effect.request.model, messages=())
+            effect = CallModel(lane=effect.lane, request=request, limits=effect.limits)
+        self._pairs.append((effect, outcome))
+
+    def close(self, end: End) -> End:
+        """Return the end with the run's totals; the trace is folded here, once."""
+        if self._end is None:
+            self._trace = fold_trace(self._header, self._pairs, end)
+            self._end = msgspec.structs.replace(
+                end, totals=self._trace.totals, trace_hash=self._trace.trace_hash
+            )
+        return self._end
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the run's end was made."""
+        return self._end is not None
+
+    def finished(self, error: Exception | None = None) -> Finished:
+        """Return the run that ended."""
+        assert self._end is not None
+        assert self._trace is not None
+        return Finished(end=self._end, trace=self._trace, error=error)
+
+
+def drive(flow: Flow[End], performer: SyncPerformer, header: Header) -> Finished:
+    """Run a flow against a performer that answers at once.
+
+    A signal that is no `Exception` (a replay's divergence) passes through after the flow is closed.
+    """
+    log = RunLog(header)
+    try:
+        effect = next(flow)
+        while True:
+            effect = flow.send(_answer(effect, performer, log))
+    except StopIteration:
+        return log.finished()
+    except Exception as error:  # noqa: BLE001 - the edge where a bug becomes the run's end
+        ended = log.is_closed
+        end = died(log, error)
+        if not ended and not isinstance(error, PerformerError):
+            performer.perform(end)
+        return log.finished(error)
+    finally:
+        flow.close()
+
+
+def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> AnyOutcome:
+    if isinstance(effect, Batch):
+        outcomes = tuple(performer.perform(single) for single in effect.effects)
+        for single, outcome in zip(effect.effects, outcomes, strict=True):
+            log.add(single, outcome)
+        return _together(outcomes)
+    if isinstance(effect, End):
+        return performer.perform(log.close(effect))
+    outcome = performer.perform(effect)
+    log.add(effect, outcome)
+    return outcome
+
+
+async def drive_async(
+    flow: Flow[End], performer: Performer, header: Header, *, cut: Callable[[Finished], None] | None = None
+) -> Finished:
+    """Run a flow against the world; calls of one batch run together.
+
+    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, `cut` is
+    called with the run as it ended, and the cancellation goes on.
+    """
+    log = RunLog(header)
+    try:
+        effect = next(flow)
+        while True:
+            # Asked here and not one call deeper: each frame stands above every tool of every run.
+            if isinstance(effect, Batch):
+                outcome = await _answer_batch(effect, performer, log)
+            else:
+                outcome = await _answer_async(effect, performer, log)
+            effect = flow.send(outcome)
+    except StopIteration:
+        return log.finished()
+    except asyncio.CancelledError:
+        if not log.is_closed:
+            end = log.close(End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away"))
+            await _perform_end(end, performer)
+        if cut is not None:
+            cut(log.finished())
+        raise
+    except Exception as error:  # noqa: BLE001 - the edge where a bug becomes the run's end
+        ended = log.is_closed
+        end = died(log, error)
+        if not ended and not isinstance(error, PerformerError):
+            await _perform_end(end, performer)
+        return log.finished(error)
+    finally:
+        flow.close()
+
+
+def died(log: RunLog, error: Exception) -> End:
+    """Return the end of a run whose flow raised."""
+    detail = f"{type(error).__name__}: {error}"
+    return log.close(End(stop_reason=StopKind.INTERNAL_ERROR.value, detail=detail))
+
+
+async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog) -> AnyOutcome:
+    if isinstance(effect, End):
+        return await _perform_end(log.close(effect), performer)
+    try:
+        outcome = await performer.perform(effect)
+    except asyncio.CancelledError:
+        log.add(effect, CANCELLED)
+        raise
+    log.add(effect, outcome)
+    return outcome
+
+
+async def _answer_batch(batch: Batch[SingleEffect], performer: Performer, log: RunLog) -> AnyOutcome:
+    tasks = [asyncio.ensure_future(performer.perform(single)) for single in batch.effects]
+    try:
+        outcomes = tuple(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        for single, answer in zip(batch.effects, answers, strict=True):
+            log.add(single, answer if isinstance(answer, Outcome) else CANCELLED)
+        raise
+    for single, outcome in zip(batch.effects, outcomes, strict=True):
+        log.add(single, outcome)
+    return _together(outcomes)
+
+
+async def _perform_end(end: End, performer: Performer) -> AnyOutcome:
+    """Perform the end whole, also if the caller goes away meanwhile: it is performed exactly once."""
+    return await whole(performer.perform(end))
+
+
+def _together(outcomes: tuple[AnyOutcome, ...]) -> AnyOutcome:
+    times = [o.at for o in outcomes if o.at is not None]
+    return Outcome(value=outcomes, at=max(times) if times else None)

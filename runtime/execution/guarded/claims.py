@@ -1,0 +1,158 @@
+"""Claims: a write is carried out once, by whoever claims its key.
+
+Theory of operation. Before a write is carried out its key is claimed in the store, with a lease and a fencing number.
+The claim ends with what is known of the call, before the outcome is returned:
+
+    won -> carried out -> done        the result is stored; later calls of the key are answered with it
+                       -> failed      nothing was done; a later call may try
+                       -> in_doubt    nobody knows; a later call asks the tool, or stops
+        -> abandoned   -> done        once the call ends late, with its result
+                       -> in_doubt    once it ends without one, as it was stored
+    not won            -> the first call's result, busy, in doubt, or a conflict of arguments
+
+A claim whose process died lapses into doubt by itself. An owner whose claim was taken over says nothing more: its
+fencing number is too low.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from runtime.control.claims import ClaimAnswer
+from runtime.control.scopes import scope_key
+from runtime.core.effects import AnyOutcome, CallTool, FailureKind, Outcome, ToolResult
+from runtime.core.run import Header, ToolDecl
+from runtime.execution.guarded.admission import never_happened
+from runtime.execution.guarded.business_keys import business_hash, claim_hash, has_business_key
+from runtime.ports.control_store import ControlStore
+from runtime.ports.control_values import ControlUnavailable
+
+_LEASE_MARGIN_S = 30.0
+"""How much longer than a call's timeout its claim is held without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenClaim:
+    """A claim that this run won and has not ended."""
+
+    key: str
+    fencing: int
+
+
+class RunClaims:
+    """The claims of one run."""
+
+    __slots__ = ("_decls", "_header", "_now", "_open", "_owner", "_store")
+
+    def __init__(self, store: ControlStore, now: Callable[[], float], header: Header, *, owner: str) -> None:
+        """Begin with none.
+
+        Args:
+            store: Where claims are kept.
+            now: Gives epoch seconds.
+            header: The run's header.
+            owner: Names this execution of the run; a lane is added to it for each claim.
+        """
+        self._store = store
+        self._now = now
+        self._header = header
+        self._owner = owner
+        tools = header.tools
+        self._decls: dict[str, ToolDecl] = {} if tools == "opaque" else {t.schema.name: t for t in tools}
+        self._open: dict[str, _OpenClaim] = {}
+
+    def decl(self, tool: str) -> ToolDecl | None:
+        """Return a tool's declaration."""
+        return self._decls.get(tool)
+
+    def is_repeatable(self, tool: str) -> bool:
+        """Return whether repeating a write of the tool does no harm."""
+        decl = self._decls.get(tool)
+        return decl is not None and decl.repeatable
+
+    def key_of(self, call: CallTool) -> str | None:
+        """Return the key under which a call is claimed: its business key, else a write's idempotency key."""
+        decl = self._decls.get(call.name)
+        if decl is not None and has_business_key(decl, call):
+            # It holds for the tenant, not for one run: two runs that pay one invoice are one payment.
+            header = self._header
+            return scope_key(
+                header.tenant, header.environment, "dedupe", call.name, business_hash(decl, call)
+            )
+        return call.limits.idempotency_key if call.write else None
+
+    def claim(self, key: str, call: CallTool) -> ClaimAnswer:
+        """Ask to carry out a write.
+
+        Raises:
+            ControlUnavailable: If the store cannot be used; nothing is claimed then.
+        """
+        return self._store.claim(
+            key,
+            args_hash=claim_hash(self._decls.get(call.name), call),
+            owner=self._owner + call.lane,
+            now=self._now(),
+            lease_s=(call.limits.timeout_s or 600.0) + _LEASE_MARGIN_S,
+            repeatable=self.is_repeatable(call.name),
+        )
+
+    def won(self, key: str, lane: str, *, fencing: int) -> None:
+        """Keep a claim that was won, so that the call's end finds it."""
+        self._open[lane] = _OpenClaim(key, fencing)
+
+    def end(self, call: CallTool, outcome: AnyOutcome, *, abandoned: bool = False) -> None:
+        """Store what became of a claimed write, before its outcome is returned.
+
+        An error of the tool's own domain is the tool's word that nothing was done. Any other failure leaves that
+        open, unless the call never reached the other side.
+
+        Args:
+            call: The call.
+            outcome: What it came to.
+            abandoned: Whether it still runs, so that its late end is stored too.
+
+        Raises:
+            ControlUnavailable: If the store cannot be used; the claim lapses into doubt then.
+        """
+        claim = self._open.get(call.lane)
+        if claim is None:
+            return  # an abandoned call ended in the meantime, and its result is stored
+        self._end(claim, call.name, outcome)
+        if not abandoned:
+            del self._open[call.lane]
+
+    def end_late(self, call: CallTool, result: ToolResult | None) -> None:
+        """Store the result of an abandoned call that has ended; without one it stays in doubt, as it is stored."""
+        claim = self._open.get(call.lane)
+        if claim is not None and result is not None:
+            with contextlib.suppress(ControlUnavailable):  # then it stays in doubt
+                self._end(claim, call.name, Outcome(result))
+                del self._open[call.lane]
+
+    def settle_doubt(self, key: str, result: ToolResult | None) -> None:
+        """Store what a tool found out about a claim in doubt: its result, or `None` if the call did not happen."""
+        self._store.reconcile_claim(
+            key, happened=result is not None, by="reconcile", now=self._now(), result=result
+        )
+
+    def _end(self, claim: _OpenClaim, tool: str, outcome: AnyOutcome) -> None:
+        result, failure = outcome.value, outcome.failure
+        if isinstance(result, ToolResult) and result.status != "error":
+            self._store.end_claim(
+                claim.key, fencing=claim.fencing, state="done", now=self._now(), result=result
+            )
+            return
+        nothing_done = failure is None or never_happened(failure)
+        if failure is not None and self.is_repeatable(tool):
+            # A second call does no harm, so a failure that came back keeps nobody from it.
+            came_back = failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}
+            nothing_done = nothing_done or came_back
+        self._store.end_claim(
+            claim.key,
+            fencing=claim.fencing,
+            state="failed" if nothing_done else "in_doubt",
+            now=self._now(),
+            note=None if failure is None else failure.message,
+        )

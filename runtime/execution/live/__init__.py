@@ -1,0 +1,1 @@
+"""The live performer, one job a file: models, tools, calls that were abandoned, child runs, approvals at a desk."""

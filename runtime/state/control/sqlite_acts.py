@@ -1,0 +1,34 @@
+"""What operators did, in SQLite: numbered in the order it was told; synced before an answer is given."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runtime.ports.control_values import Act
+from runtime.state.control.sqlite_file import SqliteFile
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Act).decode
+_DIGITS = 16
+"""Keys are text; with as many digits each they sort as numbers."""
+
+
+class SqliteActs:
+    """`ActStore` on a control file."""
+
+    _file: SqliteFile
+
+    def note_act(self, act: Act) -> None:
+        """Keep an act."""
+        with self._file.write_synced() as db:
+            last = db.execute("SELECT max(key) FROM cells WHERE kind = 'act'").fetchone()[0]
+            key = f"{int(last or 0) + 1:0{_DIGITS}d}"
+            db.execute("INSERT INTO cells VALUES ('act', ?, ?)", (key, _encode(act)))
+
+    def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
+        """Return acts, latest first."""
+        with self._file.read() as db:
+            rows = db.execute(
+                "SELECT body FROM cells WHERE kind = 'act' ORDER BY key DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return tuple(_decode(row[0]) for row in rows)

@@ -1,0 +1,22 @@
+"""The stores that every contract test runs against; a further store joins by one more name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.ports.control_store import ControlStore
+from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.memory_store import MemoryControlStore
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlStore]:
+    """A fresh store."""
+    made: ControlStore = (
+        MemoryControlStore() if request.param == "memory" else SqliteControlStore(tmp_path / "control.db")
+    )
+    yield made
+    made.close()
