@@ -90,8 +90,9 @@ def read_aggregate(
     numbers = [name for name in column_names(table) if name not in {"run_id", _KEYS[table]}]
     parts: list[pa.Table] = []
     rows: list[Ints] = []
+    places = columns.places
     for side, label in enumerate(labels):
-        place = {columns.run_ids[i]: i for i in np.flatnonzero(columns.side == side).tolist()}
+        place = places[side]
         found = read_table(history, manifest, table, label, column_names(table), damaged=damaged)
         found = found.unify_dictionaries()
         row = _rows(found, place)

@@ -6,6 +6,7 @@ Missing numbers are NaN and missing names have code -1; nothing missing is ever 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import compress, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -45,7 +46,7 @@ class Names:
         return Names(codes=self.codes[rows], values=self.values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Columns:
     """Rows of a baseline, then rows of a candidate.
 
@@ -62,6 +63,15 @@ class Columns:
     names: dict[str, Names]
     run_ids: tuple[str, ...] = ()
     labels: tuple[dict[str, str], ...] = ()
+
+    @cached_property
+    def places(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The row of each run id, by side; a deploy may stand on both sides."""
+        first = int((self.side == 0).sum())
+        ids = self.run_ids
+        return dict(zip(ids[:first], range(first), strict=True)), dict(
+            zip(ids[first:], range(first, len(ids)), strict=True)
+        )
 
     def take(self, rows: Bools) -> Columns:
         """Return some of the rows."""

@@ -171,9 +171,8 @@ def superseded_rows(runs: pa.Table) -> Any:
     their request ids: a suite that was recorded anew replaces what it recorded before.
     """
     mask = np.zeros(runs.num_rows, dtype=np.bool_)
-    executions = runs.column("execution").to_pylist()
-    sources = runs.column("source").to_pylist()
-    if not any(executions) and not {"golden", "replay"} & set(sources):
+    executions, sources = (set(runs.column(name).unique().to_pylist()) for name in ("execution", "source"))
+    if not any(executions) and not {"golden", "replay"} & sources:
         return mask
     columns = [runs.column(name).to_pylist() for name in IDENTITY]
     newest: dict[tuple[Any, ...], tuple[int, int]] = {}
