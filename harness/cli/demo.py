@@ -68,7 +68,7 @@ RETRIES = BadDeploy(
     shown="support/carrier_down",
     aftermath="Deployed all the same, every answer is right, and late:",
     gates=("duration_s",),
-    report_until=("share ",),
+    report_until=("total ",),
 )
 BASELINE = "v1"
 _CONSEQUENCES = ("recorded: ", "now: ", "then: ", "nearest: ", "next: ")

@@ -9,9 +9,9 @@ from pathlib import Path
 from harness.cassette.store import count_recordings, iter_recordings
 from harness.cli.output import Advance, progress
 from harness.errors import CassetteError
-from harness.reports import IngestResult
+from harness.reports import IngestResult, RecordedRun, recorded_run
 from harness.reports import ingest as add_rows
-from runtime.core.trace import Trace
+from runtime.journal.recording import Recording
 
 
 def ingest_targets(targets: list[str], *, deploy: str, history: Path, git_sha: str | None) -> IngestResult:
@@ -23,25 +23,24 @@ def ingest_targets(targets: list[str], *, deploy: str, history: Path, git_sha: s
     total = sum(count_recordings(t) for t in targets)
     if total == 0:
         raise CassetteError("there is no recording to ingest", where=", ".join(targets))
-    hashes: dict[str, str] = {}
     with progress("ingesting", total) as advance:
-        return add_rows(
-            _traces(targets, hashes, advance),
-            deploy=deploy,
-            history=history,
-            cassette_hashes=hashes,
-            git_sha=git_sha,
-        )
+        return add_rows(_runs(targets, advance), deploy=deploy, history=history, git_sha=git_sha)
 
 
-def _traces(targets: list[str], hashes: dict[str, str], advance: Advance) -> Iterator[Trace]:
+def _runs(targets: list[str], advance: Advance) -> Iterator[RecordedRun]:
     for target in targets:
         for recording in iter_recordings(target):
-            hashes.clear()
-            if recording.root is not None:
-                hashes[recording.header.run_id] = recording.root
             advance(1, recording.header.request_id)
-            yield recording.trace()
+            yield recorded_run(recording, _locator(recording))
+
+
+def _locator(recording: Recording) -> str | None:
+    """Return where a recording is read from again, as `goldrun show` takes it."""
+    source = recording.source
+    if not source:
+        return None
+    named = source.partition("#")[0]
+    return named if named.endswith(".cassette.json") else f"{named}#{recording.header.request_id}"
 
 
 def write_text(path: Path, text: str) -> None:

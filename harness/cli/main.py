@@ -13,6 +13,7 @@ import typer
 
 from harness.cli import (
     golden_commands,
+    history_commands,
     import_commands,
     ops_commands,
     ops_files_commands,
@@ -38,6 +39,7 @@ for module in (
     run_commands,
     import_commands,
     report_commands,
+    history_commands,
     ops_files_commands,
     redact_commands,
     ops_commands,

@@ -11,7 +11,7 @@ from harness.errors import TaskError
 from harness.golden.loader import find_tasks, load_task
 from harness.golden.project import project_of
 from harness.golden.runner import failure_text, run_task
-from harness.golden.summary import summary_lines, summary_row
+from harness.golden.summary import judged_trace, summary_lines, summary_row
 from harness.golden.task import SUFFIX
 from runtime.core.trace import Trace
 from runtime.errors import ExitCode, GoldrunError
@@ -40,7 +40,7 @@ def test_paths(
             message = "" if outcome.passed else failure_text(outcome)
             state = "passed" if outcome.passed else "quarantined" if outcome.quarantined else "failed"
             rows.append({**summary_row(outcome), "outcome": state, "message": message})
-            traces.append(outcome.trace)
+            traces.append(judged_trace(outcome))
             if state == "failed":
                 code = max(code, ExitCode.CHECK_FAILED)
             advance(1, task.task)
