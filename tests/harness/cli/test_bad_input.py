@@ -58,15 +58,16 @@ def test_an_unknown_deploy_names_the_known_ones(tmp_path: Path, capsys: pytest.C
     _says(capsys, "'v2'", "v1", "goldrun ingest")
 
 
-def test_a_deploy_label_that_is_a_path_is_wrong_usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("label", ["..", "."])
+def test_a_deploy_label_that_is_no_name_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str
 ) -> None:
     cassettes = str(ROOT / "cassettes" / "support")
 
-    code = run(["ingest", cassettes, "--deploy", "../../etc", "--history", str(tmp_path / "history")])
+    code = run(["ingest", cassettes, "--deploy", label, "--history", str(tmp_path / "history")])
 
     assert code == 2
-    _says(capsys, "'../../etc'")
+    _says(capsys, f"'{label}'")
     assert not (tmp_path / "history" / "runs").exists()
 
 
