@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from harness.cassette.store import iter_recordings
     from harness.diff import TraceDiff, diff_traces
     from harness.errors import CassetteError, ImportFailed, TaskError
-    from harness.golden.facts import CheckFailure
-    from harness.golden.fluent import check
     from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
     from harness.golden.record import GrantAll, record_task
+    from harness.golden.rules.facts import CheckFailure
+    from harness.golden.rules.fluent import check
     from harness.golden.runner import GoldenOutcome, run_task
     from harness.golden.task import GoldenTask
     from harness.golden.update import update_baseline
@@ -69,7 +69,7 @@ __all__ = [
 
 _HOME = {
     "CassetteError": "harness.errors",
-    "CheckFailure": "harness.golden.facts",
+    "CheckFailure": "harness.golden.rules.facts",
     "GoldenOutcome": "harness.golden.runner",
     "GoldenTask": "harness.golden.task",
     "GrantAll": "harness.golden.record",
@@ -87,7 +87,7 @@ _HOME = {
     "TaskError": "harness.errors",
     "TraceDiff": "harness.diff",
     "WireMiss": "harness.wire.misses",
-    "check": "harness.golden.fluent",
+    "check": "harness.golden.rules.fluent",
     "diff_traces": "harness.diff",
     "find_tasks": "harness.golden.loader",
     "iter_recordings": "harness.cassette.store",

@@ -13,8 +13,8 @@ from harness.cassette.golden import read_cassette
 from harness.redaction.redactor import looks_secret
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, read_baseline
-from harness.golden.checks import CheckFailure, evaluate
-from harness.golden.invariants import check_invariants
+from harness.golden.rules.evaluation import CheckFailure, evaluate
+from harness.golden.rules.invariants import check_invariants
 from harness.golden.project import Project, load_agent
 from harness.golden.task import GoldenTask
 from harness.replay.divergence import Divergence, describe

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from harness.golden.matchers import path_text
+from harness.golden.rules.matchers import path_text
 
 
 class SchemaProblem(Exception):

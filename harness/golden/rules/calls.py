@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from harness.golden.expect import ApprovalSpec, CallSpec, ExpectedCall, Range, Tools
-from harness.golden.facts import (
+from harness.golden.rules.expect import ApprovalSpec, CallSpec, ExpectedCall, Range, Tools
+from harness.golden.rules.facts import (
     Call,
     Facts,
     Finding,
@@ -17,7 +17,7 @@ from harness.golden.facts import (
     suggestion,
     vacuous,
 )
-from harness.golden.matching import DIRECTIONS, Mode, Slot, Times, default_times, match_calls, slots_of
+from harness.golden.rules.pairing import DIRECTIONS, Mode, Slot, Times, default_times, match_calls, slots_of
 
 
 def fits(spec: CallSpec, call: Call) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.golden.matchers import Mismatch, argument_mismatches, described, path_text, shown
+from harness.golden.rules.matchers import Mismatch, argument_mismatches, described, path_text, shown
 from runtime.core.trace import ToolStep, Trace
 
 RulePath = tuple[str | int, ...]

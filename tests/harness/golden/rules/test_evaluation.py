@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.golden.checks import CheckFailure, evaluate
+from harness.golden.rules.evaluation import CheckFailure, evaluate
 from harness.golden.loader import parse_task
 from harness.golden.task import GoldenTask
 from runtime.core.money import Usage

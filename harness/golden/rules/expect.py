@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.golden.matchers import check_expectation, regex_problem
-from harness.golden.matching import Mode
+from harness.golden.rules.matchers import check_expectation, regex_problem
+from harness.golden.rules.pairing import Mode
 from runtime.core.effects import CallStatus
 from runtime.core.stop import SUBJECT_KINDS, StopKind
 
@@ -149,7 +149,7 @@ Specs = Annotated[tuple[Spec, ...], Field(min_length=1)]
 
 
 class Tools(Model):
-    """Which calls a run makes; the modes are defined in `harness.golden.matching`."""
+    """Which calls a run makes; the modes are defined in `harness.golden.rules.pairing`."""
 
     mode: Mode
     calls: tuple[Expected, ...]

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.golden.baseline import compare_traces
-from harness.golden.expect import Cost, Counts, Output, Range, Tokens
-from harness.golden.facts import Facts, Finding, RulePath, suggestion, vacuous
-from harness.golden.matchers import compiled, mismatches, shown
+from harness.golden.rules.expect import Cost, Counts, Output, Range, Tokens
+from harness.golden.rules.facts import Facts, Finding, RulePath, suggestion, vacuous
+from harness.golden.rules.matchers import compiled, mismatches, shown
 from runtime.core.totals import LOOP_LENGTH
 from runtime.core.money import usd_text, usd_to_nanos
 
@@ -250,7 +250,7 @@ def _equals(expected: Any, output: str, path: RulePath) -> Iterator[Finding]:
 def _schema(schema: dict[str, Any] | str, output: str, facts: Facts, path: RulePath) -> Iterator[Finding]:
     from json import JSONDecodeError, loads
 
-    from harness.golden.outputschema import SchemaProblem, schema_problems
+    from harness.golden.rules.output_schema import SchemaProblem, schema_problems
 
     try:
         value = loads(output)

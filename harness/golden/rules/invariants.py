@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness.golden.facts import Call, CheckFailure, Finding, facts_of, failure_of
-from harness.golden.matchers import path_text
+from harness.golden.rules.facts import Call, CheckFailure, Finding, facts_of, failure_of
+from harness.golden.rules.matchers import path_text
 from harness.golden.task import GoldenTask
 from runtime.core.money import usd_text
 from runtime.core.run import Header

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.golden.matchers import (
+from harness.golden.rules.matchers import (
     MATCHERS,
     MISSING,
     argument_mismatches,

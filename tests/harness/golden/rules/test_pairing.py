@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.golden.matching import Mode, Slot, Times, default_times, match_calls, maximum_matching
+from harness.golden.rules.pairing import Mode, Slot, Times, default_times, match_calls, maximum_matching
 
 EDGES = st.lists(st.frozensets(st.integers(0, 4)), max_size=5)
 

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from runtime.errors import UsageError
-from harness.golden import callrules, sumrules
-from harness.golden.expect import (
+from harness.golden.rules import calls as call_rules
+from harness.golden.rules import totals as run_rules
+from harness.golden.rules.expect import (
     Approvals,
     Cost,
     Counts,
@@ -25,9 +26,9 @@ from harness.golden.expect import (
     Tools,
     Turns,
 )
-from harness.golden.facts import CheckFailure, Finding, facts_of, failure_of
-from harness.golden.matchers import path_text
-from harness.golden.matching import Mode
+from harness.golden.rules.facts import CheckFailure, Finding, facts_of, failure_of
+from harness.golden.rules.matchers import path_text
+from harness.golden.rules.pairing import Mode
 from runtime.core.trace import Trace
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}
@@ -70,11 +71,11 @@ class TraceCheck:
 
     def stop_reason(self, *patterns: str) -> TraceCheck:
         """Expect the stop reason to match one of some texts or globs."""
-        return self._judge("stop_reason", StopPatterns, list(patterns), sumrules.check_stop_reason)
+        return self._judge("stop_reason", StopPatterns, list(patterns), run_rules.check_stop_reason)
 
     def tools(self, mode: Mode, *calls: str | dict[str, Any]) -> TraceCheck:
         """Expect calls in a mode: exact, in_order, any_order, subset or superset."""
-        return self._judge("tools", Tools, {"mode": mode, "calls": list(calls)}, callrules.check_tools)
+        return self._judge("tools", Tools, {"mode": mode, "calls": list(calls)}, call_rules.check_tools)
 
     def tools_exact(self, *calls: str | dict[str, Any]) -> TraceCheck:
         """Expect these calls in this order and no others."""
@@ -98,48 +99,48 @@ class TraceCheck:
 
     def never(self, *calls: str | dict[str, Any]) -> TraceCheck:
         """Expect that none of these calls is asked for."""
-        return self._judge("never", Specs, list(calls), callrules.check_never)
+        return self._judge("never", Specs, list(calls), call_rules.check_never)
 
     def before(self, first: str | dict[str, Any], second: str | dict[str, Any]) -> TraceCheck:
         """Expect the first call in a turn before the second, if the second starts."""
-        return self._judge("before", Pairs, [[first, second]], callrules.check_before)
+        return self._judge("before", Pairs, [[first, second]], call_rules.check_before)
 
     def same_turn(self, *calls: str | dict[str, Any]) -> TraceCheck:
         """Expect one turn that asks for all these calls."""
-        return self._judge("same_turn", Turns, [list(calls)], callrules.check_same_turn)
+        return self._judge("same_turn", Turns, [list(calls)], call_rules.check_same_turn)
 
     def at_most_once(self, *calls: str | dict[str, Any]) -> TraceCheck:
         """Expect that the effect of equal calls happens at most once."""
-        return self._judge("at_most_once", Specs, list(calls), callrules.check_at_most_once)
+        return self._judge("at_most_once", Specs, list(calls), call_rules.check_at_most_once)
 
     def approvals(self, tool: str, decision: str | None = None) -> TraceCheck:
         """Expect that an approval of a tool was asked for, and how it was answered."""
         rule = [{"tool": tool, "decision": decision}]
-        return self._judge("approvals", Approvals, rule, callrules.check_approvals)
+        return self._judge("approvals", Approvals, rule, call_rules.check_approvals)
 
     def counts(self, **bounds: Any) -> TraceCheck:
         """Expect counts: numbers, or `{"min": n, "max": n}`; names as in a task file."""
-        return self._judge("counts", Counts, bounds, sumrules.check_counts)
+        return self._judge("counts", Counts, bounds, run_rules.check_counts)
 
     def loop_free(self) -> TraceCheck:
         """Expect no tool called three times in a row with equal arguments."""
-        return self._add(sumrules.check_loop_free(self._facts, ("loop_free",)))
+        return self._add(run_rules.check_loop_free(self._facts, ("loop_free",)))
 
     def cost(self, **limits: Any) -> TraceCheck:
         """Expect a cost: `max_usd=0.03`, `vs_baseline={"max_ratio": 1.1}`."""
-        return self._judge("cost", Cost, limits, sumrules.check_cost)
+        return self._judge("cost", Cost, limits, run_rules.check_cost)
 
     def tokens(self, **bounds: Any) -> TraceCheck:
         """Expect token counts: `input`, `output`, `total`."""
-        return self._judge("tokens", Tokens, bounds, sumrules.check_tokens)
+        return self._judge("tokens", Tokens, bounds, run_rules.check_tokens)
 
     def output(self, **rules: Any) -> TraceCheck:
         """Expect an output: `contains`, `not_contains`, `regex`, `equals`, `json_schema`."""
-        return self._judge("output", Output, rules, sumrules.check_output)
+        return self._judge("output", Output, rules, run_rules.check_output)
 
     def trace(self) -> TraceCheck:
         """Expect the run to be as in the baseline."""
-        return self._add(sumrules.check_trace(self._facts, ("trace",)))
+        return self._add(run_rules.check_trace(self._facts, ("trace",)))
 
     def verify(self) -> None:
         """Raise one AssertionError that lists all failures, if there are any."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.golden.callrules import (
+from harness.golden.rules.calls import (
     check_approvals,
     check_at_most_once,
     check_before,
@@ -12,9 +12,9 @@ from harness.golden.callrules import (
     check_same_turn,
     check_tools,
 )
-from harness.golden.expect import Expect
-from harness.golden.facts import CheckFailure, Facts, Finding, facts_of, failure_of, suggestion, vacuous
-from harness.golden.sumrules import (
+from harness.golden.rules.expect import Expect
+from harness.golden.rules.facts import CheckFailure, Facts, Finding, facts_of, failure_of, suggestion, vacuous
+from harness.golden.rules.totals import (
     check_cost,
     check_counts,
     check_loop_free,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.golden.invariants import check_invariants
+from harness.golden.rules.invariants import check_invariants
 from runtime.core.policy import Budget, Policy
 from runtime.core.trace import Trace
 

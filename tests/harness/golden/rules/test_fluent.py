@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from runtime.errors import UsageError
-from harness.golden.expect import Expect
-from harness.golden.fluent import TraceCheck, check
+from harness.golden.rules.expect import Expect
+from harness.golden.rules.fluent import TraceCheck, check
 from runtime.core.trace import Trace
 
 MakeTrace = Callable[..., Trace]
