@@ -53,7 +53,7 @@ class InteractionEntry(_Entry):
     cost_nanousd: int | None = None
 
 
-class Document(_Entry):
+class GoldenDocument(_Entry):
     """The whole file; `header`, `request` and `outcome` are described in `docs/cassette-format.md`."""
 
     schema: str

@@ -10,7 +10,7 @@ import msgspec
 from harness.cassette.compose import compose, header_of
 from harness.cassette.document import (
     SCHEMA,
-    Document,
+    GoldenDocument,
     InteractionEntry,
     content_root,
     default_shape,
@@ -88,7 +88,7 @@ def read_cassette(path: str | Path, *, allow_edited: bool = False) -> Recording:
     return recording
 
 
-def _load(path: Path, *, allow_edited: bool) -> tuple[Document, bool]:
+def _load(path: Path, *, allow_edited: bool) -> tuple[GoldenDocument, bool]:
     where = str(path)
     try:
         size = path.stat().st_size
@@ -117,7 +117,7 @@ def _load(path: Path, *, allow_edited: bool) -> tuple[Document, bool]:
             next_step=_RESTORE,
         )
     try:
-        return msgspec.convert(plain, Document), edited
+        return msgspec.convert(plain, GoldenDocument), edited
     except (msgspec.ValidationError, RecursionError) as error:
         raise CassetteError(f"the document is wrong: {error}", where=where, next_step=_RESTORE) from error
 
@@ -125,7 +125,7 @@ def _load(path: Path, *, allow_edited: bool) -> tuple[Document, bool]:
 class _Reader:
     """Turns a document's entries back into records."""
 
-    def __init__(self, document: Document, where: str) -> None:
+    def __init__(self, document: GoldenDocument, where: str) -> None:
         self._document = document
         self._where = where
         self._entries = {entry.lane: entry for entry in document.interactions}

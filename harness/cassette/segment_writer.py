@@ -15,7 +15,7 @@ from harness.cassette.footer import (
     MAGIC,
     VERSION,
     Footer,
-    Place,
+    FramePlace,
     SegmentRun,
     encode_tail,
 )
@@ -200,7 +200,7 @@ class SegmentWriter:
         dictionary = None
         if self._common:
             frame = zstandard.ZstdCompressor(level=19).compress(self._common)
-            dictionary = Place(
+            dictionary = FramePlace(
                 offset=self._file.tell(),
                 length=len(frame),
                 size=len(self._common),

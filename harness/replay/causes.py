@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from harness.replay.divergence import Cause, Difference, Verdict, first_difference
+from harness.replay.divergence import Cause, FirstDifference, Verdict, first_difference
 from runtime.core.effects import AskApproval, CallModel, CallTool, EffectKind, Refuse, SingleEffect, Wait
 from runtime.core.keys import Cleaner, IdNames, rename_ids
 from runtime.core.messages import Message
@@ -163,7 +163,7 @@ def _is_retry(effect: SingleEffect) -> bool:
     return isinstance(effect, CallTool | CallModel) and not effect.lane.endswith("/1")
 
 
-def _of(found: Difference | None, cause: Cause) -> Explanation:
+def _of(found: FirstDifference | None, cause: Cause) -> Explanation:
     if found is None:
         return Explanation(cause="code")
     return Explanation(path=found.path, cause=cause, recorded=found.a, replayed=found.b)

@@ -28,7 +28,7 @@ WINDOW = 60
 """Characters shown on each side of a change in a text."""
 
 
-class Divergence(msgspec.Struct, frozen=True, kw_only=True):
+class EffectDivergence(msgspec.Struct, frozen=True, kw_only=True):
     """One effect that is not as recorded.
 
     Attributes:
@@ -59,12 +59,12 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
 class ReplayDivergence(Signal):
     """Ends a strict replay at its first divergence."""
 
-    def __init__(self, divergence: Divergence) -> None:
+    def __init__(self, divergence: EffectDivergence) -> None:
         self.divergence = divergence
         super().__init__(describe(divergence))
 
 
-def describe(divergence: Divergence) -> str:
+def describe(divergence: EffectDivergence) -> str:
     """Return one line about a divergence."""
     name = f" {divergence.name!r}" if divergence.name else ""
     where = f" at {divergence.path}" if divergence.path else ""
@@ -72,7 +72,7 @@ def describe(divergence: Divergence) -> str:
     return f"{divergence.lane}: {divergence.kind}{name} {divergence.verdict}{where}{cause}"
 
 
-class Difference(msgspec.Struct, frozen=True):
+class FirstDifference(msgspec.Struct, frozen=True):
     """The first place at which two JSON values differ."""
 
     path: str
@@ -80,7 +80,7 @@ class Difference(msgspec.Struct, frozen=True):
     b: Any
 
 
-def first_difference(a: Any, b: Any, path: str = "") -> Difference | None:
+def first_difference(a: Any, b: Any, path: str = "") -> FirstDifference | None:
     """Return the first place, in order, at which two JSON values differ; `None` if they are equal."""
     if type(a) is type(b):
         if isinstance(a, dict):
@@ -91,24 +91,24 @@ def first_difference(a: Any, b: Any, path: str = "") -> Difference | None:
         return None
     if isinstance(a, str) and isinstance(b, str):
         left, right = windows(a, b)
-        return Difference(path, left, right)
-    return Difference(path, a, b)
+        return FirstDifference(path, left, right)
+    return FirstDifference(path, a, b)
 
 
-def _in_mapping(a: dict[str, Any], b: dict[str, Any], path: str) -> Difference | None:
+def _in_mapping(a: dict[str, Any], b: dict[str, Any], path: str) -> FirstDifference | None:
     for name in [*a, *(n for n in b if n not in a)]:
         place = f"{path}.{name}" if path else name
         if name not in b:
-            return Difference(place, a[name], None)
+            return FirstDifference(place, a[name], None)
         if name not in a:
-            return Difference(place, None, b[name])
+            return FirstDifference(place, None, b[name])
         found = first_difference(a[name], b[name], place)
         if found is not None:
             return found
     return None
 
 
-def _in_list(a: Any, b: Any, path: str) -> Difference | None:
+def _in_list(a: Any, b: Any, path: str) -> FirstDifference | None:
     for i, (left, right) in enumerate(zip(a, b, strict=False)):
         found = first_difference(left, right, f"{path}[{i}]")
         if found is not None:
@@ -116,7 +116,7 @@ def _in_list(a: Any, b: Any, path: str) -> Difference | None:
     if len(a) == len(b):
         return None
     shorter = min(len(a), len(b))
-    return Difference(
+    return FirstDifference(
         f"{path}[{shorter}]",
         a[shorter] if len(a) > shorter else None,
         b[shorter] if len(b) > shorter else None,

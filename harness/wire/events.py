@@ -10,15 +10,15 @@ from typing import Any
 import msgspec
 import orjson
 
+from harness.redaction.edits import TextEdit, edit_pieces
 from harness.redaction.redactor import Redactor
-from harness.wire.edits import Edit, apply_edits, clean_pieces
 
-_DATA = re.compile(r"^data:[ ]?(?P<json>[{\[][^\r\n]*)", re.MULTILINE)
+_DATA = re.compile(rb"^data:[ ]?(?P<json>[{\[][^\r\n]*)", re.MULTILINE)
 _MOST_DEPTH = 64
 
 
 class _Event(msgspec.Struct):
-    """One event's JSON and where it stands in the text."""
+    """One event's JSON and where it stands in the stream, in bytes."""
 
     start: int
     end: int
@@ -37,24 +37,23 @@ def clean_events(pieces: list[str], redactor: Redactor) -> list[str] | None:
 
     Texts at one JSON path are read as one text over all events.
     """
-    text = "".join(pieces)
-    events = list(_events(text))
+    data = [piece.encode("utf-8", "surrogatepass") for piece in pieces]
+    events = list(_events(b"".join(data)))
     before = [event.value for event in events]
     _clean_joined(events, redactor)
     edits = []
     for event, old in zip(events, before, strict=True):
         event.value = redactor.value(event.value)
         if event.value is not old:
-            edits.append(Edit(event.start, event.end, _dump(event.value)))
-    told = apply_edits(pieces, edits) if edits else pieces
-    rest = clean_pieces(told, redactor.text)
-    if rest is not None:
-        return rest
-    return told if edits else None
+            edits.append(TextEdit(event.start, event.end, _dump(event.value)))
+    if edits:
+        data = edit_pieces(data, edits)
+    clean = redactor.redact_chunks([piece.decode("utf-8", "surrogatepass") for piece in data])
+    return None if clean == pieces else clean
 
 
-def _events(text: str) -> Iterator[_Event]:
-    for found in _DATA.finditer(text):
+def _events(data: bytes) -> Iterator[_Event]:
+    for found in _DATA.finditer(data):
         try:
             value = orjson.loads(found["json"])
         except orjson.JSONDecodeError:
@@ -71,10 +70,8 @@ def _clean_joined(events: list[_Event], redactor: Redactor) -> None:
     for parts in places.values():
         if len(parts) < 2:
             continue
-        told = clean_pieces([text for _, _, text in parts], redactor.text)
-        if told is None:
-            continue
-        for (event, path, old), new in zip(parts, told, strict=True):
+        clean = redactor.redact_chunks([text for _, _, text in parts])
+        for (event, path, old), new in zip(parts, clean, strict=True):
             if new != old:
                 event.value = _replaced(event.value, path, new)
 
@@ -115,5 +112,5 @@ def _replaced(value: Any, path: tuple[str | int, ...], new: str) -> Any:
     return items
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _dump(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")

@@ -13,7 +13,7 @@ import os
 from collections.abc import Sequence
 
 from harness.redaction.redactor import process_redactor
-from harness.wire.exchange import HttpRequest, Sent, unpack
+from harness.wire.exchange import HttpRequest, SentRequest, unpack
 from harness.wire.matching import raw_digest, request_key
 from harness.wire.misses import Miss, first_difference
 from harness.wire.scrub import Scrubber
@@ -49,7 +49,7 @@ class HttpIndex:
         """Numbers of the exchanges that were not served."""
         return tuple(sorted(n for slot in self._by_key.values() for n in slot.numbers[slot.used :]))
 
-    def take(self, sent: Sent, call: int) -> StoredExchange | Miss:
+    def take(self, sent: SentRequest, call: int) -> StoredExchange | Miss:
         """Return the exchange that answers a request, and count it as served; else why there is none.
 
         Args:
@@ -69,7 +69,7 @@ class HttpIndex:
         slot.used += 1
         return self._exchanges[number]
 
-    def _repeated(self, sent: Sent, slot: _Slot, call: int) -> Miss:
+    def _repeated(self, sent: SentRequest, slot: _Slot, call: int) -> Miss:
         request = self._exchanges[slot.numbers[-1]].request
         times = "once" if len(slot.numbers) == 1 else f"{len(slot.numbers)} times"
         return Miss(

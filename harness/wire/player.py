@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import msgspec
 
-from harness.wire.exchange import HttpAnswer, Sent
+from harness.wire.exchange import HttpAnswer, SentRequest
 from harness.wire.index import HttpIndex
 from harness.wire.misses import Miss, MissVerdict, Unanswered
 from harness.wire.store import StoredExchange, read_http
@@ -73,7 +73,7 @@ class Player:
         with self._lock:
             return self._index.unused
 
-    def serve(self, sent: Sent) -> ServedExchange:
+    def serve(self, sent: SentRequest) -> ServedExchange:
         """Return the answer to a request.
 
         Raises:

@@ -19,7 +19,7 @@ import msgspec
 
 from harness.errors import CassetteError
 from harness.redaction.redactor import process_redactor
-from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, Sent, pack
+from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, SentRequest, pack
 from harness.wire.faults import describe_error, end_of
 from harness.wire.matching import request_key
 from harness.wire.scrub import Scrubber
@@ -39,7 +39,7 @@ class OpenExchange:
 
     __slots__ = ("_began", "_chunks", "_head", "_length", "_recorder", "number", "sent")
 
-    def __init__(self, recorder: Recorder, number: int, sent: Sent, began: float) -> None:
+    def __init__(self, recorder: WireRecorder, number: int, sent: SentRequest, began: float) -> None:
         self.number = number
         self.sent = sent
         self._recorder = recorder
@@ -86,7 +86,7 @@ class OpenExchange:
         )
 
 
-class Recorder:
+class WireRecorder:
     """Writes the exchanges of one session; safe to share between threads.
 
     Attributes:
@@ -134,7 +134,7 @@ class Recorder:
         with self._lock:
             self._open()
 
-    def begin(self, sent: Sent) -> OpenExchange:
+    def begin(self, sent: SentRequest) -> OpenExchange:
         """Write that a request is about to be sent; never raises for what concerns the file."""
         if os.getpid() != self._pid:
             self._after_fork()
@@ -231,7 +231,7 @@ class Recorder:
         self._writer, target = _claim(self.path, head, siblings=self._siblings)
         self.files.append(target)
 
-    def _write_intent(self, exchange: OpenExchange, sent: Sent) -> None:
+    def _write_intent(self, exchange: OpenExchange, sent: SentRequest) -> None:
         self._open()
         assert self._writer is not None
         request = self._scrubber.request(sent)

@@ -69,7 +69,7 @@ class Lines(msgspec.Struct, frozen=True):
         return node.line
 
 
-class Document(msgspec.Struct, frozen=True):
+class YamlDocument(msgspec.Struct, frozen=True):
     """A document's value and the lines of its nodes."""
 
     value: Any
@@ -95,7 +95,7 @@ class _Anchor(msgspec.Struct, frozen=True):
     nodes: int
 
 
-def read_yaml(data: bytes) -> Document:
+def read_yaml(data: bytes) -> YamlDocument:
     """Return the one document that some bytes hold.
 
     Raises:
@@ -144,9 +144,9 @@ class _Builder:
         self._stack: list[_Open] = []
         self._anchors: dict[str, _Anchor] = {}
         self._nodes = 0
-        self._root: Document | None = None
+        self._root: YamlDocument | None = None
 
-    def build(self, text: str) -> Document:
+    def build(self, text: str) -> YamlDocument:
         import yaml
 
         parser: Any = yaml.CSafeLoader(text) if yaml.__with_libyaml__ else yaml.SafeLoader(text)
@@ -239,7 +239,7 @@ class _Builder:
         if anchor is not None:
             self._anchors[anchor] = _Anchor(value, lines, self._nodes - before)
         if not self._stack:
-            self._root = Document(value, lines)
+            self._root = YamlDocument(value, lines)
             return
         parent = self._stack[-1]
         children = parent.lines.children

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.golden.rules.expect import ApprovalSpec, CallSpec, ExpectedCall, Range, Tools
 from harness.golden.rules.facts import (
-    Call,
+    ActualCall,
     Facts,
     Finding,
     RulePath,
@@ -17,10 +17,10 @@ from harness.golden.rules.facts import (
     suggestion,
     vacuous,
 )
-from harness.golden.rules.pairing import DIRECTIONS, Mode, Slot, Times, default_times, match_calls, slots_of
+from harness.golden.rules.pairing import DIRECTIONS, Mode, ExpectedSlot, Times, default_times, match_calls, slots_of
 
 
-def fits(spec: CallSpec, call: Call) -> bool:
+def fits(spec: CallSpec, call: ActualCall) -> bool:
     """Return whether a call is as specified."""
     return call.tool.name == spec.tool and not spec_mismatches(spec.tool, spec.args, spec.status, call)
 
@@ -113,7 +113,7 @@ def check_same_turn(
         yield from vague
         if vague:
             continue
-        turns: dict[int, list[Call]] = {}
+        turns: dict[int, list[ActualCall]] = {}
         for call in facts.calls:
             turns.setdefault(call.step, []).append(call)
         best = max(turns, key=lambda t: _matched(group, turns[t]), default=None)
@@ -139,7 +139,7 @@ def check_at_most_once(
         if (vague := vacuous((*path, index), spec.tool, facts)) is not None:
             yield vague
             continue
-        groups: dict[tuple[str, str], list[Call]] = {}
+        groups: dict[tuple[str, str], list[ActualCall]] = {}
         for call in facts.calls:
             if call.started and fits(spec, call):
                 groups.setdefault(
@@ -192,7 +192,7 @@ def _times_text(times: Times) -> str:
 
 
 def _missing(
-    spec: ExpectedCall, slots: Sequence[Slot], index: int, facts: Facts, path: RulePath, direction: str
+    spec: ExpectedCall, slots: Sequence[ExpectedSlot], index: int, facts: Facts, path: RulePath, direction: str
 ) -> Finding:
     fitting = slots[index].fits
     shared = any(set(fitting) & set(s.fits) for i, s in enumerate(slots) if i != index)
@@ -207,7 +207,7 @@ def _missing(
     )
 
 
-def _extra(rule: Tools, extra: list[Call], path: RulePath, direction: str) -> Finding:
+def _extra(rule: Tools, extra: list[ActualCall], path: RulePath, direction: str) -> Finding:
     first = extra[0]
     candidates = [
         (spec_mismatches(s.tool, s.args, s.status, first), s) for s in rule.calls if s.tool == first.tool.name
@@ -242,22 +242,22 @@ def _never_called(tool: str, facts: Facts) -> str:
     return called if near is None or near == tool else f"{called}; nearest name {near!r}"
 
 
-def _at(slot: Slot, calls: Sequence[Call]) -> str | None:
+def _at(slot: ExpectedSlot, calls: Sequence[ActualCall]) -> str | None:
     return None if not slot.fits else f"{calls[slot.fits[0]]} (call {slot.fits[0] + 1} of {len(calls)})"
 
 
-def _matched(group: tuple[CallSpec, ...], calls: list[Call]) -> int:
+def _matched(group: tuple[CallSpec, ...], calls: list[ActualCall]) -> int:
     slots = slots_of([Times(1, 1)] * len(group), len(calls), lambda i, c: fits(group[i], calls[c]))
     return len(group) - len(match_calls("superset", slots, len(calls)).missing)
 
 
-def _effects(group: list[Call]) -> int:
+def _effects(group: list[ActualCall]) -> int:
     """Return how often the effect of equal calls may have happened."""
     keyed = {c.tool.idempotency_key for c in group if c.tool.idempotency_key is not None}
     return len(keyed) + sum(max(c.tool.attempts, 1) for c in group if c.tool.idempotency_key is None)
 
 
-def _attempts_note(group: list[Call]) -> str | None:
+def _attempts_note(group: list[ActualCall]) -> str | None:
     retried = [c for c in group if c.tool.attempts > 1 and c.tool.idempotency_key is None]
     if not retried:
         return None

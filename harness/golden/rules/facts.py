@@ -19,7 +19,7 @@ SHOWN_CALLS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class ActualCall:
     """One tool call of the run; `position` counts all calls from 0, `step` is the index of its step."""
 
     position: int
@@ -49,7 +49,7 @@ class Facts:
     """
 
     trace: Trace
-    calls: tuple[Call, ...]
+    calls: tuple[ActualCall, ...]
     baseline: Trace | None = None
     known_tools: frozenset[str] | None = None
     folder: str = "."
@@ -142,7 +142,7 @@ def facts_of(
 ) -> Facts:
     """Return the facts of a run; tools the trace itself knows are used where none are given."""
     calls = tuple(
-        Call(position=i, step=step, tool=tool)
+        ActualCall(position=i, step=step, tool=tool)
         for i, (step, tool) in enumerate((s.index, c) for s in trace.steps for c in s.tool_calls)
     )
     if known_tools is None and trace.tools_known is not None:
@@ -175,7 +175,7 @@ def suggestion(word: str, names: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(word, sorted(names), 1)), None)
 
 
-def call_list(calls: Iterable[Call]) -> str:
+def call_list(calls: Iterable[ActualCall]) -> str:
     """Return calls in words, the first few of many."""
     all_calls = list(calls)
     text = "; ".join(str(call) for call in all_calls[:SHOWN_CALLS])
@@ -184,7 +184,7 @@ def call_list(calls: Iterable[Call]) -> str:
 
 
 def spec_mismatches(
-    tool: str, args: dict[str, object] | None, status: tuple[str, ...] | None, call: Call
+    tool: str, args: dict[str, object] | None, status: tuple[str, ...] | None, call: ActualCall
 ) -> list[Mismatch]:
     """Return where a call of the right tool is not as specified; empty if it fits."""
     found: list[Mismatch] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from harness.golden.rules.facts import Call, CheckFailure, Finding, facts_of, failure_of
+from harness.golden.rules.facts import ActualCall, CheckFailure, Finding, facts_of, failure_of
 from harness.golden.rules.matchers import path_text
 from harness.golden.task import GoldenTask
 from runtime.core.money import usd_text
@@ -49,7 +49,7 @@ def check_invariants(
     return [failure_of(finding, place, tainted_from=tainted_from) for finding in found]
 
 
-def _results_read(trace: Trace, calls: tuple[Call, ...]) -> Iterator[Finding]:
+def _results_read(trace: Trace, calls: tuple[ActualCall, ...]) -> Iterator[Finding]:
     """Yield results that no later model decision could read, though the run says it finished."""
     if trace.stop_reason not in _READ_BY_MODEL:
         return
@@ -64,7 +64,7 @@ def _results_read(trace: Trace, calls: tuple[Call, ...]) -> Iterator[Finding]:
         )
 
 
-def _writes_keyed(trace: Trace, calls: tuple[Call, ...]) -> Iterator[Finding]:
+def _writes_keyed(trace: Trace, calls: tuple[ActualCall, ...]) -> Iterator[Finding]:
     # Recordings of other agents hold no keys of ours.
     if trace.source in _FOREIGN:
         return
@@ -78,7 +78,7 @@ def _writes_keyed(trace: Trace, calls: tuple[Call, ...]) -> Iterator[Finding]:
             )
 
 
-def _approvals_given(trace: Trace, calls: tuple[Call, ...], header: Header) -> Iterator[Finding]:
+def _approvals_given(trace: Trace, calls: tuple[ActualCall, ...], header: Header) -> Iterator[Finding]:
     granted = [(a.tool, a.args_hash) for a in trace.approvals if a.decision == "granted"]
     for call in calls:
         if call.tool.name not in header.policy.approve or not call.started:
@@ -95,7 +95,7 @@ def _approvals_given(trace: Trace, calls: tuple[Call, ...], header: Header) -> I
         )
 
 
-def _budget_kept(trace: Trace, calls: tuple[Call, ...], header: Header) -> Iterator[Finding]:
+def _budget_kept(trace: Trace, calls: tuple[ActualCall, ...], header: Header) -> Iterator[Finding]:
     budget, totals, stop = header.budget, trace.totals, trace.stop_reason
     started = sum(c.tool.attempts > 0 for c in calls)
     yield from _over("max_steps", totals.steps, budget.max_steps)
@@ -176,5 +176,5 @@ def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
             yield from _leaves(inner, (*path, index))
 
 
-def _names(calls: list[Call]) -> str:
+def _names(calls: list[ActualCall]) -> str:
     return ", ".join(f"{c.tool.name} at step {c.step}" for c in calls)

@@ -42,7 +42,7 @@ class Times(msgspec.Struct, frozen=True):
     high: float
 
 
-class Slot(msgspec.Struct, frozen=True):
+class ExpectedSlot(msgspec.Struct, frozen=True):
     """One expected call: how often, and which actual calls fit it (positions, ascending)."""
 
     times: Times
@@ -79,7 +79,7 @@ def default_times(mode: Mode) -> Times:
             return Times(0, 1)
 
 
-def match_calls(mode: Mode, slots: Sequence[Slot], calls: int) -> Verdict:
+def match_calls(mode: Mode, slots: Sequence[ExpectedSlot], calls: int) -> Verdict:
     """Return what does not fit between expected calls and `calls` actual ones."""
     missing = _unfilled(slots, calls)
     # Where other calls may be there, only calls that fit a bounded expectation must find room.
@@ -137,14 +137,14 @@ def _flip(right: int, came_from: dict[int, int], taken: list[list[int]], mate: l
         step = before
 
 
-def _unfilled(slots: Sequence[Slot], calls: int) -> tuple[int, ...]:
+def _unfilled(slots: Sequence[ExpectedSlot], calls: int) -> tuple[int, ...]:
     """Return the slots that cannot all get their least number of calls."""
     owners = [i for i, slot in enumerate(slots) for _ in range(min(slot.times.low, calls + 1))]
     mate = maximum_matching([slots[i].fits for i in owners], [1] * calls)
     return tuple(sorted({owner for owner, call in zip(owners, mate, strict=True) if call is None}))
 
 
-def _unexpected(slots: Sequence[Slot], calls: int, *, closed: bool) -> tuple[int, ...]:
+def _unexpected(slots: Sequence[ExpectedSlot], calls: int, *, closed: bool) -> tuple[int, ...]:
     """Return the calls that find no room; in an open mode those that fit nothing may be there."""
     fits: list[list[int]] = [[] for _ in range(calls)]
     for index, slot in enumerate(slots):
@@ -154,7 +154,7 @@ def _unexpected(slots: Sequence[Slot], calls: int, *, closed: bool) -> tuple[int
     return tuple(i for i, slot in enumerate(mate) if slot is None and (closed or fits[i]))
 
 
-def _exact_order(slots: Sequence[Slot], calls: int) -> tuple[int, ...]:
+def _exact_order(slots: Sequence[ExpectedSlot], calls: int) -> tuple[int, ...]:
     """Return the first slot at which no reading of the calls in order goes on; empty if one fits."""
     reached = {0}
     for index, slot in enumerate(slots):
@@ -174,7 +174,7 @@ def _exact_order(slots: Sequence[Slot], calls: int) -> tuple[int, ...]:
     return () if calls in reached else (len(slots) - 1,) if slots else ()
 
 
-def _gapped_order(slots: Sequence[Slot]) -> tuple[int, ...]:
+def _gapped_order(slots: Sequence[ExpectedSlot]) -> tuple[int, ...]:
     """Return the first slot that finds too few calls after those of the slots before it.
 
     Taking the earliest fitting call is optimal for a subsequence.
@@ -189,6 +189,6 @@ def _gapped_order(slots: Sequence[Slot]) -> tuple[int, ...]:
     return ()
 
 
-def slots_of(times: Sequence[Times], calls: int, fits: Callable[[int, int], bool]) -> list[Slot]:
+def slots_of(times: Sequence[Times], calls: int, fits: Callable[[int, int], bool]) -> list[ExpectedSlot]:
     """Return the slots of expected calls, asking `fits(slot, call)` once for each pair."""
-    return [Slot(t, tuple(c for c in range(calls) if fits(i, c))) for i, t in enumerate(times)]
+    return [ExpectedSlot(t, tuple(c for c in range(calls) if fits(i, c))) for i, t in enumerate(times)]

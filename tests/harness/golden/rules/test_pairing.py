@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.golden.rules.pairing import Mode, Slot, Times, default_times, match_calls, maximum_matching
+from harness.golden.rules.pairing import Mode, ExpectedSlot, Times, default_times, match_calls, maximum_matching
 
 EDGES = st.lists(st.frozensets(st.integers(0, 4)), max_size=5)
 
@@ -34,7 +34,7 @@ def test_a_matching_is_valid_and_of_greatest_size(edges: list[frozenset[int]], r
     assert sum(used.values()) == brute_matching_size(edges, room)
 
 
-def brute_ok(mode: Mode, slots: list[Slot], calls: int) -> bool:
+def brute_ok(mode: Mode, slots: list[ExpectedSlot], calls: int) -> bool:
     """Try every assignment of calls to slots (or to none)."""
     fits: list[list[int | None]] = [[i for i, s in enumerate(slots) if c in s.fits] for c in range(calls)]
     closed = mode not in {"in_order", "superset"}
@@ -50,7 +50,7 @@ def brute_ok(mode: Mode, slots: list[Slot], calls: int) -> bool:
     return False
 
 
-def brute_order(slots: list[Slot], calls: int) -> bool:
+def brute_order(slots: list[ExpectedSlot], calls: int) -> bool:
     wanted = [i for i, s in enumerate(slots) for _ in range(s.times.low)]
     chosen = itertools.combinations(range(calls), len(wanted))
     return any(all(c in slots[i].fits for i, c in zip(wanted, pick, strict=True)) for pick in chosen)
@@ -67,13 +67,13 @@ TIMES = st.tuples(st.integers(0, 2), st.integers(0, 2) | st.just(math.inf)).filt
 def test_every_mode_agrees_with_brute_force(
     mode: Mode, expected: list[tuple[tuple[int, float], frozenset[int]]], calls: int
 ) -> None:
-    slots = [Slot(Times(*t), tuple(sorted(c for c in fits if c < calls))) for t, fits in expected]
+    slots = [ExpectedSlot(Times(*t), tuple(sorted(c for c in fits if c < calls))) for t, fits in expected]
 
     assert match_calls(mode, slots, calls).ok == brute_ok(mode, slots, calls)
 
 
-def slots_for(mode: Mode, expected: str, actual: str) -> list[Slot]:
-    return [Slot(default_times(mode), tuple(i for i, a in enumerate(actual) if a == e)) for e in expected]
+def slots_for(mode: Mode, expected: str, actual: str) -> list[ExpectedSlot]:
+    return [ExpectedSlot(default_times(mode), tuple(i for i, a in enumerate(actual) if a == e)) for e in expected]
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,6 @@ def test_modes_have_their_stated_direction(mode: Mode, expected: str, actual: st
 
 
 def test_five_hundred_equal_calls_are_matched_quickly() -> None:
-    slots = [Slot(Times(1, 1), tuple(range(500)))] * 500
+    slots = [ExpectedSlot(Times(1, 1), tuple(range(500)))] * 500
 
     assert match_calls("any_order", slots, 500).ok
