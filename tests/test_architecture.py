@@ -38,7 +38,7 @@ runtime.ports | runtime.orchestrator | runtime.dialects
 runtime.control
 runtime.core
 harness.errors | harness.text
-runtime.errors | runtime.doors
+runtime.errors | runtime.doors | runtime.documents
 """
 RANKS = {
     room: rank

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Private
 from pydantic_core import PydanticCustomError
 
 from harness.golden.rules.expect import Expect, Model, Text, Whole
-from runtime.entry.strict_yaml import Lines
+from runtime.documents.strict_yaml import Lines
 from runtime.core.messages import Message, system_message, user_message
 from runtime.entry.policy_file import PolicySpec
 

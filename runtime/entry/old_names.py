@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from runtime.entry.strict_yaml import Lines, NodePath, YamlDocument, YamlProblem
+from runtime.documents.strict_yaml import Lines, NodePath, YamlDocument
+from runtime.documents.yaml_events import YamlProblem
 
 OLD_LIMITS = {
     "steps": "max_steps",

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.entry.strict_yaml import MAX_BYTES, YamlProblem, read_yaml
+from runtime.documents.strict_yaml import MAX_BYTES, read_yaml
+from runtime.documents.yaml_events import YamlProblem
 
 
 def problem_of(text: str | bytes) -> YamlProblem:

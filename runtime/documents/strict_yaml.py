@@ -1,8 +1,7 @@
 """Read one YAML document with a line for every node, refusing what two readers would read differently.
 
-Theory. libyaml's scanner makes events; this file builds values from them without recursion in C, so that size,
-depth and alias limits hold before anything is built (composing a deep document in C kills the process).
-Scalars follow the core schema of YAML 1.2. Where YAML 1.1 means something else (`yes`, `12:30:45`, `0123`,
+Theory of operation. Values are built from the events of `yaml_events`, which holds the limits before anything is
+built. Scalars follow the core schema of YAML 1.2. Where YAML 1.1 means something else (`yes`, `12:30:45`, `0123`,
 `1_000`) the document is refused with its line, because a test that means two things checks nothing.
 """
 
@@ -14,6 +13,8 @@ import re
 from typing import Any, NoReturn
 
 import msgspec
+
+from runtime.documents.yaml_events import YamlProblem, line_of, yaml_events
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
@@ -34,22 +35,6 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?\Z")
 _OCTAL = re.compile(r"[-+]?0o?[0-9_]+\Z|[-+]?0b[01_]+\Z")
 _GROUPED = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]*)?\Z|0x[0-9a-fA-F_]+_[0-9a-fA-F_]*\Z")
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z|\.(?:nan|NaN|NAN)\Z")
-
-
-class YamlProblem(Exception):
-    """Why a document is refused.
-
-    Attributes:
-        what: What is wrong.
-        line: Line it stands on, from 1; `None` where it concerns the whole document.
-        next_step: What to write instead.
-    """
-
-    def __init__(self, what: str, line: int | None, next_step: str) -> None:
-        self.what = what
-        self.line = line
-        self.next_step = next_step
-        super().__init__(what)
 
 
 class Lines(msgspec.Struct, frozen=True):
@@ -82,7 +67,6 @@ class _Open(msgspec.Struct):
     value: Any
     lines: Lines
     anchor: str | None
-    nodes_before: int
     key: str | None = None
     key_line: int = 0
 
@@ -92,17 +76,20 @@ class _Anchor(msgspec.Struct, frozen=True):
 
     value: Any
     lines: Lines
-    nodes: int
 
 
-def read_yaml(data: bytes) -> YamlDocument:
+def read_yaml(data: bytes, *, max_bytes: int = MAX_BYTES) -> YamlDocument:
     """Return the one document that some bytes hold.
+
+    Args:
+        data: The file's content.
+        max_bytes: Most bytes of it.
 
     Raises:
         YamlProblem: If the bytes are no single, unambiguous YAML document within the limits.
     """
-    if len(data) > MAX_BYTES:
-        what = f"the file has {len(data):,} bytes, more than {MAX_BYTES:,}"
+    if len(data) > max_bytes:
+        what = f"the file has {len(data):,} bytes, more than {max_bytes:,}"
         raise YamlProblem(what, None, "split it, or keep large values in files beside it")
     try:
         text = data.decode("utf-8-sig")
@@ -133,111 +120,60 @@ def _one_character(pair: re.Match[str]) -> str:
     return f"{pair[1]}\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
-def _too_deep(line: int) -> YamlProblem:
-    return YamlProblem(f"nested deeper than {MAX_DEPTH} levels", line, "flatten the value")
-
-
 class _Builder:
-    """Builds one document from libyaml's events."""
+    """Builds one document from its events."""
 
     def __init__(self) -> None:
         self._stack: list[_Open] = []
         self._anchors: dict[str, _Anchor] = {}
-        self._nodes = 0
         self._root: YamlDocument | None = None
 
     def build(self, text: str) -> YamlDocument:
-        import yaml
-
-        parser: Any = yaml.CSafeLoader(text) if yaml.__with_libyaml__ else yaml.SafeLoader(text)
-        try:
-            while (event := parser.get_event()) is not None:
-                self._take(event)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            if mark is not None and _DEEP.search(text[: mark.index + 1]):
-                # The scanner reads ahead of its events, so its own limit can come before ours.
-                raise _too_deep(mark.line + 1) from error
-            what = "; ".join(part for part in (error.context, error.problem) if part)
-            line = None if mark is None else mark.line + 1
-            raise YamlProblem(f"not YAML: {what}", line, _SYNTAX_HELP) from error
-        except yaml.YAMLError as error:
-            raise YamlProblem(f"not YAML: {' '.join(str(error).split())}", None, _SYNTAX_HELP) from error
-        if self._root is None:
-            raise YamlProblem("the file is empty", 1, "write something into it, or remove the file")
+        for event in yaml_events(text, max_depth=MAX_DEPTH, max_nodes=MAX_NODES):
+            self._take(event)
+        assert self._root is not None, "a document that ends has a value"
         return self._root
 
     def _take(self, event: Any) -> None:
         match type(event).__name__:
             case "ScalarEvent":
-                line = event.start_mark.line + 1
-                self._check_tag(event, line)
+                line = line_of(event)
+                _check_tag(event, line)
                 quoted = not event.implicit[0] if event.tag is None else event.tag.endswith(":str")
-                parent = self._stack[-1] if self._stack else None
-                if parent is not None and type(parent.value) is dict and parent.key is None:
-                    self._count(1, line)
-                    self._open_key(parent, event.value, line, quoted=quoted)
+                parent = self._awaits_key()
+                if parent is not None:
+                    _open_key(parent, event.value, line, quoted=quoted)
                     return
                 value = event.value if quoted else plain_value(event.value, line)
-                self._add(value, Lines(line), event.anchor, line, 1)
+                self._add(value, Lines(line), event.anchor)
             case "MappingStartEvent":
                 self._open({}, event)
             case "SequenceStartEvent":
                 self._open([], event)
-            case "MappingEndEvent" | "SequenceEndEvent":
-                done = self._stack.pop()
-                self._add(done.value, done.lines, done.anchor, done.lines.line, 0, done.nodes_before)
             case "AliasEvent":
-                self._alias(event)
-            case "DocumentStartEvent" if self._root is not None:
-                line = event.start_mark.line + 1
-                raise YamlProblem("a second document begins here", line, "keep one document in one file")
+                if self._awaits_key() is not None:
+                    raise YamlProblem("an alias stands as a key", line_of(event), "write the key out")
+                found = self._anchors[event.anchor]
+                self._add(found.value, found.lines, None)
             case _:
-                pass
+                done = self._stack.pop()
+                self._add(done.value, done.lines, done.anchor)
+
+    def _awaits_key(self) -> _Open | None:
+        """Return the object whose next node is a key."""
+        parent = self._stack[-1] if self._stack else None
+        return parent if parent is not None and type(parent.value) is dict and parent.key is None else None
 
     def _open(self, value: Any, event: Any) -> None:
-        line = event.start_mark.line + 1
-        self._check_tag(event, line)
-        parent = self._stack[-1] if self._stack else None
-        if parent is not None and type(parent.value) is dict and parent.key is None:
+        line = line_of(event)
+        _check_tag(event, line)
+        if self._awaits_key() is not None:
             raise YamlProblem("a key is a list or an object", line, "use text as keys")
-        if len(self._stack) >= MAX_DEPTH:
-            raise _too_deep(line)
-        before = self._nodes
-        self._count(1, line)
-        self._stack.append(_Open(value, Lines(line, {}), event.anchor, before))
+        self._stack.append(_Open(value, Lines(line, {}), event.anchor))
 
-    def _open_key(self, parent: _Open, text: str, line: int, *, quoted: bool) -> None:
-        key = text if quoted else plain_value(text, line)
-        if not isinstance(key, str):
-            raise YamlProblem(f"key {text!r} is not text", line, f'quote it: "{text}"')
-        if key == "<<" and not quoted:
-            raise YamlProblem("merge keys (<<) are not read", line, "write the fields out")
-        known = (parent.lines.children or {}).get(key)
-        if known is not None:
-            what = f"field {key!r} stands twice, first in line {known.line}"
-            raise YamlProblem(what, line, "keep one of them")
-        parent.key, parent.key_line = key, line
-
-    def _alias(self, event: Any) -> None:
-        line = event.start_mark.line + 1
-        found = self._anchors.get(event.anchor)
-        if found is None:
-            raise YamlProblem(
-                f"alias *{event.anchor} has no anchor before it", line, "define the anchor first"
-            )
-        parent = self._stack[-1] if self._stack else None
-        if parent is not None and type(parent.value) is dict and parent.key is None:
-            raise YamlProblem("an alias stands as a key", line, "write the key out")
-        self._add(found.value, found.lines, None, line, found.nodes)
-
-    def _add(
-        self, value: Any, lines: Lines, anchor: str | None, line: int, nodes: int, before: int | None = None
-    ) -> None:
-        before = self._nodes if before is None else before
-        self._count(nodes, line)
+    def _add(self, value: Any, lines: Lines, anchor: str | None) -> None:
         if anchor is not None:
-            self._anchors[anchor] = _Anchor(value, lines, self._nodes - before)
+            self._anchors[anchor] = _Anchor(value, lines)
         if not self._stack:
             self._root = YamlDocument(value, lines)
             return
@@ -253,21 +189,27 @@ class _Builder:
         parent.value[parent.key] = value
         parent.key = None
 
-    def _count(self, nodes: int, line: int) -> None:
-        self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            what = f"more than {MAX_NODES:,} values, those behind aliases counted each time"
-            raise YamlProblem(what, line, "split the file, or use fewer aliases")
 
-    def _check_tag(self, event: Any, line: int) -> None:
-        if event.tag is not None and event.tag not in _PLAIN_TAGS:
-            raise YamlProblem(f"tag {event.tag!r} is not read", line, "write the plain value")
+def _open_key(parent: _Open, text: str, line: int, *, quoted: bool) -> None:
+    key = text if quoted else plain_value(text, line)
+    if not isinstance(key, str):
+        raise YamlProblem(f"key {text!r} is not text", line, f'quote it: "{text}"')
+    if key == "<<" and not quoted:
+        raise YamlProblem("merge keys (<<) are not read", line, "write the fields out")
+    known = (parent.lines.children or {}).get(key)
+    if known is not None:
+        what = f"field {key!r} stands twice, first in line {known.line}"
+        raise YamlProblem(what, line, "keep one of them")
+    parent.key, parent.key_line = key, line
+
+
+def _check_tag(event: Any, line: int) -> None:
+    if event.tag is not None and event.tag not in _PLAIN_TAGS:
+        raise YamlProblem(f"tag {event.tag!r} is not read", line, "write the plain value")
 
 
 _PLAIN_TAGS = frozenset({"!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
-_DEEP = re.compile(rf"(?:[\[{{]\s*){{{MAX_DEPTH + 1}}}\Z")
 _SURROGATES = re.compile(r"(?<!\\)((?:\\\\)*)\\u([dD][89aAbB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
-_SYNTAX_HELP = "check indentation, brackets and quotes at this line"
 
 
 def plain_value(text: str, line: int) -> Any:
