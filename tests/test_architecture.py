@@ -37,7 +37,7 @@ runtime.execution | runtime.models | runtime.tools | runtime.state | runtime.obs
 runtime.ports | runtime.orchestrator | runtime.dialects
 runtime.control
 runtime.core
-harness.errors | harness.text
+harness.errors | harness.text | harness.first_difference
 runtime.errors | runtime.doors | runtime.documents
 """
 RANKS = {

@@ -6,12 +6,16 @@ from typing import Any
 
 import msgspec
 
-from harness.replay.divergence import Cause, FirstDifference, Verdict, first_difference
+from harness.first_difference import ABSENT, FirstDifference, first_difference, windows
+from harness.replay.divergence import Cause, Verdict
 from runtime.core.effects import AskApproval, CallModel, CallTool, EffectKind, Refuse, SingleEffect, Wait
 from runtime.core.keys import Cleaner, IdNames, rename_ids
+from runtime.core.lanes import is_first_attempt
 from runtime.core.messages import Message
 from runtime.journal.recording import Interaction, Recording
 
+WINDOW = 60
+"""Characters shown on each side of a change in a text."""
 _REFUSAL_CAUSE: dict[str, Cause] = {
     "denied": "policy",
     "invalid_arguments": "tool schema",
@@ -149,7 +153,7 @@ def _extra_cause(effect: SingleEffect, recording: Recording) -> Cause:
 
 def missing_cause(interaction: Interaction, stop_reason: str) -> Cause:
     """Return why a recorded interaction was not asked for again."""
-    if interaction.kind is EffectKind.TOOL and not interaction.lane.endswith("/1"):
+    if interaction.kind is EffectKind.TOOL and not is_first_attempt(interaction.lane):
         return "count"
     if interaction.kind is EffectKind.APPROVAL:
         return "policy"
@@ -160,13 +164,16 @@ def missing_cause(interaction: Interaction, stop_reason: str) -> Cause:
 
 
 def _is_retry(effect: SingleEffect) -> bool:
-    return isinstance(effect, CallTool | CallModel) and not effect.lane.endswith("/1")
+    return isinstance(effect, CallTool | CallModel) and not is_first_attempt(effect.lane)
 
 
 def _of(found: FirstDifference | None, cause: Cause) -> Explanation:
     if found is None:
         return Explanation(cause="code")
-    return Explanation(path=found.path, cause=cause, recorded=found.a, replayed=found.b)
+    recorded, replayed = (None if side is ABSENT else side for side in (found.a, found.b))
+    if isinstance(recorded, str) and isinstance(replayed, str):
+        recorded, replayed = windows(recorded, replayed, WINDOW)
+    return Explanation(path=found.path, cause=cause, recorded=recorded, replayed=replayed)
 
 
 def _plain(value: Any, cleaner: Cleaner | None) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from harness.redaction.redactor import process_redactor
 from harness.wire.exchange import HttpRequest, SentRequest, unpack
 from harness.wire.matching import raw_digest, request_key
-from harness.wire.misses import Miss, first_difference
+from harness.wire.misses import Miss, request_difference
 from harness.wire.scrub import Scrubber
 from harness.wire.store import StoredExchange
 
@@ -86,7 +86,7 @@ class HttpIndex:
         if nearest is None:
             hosts = f"{len(self._exchanges)} exchanges are recorded, none with this method and path"
             return Miss(verdict="extra", method=request.method, url=request.url, call=call, detail=hosts)
-        path, recorded, sent = first_difference(self._exchanges[nearest].request, request)
+        path, recorded, sent = request_difference(self._exchanges[nearest].request, request)
         return Miss(
             verdict="changed",
             method=request.method,
