@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.errors import CassetteError, ImportFailed, TaskError
     from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
-    from harness.golden.record import GrantAll, record_task
+    from harness.golden.record import record_task
     from harness.golden.rules.facts import CheckFailure
     from harness.golden.rules.fluent import check
     from harness.golden.runner import GoldenOutcome, run_task
@@ -37,7 +37,6 @@ __all__ = [
     "CheckFailure",
     "GoldenOutcome",
     "GoldenTask",
-    "GrantAll",
     "HttpSession",
     "ImportFailed",
     "ProductionRecorder",
@@ -72,7 +71,6 @@ _HOME = {
     "CheckFailure": "harness.golden.rules.facts",
     "GoldenOutcome": "harness.golden.runner",
     "GoldenTask": "harness.golden.task",
-    "GrantAll": "harness.golden.record",
     "HttpSession": "harness.wire.session",
     "ImportFailed": "harness.errors",
     "ProductionRecorder": "harness.record.production",

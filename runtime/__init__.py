@@ -52,10 +52,8 @@ if TYPE_CHECKING:
     from runtime.execution.rules import ControlRules
     from runtime.models.answer_bytes import AnswerTooLarge
     from runtime.models.anthropic import AnthropicMessages
-    from runtime.models.loopback import LoopbackProvider
     from runtime.models.openai_chat import OpenAIChat
     from runtime.models.prices import PriceTable
-    from runtime.models.scripted import ScriptedModel, calls, fails, says
     from runtime.observability.audit import AuditLog, verify_audit
     from runtime.observability.event import Event, EventSink
     from runtime.observability.events import ObservingPerformer
@@ -80,6 +78,8 @@ if TYPE_CHECKING:
     from runtime.ports.tools import ApprovalDesk, InputSource, ToolContext
     from runtime.state.control.sqlite_store import SqliteControlStore
     from runtime.state.tools.credentials import StaticCredentials
+    from runtime.testing.loopback import LoopbackProvider
+    from runtime.testing.scripted import ScriptedModel, calls, fails, says
     from runtime.tools.tool import RetryableError, Tool, ToolError, tool
 
 __all__ = [
@@ -222,7 +222,7 @@ _HOME = {
     "Limits": "runtime.core.outcomes",
     "LogSink": "runtime.observability.logs",
     "LoopLimits": "runtime.core.policy",
-    "LoopbackProvider": "runtime.models.loopback",
+    "LoopbackProvider": "runtime.testing.loopback",
     "Memory": "runtime.ports.state",
     "MemoryAudit": "runtime.ports.state",
     "MemoryChange": "runtime.ports.state",
@@ -250,7 +250,7 @@ _HOME = {
     "RetryableError": "runtime.tools.tool",
     "RunResult": "runtime.entry.request",
     "Scope": "runtime.ports.state",
-    "ScriptedModel": "runtime.models.scripted",
+    "ScriptedModel": "runtime.testing.scripted",
     "Secret": "runtime.ports.state",
     "Service": "runtime.entry.service",
     "Signal": "runtime.errors",
@@ -274,13 +274,13 @@ _HOME = {
     "Usage": "runtime.core.money",
     "UsageError": "runtime.errors",
     "Used": "runtime.core.outcomes",
-    "calls": "runtime.models.scripted",
-    "fails": "runtime.models.scripted",
+    "calls": "runtime.testing.scripted",
+    "fails": "runtime.testing.scripted",
     "policy_json_schema": "runtime.entry.policy_file",
     "read_policy": "runtime.entry.policy_file",
     "run_agent": "runtime.entry.run",
     "run_agent_async": "runtime.entry.run",
-    "says": "runtime.models.scripted",
+    "says": "runtime.testing.scripted",
     "summary": "runtime.observability.summary",
     "tool": "runtime.tools.tool",
     "verify_audit": "runtime.observability.audit",

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from runtime import ModelRequest, TextPart, ToolCallPart, ToolResponsePart
+from runtime.core.messages import ModelRequest, TextPart, ToolCallPart, ToolResponsePart
 
 _REFUSED = ("is not allowed by the policy of this run", "was not approved", "was not given in time")
 
