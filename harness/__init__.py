@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.cassette.golden import read_cassette, write_cassette
+    from harness.cassette.golden_cassette import read_cassette, write_cassette
     from harness.cassette.store import iter_recordings
     from harness.diff import TraceDiff, diff_traces
     from harness.errors import CassetteError, ImportFailed, TaskError
@@ -91,13 +91,13 @@ _HOME = {
     "iter_recordings": "harness.cassette.store",
     "load_task": "harness.golden.loader",
     "process_redactor": "harness.redaction.redactor",
-    "read_cassette": "harness.cassette.golden",
+    "read_cassette": "harness.cassette.golden_cassette",
     "record_http": "harness.wire.session",
     "record_task": "harness.golden.record",
     "replay_run": "harness.sessions.replay",
     "run_task": "harness.golden.runner",
     "update_baseline": "harness.golden.update",
-    "write_cassette": "harness.cassette.golden",
+    "write_cassette": "harness.cassette.golden_cassette",
 }
 
 

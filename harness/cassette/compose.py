@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.document import (
+from harness.cassette.golden_document import (
     SCHEMA,
     GoldenDocument,
     InteractionEntry,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.cassette.dictionary import common_text
-from harness.cassette.files import FileOut, replace_file
+from harness.cassette.file_io import FileOut, replace_file
 from harness.cassette.footer import (
     MAGIC,
     VERSION,

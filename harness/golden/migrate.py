@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cassette.files import replace_file
+from harness.cassette.file_io import replace_file
 from harness.errors import TaskError
 from harness.golden.task import SUFFIX
 from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of

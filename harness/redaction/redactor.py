@@ -20,7 +20,11 @@ import msgspec
 from harness.errors import CassetteError
 from harness.redaction.dropped import DROPPED, dropped_bytes, dropped_value
 from harness.redaction.edits import TextEdit, edit_pieces
-from harness.redaction.fields import (
+from harness.redaction.known import known_credentials, literal_forms
+from harness.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
+from harness.redaction.rules import Ruleset, ruleset
+from harness.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
+from harness.redaction.secret_fields import (
     HEADERS,
     Secrecy,
     hides,
@@ -28,10 +32,6 @@ from harness.redaction.fields import (
     is_secret_header,
     secrecy,
 )
-from harness.redaction.known import known_credentials, literal_forms
-from harness.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
-from harness.redaction.rules import Ruleset, ruleset
-from harness.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
 from runtime.core.messages import (
     FilePart,
     Message,

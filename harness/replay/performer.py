@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from harness.replay.causes import explain, missing_cause
 from harness.replay.divergence import EffectDivergence, ReplayDivergence, Verdict
+from harness.replay.divergence_causes import explain, missing_cause
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from runtime.core.effects import (
     KIND_OF,

@@ -14,7 +14,7 @@ import msgspec
 
 from harness.first_difference import first_difference, windows
 from harness.wire.exchange import HttpRequest
-from harness.wire.matching import body_form, level
+from harness.wire.request_key import body_form, level
 from runtime.errors import CheckFailed, Signal
 
 MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]

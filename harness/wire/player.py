@@ -10,9 +10,9 @@ from typing import NoReturn
 import msgspec
 
 from harness.wire.exchange import HttpAnswer, SentRequest
-from harness.wire.index import HttpIndex
+from harness.wire.exchange_index import HttpIndex
+from harness.wire.http_recording import StoredExchange, read_http
 from harness.wire.misses import Miss, MissVerdict, Unanswered
-from harness.wire.store import StoredExchange, read_http
 
 _CUT_OFF = "the recording was cut off while this exchange was in flight"
 _DROPPED = "its answer was not kept: {}"

@@ -16,7 +16,7 @@ from urllib.parse import unquote_plus
 
 from harness.redaction.redactor import Redactor, looks_secret
 from harness.wire.encodings import decode_content
-from harness.wire.events import clean_events, is_event_stream
+from harness.wire.event_streams import clean_events, is_event_stream
 from harness.wire.exchange import (
     Encoded,
     Headers,

@@ -14,12 +14,12 @@ from typing import Any, Literal, TypeVar
 
 from harness.wire import patch
 from harness.wire.exchange import SentRequest
+from harness.wire.exchange_recorder import OpenExchange, WireRecorder
+from harness.wire.http_recording import SUFFIX, refuse_open
 from harness.wire.misses import Miss, Unanswered, WireMiss
 from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
 from harness.wire.player import Player, ServedExchange
-from harness.wire.recorder import OpenExchange, WireRecorder
 from harness.wire.routing import Channel, bind
-from harness.wire.store import SUFFIX, refuse_open
 from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 

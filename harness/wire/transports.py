@@ -12,8 +12,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+from harness.wire.client_errors import httpx_error
 from harness.wire.exchange import HttpAnswer, SentRequest, unpack
-from harness.wire.faults import httpx_error
 from harness.wire.routing import Channel, Exchanging, Served
 
 _GRACE_S = 1.0

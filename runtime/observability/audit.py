@@ -34,7 +34,7 @@ from runtime.observability.audit_chain import (
     verify_audit,
     walk_chain,
 )
-from runtime.observability.events import Event
+from runtime.observability.run_events import Event
 
 __all__ = ["GENESIS", "MIN_KEY_BYTES", "AuditCheckpoint", "AuditLog", "AuditVerdict", "verify_audit"]
 

@@ -28,7 +28,7 @@ from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureK
 from runtime.core.lanes import call_lane, is_first_attempt
 from runtime.core.messages import ModelReply
 from runtime.core.run import Header
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, Lease
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.cli.main import run
 from runtime.observability.audit import AuditCheckpoint, AuditLog
-from runtime.observability.events import Event
+from runtime.observability.run_events import Event
 
 KEY = "a key of at least sixteen bytes"
 

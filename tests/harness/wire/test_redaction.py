@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from harness.redaction.redactor import Redactor
 from harness.wire.exchange import HttpAnswer, HttpError, SentRequest, pack, unpack
-from harness.wire.matching import request_key
+from harness.wire.http_recording import read_http
 from harness.wire.misses import WireMiss
+from harness.wire.request_key import request_key
 from harness.wire.scrub import Scrubber
 from harness.wire.session import record_http
-from harness.wire.store import read_http
 
 KEY = "sk-proj-Zk3vQ9xT7mB2nL5wR8yH4cD6"
 BEARER = "Bearer tok3n-9f8e7d6c5b4a39281706"

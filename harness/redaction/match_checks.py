@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.redaction.fields import Secrecy, hides, is_secret_header, secrecy
+from harness.redaction.secret_fields import Secrecy, hides, is_secret_header, secrecy
 
 _PARAMETERS = frozenset(
     {"key", "sig", "signature", "auth", "token", "access_key", "x-amz-credential", "x-amz-signature"}

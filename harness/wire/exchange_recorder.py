@@ -19,11 +19,11 @@ import msgspec
 
 from harness.errors import CassetteError
 from harness.redaction.redactor import process_redactor
+from harness.wire.client_errors import describe_error, end_of
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, SentRequest, pack
-from harness.wire.faults import describe_error, end_of
-from harness.wire.matching import request_key
+from harness.wire.http_recording import FORMAT, ExchangeWriter, RecordingHead, refuse_open
+from harness.wire.request_key import request_key
 from harness.wire.scrub import Scrubber
-from harness.wire.store import FORMAT, ExchangeWriter, RecordingHead, refuse_open
 from runtime.errors import JournalError, UsageError
 from runtime.execution.clock import Clock
 from runtime.journal.records import raw

@@ -15,9 +15,9 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
 from runtime.errors import BugError, UsageError
 from runtime.observability.audit import AuditLog, verify_audit
-from runtime.observability.events import ObservingPerformer, memory_event
 from runtime.observability.logs import LogSink
 from runtime.observability.metrics import MetricsSink
+from runtime.observability.run_events import ObservingPerformer, memory_event
 from runtime.ports.state import MemoryChange
 from runtime.testing import ScriptedModel, calls, says
 from runtime.tools.tool import tool

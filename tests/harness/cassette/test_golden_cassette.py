@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.cassette.document import content_root
-from harness.cassette.golden import read_cassette, write_cassette
+from harness.cassette.golden_cassette import read_cassette, write_cassette
+from harness.cassette.golden_document import content_root
 from harness.errors import CassetteError
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import Begin, CallModel, CallTool, End, Outcome, ToolResult

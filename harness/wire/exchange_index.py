@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 from harness.redaction.redactor import process_redactor
 from harness.wire.exchange import HttpRequest, SentRequest, unpack
-from harness.wire.matching import raw_digest, request_key
+from harness.wire.http_recording import StoredExchange
 from harness.wire.misses import Miss, request_difference
+from harness.wire.request_key import raw_digest, request_key
 from harness.wire.scrub import Scrubber
-from harness.wire.store import StoredExchange
 
 
 class _Slot:

@@ -8,14 +8,14 @@ from typing import Any
 import msgspec
 
 from harness.cassette.compose import compose, header_of
-from harness.cassette.document import (
+from harness.cassette.file_io import guarded, replace_file
+from harness.cassette.golden_document import (
     SCHEMA,
     GoldenDocument,
     InteractionEntry,
     content_root,
     default_shape,
 )
-from harness.cassette.files import guarded, replace_file
 from harness.cassette.limits import MAX_CASSETTE_BYTES, decode_strict
 from harness.cassette.lines import unfold_json, unfold_part, unfold_text
 from harness.cassette.ranges import unreadable

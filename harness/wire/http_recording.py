@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.files import guarded
+from harness.cassette.file_io import guarded
 from harness.errors import CassetteError
 from harness.wire.exchange import HttpAnswer, HttpRequest
-from harness.wire.matching import request_key
+from harness.wire.request_key import request_key
 from runtime.core.effects import EffectKind
 from runtime.core.lanes import BEGIN_LANE, END_LANE, lane
 from runtime.errors import UsageError

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from runtime.core.effects import Failure, FailureKind
-from runtime.ports.faults import failure_of
+from runtime.ports.tool_failures import failure_of
 
 
 class Asked(Exception):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from harness.diff.call_changes import call_changes, value_changes
 from harness.diff.document import Change, flatten
-from harness.diff.fields import call_changes, value_changes
 from tests.harness.diff.builder import Model, Tool, make_trace
 
 json_values = st.recursive(
