@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.cassette.golden import read_cassette, write_cassette
+    from harness.cassette.golden_cassette import read_cassette, write_cassette
     from harness.cassette.store import iter_recordings
     from harness.diff import TraceDiff, diff_traces
     from harness.errors import CassetteError, ImportFailed, TaskError
-    from harness.golden.facts import CheckFailure
-    from harness.golden.fluent import check
     from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
     from harness.golden.record import record_task
+    from harness.golden.rules.facts import CheckFailure
+    from harness.golden.rules.fluent import check
     from harness.golden.runner import GoldenOutcome, run_task
     from harness.golden.task import GoldenTask
     from harness.golden.update import update_baseline
@@ -68,7 +68,7 @@ __all__ = [
 
 _HOME = {
     "CassetteError": "harness.errors",
-    "CheckFailure": "harness.golden.facts",
+    "CheckFailure": "harness.golden.rules.facts",
     "GoldenOutcome": "harness.golden.runner",
     "GoldenTask": "harness.golden.task",
     "HttpSession": "harness.wire.session",
@@ -85,19 +85,19 @@ _HOME = {
     "TaskError": "harness.errors",
     "TraceDiff": "harness.diff",
     "WireMiss": "harness.wire.misses",
-    "check": "harness.golden.fluent",
+    "check": "harness.golden.rules.fluent",
     "diff_traces": "harness.diff",
     "find_tasks": "harness.golden.loader",
     "iter_recordings": "harness.cassette.store",
     "load_task": "harness.golden.loader",
     "process_redactor": "harness.redaction.redactor",
-    "read_cassette": "harness.cassette.golden",
+    "read_cassette": "harness.cassette.golden_cassette",
     "record_http": "harness.wire.session",
     "record_task": "harness.golden.record",
     "replay_run": "harness.sessions.replay",
     "run_task": "harness.golden.runner",
     "update_baseline": "harness.golden.update",
-    "write_cassette": "harness.cassette.golden",
+    "write_cassette": "harness.cassette.golden_cassette",
 }
 
 

@@ -48,17 +48,17 @@ if TYPE_CHECKING:
         UsageError,
     )
     from runtime.execution.clock import Clock
+    from runtime.execution.control_rules import ControlRules
     from runtime.execution.governor import Governor
-    from runtime.execution.rules import ControlRules
     from runtime.models.answer_bytes import AnswerTooLarge
     from runtime.models.anthropic import AnthropicMessages
     from runtime.models.openai_chat import OpenAIChat
     from runtime.models.prices import PriceTable
     from runtime.observability.audit import AuditLog, verify_audit
     from runtime.observability.event import Event, EventSink
-    from runtime.observability.events import ObservingPerformer
     from runtime.observability.logs import LogSink
     from runtime.observability.metrics import MetricsSink
+    from runtime.observability.run_events import ObservingPerformer
     from runtime.observability.summary import summary
     from runtime.ports.control_store import ControlStore
     from runtime.ports.control_values import ControlUnavailable
@@ -200,7 +200,7 @@ _HOME = {
     "Caps": "runtime.control.ledger",
     "CheckFailed": "runtime.errors",
     "Clock": "runtime.execution.clock",
-    "ControlRules": "runtime.execution.rules",
+    "ControlRules": "runtime.execution.control_rules",
     "ControlStore": "runtime.ports.control_store",
     "ControlUnavailable": "runtime.ports.control_values",
     "CredentialProvider": "runtime.ports.state",
@@ -232,7 +232,7 @@ _HOME = {
     "ModelPort": "runtime.ports.models",
     "ModelReply": "runtime.core.messages",
     "ModelRequest": "runtime.core.messages",
-    "ObservingPerformer": "runtime.observability.events",
+    "ObservingPerformer": "runtime.observability.run_events",
     "OpenAIChat": "runtime.models.openai_chat",
     "Outcome": "runtime.core.outcomes",
     "Performer": "runtime.core.effects",

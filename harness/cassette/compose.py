@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.document import (
+from harness.cassette.golden_document import (
     SCHEMA,
-    Document,
+    GoldenDocument,
     InteractionEntry,
     MessageEntry,
     Shape,
@@ -33,7 +33,7 @@ def compose(recording: Recording, provenance: dict[str, Any] | None = None) -> d
     composer = _Composer(recording)
     header = composer.header()
     interactions = [composer.interaction(item) for item in recording.interactions]
-    document = Document(
+    document = GoldenDocument(
         schema=SCHEMA,
         root="",
         provenance=dict(provenance or {}),

@@ -68,7 +68,7 @@ class SegmentRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.deleted_at is not None
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class FramePlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where a frame is, how much it holds, and its CRC-32 in hex."""
 
     offset: int
@@ -93,7 +93,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int
     root: str
     runs: tuple[SegmentRun, ...]
-    dictionary: Place | None = None
+    dictionary: FramePlace | None = None
     sealed_at: str | None = None
     sampled_out: int = 0
     dropped: int = 0

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cassette.files import guarded, unpack
+from harness.cassette.file_io import guarded, unpack
 from harness.cassette.footer import (
     SegmentRun,
     Tail,

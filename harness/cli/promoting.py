@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from harness.cassette.files import replace_file
-from harness.cassette.golden import write_cassette
+from harness.cassette.file_io import replace_file
+from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import read_segment
 from harness.cassette.store import kind_of, read_recording, split_target

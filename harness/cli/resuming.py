@@ -21,8 +21,8 @@ from harness.text import safe_text
 from runtime.entry.run import RunResult
 from runtime.entry.state import State
 from runtime.errors import DataError, ExitCode, UsageError
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.governor import Governor
-from runtime.execution.rules import ControlRules
 from runtime.journal.recording import Recording
 from runtime.ports.performers import PerformerError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.diff.align import Alignment, align, call_hashes
+from harness.diff.call_changes import call_changes, unordered_trace
 from harness.diff.document import (
     Call,
     CallDiff,
@@ -17,7 +18,6 @@ from harness.diff.document import (
     is_write,
     name_of,
 )
-from harness.diff.fields import call_changes, unordered_trace
 from harness.diff.similarity import args_key
 from harness.diff.verdict import comparability, judge
 from runtime.core.trace import ToolStep, Trace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cassette.golden import write_cassette
+from harness.cassette.golden_cassette import write_cassette
 from harness.errors import TaskError
 from harness.golden.project import Project, load_agent
 from harness.golden.runner import request_of

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from harness.cassette.files import settle_file, temporary_file
-from harness.cassette.golden import write_cassette
+from harness.cassette.file_io import settle_file, temporary_file
+from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.errors import ImportFailed
 from harness.importers import agentdojo

@@ -66,13 +66,13 @@ class Turn:
 
 
 @dataclass(slots=True, kw_only=True)
-class Conversation:
+class LiftedConversation:
     """The turns of one run, in order."""
 
     turns: list[Turn]
 
 
-def thread(exchanges: tuple[LiftedExchange, ...]) -> list[Conversation]:
+def thread(exchanges: tuple[LiftedExchange, ...]) -> list[LiftedConversation]:
     """Return the conversations of a recording, in order of their first request."""
     threader = _Threader()
     for exchange in exchanges:
@@ -85,8 +85,8 @@ class _Threader:
     """Finds for each request the conversation it continues, by look-up of chained message identities."""
 
     def __init__(self) -> None:
-        self.conversations: list[Conversation] = []
-        self._open: dict[str, list[Conversation]] = {}
+        self.conversations: list[LiftedConversation] = []
+        self._open: dict[str, list[LiftedConversation]] = {}
 
     def take(self, attempt: Attempt) -> None:
         """Put one exchange in its place."""
@@ -98,12 +98,12 @@ class _Threader:
             return
         conversation = self._continued(messages, links)
         if conversation is None:
-            conversation = Conversation(turns=[])
+            conversation = LiftedConversation(turns=[])
             self.conversations.append(conversation)
         conversation.turns.append(Turn(attempts=[attempt]))
         self._open.setdefault(links[-1], []).append(conversation)
 
-    def _continued(self, messages: list[Message], links: list[str]) -> Conversation | None:
+    def _continued(self, messages: list[Message], links: list[str]) -> LiftedConversation | None:
         """Return the conversation that these messages continue, with the results of its last calls filled in."""
         for end in range(len(messages) - 1, -1, -1):
             echo = messages[end]
@@ -120,7 +120,7 @@ class _Threader:
                 return failed
         return None
 
-    def _failed(self, link: str, *, model: str | None) -> Conversation | None:
+    def _failed(self, link: str, *, model: str | None) -> LiftedConversation | None:
         for conversation in reversed(self._open.get(link, ())):
             last = conversation.turns[-1].last
             if last.reply is None and model in {None, last.request.model}:

@@ -7,7 +7,7 @@ say whether it tells of an error. A run ends `open` if calls of its last reply w
 from __future__ import annotations
 
 from harness.lift.pricing import table_id
-from harness.lift.threading import Attempt, Conversation, Turn
+from harness.lift.threading import Attempt, LiftedConversation, Turn
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     DONE,
@@ -39,7 +39,7 @@ _STOP_KINDS = {
 }
 
 
-def conversation_trace(conversation: Conversation, *, source_id: str) -> Trace:
+def conversation_trace(conversation: LiftedConversation, *, source_id: str) -> Trace:
     """Return the trace of one conversation.
 
     Args:
@@ -104,7 +104,7 @@ def _end(turn: Turn) -> End:
     return End(stop_reason=str(StopReason(StopKind.FINISH)), output=last.reply.text or last.reply.refusal)
 
 
-def _header(conversation: Conversation, source_id: str) -> Header:
+def _header(conversation: LiftedConversation, source_id: str) -> Header:
     first = conversation.turns[0].last
     requests = [attempt.request for turn in conversation.turns for attempt in turn.attempts]
     request_id = f"req_{source_id}"
@@ -128,7 +128,7 @@ def _header(conversation: Conversation, source_id: str) -> Header:
     )
 
 
-def _is_computed(conversation: Conversation) -> bool:
+def _is_computed(conversation: LiftedConversation) -> bool:
     """Tell whether any price comes from tokens and the price table."""
     exchanges = [attempt.exchange for turn in conversation.turns for attempt in turn.attempts]
     return any(

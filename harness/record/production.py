@@ -30,7 +30,7 @@ from runtime.core.run import Header
 from runtime.errors import JournalError, UsageError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.journal.files import JournalWriter
-from runtime.journal.recorder import RecordingPerformer
+from runtime.journal.recording_performer import RecordingPerformer
 from runtime.journal.records import Record
 
 

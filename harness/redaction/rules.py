@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from harness.redaction.engine import Finder, KeywordSet, compile_finder, compile_keywords
-from harness.redaction.fields import HEADERS, NAME_STEM, is_secret_field
+from harness.redaction.secret_fields import HEADERS, NAME_STEM, is_secret_field
 from runtime.errors import UsageError
 
 __all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_rules", "ruleset"]

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.redaction.checks import accepted
 from harness.redaction.dropped import DROPPED
-from harness.redaction.fields import hides, is_password_field
-from harness.redaction.jsontext import Leaf, Places, decoded, leaves, looks_like_json
+from harness.redaction.json_strings import Leaf, Places, decoded, leaves, looks_like_json
+from harness.redaction.match_checks import accepted
 from harness.redaction.rules import CompiledRule, Ruleset
+from harness.redaction.secret_fields import hides, is_password_field
 from runtime.errors import DataError
 
 PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")

@@ -55,7 +55,7 @@ def unpack(stored: Stored) -> bytes:
                 raise ValueError(f"damaged base64: {error}") from error
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SentRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request as a client is about to send it.
 
     Attributes:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.first_difference import first_difference, windows
 from harness.wire.exchange import HttpRequest
-from harness.wire.matching import body_form, level
+from harness.wire.request_key import body_form, level
 from runtime.errors import CheckFailed, Signal
 
 MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
@@ -95,7 +96,7 @@ class WireMiss(CheckFailed, AssertionError):
         )
 
 
-def first_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str, str]:
+def request_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str, str]:
     """Return the path of the first difference of two requests and the values around it."""
     if recorded.method != sent.method:
         return "method", recorded.method, sent.method
@@ -105,51 +106,21 @@ def first_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str
     a, b = body_form(recorded), body_form(sent)
     if a[0] != b[0]:
         return "body", f"<{a[0]}>", f"<{b[0]}>"
-    found = _differ(a[1:], b[1:], "body")
+    found = first_difference(a[1:], b[1:], "body")
     if found is None:
         return "body", "<equal>", "<equal>"
-    path, old, new = found
-    path = path.replace("body[0]", "body" if a[0] != "json" else "$", 1)
-    if isinstance(old, str) and isinstance(new, str):
-        return (path, *_around(old, new))
-    return path, _short(old), _short(new)
-
-
-_ABSENT = object()
-
-
-def _differ(a: Any, b: Any, path: str) -> tuple[str, Any, Any] | None:
-    if isinstance(a, dict) and isinstance(b, dict):
-        for name in [*a, *(n for n in b if n not in a)]:
-            found = _differ(a.get(name, _ABSENT), b.get(name, _ABSENT), f"{path}.{name}")
-            if found is not None:
-                return found
-        return None
-    if isinstance(a, list) and isinstance(b, list):
-        for at in range(max(len(a), len(b))):
-            old = a[at] if at < len(a) else _ABSENT
-            found = _differ(old, b[at] if at < len(b) else _ABSENT, f"{path}[{at}]")
-            if found is not None:
-                return found
-        return None
-    same = a is b or (type(a) is type(b) and a == b)
-    return None if same else (path, a, b)
+    path = found.path.replace("body[0]", "body" if a[0] != "json" else "$", 1)
+    if isinstance(found.a, str) and isinstance(found.b, str):
+        return (path, *_around(found.a, found.b))
+    return path, _short(found.a), _short(found.b)
 
 
 def _around(old: str, new: str) -> tuple[str, str]:
     """Return the surroundings of the first difference of two texts."""
-    at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    start = max(0, at - WINDOW)
-    return _window(old, start, at), _window(new, start, at)
-
-
-def _window(text: str, start: int, at: int) -> str:
-    end = at + WINDOW
-    return repr(("…" if start else "") + text[start:end] + ("…" if end < len(text) else ""))
+    before, now = windows(old, new, WINDOW)
+    return repr(before), repr(now)
 
 
 def _short(value: Any) -> str:
-    if value is _ABSENT:
-        return "<absent>"
     text = repr(value)
     return text if len(text) <= 2 * WINDOW else text[: 2 * WINDOW] + "…"

@@ -15,16 +15,15 @@ from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
 from harness.redaction.redactor import Redactor, looks_secret
-from harness.wire.edits import clean_pieces
 from harness.wire.encodings import decode_content
-from harness.wire.events import clean_events, is_event_stream
+from harness.wire.event_streams import clean_events, is_event_stream
 from harness.wire.exchange import (
     Encoded,
     Headers,
     HttpAnswer,
     HttpError,
     HttpRequest,
-    Sent,
+    SentRequest,
     Stored,
     header_value,
     pack,
@@ -57,7 +56,7 @@ class Scrubber:
         self._redactor = redactor
         self.dropped = 0
 
-    def request(self, sent: Sent) -> HttpRequest:
+    def request(self, sent: SentRequest) -> HttpRequest:
         """Return a request without secrets."""
         redactor = self._redactor
         if redactor is None:
@@ -185,7 +184,8 @@ def _clean_bytes(redactor: Redactor, pieces: Sequence[bytes], headers: Headers) 
 def _clean_texts(redactor: Redactor, texts: list[str], content_type: str | None) -> list[str] | None:
     if is_event_stream(content_type, texts[0]):
         return clean_events(texts, redactor)
-    return clean_pieces(texts, redactor.text)
+    clean = redactor.redact_chunks(texts)
+    return None if clean == texts else clean
 
 
 def _clean_error(redactor: Redactor, error: HttpError | None) -> HttpError | None:

@@ -15,7 +15,7 @@ from runtime.entry.policy_check import check_policy
 from runtime.entry.request import Request
 from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.orchestrator.model_step import configured_output
 from runtime.orchestrator.setup import RunSetup
 from runtime.ports.prices import RateSource

@@ -31,12 +31,11 @@ from runtime.core.effects import (
     SingleEffect,
 )
 from runtime.core.keys import Cleaner, Keyer
-from runtime.core.lanes import parse_lane
+from runtime.core.lanes import call_lane, parse_lane
 from runtime.core.run import ToolDecl
 from runtime.entry.assemble import RunParts
 from runtime.entry.claim_lookup import ClaimLookup
 from runtime.errors import UsageError
-from runtime.execution.guarded.admission import call_lane
 from runtime.execution.guarded.in_doubt import Reconciler
 from runtime.journal.recording import Interaction, Recording
 from runtime.ports.performers import PerformerError
@@ -186,7 +185,7 @@ class RecordedOutcomes:
         """
         if not isinstance(effect, AskApproval):
             return False
-        call = self._by_lane.get(effect.lane.replace("approval", "tool", 1))
+        call = self._by_lane.get(call_lane(effect.lane))
         approved = self._recording.effect(recorded)
         if (call is not None and call.answered) or not isinstance(approved, AskApproval):
             return False

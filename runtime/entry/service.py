@@ -29,9 +29,9 @@ from runtime.entry.state import State
 from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
-from runtime.observability.events import EventSink, ObservingPerformer, memory_event
 from runtime.observability.logs import run_names
 from runtime.observability.metrics import MetricsSink
+from runtime.observability.run_events import EventSink, ObservingPerformer, memory_event
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Run, RunKey
 from runtime.ports.models import ModelPort

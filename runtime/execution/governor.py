@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.core.run import Header
 from runtime.execution.clock import Clock, SystemClock
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.run_guard import ALIVE_S, RunGuard, key_of
 from runtime.execution.switch_watch import SwitchWatch
 from runtime.ports.control_store import ControlStore

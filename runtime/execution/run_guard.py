@@ -22,10 +22,10 @@ from collections.abc import Callable
 from runtime.control.switches import Board, Target, refusal
 from runtime.core.effects import CallTool, Failure, ToolResult
 from runtime.core.run import Header
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.guarded.admission import Grants
 from runtime.execution.guarded.claims import RunClaims
 from runtime.execution.interruption import interruption
-from runtime.execution.rules import ControlRules
 from runtime.execution.switch_watch import LoopRuns, SwitchWatch
 from runtime.execution.time_limit import Work
 from runtime.ports.control_store import ControlStore

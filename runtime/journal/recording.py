@@ -27,6 +27,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.fold import Pair, fold_trace
+from runtime.core.lanes import admits_model
 from runtime.core.messages import Message, ModelRequest
 from runtime.core.run import Header
 from runtime.core.stored_header import read_header
@@ -309,7 +310,7 @@ def _other_effect(record: Record) -> SingleEffect:
         case EffectKind.INPUT:
             return Input(lane=record.lane)
         case EffectKind.ADMIT:
-            subject = "model" if ".admit/" in record.lane else "tool"
+            subject = "model" if admits_model(record.lane) else "tool"
             return Admit(lane=record.lane, subject=subject, name=record.name or "")  # type: ignore[arg-type]
         case EffectKind.CONTROLS:
             return ReadControls(lane=record.lane)

@@ -14,7 +14,7 @@ from typing import Any
 from runtime.core.money import NANOS_PER_USD
 from runtime.core.stop import parse_stop
 from runtime.errors import GoldrunError, UsageError
-from runtime.observability.events import Event
+from runtime.observability.run_events import Event
 from runtime.ports.control_values import BreakerView
 
 OTHER = "other"

@@ -37,7 +37,7 @@ from runtime.core.fold import failure_status
 from runtime.core.lanes import lane
 from runtime.core.messages import ToolCallPart, tool_message
 from runtime.core.stop import StopKind, StopReason, first_stop
-from runtime.orchestrator.checks import Call, check_calls, refusal_effect, wants_approval
+from runtime.orchestrator.call_checks import Call, check_calls, refusal_effect, wants_approval
 from runtime.orchestrator.model_step import SHORT_OF, interrupted
 from runtime.orchestrator.progress import Progress
 

@@ -22,12 +22,13 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from runtime.control.breaker import Sample
-from runtime.control.ledger import NOTHING, Amount, Scope
+from runtime.control.ledger import NOTHING, Amount, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
 from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
+from runtime.core.lanes import call_lane, is_first_attempt
 from runtime.core.messages import ModelReply
 from runtime.core.run import Header
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, Lease
 
@@ -116,10 +117,10 @@ class Grants:
         self._owner = owner
         self._holds = scope_key(tenant, environment, "hold", header.run_id)
         self._keys: dict[tuple[str, str], str] = {}
-        self._run = Scope(run_scope(tenant, environment, header.request_id))
-        self._everything = Scope(GLOBAL, rules.everything)
+        self._run = SpendScope(run_scope(tenant, environment, header.request_id))
+        self._everything = SpendScope(GLOBAL, rules.everything)
         self._day: int | None = None
-        self._scopes: tuple[Scope, ...] = ()
+        self._scopes: tuple[SpendScope, ...] = ()
 
     def admit(self, effect: Admit) -> tuple[Admission, float | None]:
         """Try once to admit a call.
@@ -250,12 +251,12 @@ class Grants:
             key = self._keys[subject, name] = scope_key(header.tenant, header.environment, subject, name)
         return key
 
-    def _scopes_at(self, now: float) -> tuple[Scope, ...]:
+    def _scopes_at(self, now: float) -> tuple[SpendScope, ...]:
         """Return where an amount counts: the run, its tenant's day (UTC), and everything."""
         day = int(now // 86_400)
         if day != self._day:
             header, self._day = self._header, day
-            today = Scope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
+            today = SpendScope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
             self._scopes = (self._run, today, self._everything)
         return self._scopes
 
@@ -277,13 +278,6 @@ class Grants:
             ),
             now=self._now(),
         )
-
-
-def call_lane(admit_lane: str) -> str:
-    """Return the lane of the call that an admission lane is for."""
-    step, _, rest = admit_lane.rpartition(".")
-    what = "model" if rest.startswith("admit/") else "tool"
-    return f"{step}.{rest.replace('admit', what, 1)}"
 
 
 def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
@@ -311,7 +305,7 @@ def _worst(effect: Admit) -> Amount:
     nanos = effect.limits.reserved_nanousd or 0
     if effect.subject == "tool":
         return Amount(nanos, tool_calls=1)
-    steps = 1 if effect.lane.endswith("/1") else 0
+    steps = 1 if is_first_attempt(effect.lane) else 0
     return Amount(nanos, effect.limits.reserved_tokens or 0, steps=steps)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from runtime.core.effects import ApprovalAnswer, AskApproval
 from runtime.execution.time_limit import TimeLimitError, Watch, bounded
-from runtime.ports.faults import failure_of
+from runtime.ports.tool_failures import failure_of
 from runtime.ports.tools import ApprovalDesk
 
 

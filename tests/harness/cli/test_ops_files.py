@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from harness.cassette.golden import write_cassette
+from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.cassette.store import read_recording
 from harness.cli import main, ops_files_commands, run_commands

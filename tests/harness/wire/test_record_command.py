@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from harness.cli import wire_commands
-from harness.wire.store import read_http
+from harness.wire.http_recording import read_http
 from runtime.errors import UsageError
 
 ROOT = Path(__file__).parents[3]

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from harness.errors import CassetteError
+from harness.wire.http_recording import read_http
 from harness.wire.misses import Unanswered, WireMiss
 from harness.wire.session import Mode, record_http
-from harness.wire.store import read_http
 from runtime.errors import UsageError
 
 
