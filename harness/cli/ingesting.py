@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.cassette.store import count_recordings, iter_recordings
 from harness.cli.output import Advance, progress
 from harness.errors import CassetteError
-from harness.reports import IngestResult, RecordedRun, recorded_run
+from harness.reports import IngestResult, RunToIngest, recorded_run
 from harness.reports import ingest as add_rows
 from runtime.journal.recording import Recording
 
@@ -27,7 +27,7 @@ def ingest_targets(targets: list[str], *, deploy: str, history: Path, git_sha: s
         return add_rows(_runs(targets, advance), deploy=deploy, history=history, git_sha=git_sha)
 
 
-def _runs(targets: list[str], advance: Advance) -> Iterator[RecordedRun]:
+def _runs(targets: list[str], advance: Advance) -> Iterator[RunToIngest]:
     for target in targets:
         for recording in iter_recordings(target):
             advance(1, recording.header.request_id)

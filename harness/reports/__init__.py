@@ -6,12 +6,12 @@ from harness.reports.markdown import render_markdown
 from harness.reports.reading import list_deploys, load
 from harness.reports.render import render_text
 from harness.reports.report import Report, report_json
-from harness.reports.rows import RecordedRun, recorded_run
+from harness.reports.rows import RunToIngest, recorded_run
 from harness.reports.upkeep import history_json
 
 __all__ = [
     "IngestResult",
-    "RecordedRun",
+    "RunToIngest",
     "Report",
     "compare",
     "history_json",

@@ -24,7 +24,7 @@ import numpy as np
 
 from harness.reports.aggregates import Aggregate
 from harness.reports.columns import Bools, Columns, Floats, Ints
-from harness.reports.prices import KINDS, Usage, estimate
+from harness.reports.prices import KINDS, PaidUsage, estimate
 from harness.reports.report import Attribution
 from harness.reports.segment_effects import segment_effects
 
@@ -175,7 +175,7 @@ def _shapley(names: tuple[str, ...], value: Callable[[frozenset[str]], float]) -
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lines:
+class CallLines:
     """What each model did in each run that is looked at.
 
     Attributes:
@@ -193,7 +193,7 @@ class Lines:
     cost: Floats
 
 
-def _lines(compared: Compared, rows: Bools, *, priced: bool) -> Lines:
+def _lines(compared: Compared, rows: Bools, *, priced: bool) -> CallLines:
     """Return the lines of some runs: from the aggregates where these add up to the run, else from the run."""
     columns, models = compared.columns, compared.models
     total = columns.numbers["cost_nanousd" if priced else "total_tokens"]
@@ -215,7 +215,7 @@ def _lines(compared: Compared, rows: Bools, *, priced: bool) -> Lines:
     codes = {name: i for i, name in enumerate(sorted({*models.name.values, *columns.names["model"].values}))}
     of_models = np.array([*(codes[n] for n in models.name.values), len(codes)], dtype=np.int64)
     of_runs = np.array([*(codes[n] for n in columns.names["model"].values), len(codes)], dtype=np.int64)
-    return Lines(
+    return CallLines(
         row=np.concatenate([models.row[some], rest]),
         model=np.concatenate(
             [of_models[models.name.codes[some]], of_runs[columns.names["model"].codes[rest]]]
@@ -247,7 +247,7 @@ def _tool_credits(compared: Compared, rows: Bools, unit: Ints, side: int) -> Flo
 
 
 def _factors(
-    columns: Columns, rows: Bools, unit: Ints, lines: Lines, *, priced: bool
+    columns: Columns, rows: Bools, unit: Ints, lines: CallLines, *, priced: bool
 ) -> tuple[Factors, Factors]:
     width, models = int(unit.max()) + 1, int(lines.model.max(initial=0)) + 1
     prices = _prices(columns, lines, models, priced=priced)
@@ -320,7 +320,7 @@ def _with_excess(side: Factors, excess: Floats) -> Factors:
     )
 
 
-def _prices(columns: Columns, lines: Lines, models: int, *, priced: bool) -> tuple[Floats, Floats]:
+def _prices(columns: Columns, lines: CallLines, models: int, *, priced: bool) -> tuple[Floats, Floats]:
     if not priced:
         return np.ones((models, KINDS)), np.ones((models, KINDS))
     side = columns.side[lines.row]
@@ -329,7 +329,7 @@ def _prices(columns: Columns, lines: Lines, models: int, *, priced: bool) -> tup
     for model in range(models):
         rows = [np.flatnonzero((lines.model == model) & (side == one)) for one in (0, 1)]
         names = set(tables[np.concatenate(rows)].tolist())
-        first, second = (Usage(kinds=lines.kinds[r], cost=lines.cost[r]) for r in rows)
+        first, second = (PaidUsage(kinds=lines.kinds[r], cost=lines.cost[r]) for r in rows)
         if len(rows[0]) or len(rows[1]):
             found[:, model] = estimate(first, second, same_table=len(names) == 1 and -1 not in names)
     return found[0], found[1]

@@ -19,7 +19,7 @@ from harness.reports.manifest import Manifest, check_label, locked, read_manifes
 from harness.reports.reading import read_table
 from harness.reports.rows import (
     CONTENT,
-    RecordedRun,
+    RunToIngest,
     call_rows,
     content_of,
     execution_id,
@@ -51,7 +51,7 @@ class IngestResult:
 
 
 def ingest(
-    runs: Iterable[Trace | RecordedRun],
+    runs: Iterable[Trace | RunToIngest],
     *,
     deploy: str,
     history: Path,
@@ -83,7 +83,7 @@ def ingest(
         key = stratum_key(history)
         try:
             for run in runs:
-                full = RecordedRun(trace=run) if isinstance(run, Trace) else run
+                full = RunToIngest(trace=run) if isinstance(run, Trace) else run
                 place = known.place(full.trace)
                 if place is not None:
                     told = hashes.get(full.trace.run_id) or hashes.get(full.trace.request_id)
@@ -100,7 +100,7 @@ def ingest(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class HistoryPlace:
     """Where a run stands in the history: its run id, and which execution of its request it is."""
 
     run_id: str
@@ -121,7 +121,7 @@ class _Known:
             for run_id, *content in zip(*(stored.column(c).to_pylist() for c in columns), strict=True):
                 self._contents[run_id] = tuple(content)
 
-    def place(self, trace: Trace) -> Place | None:
+    def place(self, trace: Trace) -> HistoryPlace | None:
         """Return the place of a run that is new, or `None` for one whose newest execution is the same."""
         base, content = execution_id(trace, self._deploy), content_of(trace)
         execution, run_id, newest = 0, base, None
@@ -135,11 +135,11 @@ class _Known:
         if execution:
             self.superseded.add(trace.request_id)
         self._contents[run_id] = content
-        return Place(run_id=run_id, execution=execution)
+        return HistoryPlace(run_id=run_id, execution=execution)
 
 
 def _add(
-    writer: Writer, run: RecordedRun, place: Place, *, deploy: str, git_sha: str | None, key: bytes
+    writer: Writer, run: RunToIngest, place: HistoryPlace, *, deploy: str, git_sha: str | None, key: bytes
 ) -> None:
     trace, run_id = run.trace, place.run_id
     entry = trace.labels.get("entry")

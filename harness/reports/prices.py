@@ -21,7 +21,7 @@ _FIT = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class PaidUsage:
     """What some runs used and paid; rows are runs.
 
     Attributes:
@@ -33,7 +33,7 @@ class Usage:
     cost: Floats
 
 
-def estimate(first: Usage, second: Usage, *, same_table: bool) -> tuple[Floats, Floats]:
+def estimate(first: PaidUsage, second: PaidUsage, *, same_table: bool) -> tuple[Floats, Floats]:
     """Return the price of each kind of token on both sides, in nano-dollars a token.
 
     Args:
@@ -44,7 +44,7 @@ def estimate(first: Usage, second: Usage, *, same_table: bool) -> tuple[Floats, 
     if not len(first.cost) or not len(second.cost):
         only = _side(first if len(first.cost) else second)
         return only, only
-    both = Usage(
+    both = PaidUsage(
         kinds=np.concatenate([first.kinds, second.kinds]), cost=np.concatenate([first.cost, second.cost])
     )
     pooled = _fit(both)
@@ -61,12 +61,12 @@ def estimate(first: Usage, second: Usage, *, same_table: bool) -> tuple[Floats, 
     return _scaled(first), _scaled(second)
 
 
-def _side(usage: Usage) -> Floats:
+def _side(usage: PaidUsage) -> Floats:
     found = _fit(usage)
     return _scaled(usage) if found is None else found
 
 
-def _fit(usage: Usage, *, full: bool = False) -> Floats | None:
+def _fit(usage: PaidUsage, *, full: bool = False) -> Floats | None:
     """Return the least-squares prices if they explain the costs; with `full`, only if they are unique."""
     used = usage.kinds.any(axis=0)
     if not used.any() or np.isnan(usage.kinds).any():
@@ -91,6 +91,6 @@ def _complete(own: Floats, other: Floats) -> Floats:
     return np.where(own > 0, own, other)
 
 
-def _scaled(usage: Usage) -> Floats:
+def _scaled(usage: PaidUsage) -> Floats:
     paid, usual = float(usage.cost.sum()), float((np.nan_to_num(usage.kinds) @ _USUAL).sum())
     return _USUAL * (paid / usual if usual else 0.0)

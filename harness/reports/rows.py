@@ -31,7 +31,7 @@ _FAILED = ("error", "timeout", "in_doubt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedRun:
+class RunToIngest:
     """A run to ingest, with what its trace does not hold.
 
     Attributes:
@@ -51,7 +51,7 @@ class RecordedRun:
     segments: tuple[tuple[str, int | None, int | None], ...] = ()
 
 
-def recorded_run(recording: Recording, locator: str | None = None) -> RecordedRun:
+def recorded_run(recording: Recording, locator: str | None = None) -> RunToIngest:
     """Return a recording as a run to ingest."""
     trace = recording.trace()
     billed = {call.lane: call.input_tokens for call in trace.model_calls}
@@ -60,7 +60,7 @@ def recorded_run(recording: Recording, locator: str | None = None) -> RecordedRu
         parts = segments.scaled(sizes, billed.get(lane))
         if parts is not None:
             calls[lane] = parts
-    return RecordedRun(
+    return RunToIngest(
         trace=trace,
         recording=locator,
         cassette_hash=recording.root,
@@ -99,7 +99,7 @@ def content_of(trace: Trace) -> tuple[object, ...]:
 
 
 def run_row(
-    run: RecordedRun,
+    run: RunToIngest,
     *,
     run_id: str,
     deploy: str,
@@ -128,7 +128,7 @@ def run_row(
     )
 
 
-def call_rows(run: RecordedRun, *, run_id: str) -> Iterator[Row]:
+def call_rows(run: RunToIngest, *, run_id: str) -> Iterator[Row]:
     """Yield the rows of a run's calls in the order of `schema.column_names("calls")`.
 
     A model decision comes before the tool calls it causes; `attempt` is the number of attempts made.
@@ -170,7 +170,7 @@ def model_rows(trace: Trace, *, run_id: str) -> Iterator[Row]:
         )
 
 
-def segment_rows(run: RecordedRun, *, run_id: str) -> Iterator[Row]:
+def segment_rows(run: RunToIngest, *, run_id: str) -> Iterator[Row]:
     """Yield the rows of the table `segments`: what each part of the prompts of the run was billed."""
     for name, tokens, cost in run.segments:
         yield (run_id, name, tokens, cost)

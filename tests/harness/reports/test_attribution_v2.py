@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.reports import RecordedRun, compare, ingest
+from harness.reports import RunToIngest, compare, ingest
 from harness.reports.report import Attribution
 from harness.reports.segments import run_segments
 from runtime.core.money import Rate, Usage
@@ -42,7 +42,7 @@ def _run(
     tool_cost: int = 0,
     task: str | None = None,
     repeat: int = 0,
-) -> RecordedRun:
+) -> RunToIngest:
     """Return a run of several calls, each with its usage and the cost of its rates; tasks differ in size."""
     rates = RATES if rates is None else rates
     parts = {name: size * (2 + index % 3) for name, size in (BASE if parts is None else parts).items()}
@@ -88,10 +88,10 @@ def _run(
     base = make_run(task or f"t{index:02}", repeat=repeat, price_table=table)
     trace = msgspec.structs.replace(base, steps=tuple(steps), totals=totals)
     told = {step.model.lane: parts for step in steps if step.model}
-    return RecordedRun(trace=trace, calls=told, segments=tuple(run_segments(trace, told, rates)))
+    return RunToIngest(trace=trace, calls=told, segments=tuple(run_segments(trace, told, rates)))
 
 
-def _attribution(history: Path, first: list[RecordedRun], second: list[RecordedRun]) -> Attribution:
+def _attribution(history: Path, first: list[RunToIngest], second: list[RunToIngest]) -> Attribution:
     ingest(first, deploy="a", history=history)
     ingest(second, deploy="b", history=history)
     found = compare(history, baseline="a", candidate="b").attribution

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.cli.main import run as goldrun
-from harness.reports import RecordedRun, compare, history_json, ingest, list_deploys, load, report_json
+from harness.reports import RunToIngest, compare, history_json, ingest, list_deploys, load, report_json
 from harness.reports.manifest import read_manifest
 from harness.reports.segments import scaled
 from harness.reports.strata import level
@@ -82,7 +82,7 @@ def test_labels_failed_rules_and_the_recording_are_kept(tmp_path: Path, make_run
     trace = make_run("t")
     trace.labels.update(passed=False, failed_rules=["max_steps"], entry="chat", score=0.5)
 
-    ingest([RecordedRun(trace=trace, recording="runs.seg#r1")], deploy="a", history=tmp_path)
+    ingest([RunToIngest(trace=trace, recording="runs.seg#r1")], deploy="a", history=tmp_path)
     row = load(tmp_path).iloc[0]
 
     assert (row.recording, list(row.failed_rules), bool(row.passed)) == ("runs.seg#r1", ["max_steps"], False)
@@ -114,7 +114,7 @@ def test_a_stratum_knows_no_numbers_dates_ids_or_addresses() -> None:
 def test_the_stratum_depends_on_the_message_and_not_on_the_deploy(tmp_path: Path, make_run: MakeRun) -> None:
     for deploy, model in (("a", "m1"), ("b", "m2")):
         runs = [
-            RecordedRun(trace=make_run(None, request_id=f"r{i}", model=model), message=text)
+            RunToIngest(trace=make_run(None, request_id=f"r{i}", model=model), message=text)
             for i, text in enumerate(("where is 1?", "where is 2?", "refund 3"))
         ]
         ingest(runs, deploy=deploy, history=tmp_path)

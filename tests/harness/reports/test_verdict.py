@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from harness.cli.main import run as goldrun
-from harness.reports import RecordedRun, Report, compare, ingest, report_json
+from harness.reports import RunToIngest, Report, compare, ingest, report_json
 from harness.reports.metrics import ExactLimits
 from runtime.core.trace import Trace
 
@@ -228,9 +228,9 @@ def test_each_metric_states_what_it_could_have_seen(make_run: MakeRun, compare_r
     assert report_json(report)["metrics"][0]["smallest_seen"] == _metric(report).smallest_seen
 
 
-def _traffic(make_run: MakeRun, mix: dict[str, int], cost: dict[str, int], **fields: Any) -> list[RecordedRun]:
+def _traffic(make_run: MakeRun, mix: dict[str, int], cost: dict[str, int], **fields: Any) -> list[RunToIngest]:
     return [
-        RecordedRun(
+        RunToIngest(
             trace=make_run(
                 None,
                 request_id=f"{kind}-{i}",
@@ -248,7 +248,7 @@ def _traffic(make_run: MakeRun, mix: dict[str, int], cost: dict[str, int], **fie
 def test_production_runs_are_compared_and_gate(tmp_path: Path, make_run: MakeRun) -> None:
     for label, calls in (("v1", 1), ("v2", 3)):
         runs = [
-            RecordedRun(
+            RunToIngest(
                 trace=make_run(None, request_id=f"req_{i}", calls=calls, cost=calls * 10**6),
                 message=f"where is parcel {i}?",
             )
