@@ -21,7 +21,7 @@ def demo(
     keep: Annotated[Path | None, typer.Option(help="Work in this empty folder and leave it there.")] = None,
 ) -> int:
     """Show the whole loop on a support agent: record, golden suite, two bad deploys, diff, cost report."""
-    from harness.cli.demo import run_demo
+    from harness.cli.commands.demo import run_demo
 
     return run_demo(keep)
 
@@ -38,7 +38,7 @@ def run_tests(
     json: Json = False,
 ) -> int:
     """Run golden tasks."""
-    from harness.cli.testing import test_paths
+    from harness.cli.commands.test import test_paths
 
     return test_paths(paths or [Path("golden")], pytest=pytest, deploy=deploy, report=report, as_json=json)
 
@@ -48,6 +48,6 @@ def migrate(
     json: Json = False,
 ) -> int:
     """Rewrite old names in golden tasks and policy files; nothing else in them changes."""
-    from harness.cli.migrating import migrate_paths
+    from harness.cli.commands.migrate import migrate_paths
 
     return migrate_paths(paths, as_json=json)

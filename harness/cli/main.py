@@ -11,16 +11,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import (
-    golden_commands,
-    import_commands,
-    ops_commands,
-    ops_files_commands,
-    redact_commands,
-    report_commands,
-    run_commands,
-    wire_commands,
-)
+from harness.cli import golden_commands, ops_files_commands
+from harness.cli.commands import diff, import_, record, redact_check, report
+from harness.cli.commands.ops import runs
 from runtime.errors import ExitCode, GoldrunError
 
 app = typer.Typer(
@@ -34,13 +27,13 @@ app = typer.Typer(
 )
 for module in (
     golden_commands,
-    wire_commands,
-    run_commands,
-    import_commands,
-    report_commands,
+    record,
+    diff,
+    import_,
+    report,
     ops_files_commands,
-    redact_commands,
-    ops_commands,
+    redact_check,
+    runs,
 ):
     module.register(app)
 

@@ -30,7 +30,7 @@ def recover(
     json: Json = False,
 ) -> int:
     """Seal journals that a dead process left; runs that were cut off end `crashed`."""
-    from harness.cli.files import recover_path
+    from harness.cli.commands.recover import recover_path
 
     return recover_path(path, store=store, as_json=json)
 
@@ -40,7 +40,7 @@ def verify(
     json: Json = False,
 ) -> int:
     """Say whether recordings are intact and whether they are complete: 0 both, 1 incomplete, 3 damaged."""
-    from harness.cli.files import verify_paths
+    from harness.cli.commands.recover import verify_paths
 
     return verify_paths(paths, as_json=json)
 
@@ -54,7 +54,7 @@ def find(
     json: Json = False,
 ) -> int:
     """Find a run by its request id over a folder or an object store."""
-    from harness.cli.files import find_runs
+    from harness.cli.commands.recover import find_runs
 
     return find_runs(root, request_id, index=index, as_json=json)
 
@@ -86,7 +86,7 @@ def resume(
     json: Json = False,
 ) -> int:
     """Carry a run that a crash cut off to its end, once; what was completed is not done again."""
-    from harness.cli.resuming import Resume, resume_target
+    from harness.cli.commands.resume import Resume, resume_target
 
     asked = Resume(
         agent=agent,
@@ -111,6 +111,6 @@ def promote(
     json: Json = False,
 ) -> int:
     """Make a golden task, its cassette and its baseline from a production run."""
-    from harness.cli.promoting import promote_target
+    from harness.cli.commands.promote import promote_target
 
     return promote_target(target, task, agent=agent, root=root, as_json=json)

@@ -39,7 +39,7 @@ def named_target(target: str, root: str) -> str:
     path, request_id = split_target(target)
     if request_id is not None or path.exists() or len(path.parts) != 1 or path.suffix in FILE_ENDINGS:
         return target
-    from harness.cli.files import locate
+    from harness.cli.commands.recover import locate
 
     return locate(root, target)
 

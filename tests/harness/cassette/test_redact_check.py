@@ -11,7 +11,7 @@ import typer
 
 from harness.cassette.redact_check import check_secrets
 from harness.cassette.segment import SegmentWriter
-from harness.cli import redact_commands
+from harness.cli.commands import redact_check
 from harness.errors import CassetteError
 from harness.redaction.redactor import Redactor
 from runtime.core.effects import Begin, End, Outcome
@@ -106,7 +106,7 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path: Path) -> None:
 
 def run(*arguments: str) -> int:
     app = typer.Typer()
-    redact_commands.register(app)
+    redact_check.register(app)
 
     @app.command()
     def other() -> None:

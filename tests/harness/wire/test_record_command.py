@@ -13,14 +13,14 @@ import httpx
 import pytest
 import typer
 
-from harness.cli import wire_commands
+from harness.cli.commands import record
 from harness.wire.store import read_http
 from runtime.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 AGENT = "import sys, httpx; print(httpx.post(sys.argv[1] + '/echo', json={'q': '--x'}, trust_env=False).text)"
 MAIN = (
-    "import sys, typer; from harness.cli import wire_commands as w; app = typer.Typer(); w.register(app); "
+    "import sys, typer; from harness.cli.commands import record as w; app = typer.Typer(); w.register(app); "
     "app.command()(lambda: 0); sys.exit(app(sys.argv[1:], standalone_mode=False))"
 )
 
@@ -39,7 +39,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def call(*arguments: str) -> int:
     app = typer.Typer()
-    wire_commands.register(app)
+    record.register(app)
     app.command(name="other")(lambda: 0)
     return int(app(["record", *arguments], standalone_mode=False))
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from harness.cli.control_store import now
 from harness.cli.main import run
-from harness.cli.ops_store import now
 from runtime.control.breaker import BreakerRule
 from runtime.control.ledger import Amount, Caps, Scope
 from runtime.control.scopes import day_scope

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import demo
+from harness.cli.commands import demo
 from harness.cli.demo_show import shortened
 from harness.cli.demo_stages import SETTINGS, DemoProject, Edit
 from runtime.errors import BugError, CheckFailed, UsageError
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 LIMIT_S = 20
 
 

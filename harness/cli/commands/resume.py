@@ -11,10 +11,10 @@ from pathlib import Path
 
 from harness.cassette.remote import is_url
 from harness.cassette.store import read_recording, split_target
-from harness.cli.ops_store import open_store
+from harness.cli.commands.replay import load_agent_code
+from harness.cli.control_store import open_store
+from harness.cli.model_source import model_from
 from harness.cli.output import emit_json, say
-from harness.cli.recording import model_from
-from harness.cli.replaying import load_agent_code
 from harness.sessions.once import ResumeMark, held
 from harness.sessions.resume import World, resume_run
 from harness.text import safe_text

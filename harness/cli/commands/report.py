@@ -29,7 +29,7 @@ def ingest(
     json: Json = False,
 ) -> int:
     """Add recorded runs to the history under a deploy label; adding twice changes nothing."""
-    from harness.cli.ingesting import ingest_targets
+    from harness.cli.commands.ingest import ingest_targets
 
     result = ingest_targets(paths, deploy=deploy, history=history, git_sha=git_sha)
     if json:
@@ -58,7 +58,7 @@ def report(
     json: Json = False,
 ) -> int:
     """Compare two deploys task by task: what changed, is it worse, and why."""
-    from harness.cli.ingesting import write_text
+    from harness.cli.commands.ingest import write_text
     from harness.reports import compare, render_markdown, render_text, report_json
 
     found = compare(history, baseline=baseline, candidate=candidate, gates=gate or ())

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.cli.commands.ingest import ingest_targets
 from harness.cli.demo_show import Show, shortened
 from harness.cli.demo_stages import SETTINGS, DemoProject, Edit, Suite, stop_counts
-from harness.cli.ingesting import ingest_targets
 from harness.cli.output import progress
 from harness.text import table
 from runtime.core.money import usd_text

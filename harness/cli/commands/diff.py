@@ -28,7 +28,7 @@ def replay(
     json: Json = False,
 ) -> int:
     """Run recorded runs through the real orchestrator again and say whether they are the same."""
-    from harness.cli.replaying import replay_targets
+    from harness.cli.commands.replay import replay_targets
 
     return replay_targets(paths, collect=collect, agent=agent, as_json=json)
 
@@ -41,8 +41,8 @@ def show(
     json: Json = False,
 ) -> int:
     """Print a run as a readable timeline."""
+    from harness.cli.commands.show import timeline
     from harness.cli.targets import load_traces, named_target
-    from harness.cli.timeline import timeline
     from runtime.core.trace import trace_json
 
     traces = load_traces(named_target(target, root))
@@ -111,6 +111,6 @@ def lift(
     json: Json = False,
 ) -> int:
     """Lift recorded HTTP traffic into exchanges and traces."""
-    from harness.cli.lifting import lift_targets
+    from harness.cli.commands.lift import lift_targets
 
     return lift_targets(paths, dialect=dialect, as_json=json)

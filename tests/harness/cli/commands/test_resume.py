@@ -16,11 +16,11 @@ from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
 from runtime.models import calls
 from runtime.state.control.sqlite_store import SqliteControlStore
-from tests.harness.cli import payer_code
+from tests.harness.cli.commands import payer_code
 from tests.harness.sessions.test_resume_state import cut_run
 
-AGENT = ["--agent", "tests.harness.cli.payer_code:build"]
-OTHER = ["--agent", "tests.harness.cli.payer_code:build_other"]
+AGENT = ["--agent", "tests.harness.cli.commands.payer_code:build"]
+OTHER = ["--agent", "tests.harness.cli.commands.payer_code:build_other"]
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,9 @@ def test_other_code_than_the_runs_carries_nothing_out_and_keeps_nobody_from_resu
     assert effects == ["pay 1", "look", "pay 2"]
 
 
-@pytest.mark.parametrize("rules", ["no.such:RULES", "tests.harness.cli.payer_code:build", "nonsense"])
+@pytest.mark.parametrize(
+    "rules", ["no.such:RULES", "tests.harness.cli.commands.payer_code:build", "nonsense"]
+)
 def test_rules_that_are_none_are_refused(store: SqliteControlStore, effects: list[str], rules: str) -> None:
     journal = crash(store=store)
     bury(store)
@@ -175,7 +177,7 @@ def test_the_rules_of_the_service_hold_for_a_run_that_is_carried_on(
 ) -> None:
     journal = crash(store=store)
     bury(store)
-    rules = ["--rules", "tests.harness.cli.payer_code:RULES"]
+    rules = ["--rules", "tests.harness.cli.commands.payer_code:RULES"]
 
     assert resume(journal, "out.jsonl", *AGENT, *rules, "--store", "control.db") == 0
 

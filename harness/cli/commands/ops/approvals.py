@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.ops_store import (
+from harness.cli.control_store import (
     DEFAULT_STORE,
     Json,
     Limit,

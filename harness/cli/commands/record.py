@@ -75,7 +75,7 @@ def record(
             "or `goldrun record --proxy --upstream URL`",
         )
     if tasks:
-        from harness.cli.recording import record_tasks
+        from harness.cli.model_source import record_tasks
 
         return record_tasks(tasks, script=script, base_url=base_url, api_key_env=api_key_env)
     path = _recording(out, replay=replay)

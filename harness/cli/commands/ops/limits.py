@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.ops_store import (
+from harness.cli.control_store import (
     DEFAULT_STORE,
     Environment,
     Json,

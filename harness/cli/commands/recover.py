@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cassette.index import Found, find_run, write_index
 from harness.cassette.verify import Verified, verify_path
-from harness.cli.ops_store import now, open_store
+from harness.cli.control_store import now, open_store
 from harness.cli.output import emit_json, progress, say, warn
 from harness.errors import CassetteError
 from harness.sessions.recover import orphan_journals, recover_journal, tell_crashed

@@ -9,8 +9,18 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import ops_answers, ops_limits, ops_switches
-from harness.cli.ops_store import DEFAULT_STORE, Json, Limit, Store, Tenant, now, open_store, show, time_text
+from harness.cli.commands.ops import approvals, limits, switches
+from harness.cli.control_store import (
+    DEFAULT_STORE,
+    Json,
+    Limit,
+    Store,
+    Tenant,
+    now,
+    open_store,
+    show,
+    time_text,
+)
 from harness.cli.output import emit_json, say
 from harness.text import safe_text
 from runtime.errors import DataError, ExitCode, UsageError
@@ -25,9 +35,9 @@ def register(parent: typer.Typer) -> None:
     parent.add_typer(app, name="ops")
 
 
-ops_switches.register(app)
-ops_answers.register(app)
-ops_limits.register(app)
+switches.register(app)
+approvals.register(app)
+limits.register(app)
 
 
 @app.command()

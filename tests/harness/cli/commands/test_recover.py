@@ -13,7 +13,8 @@ import typer
 from harness.cassette.golden import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.cassette.store import read_recording
-from harness.cli import main, ops_files_commands, run_commands
+from harness.cli import main, ops_files_commands
+from harness.cli.commands import diff
 from harness.golden.loader import load_task
 from harness.record import ProductionRecorder, Recorder
 from runtime.entry.run import Request, run_agent_async
@@ -33,7 +34,7 @@ KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"[:36]
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
     ops_files_commands.register(app)
-    run_commands.register(app)
+    diff.register(app)
     monkeypatch.setattr(main, "app", app)
     monkeypatch.chdir(tmp_path)
 
