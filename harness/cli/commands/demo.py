@@ -9,6 +9,9 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from harness.cli.commands.ingest import ingest_targets
 from harness.cli.demo_show import Show, shortened
@@ -101,6 +104,13 @@ class Story:
         """Note what did not come out as told."""
         if not holds:
             self.broken.append(otherwise)
+
+
+def demo(
+    keep: Annotated[Path | None, typer.Option(help="Work in this empty folder and leave it there.")] = None,
+) -> int:
+    """Show the whole loop on a support agent: record, golden suite, two bad deploys, diff, cost report."""
+    return run_demo(keep)
 
 
 def run_demo(keep: Path | None) -> int:

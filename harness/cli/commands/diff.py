@@ -1,59 +1,18 @@
-"""Commands about single runs: replay, show, diff, lift."""
+"""`goldrun diff`: two runs compared call by call, or two deploys task by task."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from harness.cassette.store import split_target
+from harness.cli.options import HISTORY, History, Json
 from harness.cli.output import emit_json, say, wants_colour
+from harness.cli.targets import load_trace
+from harness.text import safe_text, table
 from runtime.errors import ExitCode, UsageError
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(replay)
-    app.command()(show)
-    app.command()(diff)
-    app.command()(lift)
-
-
-def replay(
-    paths: Annotated[list[str], typer.Argument(help="Cassettes, segments, folders, or FILE#REQUEST_ID.")],
-    collect: Annotated[bool, typer.Option(help="Serve on past the first divergence of a run.")] = False,
-    agent: Annotated[str | None, typer.Option(help="Run this agent's code: module:factory.")] = None,
-    json: Json = False,
-) -> int:
-    """Run recorded runs through the real orchestrator again and say whether they are the same."""
-    from harness.cli.commands.replay import replay_targets
-
-    return replay_targets(paths, collect=collect, agent=agent, as_json=json)
-
-
-def show(
-    target: Annotated[
-        str, typer.Argument(help="A cassette, a trace, a folder, FILE#REQUEST_ID, or a request id.")
-    ],
-    root: Annotated[str, typer.Option(help="Folder or object store to look a request id up in.")] = ".",
-    json: Json = False,
-) -> int:
-    """Print a run as a readable timeline."""
-    from harness.cli.commands.show import timeline
-    from harness.cli.targets import load_traces, named_target
-    from runtime.core.trace import trace_json
-
-    traces = load_traces(named_target(target, root))
-    if json:
-        emit_json(trace_json(traces[0]) if len(traces) == 1 else {"traces": [trace_json(t) for t in traces]})
-        return ExitCode.OK
-    for i, trace in enumerate(traces):
-        if i:
-            say()
-        say(timeline(trace))
-    return ExitCode.OK
 
 
 def diff(
@@ -61,9 +20,7 @@ def diff(
         str, typer.Argument(help="A cassette, a trace JSON, SEGMENT#REQUEST_ID, or a deploy label.")
     ],
     b: Annotated[str, typer.Argument(help="The same, to compare with it.")],
-    history: Annotated[Path, typer.Option(help="History to look deploy labels up in.")] = Path(
-        "reports/history"
-    ),
+    history: History = HISTORY,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     stat: Annotated[bool, typer.Option("--stat", help="Print one line of counts.")] = False,
@@ -72,28 +29,26 @@ def diff(
     ] = False,
 ) -> int:
     """Compare two runs call by call, or two deploys task by task."""
-    from harness.cli.targets import deploy_diff, is_deploy, load_trace
-
-    if is_deploy(a, history) and is_deploy(b, history):
+    if _is_deploy(a, history) and _is_deploy(b, history):
         if ignore_order:
             raise UsageError(
                 "--ignore-order compares two runs, and both are deploy labels",
                 where="goldrun diff",
                 next_step="name a cassette or a trace of each",
             )
-        return deploy_diff(a, b, history, as_json=json)
+        return _diff_deploys(a, b, history, as_json=json)
     from harness.diff import diff_json, diff_traces, render_markdown, render_stat, render_text
 
-    found = diff_traces(load_trace(a), load_trace(b), ignore_order=ignore_order)
+    difference = diff_traces(load_trace(a), load_trace(b), ignore_order=ignore_order)
     if json:
-        emit_json(diff_json(found))
+        emit_json(diff_json(difference))
     elif markdown:
-        say(render_markdown(found))
+        say(render_markdown(difference))
     elif stat:
-        say(render_stat(found))
+        say(render_stat(difference))
     else:
-        say(render_text(found, color=wants_colour()))
-    match found.verdict:
+        say(render_text(difference, color=wants_colour()))
+    match difference.verdict:
         case "same":
             return ExitCode.OK
         case "not_comparable":
@@ -102,15 +57,45 @@ def diff(
             return ExitCode.CHECK_FAILED
 
 
-def lift(
-    paths: Annotated[list[Path], typer.Argument(help="Recordings of HTTP traffic: files, folders, globs.")],
-    dialect: Annotated[
-        str | None,
-        typer.Option(help="Dialect of bodies whose URL does not tell it, like openai-chat or gemini."),
-    ] = None,
-    json: Json = False,
-) -> int:
-    """Lift recorded HTTP traffic into exchanges and traces."""
-    from harness.cli.commands.lift import lift_targets
+def _is_deploy(target: str, history: Path) -> bool:
+    """Return whether a target is a deploy label of the history rather than a file."""
+    if split_target(target)[0].exists():
+        return False
+    from harness.reports import list_deploys
 
-    return lift_targets(paths, dialect=dialect, as_json=json)
+    return target in list_deploys(history)
+
+
+def _diff_deploys(a: str, b: str, history: Path, *, as_json: bool) -> int:
+    """Print which tasks changed between two deploys; return the exit code."""
+    from harness.reports.deploys import changed_tasks
+
+    rows = changed_tasks(history, a, b)
+    changed = [r for r in rows if r["changed"]]
+    if as_json:
+        emit_json({"schema": "goldrun.deploy-diff/1", "a": a, "b": b, "tasks": rows})
+    else:
+        _print_tasks(a, b, rows, changed)
+    return ExitCode.CHECK_FAILED if changed else ExitCode.OK
+
+
+def _print_tasks(a: str, b: str, rows: list[dict[str, Any]], changed: list[dict[str, Any]]) -> None:
+    say(f"verdict: {'changed' if changed else 'same'}: {len(changed)} of {len(rows)} tasks ({a} -> {b})")
+    cells = [
+        [
+            safe_text(r["task"], 60),
+            _pair(r["a"]["stop_reason"], r["b"]["stop_reason"]),
+            _pair(r["a"]["tool_calls"], r["b"]["tool_calls"]),
+            _pair(r["a"]["tool_executions"], r["b"]["tool_executions"]),
+            _pair(r["a"]["cost_usd"] or "unknown", r["b"]["cost_usd"] or "unknown"),
+        ]
+        for r in changed[:40]
+    ]
+    if cells:
+        say(table(cells, ["task", "stop reason", "tool calls", "executions", "cost $"]))
+    if len(changed) > len(cells):
+        say(f"... and {len(changed) - len(cells)} more")
+
+
+def _pair(before: Any, now: Any) -> str:
+    return str(now) if before == now else f"{before} -> {now}"

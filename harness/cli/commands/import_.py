@@ -1,4 +1,4 @@
-"""Commands that bring foreign runs in: import."""
+"""`goldrun import`: foreign run logs become cassettes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.options import Json, Redact
 from harness.cli.output import emit_json, progress, say, warn
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command(name="import")(import_runs)
+from harness.importers.registry import import_paths
 
 
 def import_runs(
@@ -20,12 +17,10 @@ def import_runs(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for cassettes and segments.")],
     deploy: Annotated[str | None, typer.Option(help="Version label for reports.")] = None,
-    redact: Annotated[bool, typer.Option(help="Take secrets out before anything is written.")] = True,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    redact: Redact = True,
+    json: Json = False,
 ) -> int:
     """Turn foreign run logs into cassettes that replay without agent code."""
-    from harness.importers.registry import import_paths
-
     with progress("importing", None) as advance:
         summary = import_paths(
             format,

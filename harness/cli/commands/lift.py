@@ -6,7 +6,11 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from harness.cli.options import Json
 from harness.cli.output import emit_json_list, progress, say, warn
 from harness.lift.files import expand
 from harness.lift.lift import SCHEMA, LiftedFile, check_dialect, file_json, iter_lifted, unknown_endpoints
@@ -14,21 +18,15 @@ from harness.text import safe_text, table
 from runtime.errors import DataError, ExitCode
 
 
-def lift_targets(paths: list[Path], *, dialect: str | None, as_json: bool) -> int:
-    """Lift files, folders and globs; print what they hold, and at the end what could not be read.
-
-    Args:
-        paths: What to read.
-        dialect: The dialect of what no URL tells.
-        as_json: Whether to print the `goldrun.lift/1` document, file by file as it is read, so that memory stays flat.
-
-    Returns:
-        The exit code: 3 where a file was damaged, also if all others were read.
-
-    Raises:
-        DataError: If the paths hold no recording.
-        UsageError: If there is no such dialect.
-    """
+def lift(
+    paths: Annotated[list[Path], typer.Argument(help="Recordings of HTTP traffic: files, folders, globs.")],
+    dialect: Annotated[
+        str | None,
+        typer.Option(help="Dialect of bodies whose URL does not tell it, like openai-chat or gemini."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Lift recorded HTTP traffic into exchanges and traces."""
     check_dialect(dialect)
     total = len(expand(paths))
     if total == 0:
@@ -42,12 +40,13 @@ def lift_targets(paths: list[Path], *, dialect: str | None, as_json: bool) -> in
         lifted = summary.watch(
             iter_lifted(paths, dialect=dialect, progress=lambda _done, _total, path: advance(1, path))
         )
-        if as_json:
+        if json:
+            # File by file as it is read, so that memory stays flat.
             emit_json_list({"schema": SCHEMA}, "files", map(file_json, lifted))
         else:
             rows = [_row(each) for each in lifted if each.skipped is None]
             say(table(rows, ["file", "exchanges", "tool calls", "traces", "note"]))
-    summary.print_end(quiet=as_json)
+    summary.print_end(quiet=json)
     return ExitCode.DATA if summary.broken else ExitCode.OK
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from harness.cli.options import Json
 from harness.cli.output import emit_json, say, warn
 from harness.errors import TaskError
 from harness.golden.migrate import find_files, migrate_file
@@ -13,8 +16,12 @@ from runtime.entry.old_names import OLD_LIMITS
 from runtime.errors import ExitCode
 
 
-def migrate_paths(paths: list[Path], *, as_json: bool) -> int:
-    """Rewrite the files at some paths; return the exit code. A file that cannot be rewritten holds up no other."""
+def migrate(
+    paths: Annotated[list[Path], typer.Argument(help="Golden tasks, policy files, or folders of them.")],
+    json: Json = False,
+) -> int:
+    """Rewrite old names in golden tasks and policy files; nothing else in them changes."""
+    # A file that cannot be rewritten holds up no other.
     rows = [_migrate(file) for path in paths for file in find_files(path)]
     if not rows:
         raise TaskError(
@@ -22,7 +29,7 @@ def migrate_paths(paths: list[Path], *, as_json: bool) -> int:
             where=", ".join(map(str, paths)),
             next_step="name the folder that holds them",
         )
-    if as_json:
+    if json:
         emit_json({"schema": "goldrun.migrate/1", "files": rows})
     else:
         _say(rows)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from harness.cassette.files import replace_file
 from harness.cassette.golden import write_cassette
 from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import read_segment
 from harness.cassette.store import kind_of, read_recording, split_target
+from harness.cli.options import Json
 from harness.cli.output import emit_json, say, warn
 from harness.golden.baseline import baseline_path
 from harness.golden.loader import load_task
@@ -26,13 +29,16 @@ from runtime.journal.recording import Recording
 _TASK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)+\Z")
 
 
-def promote_target(target: str, task: str, *, agent: str | None, root: Path, as_json: bool) -> int:
-    """Make a golden task of a run; return the exit code.
-
-    Raises:
-        UsageError: If the name is no task name, or one of the files is there already.
-        CassetteError: If the run cannot be read, was cut off, or still looks secret.
-    """
+def promote(
+    target: Annotated[str, typer.Argument(help="The production run: SEGMENT#REQUEST_ID.")],
+    task: Annotated[str, typer.Option(help="Name of the golden task: suite/name.")],
+    agent: Annotated[
+        str | None, typer.Option(help="Run this agent's code in the task: module:factory.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Project folder with golden/ and cassettes/.")] = Path(),
+    json: Json = False,
+) -> int:
+    """Make a golden task, its cassette and its baseline from a production run."""
     if _TASK.match(task) is None:
         raise UsageError(
             f"{task!r} is no task name", next_step="use suite/name: letters, digits, _ . - and /"
@@ -63,7 +69,7 @@ def promote_target(target: str, task: str, *, agent: str | None, root: Path, as_
         "redaction": made.redaction.document(),
         "provenance": made.provenance,
     }
-    if as_json:
+    if json:
         emit_json(report)
     else:
         _say_promoted(report)

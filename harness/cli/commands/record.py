@@ -1,4 +1,4 @@
-"""The command `record`: golden tasks, any command with its HTTP traffic, or a recording proxy."""
+"""`goldrun record`: golden tasks, any command with its HTTP traffic, or a recording proxy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from harness.cli.options import Redact
 from harness.cli.output import say, warn
 from runtime.errors import ExitCode, UsageError
 
+app = typer.Typer(rich_markup_mode=None, add_completion=False)
 _COMMAND = "goldrun.command"
 _FOLDER = Path("cassettes", "http")
 
@@ -28,11 +30,7 @@ class RecordCommand(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command(cls=RecordCommand)(record)
-
-
+@app.command(cls=RecordCommand)
 def record(
     ctx: typer.Context,
     tasks: Annotated[
@@ -53,7 +51,7 @@ def record(
     replay: Annotated[
         bool, typer.Option("--replay", help="Answer HTTP from the recording --out instead of the network.")
     ] = False,
-    redact: Annotated[bool, typer.Option(help="Take secrets out before anything is written.")] = True,
+    redact: Redact = True,
     pace: Annotated[float, typer.Option(help="Share of the recorded waiting that --replay waits too.")] = 0.0,
     script: Annotated[
         str | None,
@@ -66,8 +64,8 @@ def record(
 ) -> int:
     """Record golden tasks, or `-- COMMAND` with its HTTP traffic, or whatever goes through `--proxy`."""
     command: list[str] | None = ctx.meta.get(_COMMAND)
-    asked = [bool(tasks), command is not None, proxy]
-    if sum(asked) != 1:
+    sources = [bool(tasks), command is not None, proxy]
+    if sum(sources) != 1:
         raise UsageError(
             "say one thing to record",
             where="goldrun record",
@@ -75,7 +73,8 @@ def record(
             "or `goldrun record --proxy --upstream URL`",
         )
     if tasks:
-        from harness.cli.model_source import record_tasks
+        # Golden tasks need pydantic and the YAML reader; a recorded command should not wait for them.
+        from harness.cli.record_tasks import record_tasks
 
         return record_tasks(tasks, script=script, base_url=base_url, api_key_env=api_key_env)
     path = _recording(out, replay=replay)

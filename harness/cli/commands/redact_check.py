@@ -1,4 +1,4 @@
-"""The command about redaction: redact-check."""
+"""`goldrun redact-check`: files that were written, searched for secrets."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Annotated
 
 import typer
 
+from harness.cassette.redact_check import check_secrets
+from harness.cli.options import Json
 from harness.cli.output import emit_json, say
+from harness.redaction.redactor import Redactor, process_redactor
+from harness.text import safe_text
 from runtime.errors import ExitCode
 
 _SHOWN = 50
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command("redact-check")(redact_check)
 
 
 def redact_check(
@@ -24,12 +23,9 @@ def redact_check(
     personal_data: Annotated[
         bool, typer.Option("--personal-data", help="Look for e-mail addresses, phone and bank numbers too.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+    json: Json = False,
 ) -> int:
     """Look for secrets in files that were written; findings name rule, file and record, never the secret."""
-    from harness.cassette.redact_check import check_secrets
-    from harness.redaction.redactor import Redactor, process_redactor
-    from harness.text import safe_text
 
     def make() -> Redactor:
         return process_redactor(os.environ, personal_data=personal_data)

@@ -5,39 +5,48 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from harness.cassette.store import count_recordings, iter_recordings
+from harness.cli.options import Json
 from harness.cli.output import emit_json, progress, say
 from harness.errors import CassetteError
+from harness.golden.load_code import build_agent, importable
 from harness.replay.divergence import describe
 from harness.sessions.replay import RunReplay, agent_setup, replay_run, run_json
 from harness.text import safe_text
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request
-from runtime.errors import ExitCode, UsageError
+from runtime.errors import ExitCode
 from runtime.journal.recording import Recording
 
 SHOWN_RUNS = 20
 """Diverged runs printed in full; the rest is counted."""
 
 
-def replay_targets(targets: list[str], *, collect: bool, agent: str | None, as_json: bool) -> int:
-    """Replay all recordings of some targets; return the exit code."""
-    code = None if agent is None else load_agent_code(agent)
-    total = sum(count_recordings(t) for t in targets)
+def replay(
+    paths: Annotated[list[str], typer.Argument(help="Cassettes, segments, folders, or FILE#REQUEST_ID.")],
+    collect: Annotated[bool, typer.Option(help="Serve on past the first divergence of a run.")] = False,
+    agent: Annotated[str | None, typer.Option(help="Run this agent's code: module:factory.")] = None,
+    json: Json = False,
+) -> int:
+    """Run recorded runs through the real orchestrator again and say whether they are the same."""
+    total = sum(count_recordings(t) for t in paths)
     if total == 0:
-        raise CassetteError("there is no recording to replay", where=", ".join(targets))
-    tally = _Tally(keep_runs=as_json)
+        raise CassetteError("there is no recording to replay", where=", ".join(paths))
+    tally = _Tally(keep_runs=json)
     started = time.perf_counter()
-    with progress("replaying", total) as advance:
-        for target in targets:
+    with importable(Path.cwd()), progress("replaying", total) as advance:
+        code = None if agent is None else build_agent(agent, where="--agent")
+        for target in paths:
             for recording in iter_recordings(target, allow_edited=True):
                 run = _replay(recording, code, collect=collect)
                 tally.add(run)
                 advance(1, recording.header.request_id)
     tally.seconds = time.perf_counter() - started
-    if as_json:
+    if json:
         emit_json(tally.document())
     else:
         _print(tally)
@@ -95,30 +104,6 @@ def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunR
     # Policy and budget are the code's own: what they changed is what the replay should show.
     request = replace(Request.of(header), source="replay", policy=None, budget=None)
     return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
-
-
-def load_agent_code(reference: str) -> Agent:
-    """Return the agent that `module:factory` gives; the working folder is importable.
-
-    Raises:
-        UsageError: If it cannot be loaded or is no agent.
-    """
-    import importlib
-    import sys
-
-    module_name, colon, factory_name = reference.partition(":")
-    if not colon:
-        raise UsageError(f"--agent {reference!r} is not of the form module:factory")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"--agent {reference!r} cannot be loaded: {error}") from error
-    agent = factory()
-    if not isinstance(agent, Agent):
-        raise UsageError(f"--agent {reference!r} gave {type(agent).__name__}, not a runtime.Agent")
-    return agent
 
 
 def _print(tally: _Tally) -> None:

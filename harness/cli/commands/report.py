@@ -1,4 +1,4 @@
-"""Commands about deploys: ingest, report."""
+"""`goldrun report`: two deploys compared, and whether the candidate is worse."""
 
 from __future__ import annotations
 
@@ -7,44 +7,9 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.output import emit_json, say
+from harness.cli.options import HISTORY, History, Json
+from harness.cli.output import emit_json, say, write_text
 from runtime.errors import ExitCode
-
-HISTORY = Path("reports/history")
-History = Annotated[Path, typer.Option(help="Folder of the Parquet history.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(ingest)
-    app.command()(report)
-
-
-def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Cassettes, segments, journals or folders of them.")],
-    deploy: Annotated[str, typer.Option(help="Version label that reports compare.")],
-    history: History = HISTORY,
-    git_sha: Annotated[str | None, typer.Option(help="Commit of the deployed code.")] = None,
-    json: Json = False,
-) -> int:
-    """Add recorded runs to the history under a deploy label; adding twice changes nothing."""
-    from harness.cli.commands.ingest import ingest_targets
-
-    result = ingest_targets(paths, deploy=deploy, history=history, git_sha=git_sha)
-    if json:
-        emit_json(
-            {
-                "schema": "goldrun.ingest/1",
-                "deploy": deploy,
-                "added": result.added,
-                "duplicates": result.duplicates,
-                "history": str(history),
-            }
-        )
-    else:
-        say(f"added {result.added} runs to deploy {deploy} ({result.duplicates} were there) in {history}")
-    return ExitCode.OK
 
 
 def report(
@@ -58,7 +23,6 @@ def report(
     json: Json = False,
 ) -> int:
     """Compare two deploys task by task: what changed, is it worse, and why."""
-    from harness.cli.commands.ingest import write_text
     from harness.reports import compare, render_markdown, render_text, report_json
 
     found = compare(history, baseline=baseline, candidate=candidate, gates=gate or ())

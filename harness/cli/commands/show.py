@@ -1,17 +1,41 @@
-"""A run as a readable timeline: steps, calls, refusals, and how it ended."""
+"""`goldrun show`: a run as a readable timeline: steps, calls, refusals, and how it ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+import typer
 
+from harness.cli.options import Json
+from harness.cli.output import emit_json, say
+from harness.cli.targets import load_traces, resolve_target
 from harness.text import safe_text
 from runtime.core.money import usd_text
-from runtime.core.trace import ModelStep, ToolStep, Trace
+from runtime.core.trace import ModelStep, ToolStep, Trace, trace_json
+from runtime.errors import ExitCode
 
 WIDTH = 100
+
+
+def show(
+    target: Annotated[
+        str, typer.Argument(help="A cassette, a trace, a folder, FILE#REQUEST_ID, or a request id.")
+    ],
+    root: Annotated[str, typer.Option(help="Folder or object store to look a request id up in.")] = ".",
+    json: Json = False,
+) -> int:
+    """Print a run as a readable timeline."""
+    traces = load_traces(resolve_target(target, root))
+    if json:
+        emit_json(trace_json(traces[0]) if len(traces) == 1 else {"traces": [trace_json(t) for t in traces]})
+        return ExitCode.OK
+    for i, trace in enumerate(traces):
+        if i:
+            say()
+        say(timeline(trace))
+    return ExitCode.OK
 
 
 def timeline(trace: Trace) -> str:
@@ -51,10 +75,10 @@ def _lines(trace: Trace) -> Iterator[str]:
 
 
 def _model(index: int, model: ModelStep) -> str:
-    said = model.error or model.text or (f"calls {', '.join(model.tool_names)}" if model.tool_names else "")
+    words = model.error or model.text or (f"calls {', '.join(model.tool_names)}" if model.tool_names else "")
     tries = f" x{model.attempts}" if model.attempts > 1 else ""
     name = safe_text(model.request_model or "model", 40)
-    return f"{_at(model.started_s)} {index:>3} {name}{tries}: {safe_text(said, WIDTH)}  ({_seconds(model.duration_s)})"
+    return f"{_at(model.started_s)} {index:>3} {name}{tries}: {safe_text(words, WIDTH)}  ({_seconds(model.duration_s)})"
 
 
 def _call(call: ToolStep) -> Iterator[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from harness.cli.options import Json
 from harness.cli.output import emit_json, progress, say
 from harness.errors import TaskError
 from harness.golden.loader import find_tasks, load_task
@@ -17,12 +20,21 @@ from runtime.core.trace import Trace
 from runtime.errors import ExitCode, GoldrunError
 
 
-def test_paths(
-    paths: list[Path], *, pytest: bool, deploy: str | None, report: Path | None, as_json: bool
+def run_tests(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Task files or folders; golden/ by default.")
+    ] = None,
+    pytest: Annotated[bool, typer.Option(help="Run under pytest, or on the same engine without it.")] = True,
+    deploy: Annotated[str | None, typer.Option(help="Version label of this run in reports.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write outcomes as rows of a history below this.")
+    ] = None,
+    json: Json = False,
 ) -> int:
-    """Run golden tasks; return the exit code. An empty selection fails."""
+    """Run golden tasks."""
+    paths = paths or [Path("golden")]
     files = _files(paths)
-    if pytest and not as_json:
+    if pytest and not json:
         return _under_pytest(paths, deploy, report)
     started = time.perf_counter()
     rows: list[dict[str, Any]] = []
@@ -45,7 +57,7 @@ def test_paths(
                 code = max(code, ExitCode.CHECK_FAILED)
             advance(1, task.task)
     _write(traces, deploy, report)
-    if as_json:
+    if json:
         emit_json(
             {"schema": "goldrun.test/1", "tasks": rows, "seconds": round(time.perf_counter() - started, 3)}
         )

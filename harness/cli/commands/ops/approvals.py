@@ -1,4 +1,4 @@
-"""`goldrun ops approvals`, `approve`, `deny`, `claims`, `settle`: what waits for a person's word."""
+"""`goldrun ops approvals`, `approve`, `deny`: calls that wait for a person's answer."""
 
 from __future__ import annotations
 
@@ -7,31 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.control_store import (
-    DEFAULT_STORE,
-    Json,
-    Limit,
-    Reason,
-    Store,
-    note,
-    now,
-    open_store,
-    operator,
-    show,
-    time_text,
-)
-from harness.cli.output import say
-from harness.text import safe_text
-from runtime.errors import DataError, ExitCode, UsageError
+from harness.cli.control_store import note, now, open_store, operator, time_text
+from harness.cli.options import DEFAULT_STORE, Json, Reason, Store
+from harness.cli.output import print_rows, say
+from runtime.errors import DataError, ExitCode
 
 Approval = Annotated[str, typer.Argument(help="Id, as `goldrun ops approvals` lists it.")]
-State = Literal["claimed", "done", "failed", "in_doubt", "reconciled"]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (approvals, approve, deny, claims, settle):
-        app.command()(command)
 
 
 def approvals(store: Store = DEFAULT_STORE, json: Json = False) -> int:
@@ -49,7 +30,7 @@ def approvals(store: Store = DEFAULT_STORE, json: Json = False) -> int:
         }
         for a in found
     ]
-    return show("goldrun.ops.approvals/1", "approvals", rows, as_json=json)
+    return print_rows("goldrun.ops.approvals/1", "approvals", rows, as_json=json)
 
 
 def approve(approval: Approval, reason: Reason = "", store: Store = DEFAULT_STORE) -> int:
@@ -60,69 +41,6 @@ def approve(approval: Approval, reason: Reason = "", store: Store = DEFAULT_STOR
 def deny(approval: Approval, reason: Reason = "", store: Store = DEFAULT_STORE) -> int:
     """Refuse one exact call."""
     return _decide(approval, "denied", reason, store)
-
-
-def claims(
-    state: Annotated[State, typer.Option(help="Only claims in this state.")] = "in_doubt",
-    limit: Limit = 50,
-    store: Store = DEFAULT_STORE,
-    json: Json = False,
-) -> int:
-    """List idempotency claims of writes; those in doubt wait to be settled."""
-    with open_store(store) as control:
-        found = control.list_claims(state=state, now=now(), limit=limit)
-    rows = [
-        {
-            "key": c.key,
-            "state": c.state,
-            "owner": c.owner,
-            "expires_at": time_text(c.expires_at),
-            "by": c.by,
-            "note": c.note,
-        }
-        for c in found
-    ]
-    return show("goldrun.ops.claims/1", "claims", rows, as_json=json)
-
-
-def settle(
-    key: Annotated[str, typer.Argument(help="Idempotency key, as `goldrun ops claims` or a trace shows it.")],
-    happened: Annotated[bool, typer.Option("--happened", help="The effect is there.")] = False,
-    did_not_happen: Annotated[
-        bool, typer.Option("--did-not-happen", help="The effect is not there; the write may be made again.")
-    ] = False,
-    result: Annotated[
-        str | None, typer.Option(help="What the call came to; whoever repeats it is given this text.")
-    ] = None,
-    reason: Reason = "",
-    store: Store = DEFAULT_STORE,
-) -> int:
-    """Say what was found out about a write in doubt, after a look at the system it writes to."""
-    from runtime.core.effects import ToolResult
-
-    if happened == did_not_happen:
-        raise UsageError("say either --happened or --did-not-happen")
-    if did_not_happen and result is not None:
-        raise UsageError("a call that did not happen has no result", next_step="leave --result out")
-    by = operator()
-    came_to = ToolResult(content=result or f"It was done; {by} found it in place.") if happened else None
-    with open_store(store) as control:
-        change = control.reconcile_claim(key, happened=happened, by=by, now=now(), result=came_to)
-        if change.why == "unknown":
-            raise DataError(
-                f"no claim {key!r}",
-                where=str(store),
-                next_step="list those in doubt with `goldrun ops claims`",
-            )
-        words = "happened" if happened else "did not happen"
-        if change.applied:
-            note(control, "settle", f"{key} {words}", reason)
-    if change.applied:
-        say(f"settled {safe_text(key, 80)}: it {words}")
-        return ExitCode.OK
-    stands = "unknown" if change.claim is None else change.claim.state
-    say(f"nothing changed: the claim is {stands.replace('_', ' ')}, not in doubt")
-    return ExitCode.CHECK_FAILED
 
 
 def _decide(approval: str, decision: Literal["granted", "denied"], reason: str, store: Path) -> int:

@@ -6,34 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.control_store import (
-    DEFAULT_STORE,
-    Environment,
-    Json,
-    Limit,
-    Reason,
-    Store,
-    Tenant,
-    note,
-    now,
-    open_store,
-    show,
-    time_text,
-)
-from harness.cli.output import say
+from harness.cli.control_store import note, now, open_store, time_text
+from harness.cli.options import DEFAULT_STORE, Environment, Json, Limit, Reason, Store, Tenant
+from harness.cli.output import print_rows, say
 from harness.text import safe_text
 from runtime.errors import DataError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from runtime.control.ledger import Caps, ScopeUse
     from runtime.ports.control_values import BreakerView
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (budget, caps, breakers):
-        app.command()(command)
-    app.command(name="close-breaker")(close_breaker)
 
 
 def budget(
@@ -45,7 +26,7 @@ def budget(
     """Show what runs, tenants' days and everything together have spent and hold, and the caps that hold now."""
     with open_store(store) as control:
         found = control.list_spend(now=now(), prefix=prefix, limit=limit)
-    return show("goldrun.ops.budget/1", "scopes", [_budget_row(use) for use in found], as_json=json)
+    return print_rows("goldrun.ops.budget/1", "scopes", [_budget_row(use) for use in found], as_json=json)
 
 
 def caps(
@@ -104,7 +85,7 @@ def breakers(
         for b in found
         if not (open_only and b.phase == "closed")
     ]
-    return show("goldrun.ops.breakers/1", "breakers", rows, as_json=json)
+    return print_rows("goldrun.ops.breakers/1", "breakers", rows, as_json=json)
 
 
 def close_breaker(

@@ -7,21 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.control_store import (
-    DEFAULT_STORE,
-    Environment,
-    Json,
-    Reason,
-    Store,
-    Tenant,
-    note,
-    now,
-    open_store,
-    operator,
-    show,
-    time_text,
-)
-from harness.cli.output import say
+from harness.cli.control_store import note, now, open_store, operator, time_text
+from harness.cli.options import DEFAULT_STORE, Environment, Json, Reason, Store, Tenant
+from harness.cli.output import print_rows, say
 from harness.text import safe_text
 from runtime.errors import ExitCode, UsageError
 
@@ -33,12 +21,6 @@ Create = Annotated[
 ]
 _KILLS = {"all": "global", "tenant": "tenant", "agent": "agent", "run": "run"}
 _DISABLES = {"tool": "tool", "model": "model", "tenant": "tenant"}
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    for command in (kill, disable, enable, switches):
-        app.command()(command)
 
 
 def kill(
@@ -111,7 +93,7 @@ def switches(store: Store = DEFAULT_STORE, json: Json = False) -> int:
         }
         for s in board.switches
     ]
-    return show("goldrun.ops.switches/1", "switches", rows, as_json=json)
+    return print_rows("goldrun.ops.switches/1", "switches", rows, as_json=json)
 
 
 def _pull(ref: SwitchRef, action: str, reason: str, store: Path, *, create: bool) -> int:

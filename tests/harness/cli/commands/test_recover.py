@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from harness.cassette.golden import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.cassette.store import read_recording
-from harness.cli import main, ops_files_commands
-from harness.cli.commands import diff
+from harness.cli import main
 from harness.golden.loader import load_task
 from harness.record import ProductionRecorder, Recorder
 from runtime.entry.run import Request, run_agent_async
@@ -31,11 +29,7 @@ KEY = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"[:36]
 
 
 @pytest.fixture(autouse=True)
-def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
-    ops_files_commands.register(app)
-    diff.register(app)
-    monkeypatch.setattr(main, "app", app)
+def working_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
