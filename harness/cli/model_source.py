@@ -23,8 +23,8 @@ def open_model(script: str | None, base_url: str | None, api_key_env: str) -> It
     Raises:
         UsageError: If the policy cannot be loaded.
     """
-    from runtime.models.loopback import LoopbackProvider
     from runtime.models.openai_chat import OpenAIChat
+    from runtime.testing.loopback import LoopbackProvider
 
     if script is not None:
         with importable(Path.cwd()):
