@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from harness.cassette.store import read_recording
 from harness.cli.main import run
+from harness.record import Recorder
 from runtime.core.run import Header
 from runtime.errors import JournalError
 from runtime.execution.governor import Governor
@@ -17,6 +20,7 @@ from runtime.journal.records import Record
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
 from tests.harness.cli.commands import payer_code
+from tests.harness.cli.commands.shop_runs import record_shop
 from tests.harness.sessions.test_resume_state import cut_run
 
 AGENT = ["--agent", "tests.harness.cli.commands.payer_code:build"]
@@ -229,3 +233,24 @@ def test_a_run_that_cannot_be_recorded_any_further_is_resumed_from_what_was_writ
     assert "could not be recorded any further" in said
     assert effects.count("pay 1") == 1
     assert read_recording("whole.jsonl").stop_reason == "finish"
+
+
+def test_resume_carries_a_cut_off_run_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "resumable.py").write_text(
+        "from runtime.testing import ScriptedModel\n"
+        "from tests.support.agents import Shop, shop_agent\n\n"
+        "def build():\n    return shop_agent(Shop(), client=ScriptedModel(['done']))\n"
+    )
+    journal = tmp_path / "cut.jsonl"
+    with Recorder(journal) as recorder:
+        asyncio.run(record_shop(recorder.wrap, "req_cut"))
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-3]))
+
+    code = run(
+        ["resume", str(journal), "--agent", "resumable:build", "--out", str(tmp_path / "out.jsonl"), "--json"]
+    )
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)["stop_reason"] == "finish"
+    assert read_recording(tmp_path / "out.jsonl").stop_reason == "finish"
