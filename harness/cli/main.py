@@ -136,6 +136,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:
+        # Typer carries its own copy of click and exports no base class of its usage errors.
         show = getattr(error, "show", None)
         if callable(show) and hasattr(error, "exit_code"):
             show()

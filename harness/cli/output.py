@@ -14,7 +14,7 @@ from harness.text import safe_text, table
 from runtime.errors import ExitCode
 
 Advance = Callable[[int, str], None]
-"""Told how many more are done, and of what."""
+"""Callback for progress: how many more items are done, and the name of the last one."""
 
 
 def say(text: str = "") -> None:

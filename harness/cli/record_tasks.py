@@ -34,11 +34,11 @@ def _find_task(name: str) -> GoldenTask:
     path = Path("golden") / f"{name}{SUFFIX}"
     if path.is_file():
         return load_task(path)
-    known = [load_task(p) for p in find_tasks(Path("golden"))] if Path("golden").is_dir() else []
-    matches = [t for t in known if t.task == name]
+    tasks = [load_task(p) for p in find_tasks(Path("golden"))] if Path("golden").is_dir() else []
+    matches = [t for t in tasks if t.task == name]
     if not matches:
         raise UsageError(
             f"there is no golden task {name!r} below golden/",
-            next_step=f"known tasks: {', '.join(sorted(t.task for t in known)) or 'none'}",
+            next_step=f"known tasks: {', '.join(sorted(t.task for t in tasks)) or 'none'}",
         )
     return matches[0]

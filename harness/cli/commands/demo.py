@@ -1,4 +1,4 @@
-"""`goldrun demo`: the whole loop on a support agent, told in numbered stages and checked as it goes."""
+"""`goldrun demo`: the whole loop on a support agent, shown in numbered stages, each of them checked."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ DIFFED = "req_where_is_7302"
 
 @dataclass(slots=True)
 class Story:
-    """The demo while it is told.
+    """State of a running demo.
 
     Attributes:
         project: The project in its folder.
-        pool: Lets customers ask while the suite runs.
+        pool: Thread in which customers ask while the suite runs.
         show: Prints.
         runs: Production runs of each deploy.
-        broken: What did not come out as told.
+        problems: Results that differ from the text of the demo.
         done: Commands run so far.
     """
 
@@ -97,13 +97,13 @@ class Story:
     pool: ThreadPoolExecutor
     show: Show = field(default_factory=Show)
     runs: dict[str, list[Trace]] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     done: int = 0
 
     def expect(self, holds: bool, otherwise: str) -> None:
-        """Note what did not come out as told."""
+        """Note a problem where something does not hold."""
         if not holds:
-            self.broken.append(otherwise)
+            self.problems.append(otherwise)
 
 
 def demo(
@@ -114,7 +114,7 @@ def demo(
 
 
 def run_demo(keep: Path | None) -> int:
-    """Tell the demo; return the exit code.
+    """Run the demo; return the exit code.
 
     Args:
         keep: Empty or new folder to work in and to leave; a temporary one, removed at the end, if not given.
@@ -128,14 +128,14 @@ def run_demo(keep: Path | None) -> int:
     try:
         with ThreadPoolExecutor(1) as pool:
             story = Story(DemoProject.create(root), pool)
-            _tell(story)
+            _run_stages(story)
     finally:
         if keep is None:
             shutil.rmtree(root, ignore_errors=True)
     return _close(story, keep, time.perf_counter() - started)
 
 
-def _tell(story: Story) -> None:
+def _run_stages(story: Story) -> None:
     story.show.title("goldrun demo: a support agent, its golden suite, and two bad deploys that it catches")
     story.show.text(
         "All is real but the model, a script on 127.0.0.1: no key, no network. Output is shortened."
@@ -169,9 +169,9 @@ def _record(story: Story) -> None:
     story.show.command("goldrun record golden/support/*.golden.yaml --script shop.provider:policy")
     with progress("demo", STEPS) as advance:
         advance(story.done, "recording")
-        said = story.project.record()
+        output = story.project.record()
     story.done += 1
-    story.show.output(said.splitlines())
+    story.show.output(output.splitlines())
     cassettes = list(story.project.root.glob("cassettes/support/*.cassette.json"))
     story.expect(len(cassettes) == len(story.project.tasks()), "a golden task left no cassette")
 
@@ -185,9 +185,9 @@ def _pass(story: Story) -> None:
     customers = story.pool.submit(story.project.serve, BASELINE)
     with progress("demo", STEPS) as advance:
         advance(story.done, "pytest")
-        code, said = story.project.pytest()
+        code, output = story.project.pytest()
     story.done += 1
-    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("===")]
+    lines = [line for line in output.splitlines() if line.strip() and not line.startswith("===")]
     story.show.output(lines if code else lines[-2:])
     story.expect(code == ExitCode.OK, f"the golden suite of {BASELINE} is not green")
     _serve(story, BASELINE, customers)
@@ -249,8 +249,8 @@ def _compare_runs(story: Story) -> None:
     )
     show.command(f"goldrun diff production/v1.jsonl#{DIFFED} production/{SCHEMA.name}.jsonl#{DIFFED}")
     before = story.project.run_of(BASELINE, DIFFED)
-    found = diff_traces(before, story.project.run_of(SCHEMA.name, DIFFED))
-    text = render_text(found, width=100)
+    difference = diff_traces(before, story.project.run_of(SCHEMA.name, DIFFED))
+    text = render_text(difference, width=100)
     show.output(shortened(text, first="verdict", until=("stop reason", "output")))
     show.output(
         shortened(
@@ -258,7 +258,9 @@ def _compare_runs(story: Story) -> None:
         )
     )
     story.done += 1
-    story.expect(found.verdict == "regressed", f"the diff of {DIFFED} says {found.verdict}, not regressed")
+    story.expect(
+        difference.verdict == "regressed", f"the diff of {DIFFED} says {difference.verdict}, not regressed"
+    )
 
 
 def _report(story: Story) -> None:
@@ -286,17 +288,19 @@ def _show_report(story: Story, deploy: BadDeploy) -> None:
     story.show.command(f"goldrun report --baseline {BASELINE} --candidate {deploy.name}{options}")
     with progress("demo", STEPS) as advance:
         advance(story.done, f"report on {deploy.name}")
-        found = compare(story.project.history, baseline=BASELINE, candidate=deploy.name, gates=deploy.gates)
+        comparison = compare(
+            story.project.history, baseline=BASELINE, candidate=deploy.name, gates=deploy.gates
+        )
     story.done += 1
-    story.show.output(shortened(render_text(found), until=deploy.report_until, without=_REPEATS))
-    story.expect(found.verdict == "regressed", f"the report on {deploy.name} says {found.verdict}")
+    story.show.output(shortened(render_text(comparison), until=deploy.report_until, without=_REPEATS))
+    story.expect(comparison.verdict == "regressed", f"the report on {deploy.name} says {comparison.verdict}")
 
 
 def _deploy_cells(entry: tuple[str, list[Trace]]) -> list[str]:
     deploy, runs = entry
     totals = [run.totals for run in runs]
     costs = [t.cost_nanousd for t in totals]
-    known = None if None in costs else sum(c for c in costs if c is not None)
+    total_cost = None if None in costs else sum(c for c in costs if c is not None)
     return [
         deploy,
         str(len(runs)),
@@ -305,15 +309,15 @@ def _deploy_cells(entry: tuple[str, list[Trace]]) -> list[str]:
         str(sum(t.tool_calls for t in totals)),
         str(sum(t.tool_executions for t in totals)),
         str(sum(t.retries for t in totals)),
-        usd_text(known) or "unknown",
+        usd_text(total_cost) or "unknown",
     ]
 
 
 def _close(story: Story, keep: Path | None, seconds: float) -> int:
     show = story.show
-    if story.broken:
-        sys.stderr.write("the demo did not come out as told:\n")
-        sys.stderr.writelines(f"  - {line}\n" for line in story.broken)
+    if story.problems:
+        sys.stderr.write("the results of the demo differ from its text:\n")
+        sys.stderr.writelines(f"  - {line}\n" for line in story.problems)
         sys.stderr.write("  next: run it again with --keep FOLDER and look at that folder\n")
         return ExitCode.CHECK_FAILED
     show.stage("What now")

@@ -51,7 +51,7 @@ def lift(
 
 
 class _Summary:
-    """Counts what went by."""
+    """Counts of the files that were lifted."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -60,7 +60,7 @@ class _Summary:
         self.skipped: list[str] = []
 
     def watch(self, files: Iterator[LiftedFile]) -> Iterator[LiftedFile]:
-        """Yield the files again."""
+        """Count each file and pass it on."""
         for lifted in files:
             if lifted.error is not None:
                 self.broken.append((lifted.path, lifted.error))
@@ -75,7 +75,7 @@ class _Summary:
             yield lifted
 
     def print_end(self, *, quiet: bool) -> None:
-        """Print the sums, and warn of what was not read."""
+        """Print the totals, and warn of files that were not read."""
         if not quiet:
             counts = self.counts
             say(

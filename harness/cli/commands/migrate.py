@@ -1,4 +1,4 @@
-"""`goldrun migrate`: old names in golden tasks and policy files rewritten, and what was done printed."""
+"""`goldrun migrate`: old names in golden tasks and policy files are rewritten."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def migrate(
     if json:
         emit_json({"schema": "goldrun.migrate/1", "files": rows})
     else:
-        _say(rows)
+        _print(rows)
     for row in rows:
         if row["error"]:
             warn(row["error"])
@@ -48,7 +48,7 @@ def _migrate(path: Path) -> dict[str, Any]:
     return {"path": str(path), "renamed": renamed, "error": None}
 
 
-def _say(rows: list[dict[str, Any]]) -> None:
+def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         for one in row["renamed"]:
             say(f"{safe_text(row['path'], 200)}:{one['line']}: {one['old']} -> {one['new']}")

@@ -46,18 +46,18 @@ def promote(
     project = Project(root.resolve())
     path = project.golden / f"{task}{SUFFIX}"
     cassette = project.cassettes / f"{task}.cassette.json"
-    for taken in (path, cassette, baseline_path(path)):
-        if taken.exists():
+    for file_path in (path, cassette, baseline_path(path)):
+        if file_path.exists():
             raise UsageError(
                 "the file is there already",
-                where=str(taken),
+                where=str(file_path),
                 next_step="choose another name, or remove it first",
             )
     recording, origin = _production_run(target)
     made = promote_run(recording, task, agent=agent, origin=origin)
     write_cassette(cassette, made.recording, provenance=made.provenance)
     with replace_file(path) as file:
-        file.write(_yaml(made, target).encode())
+        file.write(_task_yaml(made, target).encode())
     golden = load_task(path)
     update_baseline(golden, project, new=True, changed=False)
     outcome = run_task(golden, project)
@@ -72,20 +72,20 @@ def promote(
     if json:
         emit_json(report)
     else:
-        _say_promoted(report)
+        _print_report(report)
     if not outcome.passed:
         warn(f"the task does not pass yet; see `goldrun test {path}`")
     return ExitCode.OK if outcome.passed else ExitCode.CHECK_FAILED
 
 
-def _say_promoted(report: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any]) -> None:
     redaction = report["redaction"]
     say(f"promoted to {report['task']}: {'passes' if report['passed'] else 'FAILS'}")
     for path in report["files"]:
         say(f"  {safe_text(path, 160)}")
-    found = ", ".join(f"{rule} {count}" for rule, count in sorted(redaction["found"].items())) or "none"
+    findings = ", ".join(f"{rule} {count}" for rule, count in sorted(redaction["found"].items())) or "none"
     say(
-        f"  redaction: {redaction['pseudonyms']} pseudonyms, {redaction['renamed']} renamed, newly found: {found}"
+        f"  redaction: {redaction['pseudonyms']} pseudonyms, {redaction['renamed']} renamed, newly found: {findings}"
     )
 
 
@@ -95,11 +95,11 @@ def _production_run(target: str) -> tuple[Recording, dict[str, Any]]:
         address, _, name = target.rpartition("#")
         segment = read_remote_segment(address)
     else:
-        path, found = split_target(target)
-        if found is None or kind_of(path) != "segment":
+        path, request_id = split_target(target)
+        if request_id is None or kind_of(path) != "segment":
             recording = read_recording(target)
             return recording, {"promoted_from": path.name}
-        name, segment = found, read_segment(path)
+        name, segment = request_id, read_segment(path)
     entry = segment.find(name)
     origin = {
         "promoted_from": segment.name.replace("\\", "/").rpartition("/")[2],
@@ -109,7 +109,7 @@ def _production_run(target: str) -> tuple[Recording, dict[str, Any]]:
     return segment.load(entry), origin
 
 
-def _yaml(made: Promotion, target: str) -> str:
+def _task_yaml(made: Promotion, target: str) -> str:
     import yaml
 
     source = safe_text(target.replace("\\", "/").rpartition("/")[2], 160)

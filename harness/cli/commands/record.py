@@ -19,7 +19,7 @@ _FOLDER = Path("cassettes", "http")
 
 
 class RecordCommand(TyperCommand):
-    """Keeps what follows `--` apart: it is a command to run, not a list of tasks."""
+    """Takes the words after `--` as a command to run, not as a list of tasks."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the command off the arguments."""

@@ -44,7 +44,7 @@ def _recover_all(path: Path, control: ControlStore | None, *, as_json: bool) -> 
         emit_json({"schema": "goldrun.recover/1", "journals": rows})
     else:
         for row in rows:
-            _say_recovered(row)
+            _print_row(row)
     for row in rows:
         if row["error"]:
             warn(f"{row['journal']}: {row['error']}")
@@ -70,7 +70,7 @@ def _recover(journal: Path, control: ControlStore | None) -> dict[str, Any]:
     }
 
 
-def _say_recovered(row: dict[str, Any]) -> None:
+def _print_row(row: dict[str, Any]) -> None:
     if row["error"]:
         return
     torn = f", a torn record of {row['torn_bytes']} bytes dropped" if row["torn_bytes"] else ""

@@ -54,7 +54,7 @@ def replay(
 
 
 class _Tally:
-    """Counts of replayed runs; keeps the runs' documents only where they are printed."""
+    """Counts of replayed runs, and their JSON documents where `--json` prints them."""
 
     def __init__(self, *, keep_runs: bool) -> None:
         self._keep = keep_runs

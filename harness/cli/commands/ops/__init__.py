@@ -38,7 +38,7 @@ class Commands(LazyGroup):
         Verb(
             "settle",
             "ops.claims:settle",
-            "Say what was found out about a write in doubt, after a look at the system it writes to.",
+            "Settle a write in doubt, after a look at the system it writes to.",
         ),
         Verb(
             "budget",
@@ -63,7 +63,7 @@ class Commands(LazyGroup):
         Verb(
             "runs",
             "ops.runs:runs",
-            "List runs, latest first, or find one by request id; those no longer heard of are set to `crashed`.",
+            "List runs, latest first, or find one by request id; a run without a heartbeat is set to `crashed`.",
         ),
         Verb(
             "acts",

@@ -18,7 +18,7 @@ Approval = Annotated[str, typer.Argument(help="Id, as `goldrun ops approvals` li
 def approvals(store: Store = DEFAULT_STORE, json: Json = False) -> int:
     """List the calls that wait for an answer, oldest first."""
     with open_store(store) as control:
-        found = control.list_approvals(now=now())
+        pending = control.list_approvals(now=now())
     rows = [
         {
             "id": a.id,
@@ -28,7 +28,7 @@ def approvals(store: Store = DEFAULT_STORE, json: Json = False) -> int:
             "arguments": a.arguments,
             "expires_at": time_text(a.expires_at),
         }
-        for a in found
+        for a in pending
     ]
     return print_rows("goldrun.ops.approvals/1", "approvals", rows, as_json=json)
 
@@ -46,8 +46,8 @@ def deny(approval: Approval, reason: Reason = "", store: Store = DEFAULT_STORE) 
 def _decide(approval: str, decision: Literal["granted", "denied"], reason: str, store: Path) -> int:
     at = now()
     with open_store(store) as control:
-        found = control.read_approval(approval, now=at)
-        if found is None:
+        request = control.read_approval(approval, now=at)
+        if request is None:
             raise DataError(
                 f"no approval {approval!r}",
                 where=str(store),
@@ -57,13 +57,13 @@ def _decide(approval: str, decision: Literal["granted", "denied"], reason: str, 
             approval,
             decision=decision,
             by=operator(),
-            args_hash=found.binding.args_hash,
+            args_hash=request.binding.args_hash,
             now=at,
             reason=reason or None,
         )
         if change.applied:
             action = "approve" if decision == "granted" else "deny"
-            note(control, action, f"{approval} {found.binding.tool}", reason)
+            note(control, action, f"{approval} {request.binding.tool}", reason)
     if change.applied:
         say(f"{decision}: the run goes on with this answer")
         return ExitCode.OK

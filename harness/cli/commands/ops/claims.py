@@ -24,7 +24,7 @@ def claims(
 ) -> int:
     """List idempotency claims of writes; those in doubt wait to be settled."""
     with open_store(store) as control:
-        found = control.list_claims(state=state, now=now(), limit=limit)
+        matches = control.list_claims(state=state, now=now(), limit=limit)
     rows = [
         {
             "key": c.key,
@@ -34,7 +34,7 @@ def claims(
             "by": c.by,
             "note": c.note,
         }
-        for c in found
+        for c in matches
     ]
     return print_rows("goldrun.ops.claims/1", "claims", rows, as_json=json)
 
@@ -46,20 +46,20 @@ def settle(
         bool, typer.Option("--did-not-happen", help="The effect is not there; the write may be made again.")
     ] = False,
     result: Annotated[
-        str | None, typer.Option(help="What the call came to; whoever repeats it is given this text.")
+        str | None, typer.Option(help="Result of the call; a repeated call gets this text.")
     ] = None,
     reason: Reason = "",
     store: Store = DEFAULT_STORE,
 ) -> int:
-    """Say what was found out about a write in doubt, after a look at the system it writes to."""
+    """Settle a write in doubt, after a look at the system it writes to."""
     if happened == did_not_happen:
         raise UsageError("say either --happened or --did-not-happen")
     if did_not_happen and result is not None:
         raise UsageError("a call that did not happen has no result", next_step="leave --result out")
     by = operator()
-    came_to = ToolResult(content=result or f"It was done; {by} found it in place.") if happened else None
+    tool_result = ToolResult(content=result or f"It was done; {by} found it in place.") if happened else None
     with open_store(store) as control:
-        change = control.reconcile_claim(key, happened=happened, by=by, now=now(), result=came_to)
+        change = control.reconcile_claim(key, happened=happened, by=by, now=now(), result=tool_result)
         if change.why == "unknown":
             raise DataError(
                 f"no claim {key!r}",
@@ -72,6 +72,6 @@ def settle(
     if change.applied:
         say(f"settled {safe_text(key, 80)}: it {words}")
         return ExitCode.OK
-    stands = "unknown" if change.claim is None else change.claim.state
-    say(f"nothing changed: the claim is {stands.replace('_', ' ')}, not in doubt")
+    state = "unknown" if change.claim is None else change.claim.state
+    say(f"nothing changed: the claim is {state.replace('_', ' ')}, not in doubt")
     return ExitCode.CHECK_FAILED

@@ -1,8 +1,8 @@
-"""`goldrun ops budget`, `caps`, `breakers`, `close-breaker`: what limits calls, and an operator's word on it."""
+"""`goldrun ops budget`, `caps`, `breakers`, `close-breaker`: what limits calls, seen and changed by an operator."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -10,11 +10,11 @@ from harness.cli.control_store import note, now, open_store, time_text
 from harness.cli.options import DEFAULT_STORE, Environment, Json, Limit, Reason, Store, Tenant
 from harness.cli.output import print_rows, say
 from harness.text import safe_text
+from runtime.control.ledger import NO_CAPS, Caps, ScopeUse, effective
+from runtime.control.scopes import day_scope, parts_of
+from runtime.core.money import usd_text, usd_to_nanos
 from runtime.errors import DataError, ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from runtime.control.ledger import Caps, ScopeUse
-    from runtime.ports.control_values import BreakerView
+from runtime.ports.control_values import BreakerView
 
 
 def budget(
@@ -25,8 +25,8 @@ def budget(
 ) -> int:
     """Show what runs, tenants' days and everything together have spent and hold, and the caps that hold now."""
     with open_store(store) as control:
-        found = control.list_spend(now=now(), prefix=prefix, limit=limit)
-    return print_rows("goldrun.ops.budget/1", "scopes", [_budget_row(use) for use in found], as_json=json)
+        scopes = control.list_spend(now=now(), prefix=prefix, limit=limit)
+    return print_rows("goldrun.ops.budget/1", "scopes", [_budget_row(use) for use in scopes], as_json=json)
 
 
 def caps(
@@ -40,12 +40,8 @@ def caps(
     store: Store = DEFAULT_STORE,
 ) -> int:
     """Set what a tenant may use today (UTC) in place of the service's caps, or clear that."""
-    from runtime.control.ledger import NO_CAPS, Caps
-    from runtime.control.scopes import day_scope
-    from runtime.core.money import usd_to_nanos
-
-    given = (usd_day, tokens_day, tool_calls_day)
-    if clear == any(value is not None for value in given):
+    limits = (usd_day, tokens_day, tool_calls_day)
+    if clear == any(limit is not None for limit in limits):
         raise UsageError("say either --clear or at least one of --usd-day, --tokens-day, --tool-calls-day")
     with open_store(store) as control:
         at = now()
@@ -74,7 +70,7 @@ def breakers(
 ) -> int:
     """List the breakers of tools and models; one that is open refuses its calls until `retry at`."""
     with open_store(store) as control:
-        found = control.list_breakers(prefix=prefix)
+        all_breakers = control.list_breakers(prefix=prefix)
     rows = [
         {
             "key": b.key,
@@ -82,7 +78,7 @@ def breakers(
             "trips": b.trips,
             "retry_at": None if b.phase == "closed" else time_text(b.retry_at),
         }
-        for b in found
+        for b in all_breakers
         if not (open_only and b.phase == "closed")
     ]
     return print_rows("goldrun.ops.breakers/1", "breakers", rows, as_json=json)
@@ -97,12 +93,12 @@ def close_breaker(
 ) -> int:
     """Close the breakers of a tool or model, once what it calls is mended."""
     with open_store(store) as control:
-        found = [b for b in control.list_breakers() if _is_named(b, name, tenant, environment)]
-        if not found:
+        matches = [b for b in control.list_breakers() if _is_named(b, name, tenant, environment)]
+        if not matches:
             raise DataError(
                 f"no breaker of {name!r}", where=str(store), next_step="list them with `goldrun ops breakers`"
             )
-        closed = [b for b in found if control.close_breaker(b.key)]
+        closed = [b for b in matches if control.close_breaker(b.key)]
         for breaker in closed:
             note(control, "close-breaker", breaker.key, reason)
             say(f"closed {safe_text(breaker.key, 160)}: its calls start again")
@@ -112,8 +108,6 @@ def close_breaker(
 
 
 def _is_named(breaker: BreakerView, name: str, tenant: str | None, environment: str | None) -> bool:
-    from runtime.control.scopes import parts_of
-
     of_tenant, of_environment, _, called = (*parts_of(breaker.key), "", "", "", "")[:4]
     if tenant not in (None, of_tenant) or environment not in (None, of_environment):
         return False
@@ -121,9 +115,6 @@ def _is_named(breaker: BreakerView, name: str, tenant: str | None, environment: 
 
 
 def _budget_row(use: ScopeUse) -> dict[str, Any]:
-    from runtime.control.ledger import NO_CAPS, effective
-    from runtime.core.money import usd_text
-
     hold = effective(use.caps, use.override)
     return {
         "scope": use.key,
@@ -139,18 +130,14 @@ def _budget_row(use: ScopeUse) -> dict[str, Any]:
 
 
 def _caps_words(caps: Caps) -> str:
-    from runtime.core.money import usd_text
-
-    known = (
+    parts = (
         None if caps.nanos is None else f"{usd_text(caps.nanos)} usd",
         None if caps.tokens is None else f"{caps.tokens} tokens",
         None if caps.tool_calls is None else f"{caps.tool_calls} tool calls",
         None if caps.steps is None else f"{caps.steps} steps",
     )
-    return ", ".join(word for word in known if word)
+    return ", ".join(part for part in parts if part)
 
 
 def _spent_words(use: ScopeUse) -> str:
-    from runtime.core.money import usd_text
-
     return f"{usd_text(use.spent.nanos)} usd spent and {usd_text(use.held.nanos)} held so far"

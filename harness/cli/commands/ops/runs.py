@@ -22,16 +22,16 @@ def runs(
     store: Store = DEFAULT_STORE,
     json: Json = False,
 ) -> int:
-    """List runs, latest first, or find one by request id; those no longer heard of are set to `crashed`."""
+    """List runs, latest first, or find one by request id; a run without a heartbeat is set to `crashed`."""
     with open_store(store) as control:
-        with suppress(ControlUnavailable):  # who only may read the store still sees it
+        with suppress(ControlUnavailable):  # an operator who may only read the store still sees it
             control.sweep_runs(now=now())
-        found = (
+        matches = (
             control.list_runs(tenant=tenant, open_only=open_only, limit=limit)
             if request_id is None
             else control.find_runs(request_id)
         )
-    if request_id is not None and not found:
+    if request_id is not None and not matches:
         raise DataError(
             f"no run has the request id {request_id!r}",
             where=str(store),
@@ -46,7 +46,7 @@ def runs(
             "started_at": time_text(r.started_at),
             "stop_reason": r.stop_reason or "running",
         }
-        for r in found
+        for r in matches
     ]
     return print_rows("goldrun.ops.runs/1", "runs", rows, as_json=json)
 
@@ -54,9 +54,9 @@ def runs(
 def acts(limit: Limit = 50, store: Store = DEFAULT_STORE, json: Json = False) -> int:
     """List what operators did with this command: who, when, what and why; latest first."""
     with open_store(store) as control:
-        found = control.list_acts(limit=limit)
+        all_acts = control.list_acts(limit=limit)
     rows = [
         {"at": time_text(a.at), "by": a.by, "action": a.action, "subject": a.subject, "reason": a.reason}
-        for a in found
+        for a in all_acts
     ]
     return print_rows("goldrun.ops.acts/1", "acts", rows, as_json=json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -11,10 +11,8 @@ from harness.cli.control_store import note, now, open_store, operator, time_text
 from harness.cli.options import DEFAULT_STORE, Environment, Json, Reason, Store, Tenant
 from harness.cli.output import print_rows, say
 from harness.text import safe_text
+from runtime.control.switches import Switch, SwitchRef, check_ref
 from runtime.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from runtime.control.switches import Switch, SwitchRef
 
 Create = Annotated[
     bool, typer.Option("--create", help="Make the store if it is not there, before its service first starts.")
@@ -62,19 +60,19 @@ def enable(
     """Put a switch back; exit 1 if there is no such switch, and the others on that name are listed."""
     ref = _ref({**_KILLS, **_DISABLES}, "enable", scope, name, tenant, environment)
     with open_store(store) as control:
-        found = any(s.ref == ref for s in control.read_switches().switches)
+        was_pulled = any(s.ref == ref for s in control.read_switches().switches)
         epoch = control.clear_switch(ref)
-        if found:
+        if was_pulled:
             note(control, "enable", _words(ref), reason)
         board = control.read_switches()
     others = [s for s in board.switches if (s.ref.scope, s.ref.name) == (ref.scope, ref.name)]
-    if found:
+    if was_pulled:
         say(f"enabled {_words(ref)} (epoch {epoch})")
     else:
         say(f"nothing changed: no switch is pulled on {_words(ref)}")
     for switch in others:
         say(f"  still pulled: {_words(switch.ref)}, by {_by(switch)}")
-    return ExitCode.OK if found else ExitCode.CHECK_FAILED
+    return ExitCode.OK if was_pulled else ExitCode.CHECK_FAILED
 
 
 def switches(store: Store = DEFAULT_STORE, json: Json = False) -> int:
@@ -97,8 +95,6 @@ def switches(store: Store = DEFAULT_STORE, json: Json = False) -> int:
 
 
 def _pull(ref: SwitchRef, action: str, reason: str, store: Path, *, create: bool) -> int:
-    from runtime.control.switches import Switch
-
     with open_store(store, create=create) as control:
         epoch = control.put_switch(Switch(ref=ref, by=operator(), reason=reason, at=now()))
         note(control, action, _words(ref), reason)
@@ -109,13 +105,11 @@ def _pull(ref: SwitchRef, action: str, reason: str, store: Path, *, create: bool
 def _ref(
     scopes: dict[str, str], verb: str, scope: str, name: str, tenant: str | None, environment: str | None
 ) -> SwitchRef:
-    from runtime.control.switches import SwitchRef, check_ref
-
     if scope not in scopes:
         *first, last = scopes
         raise UsageError(f"{verb} knows {', '.join(first)} and {last}, not {scope!r}")
-    found: Any = scopes[scope]
-    ref = SwitchRef(scope=found, name=name, tenant=tenant, environment=environment)
+    kind: Any = scopes[scope]
+    ref = SwitchRef(scope=kind, name=name, tenant=tenant, environment=environment)
     try:
         check_ref(ref)
     except ValueError as error:
