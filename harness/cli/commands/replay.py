@@ -33,24 +33,29 @@ def replay(
     json: Json = False,
 ) -> int:
     """Run recorded runs through the real orchestrator again and say whether they are the same."""
-    total = sum(count_recordings(t) for t in paths)
-    if total == 0:
-        raise CassetteError("there is no recording to replay", where=", ".join(paths))
-    tally = _Tally(keep_runs=json)
-    started = time.perf_counter()
-    with importable(Path.cwd()), progress("replaying", total) as advance:
+    with importable(Path.cwd()):
         code = None if agent is None else build_agent(agent, where="--agent")
-        for target in paths:
-            for recording in iter_recordings(target, allow_edited=True):
-                run = _replay(recording, code, collect=collect)
-                tally.add(run)
-                advance(1, recording.header.request_id)
-    tally.seconds = time.perf_counter() - started
+        tally = _replay_all(paths, code, collect=collect, keep_runs=json)
     if json:
         emit_json(tally.document())
     else:
         _print(tally)
     return tally.exit_code
+
+
+def _replay_all(paths: list[str], code: Agent | None, *, collect: bool, keep_runs: bool) -> _Tally:
+    total = sum(count_recordings(path) for path in paths)
+    if total == 0:
+        raise CassetteError("there is no recording to replay", where=", ".join(paths))
+    tally = _Tally(keep_runs=keep_runs)
+    started = time.perf_counter()
+    with progress("replaying", total) as advance:
+        for path in paths:
+            for recording in iter_recordings(path, allow_edited=True):
+                tally.add(_replay(recording, code, collect=collect))
+                advance(1, recording.header.request_id)
+    tally.seconds = time.perf_counter() - started
+    return tally
 
 
 class _Tally:
