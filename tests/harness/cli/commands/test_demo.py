@@ -22,7 +22,7 @@ LIMIT_S = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class ShownDemo:
     """One run of the demo."""
 
     folder: Path
@@ -46,7 +46,7 @@ def goldrun(*arguments: str, cwd: Path, home: Path = ROOT) -> subprocess.Complet
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+def shown_demo(tmp_path_factory: pytest.TempPathFactory) -> ShownDemo:
     """Run the demo once, from copies of the two packages, as a wheel installs them."""
     base = tmp_path_factory.mktemp("demo")
     for package in ("runtime", "harness"):
@@ -56,25 +56,25 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     after = os.times()
     # Processor time, because wall time carries whatever else the machine does; the demo hardly waits.
     seconds = (after.children_user + after.children_system) - (before.children_user + before.children_system)
-    return Told(
+    return ShownDemo(
         folder=base / "shop-demo", code=done.returncode, out=done.stdout, err=done.stderr, seconds=seconds
     )
 
 
-def test_demo_comes_out_as_told_within_its_time(told: Told) -> None:
-    assert (told.code, told.err) == (0, ""), told.out
-    assert told.seconds < LIMIT_S
+def test_demo_succeeds_within_its_time(shown_demo: ShownDemo) -> None:
+    assert (shown_demo.code, shown_demo.err) == (0, ""), shown_demo.out
+    assert shown_demo.seconds < LIMIT_S
 
 
-def test_demo_numbers_its_stages(told: Told) -> None:
-    stages = re.findall(r"^(\d+) (\w[\w-]*)", told.out, re.MULTILINE)
+def test_demo_numbers_its_stages(shown_demo: ShownDemo) -> None:
+    stages = re.findall(r"^(\d+) (\w[\w-]*)", shown_demo.out, re.MULTILINE)
 
     words = ["The", "Record", "v1", "v2-schema", "v3-retries", "Diff", "Report", "What"]
     assert stages == [(str(number), word) for number, word in enumerate(words, 1)]
 
 
-def test_suite_names_a_cause_for_each_bad_deploy(told: Told) -> None:
-    verdicts = [line.strip() for line in told.out.splitlines() if line.lstrip().startswith("verdict:")]
+def test_suite_names_a_cause_for_each_bad_deploy(shown_demo: ShownDemo) -> None:
+    verdicts = [line.strip() for line in shown_demo.out.splitlines() if line.lstrip().startswith("verdict:")]
 
     assert verdicts == [
         "verdict: ok: 4 of 4 tasks as expected",
@@ -82,40 +82,42 @@ def test_suite_names_a_cause_for_each_bad_deploy(told: Told) -> None:
         "verdict: failed: 3 of 4 tasks as expected; causes: count",
         "verdict: regressed",
     ]
-    assert "recorded -> now: tool executions 4 -> 6" in told.out
-    assert "validation errors of order.lookup: order_id: not allowed; order_number: required" in told.out
+    assert "recorded -> now: tool executions 4 -> 6" in shown_demo.out
+    assert (
+        "validation errors of order.lookup: order_id: not allowed; order_number: required" in shown_demo.out
+    )
 
 
-def test_reports_name_the_numbers(told: Told) -> None:
-    assert "REGRESSED: v2-schema against v1: cost" in told.out
-    assert "loop_detected 0 -> 14" in told.out
-    assert "REGRESSED: v3-retries against v1:" in told.out
-    assert "v3-retries    18        18        0          42          66       24" in told.out
+def test_reports_name_the_numbers(shown_demo: ShownDemo) -> None:
+    assert "REGRESSED: v2-schema against v1: cost" in shown_demo.out
+    assert "loop_detected 0 -> 14" in shown_demo.out
+    assert "REGRESSED: v3-retries against v1:" in shown_demo.out
+    assert "v3-retries    18        18        0          42          66       24" in shown_demo.out
 
 
-def test_output_is_short_plain_and_narrow(told: Told) -> None:
-    lines = told.out.splitlines()
+def test_output_is_short_plain_and_narrow(shown_demo: ShownDemo) -> None:
+    lines = shown_demo.out.splitlines()
 
     assert len(lines) <= 125
     # The last stage names the folder, which may be long.
-    assert max(len(line) for line in lines if str(told.folder) not in line) <= 110
-    assert "\x1b" not in told.out
+    assert max(len(line) for line in lines if str(shown_demo.folder) not in line) <= 110
+    assert "\x1b" not in shown_demo.out
     assert [line for line in lines if line != line.rstrip()] == []
 
 
-def test_shown_commands_work_in_the_kept_folder(told: Told) -> None:
-    last = told.out[told.out.index("What now") :]
+def test_shown_commands_work_in_the_kept_folder(shown_demo: ShownDemo) -> None:
+    last = shown_demo.out[shown_demo.out.index("What now") :]
     commands = re.findall(r"^ *\$ goldrun (.*)$", last, re.MULTILINE)
 
-    done = [goldrun(*command.split(), cwd=told.folder) for command in commands]
+    done = [goldrun(*command.split(), cwd=shown_demo.folder) for command in commands]
 
     # The kept project stands at a bad deploy, whose policy is another, and the diff shows a regression.
     assert [command.split()[0] for command in commands] == ["show", "test", "diff"]
     assert [(each.returncode, each.stderr) for each in done] == [(0, ""), (1, ""), (1, "")]
 
 
-def test_loop_is_gone_with_the_field_name_restored(told: Told, tmp_path: Path) -> None:
-    project = DemoProject(shutil.copytree(told.folder, tmp_path / "shop-demo"))
+def test_loop_is_gone_with_the_field_name_restored(shown_demo: ShownDemo, tmp_path: Path) -> None:
+    project = DemoProject(shutil.copytree(shown_demo.folder, tmp_path / "shop-demo"))
     project.change(Edit(file=SETTINGS, before="CARRIER_ATTEMPTS = 4", after="CARRIER_ATTEMPTS = 2"))
 
     runs = project.serve("v4-fixed")
@@ -126,8 +128,8 @@ def test_loop_is_gone_with_the_field_name_restored(told: Told, tmp_path: Path) -
     assert suite.failed == ()
 
 
-def test_model_loops_on_validation_errors_of_the_renamed_field(told: Told) -> None:
-    run = DemoProject(told.folder).run_of("v2-schema", "req_where_is_7302")
+def test_model_loops_on_validation_errors_of_the_renamed_field(shown_demo: ShownDemo) -> None:
+    run = DemoProject(shown_demo.folder).run_of("v2-schema", "req_where_is_7302")
 
     calls = [call for step in run.steps for call in step.tool_calls]
     assert run.stop_reason == "loop_detected"
@@ -143,10 +145,10 @@ def test_demo_fails_when_the_story_does_not_come_out(
 
     code = demo.run_demo(tmp_path / "shop-demo")
 
-    said = capsys.readouterr().err
+    errors = capsys.readouterr().err
     assert code == 1
-    assert "the golden suite does not fail on v2-schema" in said
-    assert "the report on v2-schema says" in said
+    assert "the golden suite does not fail on v2-schema" in errors
+    assert "the report on v2-schema says" in errors
 
 
 def test_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_missing_test_side_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         DemoProject.create(tmp_path)
 
 
-def test_broken_command_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_broken_command_is_named_with_its_last_words(tmp_path: Path) -> None:
     project = DemoProject.create(tmp_path / "shop-demo")
     (project.root / "shop" / "provider.py").write_text("policy = 1 / 0\n", encoding="utf-8")
 
@@ -197,7 +199,7 @@ def _break(project: DemoProject) -> str:
     raise CheckFailed(f"broken in {project.root.name}")
 
 
-def test_shortened_output_drops_what_it_is_told_to() -> None:
+def test_shortened_output_drops_what_it_is_named_to() -> None:
     text = "head\n\nwhy:\n  - a\n  - b\n  - c\n\nend\n"
 
     assert shortened(text, first="why", until=("end",), without=("- b",)) == ["why:", "  - a", "  - c"]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("working_folder")
 def test_find_tells_where_a_run_is(segment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = run("find", "req_1", "--root", str(segment.parent), "--index", "--json")
 
-    (found,) = printed(capsys)["runs"]
+    (row,) = printed(capsys)["runs"]
     assert code == 0
-    assert read_recording(found["target"]).header.request_id == "req_1"
+    assert read_recording(row["target"]).header.request_id == "req_1"
     assert run("find", "req_nowhere", "--root", str(segment.parent)) == 3

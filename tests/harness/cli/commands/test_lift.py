@@ -28,7 +28,7 @@ def _recording(folder: Path, name: str, url: str = "https://api.openai.com/v1/ch
     return path
 
 
-def test_a_folder_is_one_document_and_a_damaged_file_is_told_at_the_end(
+def test_a_folder_is_one_document_and_a_damaged_file_is_named_at_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _recording(tmp_path, "a.json")

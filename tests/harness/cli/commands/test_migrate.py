@@ -46,9 +46,9 @@ def test_only_the_keys_of_limits_change(
 
     assert path.read_bytes().decode("utf-8") == mark + NEW
     assert load_task(path).policy == before
-    told = capsys.readouterr().out
-    assert f"{path}:6: steps -> max_steps" in told
-    assert "1 of 1 files rewritten" in told
+    output = capsys.readouterr().out
+    assert f"{path}:6: steps -> max_steps" in output
+    assert "1 of 1 files rewritten" in output
 
 
 def test_a_second_migration_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

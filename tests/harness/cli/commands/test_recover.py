@@ -46,14 +46,14 @@ def test_recover_sets_what_crashed_in_the_control_store_but_not_what_was_taken_o
     first = cut_journal(tmp_path / "first.jsonl")
 
     code = run("recover", str(first), "--store", str(tmp_path / "control.db"))
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     after = store.find_runs("req_cut")[0].stop_reason
     store.resume_run(store.find_runs("req_cut")[0].key, now=1.0, alive_until=Governor(store).now() + 3_600.0)
     cut_journal(tmp_path / "copy.jsonl")
     run("recover", str(tmp_path / "copy.jsonl"), "--store", str(tmp_path / "control.db"))
 
     assert (code, after) == (0, "crashed")
-    assert "set to crashed in the control store: 1" in told
+    assert "set to crashed in the control store: 1" in output
     assert store.find_runs("req_cut")[0].stop_reason is None
     assert run("recover", str(tmp_path), "--store", str(tmp_path / "nowhere.db")) == 3
     store.close()

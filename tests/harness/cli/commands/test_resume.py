@@ -137,13 +137,13 @@ def test_without_a_store_a_run_is_carried_on_once_also_after_its_journal_was_sea
     journal = crash()
 
     codes = [resume(journal, "out.jsonl"), resume(journal, "again.jsonl")]
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert run(["recover", str(journal)]) == 0
     codes.append(resume("run.seg#req_1", "again.jsonl"))
 
     assert codes == [0, 2, 2]
-    assert "carried on before" in told
-    assert str(Path("out.jsonl").absolute()) in told
+    assert "carried on before" in output
+    assert str(Path("out.jsonl").absolute()) in output
     assert effects == ["pay 1", "look", "pay 2"]
     assert not Path("again.jsonl").exists()
 
@@ -155,12 +155,12 @@ def test_other_code_than_the_runs_carries_nothing_out_and_keeps_nobody_from_resu
     bury(store)
 
     wrong = resume(journal, "out.jsonl", *OTHER, "--store", "control.db")
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     between = (store.find_runs("req_1")[0].stop_reason, Path("out.jsonl").exists(), list(effects))
     right = resume(journal, "out.jsonl", *AGENT, "--store", "control.db")
 
     assert (wrong, right) == (2, 0)
-    assert "resume with the code that began the run" in told
+    assert "resume with the code that began the run" in output
     assert between == ("crashed", False, ["pay 1"])
     assert effects == ["pay 1", "look", "pay 2"]
 

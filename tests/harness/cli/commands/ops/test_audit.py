@@ -40,12 +40,12 @@ def test_an_audit_log_with_its_checkpoints_is_intact_and_complete(
     anchors.write_bytes(b"\n".join(msgspec.json.encode(c) for c in _log(log, 5)))
 
     good = run(["ops", "audit", str(log), "--checkpoints", str(anchors), "--json"])
-    told = json.loads(capsys.readouterr().out)
+    output = json.loads(capsys.readouterr().out)
     log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:3]))
     cut = run(["ops", "audit", str(log), "--checkpoints", str(anchors)])
 
     assert (good, cut) == (0, 1)
-    assert (told["schema"], told["intact"], told["complete"]) == ("goldrun.ops.audit/1", True, True)
+    assert (output["schema"], output["intact"], output["complete"]) == ("goldrun.ops.audit/1", True, True)
     assert "intact: yes; complete: no" in capsys.readouterr().out
 
 

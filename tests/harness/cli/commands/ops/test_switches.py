@@ -39,9 +39,9 @@ def test_a_switch_is_not_pulled_on_a_store_that_is_not_there(
 
     code = run(["ops", *words, "--store", str(path)])
 
-    told = capsys.readouterr()
-    assert (code, told.out) == (3, "")
-    assert str(path) in told.err
+    output = capsys.readouterr()
+    assert (code, output.out) == (3, "")
+    assert str(path) in output.err
     assert not path.exists()
     assert run(["ops", *words, "--store", str(path), "--create"]) == 0
 
@@ -54,14 +54,14 @@ def test_enable_of_what_is_not_pulled_says_so_and_lists_what_is(
     capsys.readouterr()
 
     missed = run(["ops", "enable", "tool", "pay"])
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     hit = run(["ops", "enable", "tool", "pay", "--tenant", "acme"])
 
     assert (missed, hit) == (1, 0)
-    assert "nothing changed: no switch is pulled on tool pay" in told
-    assert "still pulled: tool pay only for tenant acme" in told
-    assert "incident 12" in told
-    assert "look" not in told
+    assert "nothing changed: no switch is pulled on tool pay" in output
+    assert "still pulled: tool pay only for tenant acme" in output
+    assert "incident 12" in output
+    assert "look" not in output
     assert [s.ref.name for s in store.read_switches().switches] == ["look"]
 
 
