@@ -12,8 +12,8 @@ from harness.cassette.golden import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.errors import ImportFailed
 from harness.importers import agentdojo
-from harness.importers.agentdojo import ImportedRun
 from harness.importers.agentdojo_runs import ForeignRun, recognise
+from harness.importers.conversion import ImportedRun, convert
 from harness.importers.sources import documents, is_many, plain_stem, source_files
 from runtime.errors import ExitCode, UsageError
 from runtime.journal.recording import recording_of
@@ -112,7 +112,7 @@ class _Import:
 
     def _take_one(self, path: Path, part: ImportSummary) -> None:
         for run in self._runs(path, part):
-            imported = agentdojo.convert(run, deploy=self.deploy, redact=self.redact)
+            imported = convert(agentdojo.run_log(run), deploy=self.deploy, redact=self.redact)
             recording = recording_of(imported.records, source=str(path))
             origin = {"format": "agentdojo", "source": run.source}
             with temporary_file(self.out, ".cassette.json") as temporary:
@@ -134,7 +134,7 @@ class _Import:
                 part.files.append(settle_file(temporary, self.out, _names(f"{stem}.seg", path)))
 
     def _add(self, segment: SegmentWriter, run: ForeignRun, path: Path, part: ImportSummary) -> None:
-        imported = agentdojo.convert(run, deploy=self.deploy, redact=self.redact)
+        imported = convert(agentdojo.run_log(run), deploy=self.deploy, redact=self.redact)
         if imported.header.run_id in segment:
             part.skipped.append(f"{path}: run {run.source!r} stands in the file twice")
             return
