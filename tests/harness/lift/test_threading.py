@@ -217,9 +217,8 @@ def test_a_real_background_run_is_one_conversation_with_its_call_and_result() ->
 def test_each_real_request_is_an_attempt_of_exactly_one_trace() -> None:
     asked = traced_calls = 0
     links: Counter[str] = Counter()
-    for lifted in iter_lifted(
-        [REAL / "http" / "pydantic-ai" / "tests" / "models" / "cassettes" / "test_openai_responses"]
-    ):
+    folder = REAL / "http/pydantic-ai/tests/models/cassettes/test_openai_responses"
+    for lifted in iter_lifted([folder]):
         asked += sum(exchange.request is not None for exchange in lifted.exchanges)
         traced_calls += sum(step.attempts for trace in lifted.traces for step in trace.model_calls)
         links.update(str(link) for trace in lifted.traces for link in trace.labels["linked_by"])
