@@ -33,6 +33,8 @@ from runtime.core.trace import Trace
 ASSERT_ONLY = "lifted from HTTP traffic: what the agent did between model calls was not recorded"
 _UNANSWERED = "the recording ends before this call was answered"
 _UNKNOWN_FAILURE = Failure(kind=FailureKind.ERROR, message="no answer was recorded", phase="response")
+_UNDER_WAY = frozenset({"queued", "in_progress"})
+"""What a background response says of itself before it is done."""
 _STOP_KINDS = {
     FailureKind.RATE_LIMITED: StopKind.MODEL_RATE_LIMITED,
     FailureKind.TIMEOUT: StopKind.MODEL_TIMEOUT,
@@ -99,7 +101,7 @@ def _end(turn: Turn) -> End:
         kind = _STOP_KINDS.get(failure.kind, StopKind.MODEL_ERROR_EXHAUSTED)
         model = last.request.model or "unknown"
         return End(stop_reason=str(StopReason(kind, model)), detail=failure.message)
-    if last.reply.tool_calls:
+    if last.reply.tool_calls or last.reply.raw_finish_reason in _UNDER_WAY:
         return End(stop_reason=str(StopReason(StopKind.OPEN)))
     return End(stop_reason=str(StopReason(StopKind.FINISH)), output=last.reply.text or last.reply.refusal)
 
@@ -124,6 +126,10 @@ def _header(conversation: LiftedConversation, source_id: str) -> Header:
             tools=tuple(ToolDecl(schema=schema) for schema in schemas) if schemas else "opaque",
             price_table=table_id() if _is_computed(conversation) else None,
             assert_only=ASSERT_ONLY,
+            labels={
+                "link": conversation.sureness,
+                "linked_by": [str(turn.link) for turn in conversation.turns],
+            },
         )
     )
 

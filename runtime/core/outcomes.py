@@ -191,6 +191,20 @@ class Denial(Value, frozen=True):
     step: int
 
 
+class ProgramCall(Value, frozen=True):
+    """A call that a recorded agent's program made and no reply asked for.
+
+    Attributes:
+        name: Tool that was called.
+        arguments: What it was called with.
+        result: How it went, with what the model was told of it.
+    """
+
+    name: str
+    arguments: Any
+    result: ToolResult
+
+
 class InputReply(Value, frozen=True):
     """Further input after a step.
 
@@ -198,8 +212,10 @@ class InputReply(Value, frozen=True):
         messages: What to append: a user's turn, a guard's reminder or refusal, or nothing.
         end: Stop reason text if the run ends here.
         denials: Refusals that the messages tell of.
+        calls: Calls that the agent's program made after the step; the messages hold their results.
     """
 
     messages: tuple[Message, ...] = ()
     end: str | None = None
     denials: tuple[Denial, ...] = ()
+    calls: tuple[ProgramCall, ...] = ()

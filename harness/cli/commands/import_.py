@@ -13,7 +13,7 @@ from harness.importers.registry import import_paths
 
 
 def import_runs(
-    format: Annotated[str, typer.Argument(help="Format of the run logs: agentdojo.")],  # noqa: A002
+    format: Annotated[str, typer.Argument(help="agentdojo, openai-messages, tau-bench, or a plug-in's.")],  # noqa: A002
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for cassettes and segments.")],
     deploy: Annotated[str | None, typer.Option(help="Version label for reports.")] = None,

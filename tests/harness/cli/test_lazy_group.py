@@ -14,7 +14,7 @@ from harness.cli.lazy_group import LazyGroup, Verb
 
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "harness" / "cli" / "commands"
-GROUPS: tuple[type[LazyGroup], ...] = (main.Commands, ops.Commands)
+GROUPS: tuple[type[LazyGroup], ...] = (main.Commands, ops.OpsCommands)
 VERBS = [verb for group in GROUPS for verb in group.verbs]
 
 
