@@ -3,7 +3,7 @@
 Rules.
 1. Nothing is run: the flow is not imported. Replay proves that it rebuilds what is written here.
 2. After each step stands an `input` effect with the messages that follow before the next reply; tool results
-   are not among them. A run that ends still asking for tools is `max_steps`, and has no input after that step.
+   are not among them. A run whose last reply still calls tools is `max_steps`, and has no input after that step.
 3. What was not recorded is null: times and usage of single effects, tool schemas, prices.
 4. Redaction comes first, so hashes, keys and records are all made from the clean form.
 """
@@ -109,7 +109,7 @@ class _Conversion:
         starts = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
         self.steps = len(starts)
         first = starts[0] if starts else len(messages)
-        history = self.input = tuple(map(self._told, messages[:first]))
+        history = self.input = tuple(map(self._plain_message, messages[:first]))
         if not starts:
             self.assert_only = "it holds no reply"
         for step, start in enumerate(starts):
@@ -137,15 +137,15 @@ class _Conversion:
             self.pairs += [_refused(step, i, call) for i, call in enumerate(calls)]
             return history
         results = [m for m in after if m["role"] == "tool"]
-        told = [self._told(m) for m in after if m["role"] != "tool"]
+        others = [self._plain_message(m) for m in after if m["role"] != "tool"]
         self._check_order(step, len(calls), [m["role"] for m in after], last=last)
         seen = [self._call(step, i, call, results) for i, call in enumerate(calls)]
         if last and not after:
             self.ending, self.output = "finish", value.text or None
-        denials = tuple(d for m in told if m.role == "user" and (d := _denial(step, m)) is not None)
-        answer = InputReply(messages=tuple(told), end=self.ending if last else None, denials=denials)
+        denials = tuple(d for m in others if m.role == "user" and (d := _denial(step, m)) is not None)
+        answer = InputReply(messages=tuple(others), end=self.ending if last else None, denials=denials)
         self.pairs.append((Input(lane=lane(step, "input")), Outcome(answer)))
-        return (*history, message, *seen, *told)
+        return (*history, message, *seen, *others)
 
     def _call(self, step: int, index: int, call: ToolCallPart, results: Sequence[dict[str, Any]]) -> Message:
         """Add one call with its result and return the message that tells the model."""
@@ -188,8 +188,8 @@ class _Conversion:
         self._ids.add(name)
         return name
 
-    def _told(self, message: dict[str, Any]) -> Message:
-        """Return a system or user message; a tool message without a call before it is told as user text."""
+    def _plain_message(self, message: dict[str, Any]) -> Message:
+        """Return a system or user message; a tool message without a call before it becomes user text."""
         role: Literal["system", "user"] = "system" if message["role"] == "system" else "user"
         return self._cleaned(Message(role=role, parts=(TextPart(message_text(message.get("content"))),)))
 

@@ -1,4 +1,4 @@
-"""Import foreign run logs by format: each file becomes a cassette or a segment, damage is told at the end."""
+"""Import foreign run logs by format: each file becomes a cassette or a segment, damage is reported at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from runtime.journal.recording import recording_of
 FORMATS = ("agentdojo",)
 
 Progress = Callable[[Path, int], None]
-"""Told after each run: the file it stands in, and the runs imported so far."""
+"""Called after each run with its file and the number of runs imported so far."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def import_paths(
         out: Folder for the results; made if it is not there.
         deploy: Version label for reports.
         redact: Take secrets out; without it the header says `redaction: none`.
-        progress: Told after each run.
+        progress: Called after each run.
 
     Raises:
         UsageError: If the format is unknown.

@@ -148,7 +148,7 @@ def _extra_cause(effect: SingleEffect, recording: Recording) -> Cause:
 
 
 def missing_cause(interaction: Interaction, stop_reason: str) -> Cause:
-    """Return why a recorded interaction was not asked for again."""
+    """Return why a recorded interaction was not used."""
     if interaction.kind is EffectKind.TOOL and not interaction.lane.endswith("/1"):
         return "count"
     if interaction.kind is EffectKind.APPROVAL:

@@ -1,7 +1,7 @@
-"""Replacements in a text that came in pieces: the pieces keep their places, also where one is split by two.
+"""Replacements in a text that came in pieces: the pieces keep their borders, also where a match spans two.
 
 A secret in a streamed reply is seldom whole in one piece, so pieces are joined, cleaned as one text, and the
-difference is carried back to the pieces.
+difference is mapped back to the pieces.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 from harness.wire.matching import PSEUDONYM
 
 Clean = Callable[[str], str]
-_MOST_PLACES = 64
-"""Places looked for one by one; the search is a regular expression whose cost grows with them."""
+_MOST_EDITS = 64
+"""Most edits that are searched one by one; the cost of the search expression grows with them."""
 
 
 class Edit(msgspec.Struct, frozen=True):
@@ -31,8 +31,8 @@ class Edit(msgspec.Struct, frozen=True):
 def clean_pieces(pieces: Sequence[str], clean: Clean) -> list[str] | None:
     """Return the pieces of a text after it was cleaned as a whole; `None` if it was clean."""
     text = "".join(pieces)
-    told = clean(text)
-    return None if told is text or told == text else apply_edits(pieces, find_edits(text, told))
+    cleaned = clean(text)
+    return None if cleaned is text or cleaned == text else apply_edits(pieces, find_edits(text, cleaned))
 
 
 def find_edits(text: str, clean: str) -> list[Edit]:
@@ -45,7 +45,7 @@ def find_edits(text: str, clean: str) -> list[Edit]:
     kept = PSEUDONYM.split(clean)
     names = [found[0] for found in PSEUDONYM.finditer(clean)]
     pattern = "(.+?)".join(re.escape(part) for part in kept)
-    found = re.fullmatch(pattern, text, re.DOTALL) if len(names) <= _MOST_PLACES else None
+    found = re.fullmatch(pattern, text, re.DOTALL) if len(names) <= _MOST_EDITS else None
     if found is None:
         return [Edit(0, len(text), clean)]
     spans = [found.span(i) for i in range(1, len(names) + 1)]
@@ -65,21 +65,21 @@ def apply_edits(pieces: Sequence[str], edits: Sequence[Edit]) -> list[str]:
     """
     ends = list(accumulate(map(len, pieces)))
     starts = [0, *ends[:-1]]
-    told: list[list[str]] = [[] for _ in pieces]
+    kept: list[list[str]] = [[] for _ in pieces]
     text = "".join(pieces)
     done = 0
     for edit in [*edits, Edit(len(text), len(text), "")]:
-        _spread(text, done, edit.start, starts, told)
+        _spread(text, done, edit.start, starts, kept)
         if edit.new:
-            told[min(bisect_right(starts, edit.start) - 1, len(pieces) - 1)].append(edit.new)
+            kept[min(bisect_right(starts, edit.start) - 1, len(pieces) - 1)].append(edit.new)
         done = edit.end
-    return ["".join(parts) for parts in told]
+    return ["".join(parts) for parts in kept]
 
 
-def _spread(text: str, start: int, end: int, starts: list[int], told: list[list[str]]) -> None:
+def _spread(text: str, start: int, end: int, starts: list[int], kept: list[list[str]]) -> None:
     """Put text that stays into the pieces it came from."""
     at = bisect_right(starts, start) - 1
     while start < end:
         stop = min(end, starts[at + 1]) if at + 1 < len(starts) else end
-        told[at].append(text[start:stop])
+        kept[at].append(text[start:stop])
         start, at = stop, at + 1

@@ -46,11 +46,11 @@ def clean_events(pieces: list[str], redactor: Redactor) -> list[str] | None:
         event.value = redactor.value(event.value)
         if event.value is not old:
             edits.append(Edit(event.start, event.end, _dump(event.value)))
-    told = apply_edits(pieces, edits) if edits else pieces
-    rest = clean_pieces(told, redactor.text)
+    edited = apply_edits(pieces, edits) if edits else pieces
+    rest = clean_pieces(edited, redactor.text)
     if rest is not None:
         return rest
-    return told if edits else None
+    return edited if edits else None
 
 
 def _events(text: str) -> Iterator[_Event]:
@@ -64,17 +64,17 @@ def _events(text: str) -> Iterator[_Event]:
 
 def _clean_joined(events: list[_Event], redactor: Redactor) -> None:
     """Clean the texts that several events make together."""
-    places: dict[tuple[str | int, ...], list[tuple[_Event, tuple[str | int, ...], str]]] = {}
+    texts: dict[tuple[str | int, ...], list[tuple[_Event, tuple[str | int, ...], str]]] = {}
     for event in events:
         for where, path, text in _leaves(event.value, (), ()):
-            places.setdefault(where, []).append((event, path, text))
-    for parts in places.values():
+            texts.setdefault(where, []).append((event, path, text))
+    for parts in texts.values():
         if len(parts) < 2:
             continue
-        told = clean_pieces([text for _, _, text in parts], redactor.text)
-        if told is None:
+        cleaned = clean_pieces([text for _, _, text in parts], redactor.text)
+        if cleaned is None:
             continue
-        for (event, path, old), new in zip(parts, told, strict=True):
+        for (event, path, old), new in zip(parts, cleaned, strict=True):
             if new != old:
                 event.value = _replaced(event.value, path, new)
 

@@ -1,4 +1,4 @@
-"""Models: the live adapter, the scripted model, the loopback provider, and prices. Loaded when asked for."""
+"""Models: the live adapter, the scripted model, the loopback provider, and prices. Each module loads on first use."""
 
 from __future__ import annotations
 
