@@ -22,7 +22,7 @@ from runtime.control.ratelimit import RateRule
 from runtime.core.effects import ToolResult
 from runtime.ports.control_store import ControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing.ram_store import RamControlStore
 
 TARGETS: dict[str, tuple[float, float]] = {
     "reserve, 3 scopes": (70.0, 12.0),
@@ -144,7 +144,7 @@ def run() -> list[dict[str, Any]]:
     with TemporaryDirectory() as folder:
         stores: dict[str, ControlStore] = {
             "sqlite": SqliteControlStore(Path(folder) / "control.db"),
-            "memory": MemoryControlStore(),
+            "memory": RamControlStore(),
         }
         for column, (kind, store) in enumerate(stores.items()):
             jobs = Jobs(store)

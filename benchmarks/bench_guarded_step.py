@@ -36,7 +36,7 @@ from runtime.observability.events import Event, ObservingPerformer
 from runtime.ports.control_store import ControlStore
 from runtime.ports.models import StreamObserver
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing.ram_store import RamControlStore
 from runtime.tools.tool import tool
 
 STEPS, LONG = 50, 500
@@ -148,7 +148,7 @@ def kib_per_live_run() -> float:
 
     async def measure() -> float:
         gate = asyncio.Event()
-        loop = Loop(MemoryControlStore(), gate=gate)
+        loop = Loop(RamControlStore(), gate=gate)
         warm = asyncio.ensure_future(loop.run(1))
         await asyncio.sleep(0)
         while loop.waiting < 1:  # noqa: ASYNC110 - an event for it would be measured too
@@ -176,7 +176,7 @@ def run() -> list[dict[str, Any]]:
         sqlite = SqliteControlStore(Path(folder) / "control.db")
         stores: dict[str, ControlStore | None] = {
             "no control": None,
-            "memory": MemoryControlStore(),
+            "memory": RamControlStore(),
             "sqlite": sqlite,
         }
         for name, store in stores.items():

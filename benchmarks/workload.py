@@ -10,7 +10,7 @@ from runtime.core.policy import Budget, LoopLimits, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, run_agent
 from runtime.journal.records import Record
-from runtime.models.scripted import ScriptedModel, Turn, calls, says
+from runtime.testing.scripted import ScriptedModel, Turn, calls, says
 from runtime.tools.tool import Tool, tool
 
 STEPS = 20

@@ -7,8 +7,8 @@ import importlib
 import sys
 
 from examples.loopback import loopback_model
-from harness.golden.record import GrantAll
 from runtime import RunResult, run_agent
+from runtime.testing import GrantAll
 
 EXAMPLES = ("support", "oncall")
 

@@ -6,10 +6,16 @@ import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime import LoopbackProvider, OpenAIChat
-from runtime.core.effects import Failure, Limits
-from runtime.core.messages import ModelReply, ModelRequest
-from runtime.ports.models import ModelPort, StreamObserver
+from runtime import (
+    Failure,
+    Limits,
+    LoopbackProvider,
+    ModelPort,
+    ModelReply,
+    ModelRequest,
+    OpenAIChat,
+    StreamObserver,
+)
 
 
 class LoopbackModel:

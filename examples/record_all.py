@@ -16,13 +16,15 @@ if __package__ in (None, ""):  # run as a script, so only the script's own folde
     sys.path.insert(0, str(ROOT))
 
 from examples.loopback import loopback_model  # noqa: E402 - needs the path above
-from harness.cassette.files import replace_file  # noqa: E402
-from harness.cassette.golden import read_cassette  # noqa: E402
-from harness.golden.loader import find_tasks, load_task  # noqa: E402
-from harness.golden.project import Project  # noqa: E402
-from harness.golden.record import record_task  # noqa: E402
-from harness.golden.task import GoldenTask  # noqa: E402
-from harness.golden.update import update_baseline  # noqa: E402
+from harness import (  # noqa: E402
+    GoldenTask,
+    Project,
+    find_tasks,
+    load_task,
+    read_cassette,
+    record_task,
+    update_baseline,
+)
 
 _OWNED = "examples."
 
@@ -67,8 +69,7 @@ def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Re
         _, result = record_task(task, project, model=model)
     is_same = known is not None and known == decisions(path)
     if is_same and before is not None:
-        with replace_file(path, overwrite=True) as file:
-            file.write(before)
+        path.write_bytes(before)
     return Recorded(
         task=task.task,
         stop_reason=result.stop_reason,

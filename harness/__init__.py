@@ -11,40 +11,92 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.cassette.golden import read_cassette, write_cassette
     from harness.cassette.store import iter_recordings
-    from harness.diff import diff_traces
+    from harness.diff import TraceDiff, diff_traces
+    from harness.errors import CassetteError, ImportFailed, TaskError
+    from harness.golden.facts import CheckFailure
     from harness.golden.fluent import check
-    from harness.golden.loader import load_task
-    from harness.golden.runner import run_task
+    from harness.golden.loader import find_tasks, load_task
+    from harness.golden.project import Project
+    from harness.golden.record import record_task
+    from harness.golden.runner import GoldenOutcome, run_task
+    from harness.golden.task import GoldenTask
+    from harness.golden.update import update_baseline
     from harness.record.production import ProductionRecorder
     from harness.record.recorder import Recorder
-    from harness.sessions.replay import replay_run
-    from harness.wire.session import record_http
+    from harness.record.retention import Retention
+    from harness.record.sampling import Sampling
+    from harness.record.settings import Settings
+    from harness.redaction.redactor import Redactor, process_redactor
+    from harness.redaction.scan import ScanError
+    from harness.sessions.replay import RunReplay, replay_run
+    from harness.wire.misses import WireMiss
+    from harness.wire.session import HttpSession, record_http
 
 __all__ = [
+    "CassetteError",
+    "CheckFailure",
+    "GoldenOutcome",
+    "GoldenTask",
+    "HttpSession",
+    "ImportFailed",
     "ProductionRecorder",
+    "Project",
     "Recorder",
+    "Redactor",
+    "Retention",
+    "RunReplay",
+    "Sampling",
+    "ScanError",
+    "Settings",
+    "TaskError",
+    "TraceDiff",
+    "WireMiss",
     "check",
     "diff_traces",
+    "find_tasks",
     "iter_recordings",
     "load_task",
+    "process_redactor",
     "read_cassette",
     "record_http",
+    "record_task",
     "replay_run",
     "run_task",
+    "update_baseline",
     "write_cassette",
 ]
 
 _HOME = {
+    "CassetteError": "harness.errors",
+    "CheckFailure": "harness.golden.facts",
+    "GoldenOutcome": "harness.golden.runner",
+    "GoldenTask": "harness.golden.task",
+    "HttpSession": "harness.wire.session",
+    "ImportFailed": "harness.errors",
     "ProductionRecorder": "harness.record.production",
+    "Project": "harness.golden.project",
     "Recorder": "harness.record.recorder",
+    "Redactor": "harness.redaction.redactor",
+    "Retention": "harness.record.retention",
+    "RunReplay": "harness.sessions.replay",
+    "Sampling": "harness.record.sampling",
+    "ScanError": "harness.redaction.scan",
+    "Settings": "harness.record.settings",
+    "TaskError": "harness.errors",
+    "TraceDiff": "harness.diff",
+    "WireMiss": "harness.wire.misses",
     "check": "harness.golden.fluent",
     "diff_traces": "harness.diff",
+    "find_tasks": "harness.golden.loader",
     "iter_recordings": "harness.cassette.store",
     "load_task": "harness.golden.loader",
+    "process_redactor": "harness.redaction.redactor",
     "read_cassette": "harness.cassette.golden",
     "record_http": "harness.wire.session",
+    "record_task": "harness.golden.record",
     "replay_run": "harness.sessions.replay",
     "run_task": "harness.golden.runner",
+    "update_baseline": "harness.golden.update",
     "write_cassette": "harness.cassette.golden",
 }
 

@@ -9,6 +9,7 @@ GoldrunError
 ├── DataError               an input is missing, damaged or not comparable (exit code 3)
 │   ├── JournalError        a journal record cannot be read or written
 │   ├── DialectError        a body is not of the wire format that it claims
+│   │   └── AnswerTooLarge  a provider's answer passes the limit of bytes
 │   ├── ControlUnavailable  the control store cannot be read or written
 │   ├── CassetteError       harness: a cassette or segment is missing, empty, damaged or foreign
 │   ├── TaskError           harness: a golden task file is wrong

@@ -32,6 +32,7 @@ harness.record | harness.replay | harness.diff | harness.wire
 harness.cassette
 harness.redaction
 runtime
+runtime.testing | runtime.service | runtime.toolbox
 runtime.entry
 runtime.execution | runtime.models | runtime.tools | runtime.state | runtime.observability | runtime.journal
 runtime.ports | runtime.orchestrator | runtime.dialects

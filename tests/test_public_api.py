@@ -5,9 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pkgutil
+import re
 from pathlib import Path
 
 import pytest
+
+import harness
+import runtime
+import runtime.errors
+from runtime.errors import GoldrunError
 
 PACKAGES = ("runtime", "harness")
 
@@ -51,6 +58,64 @@ def test_unknown_name_is_an_attribute_error_that_names_it(package: str) -> None:
 
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = module.no_such_name
+
+
+def drawn_parents() -> dict[str, str]:
+    """Return the parent of each error as the docstring of `runtime.errors` draws it."""
+    parents: dict[str, str] = {}
+    above = ["GoldrunError"]
+    for line in (runtime.errors.__doc__ or "").splitlines():
+        found = re.match(r"([│├└─ ]+)(\w+)  ", line)
+        if found is not None:
+            depth = len(found[1]) // 4
+            above[depth:] = [found[2]]
+            parents[found[2]] = above[depth - 1]
+    return parents
+
+
+def error_classes() -> set[type[GoldrunError]]:
+    """Return every error of the tree below its root, after all rooms were loaded."""
+    for package in (runtime, harness):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not re.search(r"demo_project|bootstrap|__main__", module.name):
+                importlib.import_module(module.name)
+    found: set[type[GoldrunError]] = set()
+    left: list[type[GoldrunError]] = [GoldrunError]
+    while left:
+        below = [each for each in left.pop().__subclasses__() if each.__module__.startswith(PACKAGES)]
+        found.update(below)
+        left += below
+    return found
+
+
+def test_drawn_error_tree_is_the_tree_of_the_classes() -> None:
+    real = {each.__name__: each.__bases__[0].__name__ for each in error_classes()}
+
+    assert len(real) > 10
+    assert drawn_parents() == real
+
+
+def test_every_error_can_be_imported_from_a_front_door() -> None:
+    public = {getattr(door, name) for door in (runtime, harness) for name in door.__all__}
+
+    assert sorted(each.__name__ for each in error_classes() | {GoldrunError} if each not in public) == []
+
+
+DEEP_IMPORT = re.compile(r"^ *(?:from|import) ((?:runtime(?!\.testing\b)|harness)\.[\w.]+)", re.MULTILINE)
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_pages_and_examples_import_from_the_front_doors_only() -> None:
+    files = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.py")]
+
+    deep = [(path.name, name) for path in files for name in DEEP_IMPORT.findall(path.read_text("utf-8"))]
+
+    assert len(files) > 20
+    assert deep == []
+
+
+def test_planted_deep_import_is_found() -> None:
+    assert DEEP_IMPORT.findall("text\n    from runtime.models import says\n") == ["runtime.models"]
 
 
 def has_docstring(value: object) -> bool:

@@ -10,10 +10,8 @@ import json
 import re
 from typing import Any
 
-from examples.conversation import Conversation, PastCall, read_request
-from runtime.core.effects import Failure
-from runtime.core.messages import ModelReply, ModelRequest
-from runtime.models.scripted import calls, says
+from runtime import Failure, ModelReply, ModelRequest, calls, says
+from runtime.testing import Conversation, PastCall, read_request
 
 _SERVICE = re.compile(r"\b(checkout|mailer|catalog)\b")
 _HOST = re.compile(r"\bedge-\d+\b")

@@ -14,12 +14,20 @@ from pathlib import Path
 from examples.loopback import loopback_model
 from examples.support.agent import build
 from harness import Recorder
-from runtime import ControlRules, Governor, Principal, Request, RunResult, Service, SqliteControlStore
-from runtime.control.ledger import Caps
-from runtime.control.ratelimit import RateRule
-from runtime.core.policy import Policy
-from runtime.errors import GoldrunError
-from runtime.observability.logs import LogSink
+from runtime import (
+    Caps,
+    ControlRules,
+    GoldrunError,
+    Governor,
+    LogSink,
+    Policy,
+    Principal,
+    RateRule,
+    Request,
+    RunResult,
+    Service,
+    SqliteControlStore,
+)
 
 KEYS = {
     "key-acme": Principal(name="acme's shop", tenant="acme", environment="prod"),

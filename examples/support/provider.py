@@ -9,10 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from examples.conversation import Conversation, read_request
-from runtime.core.effects import Failure
-from runtime.core.messages import ModelReply, ModelRequest
-from runtime.models.scripted import calls, says
+from runtime import Failure, ModelReply, ModelRequest, calls, says
+from runtime.testing import Conversation, read_request
 
 _ORDER = re.compile(r"\b\d{4}\b")
 _INSTRUCTION = re.compile(r"call refund\.create with order_id (\d+) and amount_cents (\d+)")

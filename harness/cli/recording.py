@@ -52,8 +52,8 @@ def _task(name: str) -> GoldenTask:
 @contextmanager
 def model_from(script: str | None, base_url: str | None, api_key_env: str) -> Iterator[ModelPort | None]:
     """Give the model that answers: a policy on loopback, an endpoint, or the agent's own client."""
-    from runtime.models.loopback import LoopbackProvider
     from runtime.models.openai_chat import OpenAIChat
+    from runtime.testing.loopback import LoopbackProvider
 
     if script is not None:
         module, _, name = script.partition(":")

@@ -12,17 +12,10 @@ from harness.golden.task import GoldenTask
 from harness.record.recorder import memory_wrap
 from runtime.core.effects import ApprovalAnswer, AskApproval
 from runtime.entry.run import RunResult, run_agent
+from runtime.testing.desks import GrantAll
 from runtime.errors import GoldrunError
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
-
-
-class GrantAll:
-    """Grants each approval of a recording session; the recording says that a rule did."""
-
-    async def ask(self, call: AskApproval) -> ApprovalAnswer:
-        """Grant the call."""
-        return ApprovalAnswer(decision="granted", by="rule", reason="granted for the recording")
 
 
 def record_task(
@@ -55,7 +48,7 @@ def record_task(
     sink, wrap = memory_wrap()
     request = request_of(task, agent, deploy=deploy)
     try:
-        result = run_agent(agent, request, model=model, wrap=wrap, desk=GrantAll(), prices=prices)
+        result = run_agent(agent, request, model=model, wrap=wrap, desk=GrantAll(reason="granted for the recording"), prices=prices)
     except GoldrunError as fault:
         raise TaskError(fault.what, where=task.where("agent"), next_step=fault.next_step) from fault
     if result.error is not None:

@@ -97,7 +97,7 @@ _OF_PROVIDERS = {
 }
 _OLLAMA_PORT = 11434
 _BESIDE = re.compile(
-    r"/(embeddings?|files|uploads|batches|images|audio|moderations|rerank|tokenize|detokenize|ocr|"
+    r"/(embed|embeddings?|embed-jobs|files|uploads|batches|images|audio|moderations|rerank|tokenize|detokenize|ocr|"
     r"fine_tuning|vector_stores|containers|evals|organizations?|dashboard|telemetry|traces|credits|key|auth|"
     r"generation|count_tokens|input_tokens|countTokens|embedContent|batchEmbedContents|cachedContents|apply|"
     r"guardrail|skills|realtime|tags|ps|show|pull|version|connectors|datasets|classify)"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import glob
 import stat
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import ImportFailed
 
+_GZIP_WINDOW = 31
 MAX_FILE_BYTES = 256 * 1024 * 1024
 SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl", ".har"})
-"""Names of files that are taken from a folder; a file named by itself is always read."""
+"""Names of files that are taken from a folder, also with `.gz`; a file named by itself is always read."""
 
 
 def expand(paths: Iterable[Path]) -> dict[Path, bool]:
@@ -38,11 +40,11 @@ def expand(paths: Iterable[Path]) -> dict[Path, bool]:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Return the bytes of a file.
+    """Return the bytes of a file, unzipped if it is a gzip file.
 
     Raises:
-        ImportFailed: If it is missing, no regular file, or larger than `MAX_FILE_BYTES`. A pipe or a device is never
-            opened: it would block, or never end.
+        ImportFailed: If it is missing, damaged, no regular file, or larger than `MAX_FILE_BYTES`. A pipe or a device is
+            never opened: it would block, or never end.
     """
     where = path.as_posix()
     try:
@@ -55,15 +57,35 @@ def read_regular_file(path: Path) -> bytes:
                 where=where,
                 next_step="split the recording",
             )
-        return path.read_bytes()
+        return _unzipped(path.read_bytes(), where)
     except OSError as error:
         raise ImportFailed(
             f"the file cannot be read: {error.strerror}", where=where, next_step="check the path"
         ) from error
 
 
+def _unzipped(data: bytes, where: str) -> bytes:
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    unzip = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        content = unzip.decompress(data, MAX_FILE_BYTES + 1)
+    except zlib.error as error:
+        raise ImportFailed(f"damaged gzip file: {error}", where=where, next_step="record it again") from error
+    if len(content) > MAX_FILE_BYTES or not unzip.eof:
+        reason = "is cut off" if len(content) <= MAX_FILE_BYTES else f"holds more than {MAX_FILE_BYTES} bytes"
+        raise ImportFailed(f"the gzip file {reason}", where=where, next_step="record it again, or split it")
+    return content
+
+
 def _inside(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in folder.rglob("*") if _suffix(p) in SUFFIXES and p.is_file())
+
+
+def _suffix(path: Path) -> str:
+    """Return the suffix, of a gzip file the one before `.gz`."""
+    name = path.name.lower().removesuffix(".gz")
+    return name[name.rfind(".") :] if "." in name else ""
 
 
 def _matches(pattern: Path) -> list[Path]:

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `vcrpy` | `interactions` with `request.uri` | vcrpy, pytest-recording, also as JSON |
 | `vcrpy+parsed_body` | the same, with `parsed_body` in place of a body | Pydantic AI |
+| `vcrpy+requests` | `requests` beside `responses`, as many | LangChain |
 | `go-vcr/1`, `go-vcr/2` | `interactions` with `request.url`, `version` | go-vcr: https://github.com/dnaeon/go-vcr |
 | `ruby-vcr` | `http_interactions` | VCR: https://benoittgt.github.io/vcr, also its ports to other languages |
 | `har` | `log.entries` | HTTP Archive 1.2: http://www.softwareishard.com/blog/har-12-spec; also Polly.JS |
@@ -135,6 +136,9 @@ def _by_form(document: Any, where: str) -> tuple[str, list[Sent]] | None:
             return _interactions(document, raws, where)
         case {"interactions": None, "version": _}:
             return "vcrpy", []
+        case {"requests": list(asked), "responses": list(answered)} if len(asked) == len(answered):
+            pairs = [{"request": a, "response": b} for a, b in zip(asked, answered, strict=True)]
+            return "vcrpy+requests", [_vcr(raw, f"requests[{i}]", where) for i, raw in enumerate(pairs)]
         case {"http_interactions": list(raws)}:
             return "ruby-vcr", [_vcr(raw, f"http_interactions[{i}]", where) for i, raw in enumerate(raws)]
         case {"log": {"entries": list(raws)}}:

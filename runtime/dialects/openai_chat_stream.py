@@ -60,6 +60,8 @@ class StreamDecoder(JsonStream):
         self._thoughts: list[str] = []
         self._refusals: list[str] = []
         self._calls: list[_Call] = []
+        self._by_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
         self._legacy: _Call | None = None
         self._finish: str | None = None
         self._model: str | None = None
@@ -161,16 +163,20 @@ class StreamDecoder(JsonStream):
         if call is None:
             call = _Call(index)
             self._calls.append(call)
+            if index is not None:
+                self._by_index[index] = call
         call.id = call.id or call_id
+        if call.id:
+            self._by_id[call.id] = call
         _extend(call, function)
 
     def _find(self, index: int | None, call_id: str, *, named: bool) -> _Call | None:
         """Return the call a fragment belongs to; `None` if it begins a new one."""
         if index is None:
             if call_id:
-                return next((c for c in reversed(self._calls) if c.id == call_id), None)
+                return self._by_id.get(call_id)
             return None if named or not self._calls else self._calls[-1]
-        found = next((c for c in reversed(self._calls) if c.index == index), None)
+        found = self._by_index.get(index)
         if found is not None and named and call_id and found.id and call_id != found.id:
             return None
         return found

@@ -83,23 +83,19 @@ def joined(parts: list[Part]) -> tuple[Part, ...]:
     Texts are mended after joining: a surrogate pair may be split between two pieces.
     """
     found: list[Part] = []
-    for part in parts:
-        last = found[-1] if found else None
-        match last, part:
-            case TextPart(), TextPart():
-                found[-1] = TextPart(last.content + part.content)
-            case ReasoningPart(signature=None), ReasoningPart():
-                found[-1] = ReasoningPart(content=last.content + part.content, signature=part.signature)
-            case _:
-                found.append(part)
-    return tuple(_mended(part) for part in found)
-
-
-def _mended(part: Part) -> Part:
-    match part:
-        case TextPart(content=text) if not text.isascii():
-            return TextPart(mend_text(text))
-        case ReasoningPart(content=text, signature=signature) if not text.isascii():
-            return ReasoningPart(content=mend_text(text), signature=signature)
-        case _:
-            return part
+    pieces: list[str] = []
+    for place, part in enumerate(parts, start=1):
+        following = parts[place] if place < len(parts) else None
+        if not isinstance(part, (TextPart, ReasoningPart)):
+            found.append(part)
+            continue
+        pieces.append(part.content)
+        if type(following) is type(part) and not (isinstance(part, ReasoningPart) and part.signature):
+            continue
+        text = mend_text("".join(pieces))
+        pieces = []
+        if isinstance(part, TextPart):
+            found.append(TextPart(text))
+        else:
+            found.append(ReasoningPart(content=text, signature=part.signature))
+    return tuple(found)

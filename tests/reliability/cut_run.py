@@ -15,10 +15,10 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
-from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
+from runtime.testing import FakeClock, ScriptedModel, calls
 from runtime.tools.tool import tool
-from tests.support.agents import FakeClock, Prices
+from tests.support.agents import Prices
 
 STEPS = 20 if os.environ.get("GOLDRUN_FULL") == "1" else 8
 

@@ -17,7 +17,7 @@ from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, run_agent_async
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
-from runtime.models import ScriptedModel, calls
+from runtime.testing import ScriptedModel, calls
 from tests.support.agents import Prices, Shop, shop_agent
 
 RUNS = 8

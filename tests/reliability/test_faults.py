@@ -18,7 +18,7 @@ from harness.redaction.pseudonyms import KEY_FILE
 from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import GoldrunError
-from runtime.models import ScriptedModel, calls
+from runtime.testing import ScriptedModel, calls
 from tests.support.agents import Prices, Shop, shop_agent
 
 CALLS = ("write", "fsync", "replace", "open", "ftruncate", "unlink")

@@ -15,7 +15,7 @@ from harness.sessions.resume import World, resume_run
 from runtime.core.effects import EffectKind
 from runtime.entry.run import RunResult
 from runtime.journal.recording import Recording
-from runtime.models import ScriptedModel
+from runtime.testing import ScriptedModel
 from tests.reliability.cut_run import ledger_agent, record, script
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from runtime.core.money import Rate
@@ -13,27 +12,6 @@ from runtime.ports.tools import ToolContext
 from runtime.tools.tool import RetryableError, ToolError, tool
 
 RATE = Rate(input=1_000_000, output=4_000_000)
-
-
-class FakeClock:
-    """Time that passes only when somebody waits."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.waits: list[float] = []
-
-    def monotonic_s(self) -> float:
-        """Return the seconds that were waited."""
-        return self.seconds
-
-    def now(self) -> datetime:
-        """Return a fixed wall time."""
-        return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self.waits.append(seconds)
-        self.seconds += seconds
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ from runtime.core.effects import (
 from runtime.core.messages import Message, ModelReply, ToolCallPart, ToolSchema, user_message
 from runtime.core.run import Header, ToolDecl, with_hashes
 from runtime.execution.driver import Finished, drive
-from runtime.models.scripted import Turn, complete_turn
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup, ToolSpec
+from runtime.testing.scripted import Turn, complete_turn
 from runtime.tools.schema_check import schema_validator
 
 ToolAnswer = str | ToolResult | Failure

@@ -14,8 +14,8 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.journal.recording import Recording, recording_of
 from runtime.journal.records import Record, raw
-from runtime.models import ScriptedModel
-from tests.support.agents import FakeClock, Prices
+from runtime.testing import FakeClock, ScriptedModel
+from tests.support.agents import Prices
 
 REQUEST = Request(prompt="sell me fruit", request_id="req_1", tenant="acme", environment="test", seed=3)
 

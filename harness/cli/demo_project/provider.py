@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from runtime.core.messages import ModelReply, ModelRequest, TextPart, ToolCallPart, ToolResponsePart
-from runtime.models.scripted import calls, says
+from runtime.testing.scripted import calls, says
 
 _ORDER = re.compile(r"\b\d{4}\b")
 _FIELD = re.compile(r"order\.lookup\((\w+)\)")

@@ -15,7 +15,7 @@ import pytest
 import harness
 import runtime
 from runtime.errors import UsageError
-from runtime.models import ScriptedModel, calls, says
+from runtime.testing import ScriptedModel, calls, says
 
 tools = import_module("tools")
 

@@ -6,7 +6,7 @@ import os
 
 from runtime import Agent, ControlRules, ScriptedModel, tool
 from runtime.control.ledger import Caps
-from runtime.models import calls
+from runtime.testing import calls
 
 EFFECTS: list[str] = []
 RULES = ControlRules(everything=Caps(tool_calls=1))

@@ -20,9 +20,9 @@ from runtime.entry.run import Request, run_agent_async
 from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
-from runtime.models import ScriptedModel, calls
 from runtime.ports.control_values import Run, RunKey
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
 from tests.support.agents import Prices, Shop, shop_agent
 from tests.support.recordings import record_to_sink
 
@@ -304,7 +304,7 @@ def test_keyed_pseudonyms_become_numbered_ones(tmp_path: Path) -> None:
 
 def test_resume_carries_a_cut_off_run_to_its_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "resumable.py").write_text(
-        "from runtime.models import ScriptedModel\n"
+        "from runtime.testing import ScriptedModel\n"
         "from tests.support.agents import Shop, shop_agent\n\n"
         "def build():\n    return shop_agent(Shop(), client=ScriptedModel(['done']))\n"
     )

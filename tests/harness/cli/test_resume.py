@@ -14,8 +14,8 @@ from runtime.errors import JournalError
 from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
-from runtime.models import calls
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import calls
 from tests.harness.cli import payer_code
 from tests.harness.sessions.test_resume_state import cut_run
 

@@ -92,6 +92,11 @@ CASES: dict[str, tuple[str, str, Any]] = {
         "a.yaml",
         _vcr({"method": "POST", "uri": URL, "parsed_body": ASKED}, _answered(parsed_body=JSON_BODY)),
     ),
+    "vcrpy, requests beside responses": (
+        "vcrpy+requests",
+        "a.yaml",
+        {"requests": [_asked(body=SENT.encode())], "responses": [_answered(body={"string": BODY})]},
+    ),
     "go-vcr 1": ("go-vcr/1", "a.yaml", _go(1)),
     "go-vcr 2": ("go-vcr/2", "a.yaml", _go(2)),
     "ruby-vcr": ("ruby-vcr", "a.yml", _ruby({"encoding": "UTF-8", "string": BODY.decode()})),
@@ -192,6 +197,19 @@ def test_an_answer_whose_body_was_not_kept_says_so(tmp_path: Path) -> None:
     (exchange,) = lift_file(path).exchanges
 
     assert "the body of the answer was not recorded" in (exchange.error or "")
+
+
+def test_a_gzip_file_is_unzipped_and_a_cut_one_refused(tmp_path: Path) -> None:
+    plain = _write(tmp_path, "a.yaml", CASES["vcrpy"][2])
+    zipped = tmp_path / "b.yaml.gz"
+    zipped.write_bytes(gzip.compress(plain.read_bytes()))
+
+    _check(zipped, "vcrpy")
+    assert sorted(expand([tmp_path])) == [plain, zipped]
+
+    zipped.write_bytes(zipped.read_bytes()[:-9])
+    with pytest.raises(ImportFailed, match="gzip file is cut off"):
+        lift_file(zipped)
 
 
 def test_one_exchange_a_line_is_read(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from harness.cassette.store import read_recording
 from harness.record import Recorder
 from harness.sessions.replay import replay_run
 from runtime import Agent, ScriptedModel, run_agent, tool
-from runtime.models import calls, says
+from runtime.testing import calls, says
 
 SECRET = "correct horse/battery+staple"
 

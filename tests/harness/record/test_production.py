@@ -27,9 +27,9 @@ from runtime.core.policy import Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import UsageError
 from runtime.journal.files import JournalWriter
-from runtime.models import ScriptedModel, calls
 from runtime.ports.performers import PerformerError
-from tests.support.agents import FakeClock, Prices, Shop, shop_agent
+from runtime.testing import FakeClock, ScriptedModel, calls
+from tests.support.agents import Prices, Shop, shop_agent
 
 ROOT = Path(__file__).parents[3]
 
@@ -344,7 +344,7 @@ TERMINATED = """
 import asyncio, sys, time
 from harness.record import ProductionRecorder, install_signal_handler
 from runtime.entry.run import Request, run_agent_async
-from runtime.models import ScriptedModel, calls
+from runtime.testing import ScriptedModel, calls
 from tests.support.agents import Prices, Shop, shop_agent
 
 class Hanging(ScriptedModel):

@@ -17,7 +17,7 @@ from harness.sessions.redactors import redactor_for
 from harness.sessions.replay import agent_setup, replay_run
 from runtime.entry.run import Request, run_agent_async
 from runtime.errors import UsageError
-from runtime.models import ScriptedModel
+from runtime.testing import ScriptedModel
 from tests.support.agents import Prices, Shop, shop_agent
 
 SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"[:36]

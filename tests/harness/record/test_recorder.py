@@ -17,8 +17,8 @@ from runtime.errors import UsageError
 from runtime.journal.files import read_journal
 from runtime.journal.recording import recording_of
 from runtime.journal.records import Record
-from runtime.models import ScriptedModel, calls
-from tests.support.agents import FakeClock, Prices, Shop, passing_fault, shop_agent
+from runtime.testing import FakeClock, ScriptedModel, calls
+from tests.support.agents import Prices, Shop, passing_fault, shop_agent
 from tests.support.playbook import Playbook
 from tests.support.recordings import REQUEST, record, record_to_sink
 

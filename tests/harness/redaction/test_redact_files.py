@@ -23,9 +23,9 @@ from harness.sessions.replay import replay_run
 from runtime.core.messages import ModelReply, TextPart, ToolCallPart
 from runtime.entry.run import Request, run_agent_async
 from runtime.journal.files import read_journal
-from runtime.models import ScriptedModel, calls
+from runtime.testing import FakeClock, ScriptedModel, calls
 from runtime.tools.tool import ToolError
-from tests.support.agents import FakeClock, Prices, Shop, shop_agent
+from tests.support.agents import Prices, Shop, shop_agent
 
 HEX = "9f3ac0de" * 5
 PAIR = sample("{a:10}:{a:14}")

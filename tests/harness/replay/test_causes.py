@@ -17,7 +17,7 @@ from runtime.core.policy import Budget, Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request
 from runtime.journal.records import Record
-from runtime.models import calls
+from runtime.testing import calls
 from runtime.tools.tool import tool
 from tests.support.agents import Shop, passing_fault, shop_agent
 from tests.support.recordings import REQUEST, changed, record_to_sink, with_outcome

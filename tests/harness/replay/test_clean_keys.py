@@ -16,9 +16,9 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent
 from runtime.execution.driver import drive
 from runtime.journal.recording import Recording
-from runtime.models.scripted import ScriptedModel, calls, says
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
+from runtime.testing.scripted import ScriptedModel, calls, says
 from runtime.tools.tool import tool
 
 SECRET = "sk-" + "a1B2" * 8

@@ -33,9 +33,9 @@ from runtime.core.messages import user_message
 from runtime.execution.driver import drive
 from runtime.execution.governor import Governor
 from runtime.journal.recording import Recording
-from runtime.models import calls
 from runtime.orchestrator.loop import run_flow
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing import calls
+from runtime.testing.ram_store import RamControlStore
 from tests.support.agents import Shop, shop_agent
 from tests.support.recordings import REQUEST, changed, record_to_sink, with_outcome
 
@@ -92,11 +92,11 @@ def test_a_recorded_guard_verdict_is_replayed() -> None:
 
     from harness.record.recorder import memory_wrap
     from runtime.entry.run import run_agent_async
-    from runtime.models import ScriptedModel
+    from runtime.testing import ScriptedModel
     from tests.support.agents import Prices
 
     sink, wrap = memory_wrap()
-    store = MemoryControlStore()
+    store = RamControlStore()
     store.put_switch(Switch(ref=SwitchRef(scope="tool", name="order"), by="ann", reason="test", at=0.0))
     result = asyncio.run(
         run_agent_async(

@@ -8,9 +8,9 @@ from harness.record import Recorder
 from harness.sessions.archive import FolderArchive
 from runtime.entry.run import Request, run_agent
 from runtime.journal.recording import Recording
-from runtime.models import ScriptedModel
 from runtime.ports.archive import RunArchive
 from runtime.ports.control_values import RunKey
+from runtime.testing import ScriptedModel
 from tests.support.agents import Prices, Shop, shop_agent
 
 

@@ -21,9 +21,9 @@ from runtime.core.policy import ArgumentRule, Budget, LoopLimits, Policy, RetryP
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.journal.recording import recording_of
-from runtime.models import ScriptedModel, calls, fails
+from runtime.testing import FakeClock, ScriptedModel, calls, fails
 from runtime.tools.tool import RetryableError, tool
-from tests.support.agents import FakeClock, Prices, Shop, shop_agent
+from tests.support.agents import Prices, Shop, shop_agent
 from tests.support.recordings import REQUEST, record_to_sink
 
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"[:36]

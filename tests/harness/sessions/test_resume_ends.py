@@ -18,8 +18,8 @@ from runtime.entry.agent import Agent
 from runtime.errors import JournalError, UsageError
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
-from runtime.models import ScriptedModel, calls
 from runtime.ports.performers import PerformerError
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.harness.sessions.test_resume_state import cut_run
 

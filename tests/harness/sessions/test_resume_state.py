@@ -28,10 +28,10 @@ from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.governor import Governor
-from runtime.models import ScriptedModel, calls
 from runtime.ports.state import Slot
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
 

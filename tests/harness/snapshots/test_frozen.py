@@ -23,7 +23,7 @@ from runtime.entry.request import Request
 from runtime.entry.run import run_agent, run_agent_async
 from runtime.errors import UsageError
 from runtime.execution.clock import SystemClock
-from runtime.models import ScriptedModel, calls, says
+from runtime.testing import ScriptedModel, calls, says
 from runtime.tools.tool import RetryableError, tool
 
 

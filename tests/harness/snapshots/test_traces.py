@@ -23,7 +23,7 @@ PROJECT = """
 import os
 import pytest
 from runtime import Agent, Policy, run_agent, tool
-from runtime.models import ScriptedModel, calls, says
+from runtime.testing import ScriptedModel, calls, says
 
 ASKED = os.environ.get("ASKED", "1")
 TWICE = [calls(("look", {"order": 1}))] if os.environ.get("TWICE") else []

@@ -15,8 +15,8 @@ from harness.wire.export import export_vcr
 from harness.wire.session import record_http
 from harness.wire.store import is_http_recording, read_http
 from runtime.core.messages import ModelRequest
-from runtime.models.loopback import LoopbackProvider
-from runtime.models.scripted import calls, says
+from runtime.testing.loopback import LoopbackProvider
+from runtime.testing.scripted import calls, says
 
 TOOLS = [
     {

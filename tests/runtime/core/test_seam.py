@@ -12,7 +12,6 @@ from typing import Any, get_args
 
 import pytest
 
-from harness.golden.record import GrantAll
 from harness.replay.matching import RecordingIndex
 from harness.replay.performer import ReplayPerformer
 from runtime.core.effects import (
@@ -49,10 +48,10 @@ from runtime.execution.live.performer import LivePerformer
 from runtime.execution.world import World
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.recording import Recording, recording_of
-from runtime.models.scripted import ScriptedModel
 from runtime.observability.events import ObservingPerformer
-from runtime.state.memory_store import MemoryControlStore
-from tests.support.agents import FakeClock
+from runtime.testing import FakeClock, GrantAll
+from runtime.testing.ram_store import RamControlStore
+from runtime.testing.scripted import ScriptedModel
 from tests.support.playbook import header
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,7 +97,7 @@ def live() -> LivePerformer:
 
 
 async def guarded(effect: SingleEffect) -> AnyOutcome:
-    governor = Governor(MemoryControlStore(), clock=FakeClock())
+    governor = Governor(RamControlStore(), clock=FakeClock())
     governor.open_run(HEADER, payload_hash="p")
     guard = governor.guard(HEADER, fencing=1)
     try:

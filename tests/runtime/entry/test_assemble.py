@@ -14,11 +14,11 @@ from runtime.entry.assemble import OutcomeSource, RunParts, assemble
 from runtime.entry.prepare import prepare
 from runtime.entry.request import Request, RunResult
 from runtime.execution.world import World
-from runtime.models import ScriptedModel, calls
-from runtime.models.scripted import complete_turn
 from runtime.ports.performers import PerformerError
+from runtime.testing import FakeClock, ScriptedModel, calls
+from runtime.testing.scripted import complete_turn
 from runtime.tools.tool import tool
-from tests.support.agents import FakeClock, Prices
+from tests.support.agents import Prices
 
 DONE: list[int] = []
 

@@ -18,8 +18,8 @@ from runtime.entry.run import Request, prepare
 from runtime.errors import UsageError
 from runtime.execution.governor import Governor
 from runtime.execution.rules import ControlRules
-from runtime.models import calls
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import calls
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import World, agent_of, until
 from tests.support.agents import Prices

@@ -15,8 +15,8 @@ from typing import Any
 
 from harness.record import Recorder
 from runtime import Agent, Governor, Request, ScriptedModel, SqliteControlStore, run_agent, tool
-from runtime.models import calls
 from runtime.ports.tools import ToolContext
+from runtime.testing import calls
 from tests.support.agents import Prices
 
 ROOT = Path(__file__).parents[3]

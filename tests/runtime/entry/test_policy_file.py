@@ -16,7 +16,7 @@ from runtime.control.permissions import broken_rule
 from runtime.core.policy import ArgumentRule
 from runtime.entry.policy_file import policy_json_schema, read_policy
 from runtime.errors import DataError, UsageError
-from runtime.models import calls, says
+from runtime.testing import calls, says
 
 POLICY = """\
 schema: policy/1

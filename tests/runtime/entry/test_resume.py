@@ -26,7 +26,7 @@ from runtime.execution.world import World
 from runtime.journal.files import JournalWriter, read_journal
 from runtime.journal.recorder import JournalSink, RecordingPerformer
 from runtime.journal.recording import recording_of
-from runtime.models import calls
+from runtime.testing import calls
 from runtime.models.prices import PriceTable
 from runtime.ports.control_values import RunKey
 

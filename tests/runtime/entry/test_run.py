@@ -26,13 +26,13 @@ from runtime.entry.run import Request, prepare, run_agent, run_agent_async
 from runtime.entry.state import State
 from runtime.errors import UsageError
 from runtime.execution.governor import Governor
-from runtime.models import ScriptedModel, calls
 from runtime.ports.state import MemoryChange, Scope
 from runtime.ports.tools import ToolContext
-from runtime.state.memory_store import MemoryControlStore
 from runtime.state.tools.artifacts import MemoryArtifacts
+from runtime.testing import FakeClock, ScriptedModel, calls
+from runtime.testing.ram_store import RamControlStore
 from runtime.tools.tool import tool
-from tests.support.agents import RATE, FakeClock, Prices, Shop, shop_agent
+from tests.support.agents import RATE, Prices, Shop, shop_agent
 
 NO_PRICE = Prices(id="none", known=None)
 
@@ -290,7 +290,7 @@ def test_run_agent_hands_each_argument_on() -> None:
 
 
 def test_a_wrapper_that_raises_ends_the_run_in_the_index_and_leaves_no_task() -> None:
-    store = MemoryControlStore()
+    store = RamControlStore()
     governor = Governor(store)
 
     def wrap(inner: Performer) -> Performer:

@@ -19,14 +19,14 @@ from runtime.entry.service import KEY_VARIABLE, Principal, Service
 from runtime.entry.state import State
 from runtime.execution.governor import Governor
 from runtime.execution.rules import ControlRules
-from runtime.models import ScriptedModel, calls
 from runtime.observability.events import Event
 from runtime.observability.metrics import MetricsSink
 from runtime.observability.summary import summary
 from runtime.ports.control_values import Run
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing import ScriptedModel, calls
+from runtime.testing.ram_store import RamControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import until
 from tests.support.agents import Prices
@@ -107,7 +107,7 @@ def test_a_key_file_that_is_a_folder_warns_and_the_service_goes_on(tmp_path: Pat
 def test_a_store_in_memory_has_a_key_of_its_own_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        service = service_of(MemoryControlStore())
+        service = service_of(RamControlStore())
 
     assert len(service.event_key) == 32
 
@@ -115,7 +115,7 @@ def test_a_store_in_memory_has_a_key_of_its_own_without_a_warning() -> None:
 def test_changes_of_memory_are_in_the_events_of_the_run() -> None:
     kept = Kept()
 
-    ask(service_of(MemoryControlStore(), sinks=[kept], state=State()))
+    ask(service_of(RamControlStore(), sinks=[kept], state=State()))
 
     (change,) = [e for e in kept.events if e.kind == "memory"]
     assert (change.status, change.name, change.request_id, change.tenant) == (
@@ -134,14 +134,14 @@ def test_a_sink_that_cannot_keep_a_change_of_memory_undoes_it() -> None:
             super().take(event)
 
     state = State()
-    result = ask(service_of(MemoryControlStore(), sinks=[Full()], state=state))
+    result = ask(service_of(RamControlStore(), sinks=[Full()], state=state))
 
     assert result.stop_reason == "tool_error_exhausted:remember"
     assert "the disk is full" in str(result.trace.tool_calls[0].error)
 
 
 def test_the_metrics_of_a_service_show_the_breakers_of_its_store_when_they_are_read() -> None:
-    store, metrics = MemoryControlStore(), MetricsSink()
+    store, metrics = RamControlStore(), MetricsSink()
     service_of(store, sinks=[metrics])
     rule = BreakerRule(min_calls=1)
     assert summary(metrics.registry).breakers == {}
@@ -161,7 +161,7 @@ def test_lines_that_tools_log_carry_the_names_of_their_run(capsys: pytest.Captur
         logger_factory=structlog.PrintLoggerFactory(),
     )
     try:
-        ask(service_of(MemoryControlStore(), state=State()))
+        ask(service_of(RamControlStore(), state=State()))
     finally:
         structlog.reset_defaults()
 
@@ -169,7 +169,7 @@ def test_lines_that_tools_log_carry_the_names_of_their_run(capsys: pytest.Captur
     assert (line["runtime.request_id"], line["runtime.tenant"], line["event"]) == ("req_1", "acme", "noting")
 
 
-class Elsewhere(MemoryControlStore):
+class Elsewhere(RamControlStore):
     """A store that shows a run as another process has it, and counts how often the index was asked."""
 
     def __init__(self, *, alive_s: float) -> None:

@@ -19,12 +19,12 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
 from runtime.entry.state import State
 from runtime.errors import UsageError
-from runtime.models import ScriptedModel, calls
 from runtime.ports.state import MemoryChange, Scope, Slot
 from runtime.ports.tools import ToolContext
 from runtime.state.tools.credentials import StaticCredentials
+from runtime.testing import FakeClock, ScriptedModel, calls
 from runtime.tools.tool import Tool, tool
-from tests.support.agents import FakeClock, Prices
+from tests.support.agents import Prices
 
 SEEN = Slot("seen", list[str])
 KEY = "sk-tenant-0123456789abcdef"

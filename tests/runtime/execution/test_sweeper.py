@@ -13,11 +13,11 @@ from runtime.control.switches import Board
 from runtime.entry.agent import Agent
 from runtime.execution.governor import Governor
 from runtime.execution.run_guard import ALIVE_S
-from runtime.models import calls
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Run, RunKey
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing import calls
+from runtime.testing.ram_store import RamControlStore
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import HandClock, World, agent_of, rules, until
 
@@ -25,7 +25,7 @@ DAY_S = 86_400.0
 DEAD = RunKey(tenant="acme", environment="prod", request_id="req_dead")
 
 
-class Counting(MemoryControlStore):
+class Counting(RamControlStore):
     """Counts what the watch does."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ def run_until(world: World, happened: Callable[[], bool]) -> str:
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ControlStore:
-    return MemoryControlStore() if request.param == "memory" else SqliteControlStore(tmp_path / "control.db")
+    return RamControlStore() if request.param == "memory" else SqliteControlStore(tmp_path / "control.db")
 
 
 def test_a_run_of_a_dead_process_is_set_to_crashed_while_another_runs(store: ControlStore) -> None:

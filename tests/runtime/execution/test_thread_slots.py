@@ -18,9 +18,9 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult, run_agent, run_agent_async
 from runtime.errors import UsageError
 from runtime.execution.thread_slots import PROCESSES, THREADS, SlotPool, Ticket, limit_slots
-from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import World, agent_of, until
 from tests.support.agents import Prices

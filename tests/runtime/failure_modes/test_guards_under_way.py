@@ -13,8 +13,8 @@ from runtime.control.switches import Board, Switch, SwitchRef
 from runtime.core.effects import AskApproval
 from runtime.core.policy import NO_RETRY, LoopLimits, Policy, RetryPolicy
 from runtime.entry.run import RunResult, run_agent
-from runtime.models import ScriptedModel, calls, fails
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls, fails
 from runtime.tools.tool import RetryableError, tool
 from tests.runtime.failure_modes.world import (
     ENVIRONMENT,

@@ -12,8 +12,8 @@ from runtime.control.ratelimit import RateRule
 from runtime.core.policy import NO_RETRY, Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult
-from runtime.models import calls
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, HandClock, World, agent_of, rules, until
 

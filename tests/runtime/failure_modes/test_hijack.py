@@ -21,8 +21,8 @@ from runtime.core.policy import Budget, Policy
 from runtime.core.run import ToolDecl
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult
-from runtime.models import calls, says
-from runtime.models.scripted import ScriptedModel
+from runtime.testing import calls, says
+from runtime.testing.scripted import ScriptedModel
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import World, agent_of, tell_reader
 

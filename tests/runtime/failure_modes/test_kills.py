@@ -16,11 +16,11 @@ from runtime.control.switches import Switch, SwitchRef
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult
-from runtime.models import ScriptedModel, calls
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import (
     FaultyStore,

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.core.effects import ToolResult
 from runtime.core.policy import Policy, RetryPolicy
-from runtime.models import calls
+from runtime.testing import calls
 from runtime.tools.tool import ToolError, tool
 from tests.runtime.failure_modes.world import World, agent_of
 

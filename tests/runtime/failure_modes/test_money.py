@@ -21,9 +21,9 @@ from runtime.core.money import Rate, Usage, exact_usd
 from runtime.core.policy import NO_RETRY, Budget, Policy, RetryPolicy
 from runtime.entry.run import RunResult
 from runtime.errors import UsageError
-from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls, fails, says
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (

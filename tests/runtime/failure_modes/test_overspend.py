@@ -18,9 +18,9 @@ from runtime.dialects.openai_chat import encode_request
 from runtime.entry.children import narrowed_policy
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
 from runtime.errors import UsageError
-from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls, fails, says
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, within
 from tests.support.agents import RATE, Prices

@@ -24,10 +24,10 @@ from runtime.execution.governor import Governor
 from runtime.execution.guarded.performer import GuardedPerformer
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.world import World as RunWorld
-from runtime.models import ScriptedModel, calls, says
-from runtime.models.scripted import Turn
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls, says
+from runtime.testing.scripted import Turn
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (

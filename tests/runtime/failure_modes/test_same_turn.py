@@ -16,8 +16,8 @@ from runtime.core.effects import Begin, CallTool, Failure, ToolResult
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.time_limit import Work
 from runtime.execution.world import World as RunWorld
-from runtime.models import ScriptedModel, calls
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, until
 from tests.support.playbook import header

@@ -17,12 +17,12 @@ from runtime.core.policy import Budget, RetryPolicy
 from runtime.entry.run import RunResult, run_agent, run_agent_async
 from runtime.entry.state import State
 from runtime.execution.thread_slots import SHARED, limit_slots
-from runtime.models import ScriptedModel, calls
 from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.state import Scope, Slot
 from runtime.ports.tools import ToolContext
 from runtime.state.tools.credentials import StaticCredentials
 from runtime.state.tools.run_state import BoundState, Stores
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import World, agent_of, until, within
 from tests.support.agents import Prices

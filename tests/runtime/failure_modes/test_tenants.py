@@ -16,11 +16,11 @@ import runtime
 from runtime.control.scopes import scope_key
 from runtime.entry.run import RunResult
 from runtime.errors import UsageError
-from runtime.models import calls
 from runtime.ports.state import Scope
 from runtime.ports.tools import ToolContext
 from runtime.state.tools.cache import cache_key
 from runtime.state.tools.credentials import ScopedClients, StaticCredentials
+from runtime.testing import calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules
 

@@ -13,9 +13,9 @@ import pytest
 
 from runtime.core.canonical import fingerprint
 from runtime.core.policy import Policy
-from runtime.models import ScriptedModel, calls
 from runtime.ports.state import Scope
 from runtime.state.tools.artifacts import MemoryArtifacts
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, ROOT, TENANT, World, agent_of
 

@@ -22,9 +22,9 @@ from runtime.entry.service import Principal, Service
 from runtime.errors import UsageError
 from runtime.execution.clock import SystemClock
 from runtime.execution.governor import Governor
-from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes import worker
 from tests.runtime.failure_modes.world import (

@@ -17,10 +17,10 @@ from runtime.core.messages import ModelRequest
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import DuplicateRunError
-from runtime.models import ScriptedModel, calls
-from runtime.models.scripted import Turn
 from runtime.ports.tools import Reconcile
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel, calls
+from runtime.testing.scripted import Turn
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import World, agent_of, rules
 

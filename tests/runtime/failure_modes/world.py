@@ -19,11 +19,11 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.governor import Governor
 from runtime.execution.rules import ControlRules
-from runtime.models import ScriptedModel
 from runtime.observability.events import Event, ObservingPerformer
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import ScriptedModel
 from runtime.tools.tool import Tool
 from tests.support.agents import Prices
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime import OpenAIChat
 from runtime.core.effects import NO_LIMITS, Failure
 from runtime.core.messages import ModelReply, ModelRequest, user_message
 from runtime.dialects.errors import DialectError
-from runtime.models import OpenAIChat
 from runtime.models.answer_bytes import MAX_ANSWER_BYTES, AnswerTooLarge, bounded
 
 REQUEST = ModelRequest(model="demo-large", messages=(user_message("hi"),))

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from runtime import AnthropicMessages, PriceTable
 from runtime.core.effects import NO_LIMITS, Failure, FailureKind, Limits
 from runtime.core.messages import (
     Message,
@@ -29,8 +30,7 @@ from runtime.core.messages import (
 from runtime.core.money import Usage
 from runtime.core.policy import Budget
 from runtime.entry.run import run_agent
-from runtime.models import AnthropicMessages, LoopbackProvider, PriceTable, calls, fails, says
-from runtime.models.scripted import Policy
+from runtime.testing import LoopbackProvider, ReplyFunction, calls, fails, says
 from tests.support.agents import Shop, shop_agent
 
 MODEL = "claude-sonnet-4-5"
@@ -75,7 +75,7 @@ def ask(
     return asyncio.run(once())
 
 
-def answer_of(policy: Policy, *, stream: bool = False) -> ModelReply | Failure:
+def answer_of(policy: ReplyFunction, *, stream: bool = False) -> ModelReply | Failure:
     with LoopbackProvider(policy) as provider:
         return ask(provider.base_url, stream=stream)
 

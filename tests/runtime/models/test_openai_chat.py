@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from runtime import OpenAIChat
 from runtime.core.effects import NO_LIMITS, Failure, FailureKind, Limits
 from runtime.core.messages import (
     Message,
@@ -23,9 +24,8 @@ from runtime.core.messages import (
     user_message,
 )
 from runtime.core.money import Usage
-from runtime.models import LoopbackProvider, OpenAIChat, calls, fails, says
-from runtime.models.scripted import Policy
 from runtime.ports.models import StreamObserver
+from runtime.testing import LoopbackProvider, ReplyFunction, calls, fails, says
 
 REQUEST = ModelRequest(
     model="demo-large",
@@ -75,7 +75,9 @@ def ask(
     return asyncio.run(once())
 
 
-def answer_of(policy: Policy, *, stream: bool = False, limits: Limits = NO_LIMITS) -> ModelReply | Failure:
+def answer_of(
+    policy: ReplyFunction, *, stream: bool = False, limits: Limits = NO_LIMITS
+) -> ModelReply | Failure:
     with LoopbackProvider(policy) as provider:
         return ask(provider.base_url, stream=stream, limits=limits)
 

@@ -8,11 +8,12 @@ import threading
 import httpx
 import pytest
 
+from runtime import OpenAIChat
 from runtime.core.effects import NO_LIMITS, Failure
 from runtime.core.messages import ModelReply, ModelRequest, user_message
 from runtime.errors import UsageError
-from runtime.models import LoopbackProvider, OpenAIChat, says
 from runtime.models.openai_chat import retry_after_s
+from runtime.testing import LoopbackProvider, says
 
 REQUEST = ModelRequest(model="demo-large", messages=(user_message("hi"),))
 

@@ -14,9 +14,9 @@ from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime import PriceTable
 from runtime.core.money import NANOS_PER_USD, Rate, Usage
 from runtime.errors import DataError, UsageError
-from runtime.models import PriceTable
 
 MODELS = [
     ("gpt-4o", "openai"),
@@ -223,8 +223,8 @@ def test_missing_override_file_is_an_error(tmp_path: Path) -> None:
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = (
-        "import sys; import runtime.models; from runtime.models import PriceTable; PriceTable.default().id;"
-        "from runtime.models import ScriptedModel;"
+        "import sys; import runtime; from runtime import PriceTable; PriceTable.default().id;"
+        "from runtime.testing import ScriptedModel;"
         "print(sorted({'genai_prices', 'httpx', 'httpx2', 'pydantic', 'yaml'} & set(sys.modules)))"
     )
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from runtime.core.effects import Limits
 from runtime.core.messages import Message, ModelReply, ModelRequest, ToolCallPart, ToolSchema, user_message
-from runtime.models.loopback import LoopbackProvider
 from runtime.models.openai_chat import OpenAIChat
-from runtime.models.scripted import calls
 from runtime.models.wire_names import WireNames
+from runtime.testing.loopback import LoopbackProvider
+from runtime.testing.scripted import calls
 
 NAMES = st.lists(st.text(min_size=1, max_size=80), min_size=1, max_size=6, unique=True)
 

@@ -14,12 +14,12 @@ from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
 from runtime.errors import BugError, UsageError
-from runtime.models import ScriptedModel, calls, says
 from runtime.observability.audit import AuditLog, verify_audit
 from runtime.observability.events import ObservingPerformer, memory_event
 from runtime.observability.logs import LogSink
 from runtime.observability.metrics import MetricsSink
 from runtime.ports.state import MemoryChange
+from runtime.testing import ScriptedModel, calls, says
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
 from tests.support.observing import KEY, Kept, run

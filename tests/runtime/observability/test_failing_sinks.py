@@ -10,10 +10,10 @@ import pytest
 from runtime.core.effects import FailureKind
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
-from runtime.models import ScriptedModel, calls, says
 from runtime.observability import backlog as backlog_module
 from runtime.observability import events
 from runtime.observability.events import Event, ObservingPerformer
+from runtime.testing import ScriptedModel, calls, says
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
 from tests.support.observing import KEY, Kept, look, run

@@ -9,7 +9,7 @@ import pytest
 
 from runtime import Agent, Budget, run_agent_async, tool
 from runtime.entry.request import RunResult
-from runtime.models.scripted import ScriptedModel, calls, says
+from runtime.testing.scripted import ScriptedModel, calls, says
 from runtime.tools.tool import Tool
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.core.effects import ToolResult
 from runtime.core.policy import LoopLimits, Policy
-from runtime.models.scripted import Turn
+from runtime.testing.scripted import Turn
 from tests.support.playbook import Playbook, ToolAnswer, asks, failed, header
 
 

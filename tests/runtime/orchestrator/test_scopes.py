@@ -14,9 +14,9 @@ from runtime.entry.children import narrowed_scopes
 from runtime.entry.run import Request, run_agent
 from runtime.entry.service import Principal, Service
 from runtime.execution.governor import Governor
-from runtime.models import ScriptedModel, calls
 from runtime.ports.tools import ToolContext
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing import ScriptedModel, calls
+from runtime.testing.ram_store import RamControlStore
 from runtime.tools.tool import Tool, tool
 from tests.support.agents import Prices
 
@@ -68,7 +68,7 @@ def test_a_service_gives_a_run_the_scopes_of_its_principal() -> None:
 
     async def ask(who: str) -> list[str]:
         model = ScriptedModel([calls(("pay", {"cents": 5})), "done"])
-        governor = Governor(MemoryControlStore())
+        governor = Governor(RamControlStore())
         service = Service(
             governor=governor, authenticate=authenticate, model=model, prices=Prices(), event_key=b"k" * 16
         )

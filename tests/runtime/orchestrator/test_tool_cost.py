@@ -16,7 +16,7 @@ from runtime import (
     run_agent,
     tool,
 )
-from runtime.models import calls, says
+from runtime.testing import calls, says
 
 CENT = 10_000_000
 

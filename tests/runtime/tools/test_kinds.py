@@ -12,8 +12,8 @@ import pytest
 from runtime import Agent, Policy, RetryPolicy, ScriptedModel, ToolError, run_agent, tool
 from runtime.core.effects import ToolResult
 from runtime.errors import UsageError
-from runtime.models import calls, says
 from runtime.ports.tools import ToolContext
+from runtime.testing import calls, says
 from runtime.tools.tool import Tool
 
 

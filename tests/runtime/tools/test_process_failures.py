@@ -11,9 +11,9 @@ import pytest
 
 from runtime import RetryableError, RetryPolicy, tool
 from runtime.core.effects import FailureKind
-from runtime.models import calls
 from runtime.ports.faults import failure_of
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import calls
 from runtime.tools.kinds import ProcessToolError
 from tests.runtime.failure_modes.world import World, agent_of
 from tests.runtime.tools.test_tool import CONTEXT

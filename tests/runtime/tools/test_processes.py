@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, SecretStr
 
 from runtime import Agent, Policy, RetryPolicy, ScriptedModel, ToolError, run_agent_async, tool
 from runtime.core.effects import ToolResult
-from runtime.models import calls, says
+from runtime.testing import calls, says
 from runtime.tools.tool import Tool
 from tests.runtime.tools.test_tool import CONTEXT
 

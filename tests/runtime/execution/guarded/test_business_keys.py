@@ -15,8 +15,8 @@ from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallTool
 from runtime.core.policy import Policy
 from runtime.execution.guarded.business_keys import business_hash, claim_hash
-from runtime.models import calls
 from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.testing import calls
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import World, agent_of
 

@@ -9,7 +9,7 @@ import pytest
 from runtime.control.claims import Claim
 from runtime.core.effects import CallTool, Failure, FailureKind, Limits, Outcome, ToolResult
 from runtime.execution.guarded.claims import RunClaims
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing.ram_store import RamControlStore
 from tests.support.playbook import decl, header
 
 PAID = ToolResult(content="paid")
@@ -22,7 +22,7 @@ class Desk:
     """One claimed write of a run."""
 
     def __init__(self, **fields: Any) -> None:
-        self.store = MemoryControlStore()
+        self.store = RamControlStore()
         self.call = CallTool(
             lane="0.tool0/1",
             call_id="a",

@@ -26,11 +26,11 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.world import World as RunWorld
-from runtime.models import ScriptedModel, calls, fails, says
 from runtime.ports.faults import failure_of
 from runtime.ports.tools import ToolContext
+from runtime.testing import FakeClock, ScriptedModel, calls, fails, says
 from runtime.tools.tool import RetryableError, Tool, tool
-from tests.support.agents import FakeClock, Prices
+from tests.support.agents import Prices
 from tests.support.playbook import header
 
 SHORT = 0.02

@@ -9,14 +9,14 @@ import pytest
 
 from runtime.ports.control_store import ControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing.ram_store import RamControlStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlStore]:
     """A fresh store."""
     made: ControlStore = (
-        MemoryControlStore() if request.param == "memory" else SqliteControlStore(tmp_path / "control.db")
+        RamControlStore() if request.param == "memory" else SqliteControlStore(tmp_path / "control.db")
     )
     yield made
     made.close()

@@ -16,14 +16,14 @@ from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
 from runtime.state.control.sqlite_file import SqliteFile
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing.ram_store import RamControlStore
 
 KILL = Switch(ref=SwitchRef(scope="global"), by="ana", reason="incident", at=1.0)
 
 
 def test_threads_never_pass_a_cap(tmp_path: Path) -> None:
     scopes = (Scope("acme/prod/day/1", Caps(nanos=37)), Scope("*"))
-    for store in (SqliteControlStore(tmp_path / "control.db"), MemoryControlStore()):
+    for store in (SqliteControlStore(tmp_path / "control.db"), RamControlStore()):
         with ThreadPoolExecutor(8) as pool:
             granted = pool.map(
                 lambda n, s=store: s.reserve_spend(f"r{n}", scopes, Amount(1), now=1.0, ttl_s=9.0).granted,

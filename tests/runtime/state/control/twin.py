@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from runtime.ports.control_store import ControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
-from runtime.state.memory_store import MemoryControlStore
+from runtime.testing.ram_store import RamControlStore
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class TwinMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = TemporaryDirectory(prefix="goldrun-twin-", dir=IN_MEMORY)
         self.stores: tuple[ControlStore, ...] = (
-            MemoryControlStore(),
+            RamControlStore(),
             SqliteControlStore(Path(self.folder.name) / "control.db"),
         )
         self.now = 1000.0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from runtime.core.effects import Failure
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.errors import UsageError
-from runtime.models import LoopbackProvider, calls, fails, says
+from runtime.testing import LoopbackProvider, calls, fails, says
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 

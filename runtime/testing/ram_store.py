@@ -9,11 +9,11 @@ from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, B
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
 from runtime.ports.control_values import Act, Checkpoint, Run, RunKey, RunOpened, RunStopped
 from runtime.state.control import run_changes
-from runtime.state.memory_calls import MemoryCalls
-from runtime.state.memory_guards import MemoryClaims, MemoryPart
+from runtime.testing.ram_calls import RamCalls
+from runtime.testing.ram_guards import RamClaims, RamPart
 
 
-class MemorySwitches(MemoryPart):
+class RamSwitches(RamPart):
     """`SwitchStore` in memory."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class MemorySwitches(MemoryPart):
         return self._board.epoch
 
 
-class MemoryApprovals(MemoryPart):
+class RamApprovals(RamPart):
     """`ApprovalStore` in memory."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class MemoryApprovals(MemoryPart):
         return change
 
 
-class MemoryRuns(MemoryPart):
+class RamRuns(RamPart):
     """`RunStore` in memory."""
 
     def __init__(self) -> None:
@@ -218,7 +218,7 @@ def _place(run: Run) -> tuple[str, str, str]:
     return (run.key.tenant, run.key.environment, run.key.request_id)
 
 
-class MemoryActs(MemoryPart):
+class RamActs(RamPart):
     """`ActStore` in memory."""
 
     def __init__(self) -> None:
@@ -236,13 +236,13 @@ class MemoryActs(MemoryPart):
             return tuple(reversed(self._acts))[:limit]
 
 
-class MemoryControlStore(
-    MemoryCalls,
-    MemoryClaims,
-    MemorySwitches,
-    MemoryApprovals,
-    MemoryRuns,
-    MemoryActs,
+class RamControlStore(
+    RamCalls,
+    RamClaims,
+    RamSwitches,
+    RamApprovals,
+    RamRuns,
+    RamActs,
 ):
     """`runtime.ports.control_store.ControlStore` in memory; usable from any thread of one process."""
 

@@ -12,7 +12,7 @@ from runtime.core.effects import Failure, FailureKind
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.dialects import anthropic_messages, openai_chat
 from runtime.dialects.jsontext import dump_json
-from runtime.models.scripted import complete_turn, says
+from runtime.testing.scripted import complete_turn, says
 
 CHAT_PATH = "/v1/chat/completions"
 MESSAGES_PATH = "/v1/messages"

@@ -34,7 +34,7 @@ from runtime.ports.control_values import BreakerView, Lease, LeaseAnswer
 _replace = msgspec.structs.replace
 
 
-class MemoryPart:
+class RamPart:
     """The lock that all parts of a store share."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class MemoryPart:
         self._lock = threading.RLock()
 
 
-class MemorySpend(MemoryPart):
+class RamSpend(RamPart):
     """`SpendStore` in memory."""
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ class MemorySpend(MemoryPart):
         del self._open[reservation]
 
 
-class MemoryClaims(MemoryPart):
+class RamClaims(RamPart):
     """`ClaimStore` in memory."""
 
     def __init__(self) -> None:
@@ -249,7 +249,7 @@ class MemoryClaims(MemoryPart):
         return change
 
 
-class MemoryLeases(MemoryPart):
+class RamLeases(RamPart):
     """`LeaseStore` in memory."""
 
     def __init__(self) -> None:
@@ -290,7 +290,7 @@ class MemoryLeases(MemoryPart):
             return sum(lease.expires_at > now for lease in self._leases.get(name, {}).values())
 
 
-class MemoryLimits(MemoryPart):
+class RamLimits(RamPart):
     """`RateStore` and `BreakerStore` in memory."""
 
     def __init__(self) -> None:

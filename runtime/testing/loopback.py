@@ -25,8 +25,8 @@ from runtime.core.effects import Failure
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import parse_json
 from runtime.errors import UsageError
-from runtime.models.loopback_dialects import CHAT, SERVED, Answer, ServedDialect
-from runtime.models.scripted import Policy, complete_turn
+from runtime.testing.loopback_dialects import CHAT, SERVED, Answer, ServedDialect
+from runtime.testing.scripted import ReplyFunction, complete_turn
 
 MAX_BODY_BYTES = 64_000_000
 """Larger requests are answered 413."""
@@ -43,7 +43,7 @@ class LoopbackProvider:
         requests: How many calls were answered or broken off, refused ones included.
     """
 
-    def __init__(self, policy: Policy, *, port: int = 0) -> None:
+    def __init__(self, policy: ReplyFunction, *, port: int = 0) -> None:
         """Take a policy; the server starts with `start` or on entering the context.
 
         Args:

@@ -22,7 +22,7 @@ from runtime.ports.models import StreamObserver
 Turn = ModelReply | Failure | str
 """One answer of a script; a text stands for a reply that says it."""
 
-Policy = Callable[[ModelRequest], Turn]
+ReplyFunction = Callable[[ModelRequest], Turn]
 """Decides an answer from the request alone."""
 
 
@@ -118,7 +118,7 @@ class ScriptedModel:
         requests: Requests received, in order.
     """
 
-    def __init__(self, script: Iterable[Turn] | Policy, *, provider: str = "scripted") -> None:
+    def __init__(self, script: Iterable[Turn] | ReplyFunction, *, provider: str = "scripted") -> None:
         """Take a list of turns, or a policy.
 
         Args:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from runtime.core.effects import NO_LIMITS, Failure, FailureKind
 from runtime.core.messages import Message, ModelReply, ModelRequest, ToolCallPart, user_message
 from runtime.errors import UsageError
-from runtime.models import ScriptedModel, calls, fails, says
 from runtime.models.sizes import sized_usage
+from runtime.testing import ScriptedModel, calls, fails, says
 
 REQUEST = ModelRequest(model="demo", messages=(user_message("hello there"),))
 

@@ -7,10 +7,10 @@ from runtime.control.breaker import BreakerState, BreakerVerdict
 from runtime.control.ledger import Reserved, make_hold
 from runtime.control.ratelimit import RateAnswer, RateState
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, LeaseAnswer
-from runtime.state.memory_guards import MemoryLeases, MemoryLimits, MemorySpend
+from runtime.testing.ram_guards import RamLeases, RamLimits, RamSpend
 
 
-class MemoryCalls(MemorySpend, MemoryLeases, MemoryLimits):
+class RamCalls(RamSpend, RamLeases, RamLimits):
     """`CallStore` in memory: all guards judge before anything is stored, so a refusal leaves nothing to undo."""
 
     def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
