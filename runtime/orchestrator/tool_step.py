@@ -205,7 +205,7 @@ def _groups(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
 
 
 def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
-    """Run the calls; all that failed and may be repeated go again together.
+    """Run the calls; those that failed and may be repeated are repeated together.
 
     Rounds, because a decision may depend on recorded outcomes only. If each call were repeated by itself, the one
     that failed first would take the last retry, and which one that was is not recorded.
@@ -246,7 +246,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
             stop = stop or _given_up(progress, call, failure)
             if stop is not None:
                 failed.append(stop)
-        # One call that ends the run keeps all others of the turn from going again.
+        # If one call ends the run, no other call of the turn is repeated.
         reason = first_stop(failed)
         if reason is not None or not again:
             return reason
@@ -282,7 +282,7 @@ def _admit(progress: Progress, calls: list[Call], attempt: int) -> Flow[StopReas
 
 
 def _leave_unstarted(progress: Progress, calls: list[Call], attempt: int, reason: StopReason) -> Flow[None]:
-    """Tell the log of calls that were never started; calls that failed before keep their last attempt."""
+    """Record calls that were never started; calls that failed before keep their last attempt."""
     if attempt > 1:
         return
     for call in calls:
