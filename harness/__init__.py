@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.golden.runner import GoldenOutcome, run_task
     from harness.golden.task import GoldenTask
     from harness.golden.update import update_baseline
+    from harness.importers.runlog import ForeignRunLog, Said
     from harness.record.production import ProductionRecorder
     from harness.record.recorder import Recorder
     from harness.record.retention import Retention
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CassetteError",
     "CheckFailure",
+    "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
     "HttpSession",
@@ -45,6 +47,7 @@ __all__ = [
     "Redactor",
     "Retention",
     "RunReplay",
+    "Said",
     "Sampling",
     "ScanError",
     "Settings",
@@ -67,6 +70,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "ForeignRunLog": "harness.importers.runlog",
+    "Said": "harness.importers.runlog",
     "CassetteError": "harness.errors",
     "CheckFailure": "harness.golden.rules.facts",
     "GoldenOutcome": "harness.golden.runner",

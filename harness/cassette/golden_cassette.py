@@ -230,8 +230,8 @@ class _Reader:
             case EffectKind.TOOL:
                 return {name: unfold_text(text) for name, text in outcome.items()}
             case EffectKind.INPUT:
-                told = [msgspec.to_builtins(self._message(ref)) for ref in outcome.get("messages", ())]
-                return {**outcome, "messages": told} if told else outcome
+                messages = [msgspec.to_builtins(self._message(ref)) for ref in outcome.get("messages", ())]
+                return {**outcome, "messages": messages} if messages else outcome
             case _:
                 return unfold_json(outcome)
 

@@ -1,7 +1,7 @@
 """Which fields differ inside one aligned pair of calls.
 
 Each difference is shown once, at the call it belongs to: the arguments a model chose are the arguments of the
-tool calls of its step, so a model call lists the names it asked for and not their arguments.
+tool calls of its step, so a model call lists the names of its calls and not their arguments.
 """
 
 from __future__ import annotations

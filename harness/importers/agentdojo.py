@@ -10,7 +10,7 @@ import re
 from typing import Any, Literal
 
 from harness.importers.agentdojo_runs import ForeignRun, message_text, recognise
-from harness.importers.runlog import RunLog, Said
+from harness.importers.runlog import ForeignRunLog, Said
 from runtime.core.effects import CallStatus, ToolResult
 from runtime.core.messages import Message, Part, TextPart, ToolCallPart, tool_message
 
@@ -21,16 +21,16 @@ _NAMED = re.compile(r"function calling of ([\w.-]{1,128}) has been refused|'name
 _LABELS = ("error", "benchmark_version", "agentdojo_package_version", "evaluation_timestamp")
 
 
-def read(document: Any, file: str) -> list[RunLog | None] | None:
+def read(document: Any, file: str) -> list[ForeignRunLog | None] | None:
     """Return the run of a document; `None` if it is no run of this format."""
     run = recognise(document, file=file)
     return None if run is None else [run_log(run)]
 
 
-def run_log(run: ForeignRun) -> RunLog:
+def run_log(run: ForeignRun) -> ForeignRunLog:
     """Return what a run says, in the importers' common form."""
     place, fields = run.place, run.fields
-    return RunLog(
+    return ForeignRunLog(
         source=run.source,
         content=fields,
         messages=tuple(map(_said, run.messages)),
@@ -51,7 +51,7 @@ def run_log(run: ForeignRun) -> RunLog:
         },
         duration_s=_number(fields.get("duration")),
         tokens=_count(fields.get("total_tokens")),
-        asking_end="max_steps",
+        unanswered_end="max_steps",
         group=f"{place.pipeline}-{place.suite}",
     )
 
@@ -64,10 +64,10 @@ def _said(message: dict[str, Any]) -> Said:
         case "tool":
             return _result(message, text)
         case role:
-            told: Literal["system", "user"] = "system" if role == "system" else "user"
-            is_denial = told == "user" and _is_refusal(text)
+            author: Literal["system", "user"] = "system" if role == "system" else "user"
+            is_denial = author == "user" and _is_refusal(text)
             return Said(
-                message=Message(role=told, parts=(TextPart(text),)),
+                message=Message(role=author, parts=(TextPart(text),)),
                 is_denial=is_denial,
                 denied_tool=_denied_tool(text) if is_denial else None,
             )

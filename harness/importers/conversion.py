@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from harness.importers.pairing import Pairing, pair
-from harness.importers.runlog import RunLog, Said
+from harness.importers.runlog import ForeignRunLog, Said
 from harness.redaction.redactor import Redactor
 from runtime.core.canonical import canonical_bytes, digest, fingerprint
 from runtime.core.effects import (
@@ -66,7 +66,7 @@ class ImportedRun:
     records: list[Record]
 
 
-def convert(run: RunLog, *, deploy: str | None = None, redact: bool = True) -> ImportedRun:
+def convert(run: ForeignRunLog, *, deploy: str | None = None, redact: bool = True) -> ImportedRun:
     """Return the records of a run, clean of secrets if `redact` is set."""
     redactor = Redactor() if redact else None
     conversion = _Conversion(run, redactor)
@@ -94,7 +94,7 @@ class _Conversion:
         assert_only: Why the flow cannot rebuild the conversation, if it cannot.
     """
 
-    def __init__(self, run: RunLog, redactor: Redactor | None) -> None:
+    def __init__(self, run: ForeignRunLog, redactor: Redactor | None) -> None:
         self._run = run
         self._redactor = redactor
         self._ids: set[str] = set()
@@ -107,7 +107,7 @@ class _Conversion:
         starts = [i for i, said in enumerate(messages) if said.message.role == "assistant"]
         self.steps = len(starts)
         first = starts[0] if starts else len(messages)
-        history = self.input = tuple(map(self._told, messages[:first]))
+        history = self.input = tuple(map(self._as_message, messages[:first]))
         if not starts:
             self.assert_only = "it holds no reply"
         for step, start in enumerate(starts):
@@ -124,7 +124,7 @@ class _Conversion:
         value = ModelReply(parts=message.parts)
         self.pairs.append((CallModel(lane=lane(step, "model"), request=request), Outcome(value)))
         calls = value.tool_calls
-        if last and calls and not after and self._run.asking_end == "max_steps":
+        if last and calls and not after and self._run.unanswered_end == "max_steps":
             self.ending = "max_steps"
             self.pairs += [_refused(step, i, call) for i, call in enumerate(calls)]
             return history
@@ -159,7 +159,7 @@ class _Conversion:
         denials: list[Denial] = []
         for said in others:
             if said.message.role != "tool":
-                messages.append(self._told(said))
+                messages.append(self._as_message(said))
             elif said.call is not None:
                 name, arguments = said.call
                 result = self._result(said)
@@ -206,8 +206,8 @@ class _Conversion:
         self._ids.add(name)
         return name
 
-    def _told(self, said: Said) -> Message:
-        """Return a message of the input; a result without a call before it is told as user text."""
+    def _as_message(self, said: Said) -> Message:
+        """Return a message of the input; a result without a call before it becomes user text."""
         message = said.message
         if message.role == "tool":
             message = Message(role="user", parts=(TextPart(_text(message)),))
@@ -223,7 +223,9 @@ class _Conversion:
         return text if self._redactor is None else self._redactor.text(text)
 
 
-def _header(run: RunLog, conversion: _Conversion, deploy: str | None, redactor: Redactor | None) -> Header:
+def _header(
+    run: ForeignRunLog, conversion: _Conversion, deploy: str | None, redactor: Redactor | None
+) -> Header:
     request_id = "req_" + digest(canonical_bytes([run.source, run.content]))[:24]
     limit = conversion.steps if conversion.ending == "max_steps" else None
     return with_hashes(

@@ -12,13 +12,13 @@ from typing import Any
 
 from harness.errors import ImportFailed
 from harness.importers import agentdojo, openai_messages, tau_bench
-from harness.importers.runlog import Reader, RunLog
+from harness.importers.runlog import ForeignRunLog, Reader
 from harness.importers.sources import Document
 from runtime.errors import UsageError
 
 GROUP = "goldrun.importers"
 
-DocumentReader = Callable[[Document, str], list[RunLog | None] | None]
+DocumentReader = Callable[[Document, str], list[ForeignRunLog | None] | None]
 
 BUILT_IN: dict[str, Reader] = {
     agentdojo.FORMAT: agentdojo.read,
@@ -80,7 +80,7 @@ def _package(point: EntryPoint) -> str:
 
 
 def _checked(name: str, reader: Reader) -> DocumentReader:
-    def read(document: Document, file: str) -> list[RunLog | None] | None:
+    def read(document: Document, file: str) -> list[ForeignRunLog | None] | None:
         """Return a document's runs; a reader that raises or gives something else makes the file damaged."""
         try:
             runs: Any = reader(document.value, file)
@@ -90,10 +90,10 @@ def _checked(name: str, reader: Reader) -> DocumentReader:
                 f"the importer of format {name!r} failed: {type(error).__name__}: {error}",
                 where=document.where,
             ) from error
-        strange = next((run for run in found or () if not isinstance(run, RunLog | None)), None)
+        strange = next((run for run in found or () if not isinstance(run, ForeignRunLog | None)), None)
         if strange is not None:
             raise ImportFailed(
-                f"the importer of format {name!r} gave a {type(strange).__name__} in place of a RunLog",
+                f"the importer of format {name!r} gave a {type(strange).__name__} in place of a ForeignRunLog",
                 where=document.where,
             )
         return found

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.importers.runlog import RunLog, Said
+from harness.importers.runlog import ForeignRunLog, Said
 from harness.importers.sources import Document, plain_stem
 from runtime.core.effects import CallStatus, ToolResult
 from runtime.core.messages import Message, ToolResponsePart
@@ -21,7 +21,7 @@ FORMAT = "openai-messages"
 UNKNOWN = "unknown"
 
 
-def read(document: Any, file: str) -> list[RunLog | None] | None:
+def read(document: Any, file: str) -> list[ForeignRunLog | None] | None:
     """Return the runs of a document; `None` if it holds no conversation in any of the forms."""
     if (run := _run(document, file)) is not None:
         return [run]
@@ -73,7 +73,7 @@ def said(message: Message, status: CallStatus = "ok") -> Said:
     return Said(message=message, result=result, answers=answer.id)
 
 
-def _run(document: Any, file: str) -> RunLog | None:
+def _run(document: Any, file: str) -> ForeignRunLog | None:
     fields = document if isinstance(document, dict) else {"messages": document}
     messages = chat(fields.get("messages"))
     if messages is None:
@@ -81,7 +81,7 @@ def _run(document: Any, file: str) -> RunLog | None:
     metadata = fields.get("metadata")
     labels = dict(metadata) if isinstance(metadata, dict) else {}
     stem = plain_stem(Path(file))
-    return RunLog(
+    return ForeignRunLog(
         source=Path(file).name,
         content=document,
         messages=tuple(map(said, messages)),

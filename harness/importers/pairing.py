@@ -40,21 +40,21 @@ def pair(reply: Said, after: tuple[Said, ...]) -> Pairing:
     """Return which of the messages after a reply answer its calls: by id, else by position."""
     calls = [part for part in reply.message.parts if isinstance(part, ToolCallPart)]
     tools = [place for place, said in enumerate(after) if said.message.role == "tool"]
-    places: dict[int, int] = {}
+    result_of: dict[int, int] = {}
     if any(after[place].answers is not None and after[place].call is None for place in tools):
         free = list(tools)
         for index, call in enumerate(calls):
             found = next((place for place in free if call.id and after[place].answers == call.id), None)
             if found is not None:
-                places[index] = found
+                result_of[index] = found
                 free.remove(found)
     else:
-        places = dict(zip(range(len(calls)), tools, strict=False))
-    taken = set(places.values())
+        result_of = dict(zip(range(len(calls)), tools, strict=False))
+    taken = set(result_of.values())
     return Pairing(
         calls=len(calls),
-        results={index: after[place] for index, place in places.items()},
+        results={index: after[place] for index, place in result_of.items()},
         others=tuple(said for place, said in enumerate(after) if place not in taken),
-        in_order=list(places.items()) == [(index, index) for index in range(len(places))],
+        in_order=list(result_of.items()) == [(index, index) for index in range(len(result_of))],
         answers=len(tools),
     )

@@ -1,4 +1,4 @@
-"""Import foreign run logs by format: each file becomes a cassette or a segment, damage is told at the end."""
+"""Import foreign run logs by format: each file becomes a cassette or a segment, damage is reported at the end."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from harness.errors import ImportFailed
 from harness.importers import openai_messages
 from harness.importers.conversion import ImportedRun, convert
 from harness.importers.formats import BUILT_IN, DocumentReader, reader_of
-from harness.importers.runlog import RunLog
+from harness.importers.runlog import ForeignRunLog
 from harness.importers.sources import documents, is_many, plain_stem, source_files
 from runtime.errors import ExitCode, GoldrunError
 from runtime.journal.recording import recording_of
 
 Progress = Callable[[Path, int], None]
-"""Told after each run: the file it stands in, and the runs imported so far."""
+"""Called after each run with its file and the number of runs imported so far."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,7 +70,7 @@ def import_paths(
         out: Folder for the results; made if it is not there.
         deploy: Version label for reports.
         redact: Take secrets out; without it the header says `redaction: none`.
-        progress: Told after each run.
+        progress: Called after each run.
 
     Raises:
         UsageError: If the format is unknown, or its plug-in is broken.
@@ -115,7 +115,7 @@ class _Import:
         self.summary.skipped += part.skipped
         self.summary.files += part.files
 
-    def _take_one(self, path: Path, run: RunLog, part: ImportSummary) -> None:
+    def _take_one(self, path: Path, run: ForeignRunLog, part: ImportSummary) -> None:
         imported = self._converted(run, path)
         recording = recording_of(imported.records, source=str(path))
         origin = {"format": self.format, "source": run.source}
@@ -126,7 +126,7 @@ class _Import:
             )
         self._count(path, part, imported)
 
-    def _take_many(self, path: Path, runs: Iterator[RunLog], part: ImportSummary) -> None:
+    def _take_many(self, path: Path, runs: Iterator[ForeignRunLog], part: ImportSummary) -> None:
         stems: set[str] = set()
         with temporary_file(self.out, ".seg") as temporary:
             with SegmentWriter(temporary) as segment:
@@ -137,7 +137,7 @@ class _Import:
                 stem = stems.pop() if len(stems) == 1 else plain_stem(path)
                 part.files.append(settle_file(temporary, self.out, _names(f"{stem}.seg", path)))
 
-    def _add(self, segment: SegmentWriter, run: RunLog, path: Path, part: ImportSummary) -> None:
+    def _add(self, segment: SegmentWriter, run: ForeignRunLog, path: Path, part: ImportSummary) -> None:
         imported = self._converted(run, path)
         if imported.header.run_id in segment:
             part.skipped.append(f"{path}: run {run.source!r} stands in the file twice")
@@ -145,7 +145,7 @@ class _Import:
         segment.add(imported.records)
         self._count(path, part, imported)
 
-    def _runs(self, path: Path, part: ImportSummary) -> Iterator[RunLog]:
+    def _runs(self, path: Path, part: ImportSummary) -> Iterator[ForeignRunLog]:
         found = documents(path)
         if self.format == openai_messages.FORMAT and is_many(path):
             found = openai_messages.joined(found)
@@ -161,7 +161,7 @@ class _Import:
                 else:
                     yield run
 
-    def _converted(self, run: RunLog, path: Path) -> ImportedRun:
+    def _converted(self, run: ForeignRunLog, path: Path) -> ImportedRun:
         try:
             return convert(run, deploy=self.deploy, redact=self.redact)
         except GoldrunError:

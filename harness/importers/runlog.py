@@ -1,7 +1,7 @@
 """What an importer makes of a foreign run: messages and facts, before anything is converted.
 
-This is the whole contract with importers, those of others included: a format turns one document into `RunLog`s, and
-`harness.importers.conversion` turns each of these into records.
+This is the whole contract with importers, those of others included: a format turns one document into
+`ForeignRunLog`s, and `harness.importers.conversion` turns each of these into records.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunLog:
+class ForeignRunLog:
     """A foreign run, recognised but not converted.
 
     Attributes:
@@ -52,7 +52,7 @@ class RunLog:
         labels: Facts about the run, for example `passed`.
         duration_s: Duration of the whole run, if recorded.
         tokens: Tokens of the whole run, if recorded.
-        asking_end: How a run ended whose last reply still asks for tools.
+        unanswered_end: How a run ended whose last reply still asks for tools.
         group: Names the segment when a file holds many runs.
     """
 
@@ -68,11 +68,11 @@ class RunLog:
     labels: dict[str, Any] = field(default_factory=dict)
     duration_s: float | None = None
     tokens: int | None = None
-    asking_end: Literal["max_steps", "open"] = "open"
+    unanswered_end: Literal["max_steps", "open"] = "open"
     group: str | None = None
 
 
-Reader = Callable[[Any, str], Iterable[RunLog | None] | None]
+Reader = Callable[[Any, str], Iterable[ForeignRunLog | None] | None]
 """Turns one document of a file, whose path is the second argument, into its runs.
 
 Returns `None` if the document is not of the format at all; a `None` among the runs is an entry that is no run.

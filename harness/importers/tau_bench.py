@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.importers.openai_messages import UNKNOWN, chat, said
-from harness.importers.runlog import RunLog, Said
+from harness.importers.runlog import ForeignRunLog, Said
 from harness.importers.sources import plain_stem
 from runtime.core.effects import CallStatus
 from runtime.core.messages import Message, ToolResponsePart
@@ -22,7 +22,7 @@ _DOMAIN = re.compile(r"(?:^|[^a-z])(airline|retail|telecom)(?:[^a-z]|$)")
 _FIELDS = ("task_id", "reward", "info", "traj")
 
 
-def read(document: Any, file: str) -> list[RunLog | None] | None:
+def read(document: Any, file: str) -> list[ForeignRunLog | None] | None:
     """Return the runs of a result file, or of one trial; `None` if it is neither."""
     if (run := _run(document, file)) is not None:
         return [run]
@@ -32,7 +32,7 @@ def read(document: Any, file: str) -> list[RunLog | None] | None:
     return None if all(run is None for run in runs) else runs
 
 
-def _run(trial: Any, file: str) -> RunLog | None:
+def _run(trial: Any, file: str) -> ForeignRunLog | None:
     if not isinstance(trial, dict) or not all(name in trial for name in _FIELDS):
         return None
     info, reward = trial["info"], trial["reward"]
@@ -44,7 +44,7 @@ def _run(trial: Any, file: str) -> RunLog | None:
     domain = _DOMAIN.search(stem)
     number = trial.get("trial")
     repeat = number if isinstance(number, int) and number >= 0 else 0
-    return RunLog(
+    return ForeignRunLog(
         source=f"{stem}/{trial['task_id']}/{repeat}",
         content=trial,
         messages=tuple(map(_said, messages)),

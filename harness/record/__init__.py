@@ -1,4 +1,4 @@
-"""Record runs: a performer that appends each effect and outcome before the flow goes on."""
+"""Record runs: a performer that appends each effect and outcome before the flow continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The production recorder: many runs into one journal a worker, rotated, sealed and shipped behind their backs.
+"""The production recorder: many runs into one journal a worker, rotated, sealed and shipped in the background.
 
 Theory of operation.
 1. A run takes part in the journal that is current when it begins, and stays there until its end: its numbers and

@@ -19,12 +19,12 @@ class TextEdit:
 
 def apply_edits(data: bytes, edits: Sequence[TextEdit]) -> bytes:
     """Return a text with edits made; they are in order and do not overlap."""
-    told: list[bytes] = []
+    parts: list[bytes] = []
     done = 0
     for edit in edits:
-        told += (data[done : edit.start], edit.new)
+        parts += (data[done : edit.start], edit.new)
         done = edit.end
-    return b"".join((*told, data[done:]))
+    return b"".join((*parts, data[done:]))
 
 
 def edit_pieces(pieces: Sequence[bytes], edits: Sequence[TextEdit]) -> list[bytes]:

@@ -1,7 +1,7 @@
 """The strings of JSON text, found in place: also where the text is cut off or is only nearly JSON.
 
-No parser is used: places in the text are kept, so that what is replaced changes no other byte, and nesting costs
-no stack.
+No parser is used: offsets in the text are kept, so that a replacement changes no other byte, and nesting costs no
+stack.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def decoded(raw: bytes) -> bytes:
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else raw
 
 
-class Places:
+class Offsets:
     """Where the bytes of a decoded string stand in its escaped form."""
 
     def __init__(self, raw: bytes) -> None:

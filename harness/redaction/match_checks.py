@@ -1,4 +1,4 @@
-"""What a pattern cannot state about a match: enough kinds of characters, check digits, the sense of a name."""
+"""Checks of a match that no pattern can express: mixed characters, check digits, the meaning of a name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def accepted(needs: tuple[str, ...], secret: bytes, name: bytes | None) -> int:
         name: The name it was given, if the pattern has one.
     """
     size = len(secret)
-    told = "" if name is None else name.decode("latin-1")
+    field = "" if name is None else name.decode("latin-1")
     for need in needs:
         match need:
             case "digit":
@@ -31,13 +31,13 @@ def accepted(needs: tuple[str, ...], secret: bytes, name: bytes | None) -> int:
             case "mixed":
                 size = size if _is_mixed(secret) else 0
             case "name":
-                size = size if hides(told, secret.decode("latin-1")) else 0
+                size = size if hides(field, secret.decode("latin-1")) else 0
             case "assigned":
-                size = size if _is_assigned(told, secret) else 0
+                size = size if _is_assigned(field, secret) else 0
             case "quoted":
                 size = 0 if _is_variable(secret) else size
             case "parameter":
-                size = size if _is_parameter(told, secret) else 0
+                size = size if _is_parameter(field, secret) else 0
             case "luhn":
                 size = _card(secret)
             case "iban":

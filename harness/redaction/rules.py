@@ -41,7 +41,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How one kind of secret looks.
 
     Attributes:
-        id: Name told in messages and counts, never the secret.
+        id: Name shown in messages and counts, never the secret.
         description: What it is.
         keywords: Pieces of which each match holds one, case and all.
         pattern: RE2 expression; the groups `secret`, `secret2`, ..., or else all of the match, are replaced. A
@@ -181,18 +181,18 @@ def load_rules(path: str | Path | None = None) -> tuple[Rule, ...]:
             data = files("harness.redaction").joinpath("secret_rules.json").read_bytes()
         else:
             data = Path(path).read_bytes()
-        told = msgspec.json.decode(data, type=_RuleFile)
+        loaded = msgspec.json.decode(data, type=_RuleFile)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(
             f"the redaction rules cannot be read: {error}",
             where=where,
             next_step="see docs/redaction.md for the form of a rule",
         ) from error
-    if told.schema != SCHEMA:
-        raise UsageError(f"the schema is {told.schema!r}, not {SCHEMA!r}", where=where)
+    if loaded.schema != SCHEMA:
+        raise UsageError(f"the schema is {loaded.schema!r}, not {SCHEMA!r}", where=where)
     if path is not None:
-        _check(told.rules, where)
-    return told.rules
+        _check(loaded.rules, where)
+    return loaded.rules
 
 
 @lru_cache(maxsize=64)

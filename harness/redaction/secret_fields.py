@@ -1,4 +1,4 @@
-"""Which names say that a value is secret: of fields, variables, parameters and headers.
+"""Secret-looking names of fields, variables, parameters and headers.
 
 A name is read as words (`clientSecret`, `client-secret` and `CLIENT_SECRET` are the same two), so `max_tokens`,
 `token_count` and `secretary` are untouched. Some names are secret whatever the value (`password`); others only
@@ -130,8 +130,8 @@ def is_secret_header(name: str) -> bool:
 
 def hides(name: str, value: str) -> bool:
     """Return whether a value is secret in a field of this name."""
-    told = secrecy(name)
-    return told is Secrecy.HARD or (told is Secrecy.SOFT and looks_like_key(value, _SOFT_CHARS))
+    level = secrecy(name)
+    return level is Secrecy.HARD or (level is Secrecy.SOFT and looks_like_key(value, _SOFT_CHARS))
 
 
 def looks_like_key(value: str, least: int) -> bool:

@@ -152,7 +152,7 @@ def _extra_cause(effect: SingleEffect, recording: Recording) -> Cause:
 
 
 def missing_cause(interaction: Interaction, stop_reason: str) -> Cause:
-    """Return why a recorded interaction was not asked for again."""
+    """Return why a recorded interaction was not used."""
     if interaction.kind is EffectKind.TOOL and not is_first_attempt(interaction.lane):
         return "count"
     if interaction.kind is EffectKind.APPROVAL:

@@ -63,11 +63,11 @@ def _events(data: bytes) -> Iterator[_Event]:
 
 def _clean_joined(events: list[_Event], redactor: Redactor) -> None:
     """Clean the texts that several events make together."""
-    places: dict[tuple[str | int, ...], list[tuple[_Event, tuple[str | int, ...], str]]] = {}
+    texts: dict[tuple[str | int, ...], list[tuple[_Event, tuple[str | int, ...], str]]] = {}
     for event in events:
         for where, path, text in _leaves(event.value, (), ()):
-            places.setdefault(where, []).append((event, path, text))
-    for parts in places.values():
+            texts.setdefault(where, []).append((event, path, text))
+    for parts in texts.values():
         if len(parts) < 2:
             continue
         clean = redactor.redact_chunks([text for _, _, text in parts])

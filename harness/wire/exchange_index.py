@@ -106,11 +106,11 @@ class HttpIndex:
         best: tuple[bool, bool, int] | None = None
         number = None
         for at, exchange in enumerate(self._exchanges):
-            told = exchange.request
-            if told.method != request.method or _path(told.url) != path:
+            recorded = exchange.request
+            if recorded.method != request.method or _path(recorded.url) != path:
                 continue
-            common = _common(unpack(told.body), body)
-            rank = (told.url == request.url, at in unused, common)
+            common = _common(unpack(recorded.body), body)
+            rank = (recorded.url == request.url, at in unused, common)
             if best is None or rank > best:
                 best, number = rank, at
         return number

@@ -90,7 +90,7 @@ class WireRecorder:
     """Writes the exchanges of one session; safe to share between threads.
 
     Attributes:
-        path: The file that was asked for.
+        path: The requested file.
         count: Exchanges begun.
         files: Files written, also by processes forked from this one as far as this process knows.
     """

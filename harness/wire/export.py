@@ -64,10 +64,10 @@ def _response(answer: HttpAnswer) -> dict[str, Any]:
 
 
 def _headers(headers: Headers) -> dict[str, list[str]]:
-    told: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for name, value in headers:
-        told.setdefault(name, []).append(value)
-    return told
+        values.setdefault(name, []).append(value)
+    return values
 
 
 def _text(data: bytes) -> str | bytes:

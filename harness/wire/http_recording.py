@@ -32,7 +32,7 @@ _HEAD_BYTES = 4096
 
 
 class RecordingHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a recording says of itself.
+    """The header of a recording.
 
     Attributes:
         format: `goldrun.http/1`.
@@ -50,7 +50,7 @@ class RecordingHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class StoredExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One exchange of a file; its answer is decoded when asked for.
+    """One exchange of a file; its answer is decoded on first use.
 
     Attributes:
         number: Position in the file, from 0, in the order of sending.
@@ -85,7 +85,7 @@ class HttpFile(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: The file.
-        head: What it says of itself.
+        head: Its header.
         exchanges: In the order of sending.
         ended: Whether the recording was closed; else its process was killed.
         torn: Whether a torn last record was dropped.
@@ -156,7 +156,7 @@ class ExchangeWriter:
 
 
 def read_http(path: Path) -> HttpFile:
-    """Return the exchanges of a recording; answers are decoded when asked for.
+    """Return the exchanges of a recording; answers are decoded on first use.
 
     Raises:
         CassetteError: If the file is missing, empty, damaged, or no HTTP recording.

@@ -50,18 +50,18 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Return the miss in words."""
-        asked = f"{self.method} {self.url} (call {self.call})"
+        request = f"{self.method} {self.url} (call {self.call})"
         match self.verdict:
             case "repeated":
-                return f"{asked} was made more often than it was recorded: {self.detail}"
+                return f"{request} was made more often than it was recorded: {self.detail}"
             case "cut_off" | "read_on" | "dropped":
-                return f"{asked}: {self.detail}"
+                return f"{request}: {self.detail}"
             case _:
-                lines = f"no recorded answer for {asked}"
+                lines = f"no recorded answer for {request}"
         if self.nearest is None:
             return f"{lines}\n  nearest: none; {self.detail}"
-        told = f"{lines}\n  nearest: exchange {self.nearest}"
-        return f"{told}, differs in {self.path}: {self.recorded} -> {self.sent}"
+        text = f"{lines}\n  nearest: exchange {self.nearest}"
+        return f"{text}, differs in {self.path}: {self.recorded} -> {self.sent}"
 
 
 class Unanswered(Signal):
@@ -73,11 +73,11 @@ class Unanswered(Signal):
 
 
 class WireMiss(CheckFailed, AssertionError):
-    """A replay was asked for what was not recorded, or did not ask for what was.
+    """A replay made a request that was not recorded, or did not make one that was.
 
     Attributes:
         misses: The requests without answer, in order.
-        unused: Numbers of the recorded exchanges that nothing asked for, if that was to be checked.
+        unused: Numbers of the recorded exchanges that no request used, if that was to be checked.
     """
 
     def __init__(self, misses: Sequence[Miss], *, where: str, unused: Sequence[int] = ()) -> None:
@@ -88,7 +88,7 @@ class WireMiss(CheckFailed, AssertionError):
             shown.append(f"and {len(self.misses) - _MOST_SHOWN} more")
         if self.unused:
             numbers = ", ".join(map(str, self.unused[:10])) + (" ..." if len(self.unused) > 10 else "")
-            shown.append(f"{len(self.unused)} recorded exchanges were not asked for: {numbers}")
+            shown.append(f"{len(self.unused)} recorded exchanges were not used: {numbers}")
         super().__init__(
             "\n".join(shown),
             where=where,

@@ -69,7 +69,7 @@ class Player:
 
     @property
     def unused(self) -> tuple[int, ...]:
-        """Numbers of the recorded exchanges that nothing asked for."""
+        """Numbers of the recorded exchanges that no request used."""
         with self._lock:
             return self._index.unused
 

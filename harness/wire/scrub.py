@@ -117,17 +117,17 @@ class Scrubber:
             return pieces, None, False
         encoding = header_value(headers, "content-encoding")
         if encoding is None or encoding.lower() == "identity":
-            told = _clean_bytes(self._redactor, pieces, headers)
-            return (pieces, None, False) if told is None else (told, None, True)
+            cleaned = _clean_bytes(self._redactor, pieces, headers)
+            return (pieces, None, False) if cleaned is None else (cleaned, None, True)
         plain = decode_content(raw, encoding)
         if plain is None:
             self.dropped += 1
             return [], _UNREADABLE.format(encoding), False
-        told = _clean_bytes(self._redactor, [plain], headers)
-        if told is None:
+        cleaned = _clean_bytes(self._redactor, [plain], headers)
+        if cleaned is None:
             return pieces, None, False
         # What is written is no longer compressed; it stands in the first of the chunks.
-        return [*told, *[b""] * (len(pieces) - 1)], None, True
+        return [*cleaned, *[b""] * (len(pieces) - 1)], None, True
 
 
 def clean_url(redactor: Redactor, url: str) -> str:
@@ -153,9 +153,9 @@ def clean_headers(redactor: Redactor, headers: Headers) -> Headers:
 
 def _hide(redactor: Redactor, value: str) -> str:
     """Replace a whole value, whatever it looks like."""
-    told = redactor.headers({"authorization": value})["authorization"]
-    assert isinstance(told, str)
-    return told
+    hidden = redactor.headers({"authorization": value})["authorization"]
+    assert isinstance(hidden, str)
+    return hidden
 
 
 def _parameter(redactor: Redactor, found: re.Match[str]) -> str:
@@ -176,8 +176,8 @@ def _clean_bytes(redactor: Redactor, pieces: Sequence[bytes], headers: Headers) 
         except UnicodeDecodeError:
             continue
         texts[-1] += tail
-        told = _clean_texts(redactor, texts, header_value(headers, "content-type"))
-        return None if told is None else [text.encode(charset, "replace") for text in told]
+        cleaned = _clean_texts(redactor, texts, header_value(headers, "content-type"))
+        return None if cleaned is None else [text.encode(charset, "replace") for text in cleaned]
     return None
 
 

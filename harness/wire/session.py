@@ -63,7 +63,7 @@ class HttpSession:
 
     Attributes:
         path: The file.
-        mode: What was asked for.
+        mode: The requested mode.
         misses: Requests of a replay that were not recorded.
     """
 

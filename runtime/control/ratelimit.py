@@ -59,7 +59,7 @@ class RateAnswer(msgspec.Struct, frozen=True):
 
 
 def take(state: RateState, rule: RateRule, *, now: float, cost: int = 1) -> tuple[RateState, RateAnswer]:
-    """Return the state after asking for some tokens, and the answer; a refusal takes none.
+    """Return the state after a request for tokens, and the answer; a refusal takes none.
 
     Args:
         state: What the limiter keeps.

@@ -147,7 +147,7 @@ class CallTool(Value, frozen=True):
 
 
 class Refuse(Value, frozen=True):
-    """A call that a guard above the seam does not start; told to the log, answered at once.
+    """A call that a guard above the seam does not start: recorded, and answered at once.
 
     `filled` holds the arguments with the tool's defaults, where an argument rule refused these.
     """

@@ -45,7 +45,7 @@ ModelAttempt = tuple[int, CallModel, Outcome[ModelReply]]
 CallAttempt = tuple[int, CallTool | Refuse, Outcome[ToolResult]]
 """An attempt's number, what was asked and what came back."""
 
-_UNTOLD = Usage()
+_UNREPORTED = Usage()
 
 _STATUS: dict[FailureKind, CallStatus] = {
     FailureKind.TIMEOUT: "timeout",
@@ -104,7 +104,7 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
             case AskApproval():
                 approvals.append(_approval(effect, outcome))
             case Input():
-                denials += _told_denials(outcome)
+                denials += _recorded_denials(outcome)
                 if (made := _program_calls(effect, outcome.value)) != ():
                     parts.setdefault(parse_lane(effect.lane).step, _StepParts()).program = made
             case Begin() | End() | Admit() | ReadControls() | Wait():
@@ -284,7 +284,7 @@ def _denial(effect: CallTool | Refuse, outcome: Outcome[ToolResult], place: Lane
     return DenialEntry(step=place.step, lane=effect.lane, tool=effect.name, rule=rule, message=message)
 
 
-def _told_denials(outcome: Outcome[InputReply]) -> list[DenialEntry]:
+def _recorded_denials(outcome: Outcome[InputReply]) -> list[DenialEntry]:
     """Return the refusals that further input tells of: those of a recorded guard."""
     reply = outcome.value
     return [
@@ -351,14 +351,16 @@ def _started(outcome: AnyOutcome) -> float | None:
 
 
 def _usage(replies: list[ModelReply]) -> Usage:
-    """Return the usage of all replies; kinds of tokens that few providers report count where they are told."""
-    told = [r.usage or _UNTOLD for r in replies]
-    if len(told) == 1:
-        return told[0]
+    """Return the usage of all replies; kinds of tokens that few providers report count where they are reported."""
+    usages = [r.usage or _UNREPORTED for r in replies]
+    if len(usages) == 1:
+        return usages[0]
     return Usage(
-        input_tokens=total_of([u.input_tokens for u in told]),
-        output_tokens=total_of([u.output_tokens for u in told]),
-        cache_read_tokens=total_of([u.cache_read_tokens for u in told if u.cache_read_tokens is not None]),
-        cache_write_tokens=total_of([u.cache_write_tokens for u in told if u.cache_write_tokens is not None]),
-        reasoning_tokens=total_of([u.reasoning_tokens for u in told if u.reasoning_tokens is not None]),
+        input_tokens=total_of([u.input_tokens for u in usages]),
+        output_tokens=total_of([u.output_tokens for u in usages]),
+        cache_read_tokens=total_of([u.cache_read_tokens for u in usages if u.cache_read_tokens is not None]),
+        cache_write_tokens=total_of(
+            [u.cache_write_tokens for u in usages if u.cache_write_tokens is not None]
+        ),
+        reasoning_tokens=total_of([u.reasoning_tokens for u in usages if u.reasoning_tokens is not None]),
     )

@@ -66,8 +66,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_possible(self) -> bool:
         """Whether each number can be one of tokens; what cannot is as if it had not been reported."""
-        told = [getattr(self, name) for name in self.__struct_fields__]
-        return all(n is None or 0 <= n <= MOST_TOKENS for n in told)
+        counts = [getattr(self, name) for name in self.__struct_fields__]
+        return all(n is None or 0 <= n <= MOST_TOKENS for n in counts)
 
 
 class Tier(msgspec.Struct, frozen=True):

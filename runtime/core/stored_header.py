@@ -94,7 +94,7 @@ def _convert(plain: dict[str, Any]) -> Header:
 
 
 def _refuse_gaps(plain: dict[str, Any]) -> None:
-    """Refuse a header of version 2 that leaves a rule out: today's default would fill the gap unseen."""
+    """Refuse a header of version 2 that leaves a rule out: today's default would silently fill the gap."""
     _hold(plain, "policy", _POLICY_FIELDS)
     _hold(plain, "budget", _BUDGET_FIELDS)
     _hold(plain, "model_retry", _RETRY_FIELDS)

@@ -55,7 +55,7 @@ class ModelStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One tool call the model asked for, whatever became of it.
+    """One tool call the model asked for, however it ended.
 
     Attributes:
         id: `call#n`, by first appearance in the run.

@@ -230,25 +230,25 @@ def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
 def _children_of(parent: Header, world: World, execution: int) -> Callable[[CallTool], CallChildren]:
     """Return what makes the child runs of a call: in the same world, recorded and guarded alike."""
 
-    async def start(child: Agent, asked: ChildRequest, cut: Cut) -> RunResult:
+    async def start(child: Agent, wanted: ChildRequest, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await begin_run(child, child_request(asked, parent), own).run(cut)
+        return await begin_run(child, child_request(wanted, parent), own).run(cut)
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution)
 
 
-def child_request(asked: ChildRequest, header: Header) -> Request:
+def child_request(wanted: ChildRequest, header: Header) -> Request:
     """Return the request of a child run: its parent's in all that is not its own."""
     return replace(
         Request.of(header),
-        prompt=asked.prompt,
-        request_id=asked.request_id,
-        parent=asked.parent,
+        prompt=wanted.prompt,
+        request_id=wanted.request_id,
+        parent=wanted.parent,
         root=header.root or header.request_id,
         seed=None,  # follows from its own request id
-        policy=asked.policy,
-        budget=asked.budget,
+        policy=wanted.policy,
+        budget=wanted.budget,
     )
 
 

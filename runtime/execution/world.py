@@ -25,7 +25,7 @@ class World:
     Attributes:
         model: Answers model calls.
         tools: Tools by exact name, in place of the agent's.
-        desk: Asked for approvals; without one each is denied, or asked through the governor's store.
+        desk: Decides approvals; without one each is denied, or decided through the governor's store.
         inputs: Gives further turns; without one a run has none.
         observer: Sees text as it streams.
         clock: Time; the system's by default.

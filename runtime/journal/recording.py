@@ -1,4 +1,4 @@
-"""A recorded run in memory: header, interactions, end; bodies are decoded when they are asked for."""
+"""A recorded run in memory: header, interactions, end; bodies are decoded on first use."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Interaction:
 
     @property
     def request(self) -> msgspec.Raw:
-        """JSON of what was asked."""
+        """JSON of the request."""
         return (self.intent or self.record).request
 
     def guard_status(self) -> str | None:

@@ -4,9 +4,9 @@ Rules.
 1. The intent of an effect is written before it is carried out, its outcome before the flow sees it. So a journal that
    a crash cut off names each call that may have happened.
 2. A cancelled effect has an outcome too. Without one, a replay would wait for an answer that never came.
-3. A record that cannot be written ends the run with `PerformerError`: a run goes on recorded or not at all.
+3. A record that cannot be written ends the run with `PerformerError`: a run continues recorded or not at all.
 
-What takes secrets out and where the records go are handed in, so this knows neither redaction nor sealing.
+The redactor and the destination are parameters, so this module knows neither redaction nor sealing.
 """
 
 from __future__ import annotations

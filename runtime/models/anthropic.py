@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import httpx
 
 API_VERSION = "2023-06-01"
-"""Version of the API that is asked for, unless the headers name another."""
+"""Version of the API, unless the headers name another."""
 
 _DIALECT = Dialect(
     encode_request=anthropic_messages.encode_request,
@@ -50,8 +50,8 @@ class AnthropicMessages(HttpModel):
             headers: Sent with each call, for example `anthropic-beta`.
             client: Used in place of our own, in its own event loop only, and not closed by `aclose`.
             clock: Monotonic seconds, for chunk offsets.
-            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; everywhere but to loopback
-                unless told.
+            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; by default everywhere but to
+                loopback.
 
         Raises:
             UsageError: If the base URL is no http or https address.

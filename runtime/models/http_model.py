@@ -60,7 +60,7 @@ class StreamDecoder(Protocol):
         ...
 
     def finish(self) -> ModelReply:
-        """Return all that was told."""
+        """Return everything that was received."""
         ...
 
 
@@ -93,7 +93,7 @@ class Dialect:
 
 
 class HttpModel:
-    """A model port for one provider that is asked over HTTP; the base of the adapters."""
+    """A model port for one provider over HTTP; the base of the adapters."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class HttpModel:
         except AnswerTooLarge as error:
             return self._failure(FailureKind.ERROR, error, phase="response", retryable=False)
         except (httpx.RequestError, httpx.StreamError, DialectError) as error:
-            # An answer that cannot be read is most often a cut or a proxy's page, so asking again may help.
+            # An answer that cannot be read is most often a cut or a proxy's page, so a retry may help.
             phase = "stream" if progress.streaming else "response"
             return self._failure(FailureKind.ERROR, error, phase=phase, retryable=True)
         if isinstance(answer, Failure):
@@ -184,7 +184,7 @@ class HttpModel:
         )
 
     async def aclose(self) -> None:
-        """Close the client of the running loop, unless it was handed in."""
+        """Close the client of the running loop, unless the caller passed it in."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()

@@ -46,8 +46,8 @@ class OpenAIChat(HttpModel):
             headers: Sent with each call.
             client: Used in place of our own, in its own event loop only, and not closed by `aclose`.
             clock: Monotonic seconds, for chunk offsets.
-            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; everywhere but to loopback
-                unless told.
+            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; by default everywhere but to
+                loopback.
 
         Raises:
             UsageError: If the base URL is no http or https address.

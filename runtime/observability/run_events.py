@@ -4,9 +4,9 @@ An event is made from an effect (its intent) and from its outcome; it is never c
 never in it, only their hash, keyed for each tenant: a plain hash of a small value can be guessed. The same goes for
 the idempotency key, which holds such a hash: it stands in the trace and the journal, not here.
 
-When a sink fails. Its events wait, up to `BACKLOG` of them, and are told in their order as soon as it takes them
-again. A write whose intent it cannot keep is not started, nor is another write admitted; when the backlog is full,
-nothing is. The end of a run is never refused.
+When a sink fails, its events wait in order, up to `BACKLOG` of them, and are sent as soon as it accepts them again. A
+write whose intent cannot be kept is not started, and no further write is admitted. When the backlog is full, no call is
+admitted. The end of a run is never refused.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class ObservingPerformer:
 
         Args:
             inner: Carries effects out.
-            sinks: Told of each event, in their order.
+            sinks: Get each event, in their order.
             key: Secret behind the hashes of arguments, at least 16 bytes.
 
         Raises:
@@ -118,7 +118,7 @@ class ObservingPerformer:
             try:
                 outcome = await self._inner.perform(effect)
             except asyncio.CancelledError:
-                # The caller went away; a write in flight may have happened, and that must not go untold.
+                # The caller went away; a write in flight may have happened, and an event must say so.
                 self._called(effect, Outcome(failure=_CANCELLED))
                 raise
         self._called(effect, outcome)
@@ -130,7 +130,7 @@ class ObservingPerformer:
         self._tenant_key, self._hashed = hmac.digest(self._key, scope, "sha256"), ("", "")
         tools = header.tools
         self._writes = None if tools == "opaque" else frozenset(t.schema.name for t in tools if t.write)
-        self._tell(
+        self._emit(
             "run_started",
             parent=header.parent,
             policy_hash=header.policy_hash,
@@ -138,9 +138,12 @@ class ObservingPerformer:
         )
 
     def _late(self, call: CallTool, result: ToolResult | None) -> None:
-        """Tell of a call that was given up and has ended after all; its run may be over."""
-        self._tell(
-            "late", **self._asked(call), write=call.write, status="error" if result is None else result.status
+        """Emit the late end of an abandoned call; its run may be over."""
+        self._emit(
+            "late",
+            **self._call_fields(call),
+            write=call.write,
+            status="error" if result is None else result.status,
         )
 
     def _may_start(self, effect: Admit) -> bool:
@@ -157,13 +160,13 @@ class ObservingPerformer:
     def _intend(self, effect: CallModel | CallTool) -> bool:
         """Tell that a call begins; return whether all sinks have kept it."""
         if isinstance(effect, CallModel):
-            return self._tell("intent", lane=effect.lane, subject="model", name=effect.request.model)
-        return self._tell("intent", **self._asked(effect), write=effect.write)
+            return self._emit("intent", lane=effect.lane, subject="model", name=effect.request.model)
+        return self._emit("intent", **self._call_fields(effect), write=effect.write)
 
     def _called(self, effect: CallModel | CallTool, outcome: AnyOutcome) -> None:
         """Tell what became of a call."""
         if isinstance(effect, CallModel):
-            self._tell(
+            self._emit(
                 "outcome",
                 lane=effect.lane,
                 subject="model",
@@ -173,9 +176,9 @@ class ObservingPerformer:
                 **_model_facts(outcome),
             )
             return
-        self._tell(
+        self._emit(
             "outcome",
-            **self._asked(effect),
+            **self._call_fields(effect),
             write=effect.write,
             at_s=outcome.at,
             duration_s=outcome.duration_s,
@@ -189,14 +192,14 @@ class ObservingPerformer:
             case Admit():
                 self._admitted(effect, outcome)
             case Refuse():
-                call = {**self._asked(effect), "write": effect.write}
-                self._tell("refused", **call, **when, status=effect.status, error_type=effect.rule)
+                call = {**self._call_fields(effect), "write": effect.write}
+                self._emit("refused", **call, **when, status=effect.status, error_type=effect.rule)
             case AskApproval():
-                self._tell("approval", **self._asked(effect), **when, status=_decision(outcome))
+                self._emit("approval", **self._call_fields(effect), **when, status=_decision(outcome))
             case End():
                 totals, reason = effect.totals, effect.stop_reason
                 cost = totals.cost_nanousd
-                self._tell("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
+                self._emit("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
             case Begin() | CallModel() | CallTool() | ReadControls() | Wait() | Input():
                 pass
             case _:
@@ -206,7 +209,7 @@ class ObservingPerformer:
         """Tell of a call that was not admitted; a granted admission is no event."""
         answer = outcome.value
         if answer is not None and not answer.granted:
-            self._tell(
+            self._emit(
                 "not_admitted",
                 lane=effect.lane,
                 subject=effect.subject,
@@ -216,7 +219,7 @@ class ObservingPerformer:
                 status=answer.cause,
             )
 
-    def _asked(self, effect: CallTool | Refuse | AskApproval) -> dict[str, Any]:
+    def _call_fields(self, effect: CallTool | Refuse | AskApproval) -> dict[str, Any]:
         return {
             "lane": effect.lane,
             "subject": "tool",
@@ -227,12 +230,12 @@ class ObservingPerformer:
         }
 
     def _hash(self, args_hash: str) -> str:
-        if args_hash != self._hashed[0]:  # a call is told twice, and mostly no other comes between
+        if args_hash != self._hashed[0]:  # a call makes two events, usually with no other between
             self._hashed = (args_hash, hmac.digest(self._tenant_key, args_hash.encode(), "sha256").hex()[:32])
         return self._hashed[1]
 
-    def _tell(self, kind: EventKind, **fields: Any) -> bool:
-        """Tell all sinks of an event; return whether all have kept it."""
+    def _emit(self, kind: EventKind, **fields: Any) -> bool:
+        """Send an event to all sinks; return whether all have kept it."""
         header = self._header
         assert header is not None
         event = Event(
@@ -246,7 +249,7 @@ class ObservingPerformer:
             **fields,
         )
         kept = True
-        for sink in self._sinks:  # each is told, also after one failed
+        for sink in self._sinks:  # no short circuit: each gets the event, also after one failed
             if not sink.take(event):
                 kept = False
         return kept

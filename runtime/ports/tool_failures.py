@@ -37,7 +37,7 @@ _LOST = frozenset(
         "urllib3.ProtocolError",
     }
 )
-"""Errors after which nobody knows whether the other side did what it was asked."""
+"""Errors after which it is unknown whether the other side carried out the request."""
 _TIMEOUTS = frozenset(
     {"builtins.TimeoutError", "httpx.TimeoutException", "requests.Timeout", "urllib3.TimeoutError"}
 )
@@ -87,10 +87,10 @@ def _names(error: BaseException) -> set[str]:
 
 
 def _of_its_own(error: BaseException, name: str) -> object:
-    """Return what an exception says of itself; `None` if it does not, or raises when asked."""
+    """Return an exception's own text; `None` if it has none or its `__str__` raises."""
     try:
         found: object = getattr(error, name, None)
-    except Exception:  # noqa: BLE001 - foreign code runs here, and what is told of a failure must not fail
+    except Exception:  # noqa: BLE001 - foreign code runs here, and describing a failure must not fail
         return None
     return found
 

@@ -1,4 +1,4 @@
-"""A model provider on 127.0.0.1: a real HTTP server that answers from a policy, in the dialect it is asked in.
+"""A model provider on 127.0.0.1: a real HTTP server that answers from a policy, in the dialect of the request.
 
 Demo, tests and benchmarks use it in place of a paid service; any client of OpenAI chat completions or Anthropic
 messages can talk to it.

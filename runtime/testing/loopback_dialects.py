@@ -112,4 +112,4 @@ MESSAGES = ServedDialect(
     event_name=anthropic_messages.event_name,
 )
 SERVED: dict[str, ServedDialect] = {CHAT_PATH: CHAT, MESSAGES_PATH: MESSAGES}
-"""Dialects by the path they are asked at."""
+"""Dialects by the path of the request."""

@@ -27,8 +27,8 @@ async def ask_desk(
     if desk is None:
         return _denied("nobody is there to approve")
     try:
-        asked: Awaitable[object] = desk.ask(effect)
-        answer = await bounded(asked, limit_s, watch=watch, lane=effect.lane)
+        pending: Awaitable[object] = desk.ask(effect)
+        answer = await bounded(pending, limit_s, watch=watch, lane=effect.lane)
     except TimeLimitError:
         return None
     except Exception as error:  # noqa: BLE001 - the edge where a desk's exception becomes data

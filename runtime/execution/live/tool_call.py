@@ -124,7 +124,7 @@ class ToolCalls:
         refused = None if self._guard is None else self._guard.refusal(effect)
         if refused is not None:
             return refused
-        if getattr(port, "lingers", False):
+        if getattr(port, "can_be_abandoned", False):
             self._abandoned.thread_began(effect.lane)
         try:
             result = await port.call(effect.bound, context)

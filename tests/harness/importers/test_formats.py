@@ -10,7 +10,7 @@ from harness.sessions.replay import replay_run
 from runtime.errors import ExitCode, UsageError
 
 LINES = """
-from harness.importers.runlog import RunLog, Said
+from harness.importers.runlog import ForeignRunLog, Said
 from runtime.core.messages import Message, TextPart
 
 def read(document, file):
@@ -18,7 +18,7 @@ def read(document, file):
         return None
     told = [("user", document["q"]), ("assistant", document["a"])]
     messages = tuple(Said(message=Message(role=r, parts=(TextPart(t),))) for r, t in told)
-    return [RunLog(source=file, content=document, messages=messages, model="m", tenant="t", agent="pairs")]
+    return [ForeignRunLog(source=file, content=document, messages=messages, model="m", tenant="t", agent="pairs")]
 """
 
 
@@ -90,7 +90,7 @@ def test_a_plug_in_that_gives_something_else_makes_the_file_damaged(
 
     summary = import_paths("pairs", [pairs_file(tmp_path)], tmp_path / "out")
 
-    assert "gave a dict in place of a RunLog" in str(summary.damaged[0])
+    assert "gave a dict in place of a ForeignRunLog" in str(summary.damaged[0])
 
 
 def test_a_format_that_two_packages_add_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
