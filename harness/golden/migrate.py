@@ -6,6 +6,7 @@ only those characters change. What comes out is read again and compared before t
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +112,14 @@ def _replace(path: Path, data: bytes, meant: Any) -> None:
             where=str(path),
             next_step="rename them by hand",
         )
-    with replace_file(path, overwrite=True) as file:
-        file.write(data)
+    real = path.resolve()  # a link goes on to name the file that it names
+    try:
+        mode = stat.S_IMODE(real.stat().st_mode)
+        with replace_file(real, overwrite=True) as file:
+            file.write(data)
+        real.chmod(mode)
+    except OSError as error:
+        raise TaskError(f"the file cannot be replaced: {error.strerror}", where=str(path)) from error
 
 
 def _keys(text: str, at: NodePath) -> list[_Key]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import stat
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -97,6 +99,20 @@ def test_a_file_that_cannot_be_rewritten_is_an_error_and_left_as_it_was(
     assert says in capsys.readouterr().err
     assert bad.read_text() == text
     assert good.read_bytes().decode() == NEW
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes and links")
+def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
+    private = _write(tmp_path / "private.golden.yaml", OLD)
+    private.chmod(0o600)
+    link = tmp_path / "link.golden.yaml"
+    link.symlink_to(private)
+
+    assert run(["migrate", str(link)]) == 0
+
+    assert link.is_symlink()
+    assert private.read_bytes().decode() == NEW
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
 
 
 def test_a_path_without_files_of_ours_is_an_error(tmp_path: Path) -> None:
