@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from runtime.execution.governor import Governor
     from runtime.models.answer_bytes import AnswerTooLarge
     from runtime.models.anthropic import AnthropicMessages
+    from runtime.models.http_model import AsyncHttpClient, HttpResponse
     from runtime.models.openai_chat import OpenAIChat
     from runtime.models.prices import PriceTable
     from runtime.observability.audit import AuditLog, verify_audit
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from runtime.state.tools.credentials import StaticCredentials
     from runtime.testing.loopback import LoopbackProvider
     from runtime.testing.scripted import ScriptedModel, calls, fails, says
+    from runtime.tools.arguments import ArgumentsModel
     from runtime.tools.tool import RetryableError, Tool, ToolError, tool
 
 __all__ = [
@@ -89,8 +91,10 @@ __all__ = [
     "ApprovalAnswer",
     "ApprovalDesk",
     "ArgumentRule",
+    "ArgumentsModel",
     "Artifacts",
     "AskApproval",
+    "AsyncHttpClient",
     "AuditLog",
     "BreakerRule",
     "Budget",
@@ -114,6 +118,7 @@ __all__ = [
     "GoldrunError",
     "Governor",
     "Header",
+    "HttpResponse",
     "InputReply",
     "InputSource",
     "JournalError",
@@ -191,8 +196,10 @@ _HOME = {
     "ApprovalAnswer": "runtime.core.effects",
     "ApprovalDesk": "runtime.ports.tools",
     "ArgumentRule": "runtime.core.policy",
+    "ArgumentsModel": "runtime.tools.arguments",
     "Artifacts": "runtime.ports.state",
     "AskApproval": "runtime.core.effects",
+    "AsyncHttpClient": "runtime.models.http_model",
     "AuditLog": "runtime.observability.audit",
     "BreakerRule": "runtime.control.breaker",
     "Budget": "runtime.core.policy",
@@ -216,6 +223,7 @@ _HOME = {
     "GoldrunError": "runtime.errors",
     "Governor": "runtime.execution.governor",
     "Header": "runtime.core.run",
+    "HttpResponse": "runtime.models.http_model",
     "InputReply": "runtime.core.outcomes",
     "InputSource": "runtime.ports.tools",
     "JournalError": "runtime.errors",

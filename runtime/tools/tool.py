@@ -14,7 +14,14 @@ from runtime.core.run import ToolDecl
 from runtime.errors import UsageError
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
-from runtime.tools.arguments import arguments_model, given_of, keep_given, keeping, parameters_of
+from runtime.tools.arguments import (
+    ArgumentsModel,
+    arguments_model,
+    given_of,
+    keep_given,
+    keeping,
+    parameters_of,
+)
 from runtime.tools.filled import filled_model
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.results import MIN_LIMIT_BYTES, text_of
@@ -49,19 +56,20 @@ class Tool:
         self,
         function: Callable[..., Any],
         decl: ToolDecl,
-        arguments: type[BaseModel],
+        arguments: type[ArgumentsModel],
         *,
         kind: Kind,
         reconcile: Reconcile | None,
     ) -> None:
         self.function = function
         self.decl = decl
-        self.arguments = keeping(arguments) if kind == "process" else arguments
+        model: Any = arguments
+        self._arguments: Any = keeping(model) if kind == "process" else model
         self.kind = kind
         self.reconcile = reconcile
         self.can_be_abandoned = kind == "thread"
         self._takes_context = "ctx" in inspect.signature(function).parameters
-        self._rename = {name: field.alias for name, field in arguments.model_fields.items() if field.alias}
+        self._rename = {name: field.alias for name, field in model.model_fields.items() if field.alias}
         self._fallback: Any = None
 
     @property
@@ -82,7 +90,7 @@ class Tool:
             return Checked(problems=("arguments: expected a JSON object",))
         try:
             given = canonical_bytes(arguments)
-            value = self.arguments.model_validate_json(given, strict=True)
+            value = self._arguments.model_validate_json(given, strict=True)
         except ValidationError as error:
             return Checked(problems=self._problems(arguments, error))
         if self.kind == "process":
