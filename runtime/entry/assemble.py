@@ -31,7 +31,7 @@ from runtime.entry.children import CallChildren, ChildRequest, Cut, Start
 from runtime.entry.prepare import prepare
 from runtime.entry.request import DuplicateRunError, Request, RunResult
 from runtime.entry.state import bind_state
-from runtime.errors import GoldrunError
+from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
 from runtime.execution.guarded.performer import GuardedPerformer
@@ -208,7 +208,14 @@ def assemble(
         performer: Performer = carried_out
         if known is not None:
             performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guard)), state)
-        return performer if world.wrap is None else world.wrap(performer)
+        wrapped = performer if world.wrap is None else world.wrap(performer)
+        if not callable(getattr(wrapped, "perform", None)):
+            raise UsageError(
+                f"wrap gave {wrapped!r}, which performs nothing",
+                where="run_agent",
+                next_step="return a performer: the one that was given, or one around it",
+            )
+        return wrapped
 
     return DrivenRun(setup, chain, guard, unended=unended)
 

@@ -142,7 +142,7 @@ def run_agent(
             )
         finally:
             # The model's connections belong to the loop that ends now.
-            if client is not None:
+            if client is not None and callable(getattr(client, "aclose", None)):
                 runner.run(client.aclose())
 
 

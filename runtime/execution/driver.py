@@ -238,11 +238,11 @@ async def _wind_up(flow: Flow[End], performer: Performer, log: RunLog) -> None:
     try:
         effect = flow.send(log.cut_off)
         while not isinstance(effect, End):
-            asked = effect.effects if isinstance(effect, Batch) else (effect,)
-            if not all(isinstance(single, Refuse | ReadControls) for single in asked):
+            singles = effect.effects if isinstance(effect, Batch) else (effect,)
+            if not all(isinstance(single, Refuse | ReadControls) for single in singles):
                 break
-            outcomes = tuple([await _left(single, performer) for single in asked])
-            for single, outcome in zip(asked, outcomes, strict=True):
+            outcomes = tuple([await _left(single, performer) for single in singles])
+            for single, outcome in zip(singles, outcomes, strict=True):
                 log.add(single, outcome)
             effect = flow.send(_together(outcomes) if isinstance(effect, Batch) else outcomes[0])
         end = log.close(effect if isinstance(effect, End) else cancelled)
