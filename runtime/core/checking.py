@@ -7,6 +7,7 @@ limit does. The checks are plain comparisons, because a run tree and a replay ma
 from __future__ import annotations
 
 import math
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,7 @@ from runtime.core.money import MOST_USD, exact_usd, usd_to_nanos
 from runtime.errors import UsageError
 
 _SHOWN_CHARS = 80
+_DECIMAL = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+")
 
 
 class Problems:
@@ -79,9 +81,14 @@ class Problems:
         """Return an amount of dollars, exact to a billionth; a bool is none."""
         if value is None:
             return None
-        if type(value) in {str, int, float} or isinstance(value, Decimal):
+        plain = type(value) in {int, float} or isinstance(value, Decimal)
+        # `Decimal` also reads `1_000`, digits of other scripts and blanks around a number.
+        if plain or (type(value) is str and _DECIMAL.fullmatch(value)):
             try:
-                return exact_usd(usd_to_nanos(value))
+                nanos = usd_to_nanos(value)
+                # A limit that rounds to nothing would stop the run at once, and nobody asked for that.
+                if nanos or not Decimal(str(value)):
+                    return exact_usd(nanos)
             except ValueError:
                 pass
         self.add(name, value, f'dollars from 0 to {MOST_USD:,} like "0.05", or None for no limit')

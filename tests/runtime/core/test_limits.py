@@ -27,7 +27,7 @@ def test_dollars_keep_every_nano_dollar(nanos: int) -> None:
     assert Budget(max_usd=Decimal(nanos).scaleb(-9)).max_usd_nanos == nanos
 
 
-@given(st.floats(0, 1e6))
+@given(st.just(0.0) | st.floats(1e-9, 1e6))
 def test_a_float_of_dollars_is_its_shortest_decimal(dollars: float) -> None:
     assert Budget(max_usd=dollars) == Budget(max_usd=repr(dollars))
 
@@ -108,3 +108,16 @@ def test_a_number_that_no_float_can_hold_is_refused_like_any_other() -> None:
         Budget(max_seconds=10**400)
     with pytest.raises(UsageError, match="first_s"):
         RetryPolicy(first_s=-(10**400))
+
+
+@pytest.mark.parametrize("value", [1e-12, "0.0000000001", "1_000", "１２", " 5", "5\n", "", "0x10"])
+def test_dollars_that_would_be_read_as_another_amount_are_refused(value: Any) -> None:
+    with pytest.raises(UsageError, match="max_usd is"):
+        Budget(max_usd=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "nanos"), [("0", 0), (0, 0), (0.0, 0), ("1e-9", 1), (".5", 500_000_000), ("5.", 5 * 10**9)]
+)
+def test_dollars_in_any_plain_form_are_read_exactly(value: Any, nanos: int) -> None:
+    assert Budget(max_usd=value).max_usd_nanos == nanos
