@@ -125,3 +125,13 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
     assert run(["--version"]) == 0
 
     assert capsys.readouterr().out == f"goldrun {version('goldrun')}\n"
+
+
+def test_files_in_hidden_folders_are_left_as_they_are(tmp_path: Path) -> None:
+    seen = _write(tmp_path / "golden/a/b.golden.yaml", OLD)
+    hidden = _write(tmp_path / ".venv/lib/b.golden.yaml", OLD)
+
+    assert run(["migrate", str(tmp_path)]) == 0
+
+    assert seen.read_bytes().decode() == NEW
+    assert hidden.read_bytes().decode() == OLD
