@@ -17,7 +17,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from runtime.control.breaker import BreakerRule
-from runtime.control.ledger import Amount, Caps, Scope
+from runtime.control.ledger import Amount, Caps, SpendScope
 from runtime.control.ratelimit import RateRule
 from runtime.core.effects import ToolResult
 from runtime.ports.control_store import ControlStore
@@ -46,9 +46,9 @@ _REPEATS = 400
 _BREAKER = BreakerRule()
 _RATE = RateRule(50, 60.0)
 _SCOPES = (
-    Scope("acme/prod/run/req_1", Caps(nanos=10**14)),
-    Scope("acme/prod/day/1", Caps(10**14)),
-    Scope("*"),
+    SpendScope("acme/prod/run/req_1", Caps(nanos=10**14)),
+    SpendScope("acme/prod/day/1", Caps(10**14)),
+    SpendScope("*"),
 )
 _RESULT = ToolResult(content="The refund was approved. " * 8)
 

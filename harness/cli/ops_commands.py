@@ -94,18 +94,20 @@ def audit(
     """Say whether an audit log is intact, and whether it is complete as far as its checkpoints tell."""
     import msgspec
 
-    from runtime.observability.audit import Checkpoint, verify_audit
+    from runtime.observability.audit import AuditCheckpoint, verify_audit
 
     key = os.environ.get(key_env)
     if not key:
         raise UsageError(
             f"the variable {key_env} holds no key", next_step="set it to the key the log was written with"
         )
-    anchored: tuple[Checkpoint, ...] = ()
+    anchored: tuple[AuditCheckpoint, ...] = ()
     if checkpoints is not None:
         try:
             lines = checkpoints.read_bytes().splitlines()
-            anchored = tuple(msgspec.json.decode(line, type=Checkpoint) for line in lines if line.strip())
+            anchored = tuple(
+                msgspec.json.decode(line, type=AuditCheckpoint) for line in lines if line.strip()
+            )
         except (OSError, msgspec.DecodeError) as error:
             raise DataError(f"the checkpoints cannot be read: {error}", where=str(checkpoints)) from error
     verdict = verify_audit(path, key=key.encode(), checkpoints=anchored)

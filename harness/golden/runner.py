@@ -17,7 +17,7 @@ from harness.golden.checks import CheckFailure, evaluate
 from harness.golden.invariants import check_invariants
 from harness.golden.project import Project, load_agent
 from harness.golden.task import GoldenTask
-from harness.replay.divergence import Divergence, describe
+from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
 from harness.text import safe_text
@@ -50,7 +50,7 @@ class GoldenOutcome:
     recorded: Trace
     trace: Trace
     failures: tuple[CheckFailure, ...] = ()
-    divergences: tuple[Divergence, ...] = ()
+    divergences: tuple[EffectDivergence, ...] = ()
     seconds: float = 0.0
     quarantined: bool = False
     notes: tuple[str, ...] = field(default=())
@@ -210,7 +210,7 @@ def _judge(
     trace: Trace,
     recording: Recording,
     agent: Agent | None,
-    divergences: tuple[Divergence, ...],
+    divergences: tuple[EffectDivergence, ...],
 ) -> Iterable[CheckFailure]:
     baseline = read_baseline(task, baseline_path(task.path)) if needs_baseline(task) else None
     known = _known_tools(recording, agent)

@@ -28,7 +28,7 @@ WINDOW = 60
 """Characters shown on each side of a change in a text."""
 
 
-class Divergence(msgspec.Struct, frozen=True, kw_only=True):
+class EffectDivergence(msgspec.Struct, frozen=True, kw_only=True):
     """One effect that is not as recorded.
 
     Attributes:
@@ -59,12 +59,12 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
 class ReplayDivergence(Signal):
     """Ends a strict replay at its first divergence."""
 
-    def __init__(self, divergence: Divergence) -> None:
+    def __init__(self, divergence: EffectDivergence) -> None:
         self.divergence = divergence
         super().__init__(describe(divergence))
 
 
-def describe(divergence: Divergence) -> str:
+def describe(divergence: EffectDivergence) -> str:
     """Return one line about a divergence."""
     name = f" {divergence.name!r}" if divergence.name else ""
     where = f" at {divergence.path}" if divergence.path else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from harness.replay.causes import explain, missing_cause
-from harness.replay.divergence import Divergence, ReplayDivergence, Verdict
+from harness.replay.divergence import EffectDivergence, ReplayDivergence, Verdict
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from runtime.core.effects import (
     KIND_OF,
@@ -59,7 +59,7 @@ class ReplayPerformer:
         self._uncleaned: list[SingleEffect] | None = None if cleaner is None else []
         self._used: set[str] = set()
         self._now: float | None = None
-        self.divergences: list[Divergence] = []
+        self.divergences: list[EffectDivergence] = []
         self.effects = 0
 
     def perform(self, effect: SingleEffect) -> AnyOutcome:
@@ -96,11 +96,11 @@ class ReplayPerformer:
         self._keys = EffectKeys(Keyer(self._cleaner), self._index.matchers)
         return [self._keys.key(effect) for effect in effects][-1]
 
-    def leftovers(self, stop_reason: str) -> list[Divergence]:
+    def leftovers(self, stop_reason: str) -> list[EffectDivergence]:
         """Return a divergence for each recorded interaction that was not asked for."""
         tainted = bool(self.divergences)
         return [
-            Divergence(
+            EffectDivergence(
                 step=step_of(i.lane),
                 lane=i.lane,
                 kind=i.kind.value,
@@ -148,7 +148,7 @@ class ReplayPerformer:
     ) -> AnyOutcome:
         assert not isinstance(effect, Begin | End)
         why = explain(effect, recorded, self._index.recording, verdict, self._cleaner)
-        divergence = Divergence(
+        divergence = EffectDivergence(
             step=step_of(effect.lane),
             lane=effect.lane,
             kind=KIND_OF[type(effect)].value,

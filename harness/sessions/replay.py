@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.replay.divergence import Divergence, ReplayDivergence
+from harness.replay.divergence import EffectDivergence, ReplayDivergence
 from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool_key
 from harness.replay.performer import ReplayPerformer
 from harness.sessions.redactors import redactor_for
@@ -44,7 +44,7 @@ class RunReplay:
 
     recording: Recording
     verdict: RunVerdict
-    divergences: tuple[Divergence, ...] = ()
+    divergences: tuple[EffectDivergence, ...] = ()
     trace: Trace | None = None
     effects: int = 0
     warnings: tuple[str, ...] = ()
@@ -156,9 +156,9 @@ def replay_run(
     )
 
 
-def _edited(recording: Recording) -> Divergence:
+def _edited(recording: Recording) -> EffectDivergence:
     """An edit that replay cannot tell from a true recording is no recording either."""
-    return Divergence(
+    return EffectDivergence(
         step=None,
         lane="begin",
         kind="begin",
@@ -170,7 +170,7 @@ def _edited(recording: Recording) -> Divergence:
     )
 
 
-def _trace_differs(recording: Recording, trace: Trace, matchers: Matchers) -> list[Divergence]:
+def _trace_differs(recording: Recording, trace: Trace, matchers: Matchers) -> list[EffectDivergence]:
     """Every effect matched; the trace may still differ in stop reason, output or a refusal's words."""
     known = recording.end.trace_hash if recording.end is not None else None
     if known is not None and known == trace.trace_hash:
@@ -187,7 +187,7 @@ def _trace_differs(recording: Recording, trace: Trace, matchers: Matchers) -> li
     for old, new in zip(before.tool_calls, trace.tool_calls, strict=False):
         if (old.status, old.result) != (new.status, new.result):
             return [
-                Divergence(
+                EffectDivergence(
                     step=None,
                     lane=new.lane,
                     kind="tool",
@@ -214,8 +214,8 @@ def _without_ignored(trace: Trace, matchers: Matchers) -> list[object]:
     ]
 
 
-def _end_differs(path: str, recorded: str | None, replayed: str | None) -> Divergence:
-    return Divergence(
+def _end_differs(path: str, recorded: str | None, replayed: str | None) -> EffectDivergence:
+    return EffectDivergence(
         step=None,
         lane="end",
         kind="end",

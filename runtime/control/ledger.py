@@ -62,7 +62,7 @@ class Caps(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_CAPS = Caps()
 
 
-class Scope(msgspec.Struct, frozen=True):
+class SpendScope(msgspec.Struct, frozen=True):
     """Where an amount counts (`runtime.control.scopes` makes the keys), and how much may be used there."""
 
     key: str
@@ -182,7 +182,7 @@ def excess(actual: Amount, held: Amount) -> Amount:
     return Amount(max(0, more.nanos), max(0, more.tokens), max(0, more.tool_calls), max(0, more.steps))
 
 
-def make_hold(scopes: tuple[Scope, ...], amount: Amount, estimate: Amount | None) -> Hold:
+def make_hold(scopes: tuple[SpendScope, ...], amount: Amount, estimate: Amount | None) -> Hold:
     """Return the hold of a reservation; without an estimate all of it is spent if nobody settles it.
 
     Raises:

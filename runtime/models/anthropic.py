@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from runtime.dialects import anthropic_messages
+from runtime.doors import LazyModule
 from runtime.models.http_model import Dialect, HttpModel, perf_counter_s
 
 if TYPE_CHECKING:
     import httpx
+else:
+    httpx = LazyModule("httpx")
 
 API_VERSION = "2023-06-01"
 """Version of the API that is asked for, unless the headers name another."""

@@ -29,6 +29,7 @@ from runtime.core.messages import ModelReply, ModelRequest
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import dump_json, parse_json
 from runtime.dialects.sse import SseEvent, SseParser
+from runtime.doors import LazyModule
 from runtime.errors import UsageError
 from runtime.models.answer_bytes import ACCEPT_ENCODING, AnswerTooLarge, bounded
 from runtime.models.wire_names import WireNames
@@ -36,6 +37,8 @@ from runtime.ports.models import StreamObserver
 
 if TYPE_CHECKING:
     import httpx
+else:
+    httpx = LazyModule("httpx")
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 600.0

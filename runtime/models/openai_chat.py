@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from runtime.dialects import openai_chat
+from runtime.doors import LazyModule
 from runtime.models.http_model import Dialect, HttpModel, perf_counter_s, retry_after_s
 
 if TYPE_CHECKING:
     import httpx
+else:
+    httpx = LazyModule("httpx")
 
 __all__ = ["OpenAIChat", "retry_after_s"]
 

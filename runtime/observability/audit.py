@@ -26,8 +26,8 @@ from runtime.observability.audit_chain import (
     GENESIS,
     MAX_LINE_BYTES,
     START,
+    AuditCheckpoint,
     AuditVerdict,
-    Checkpoint,
     Walk,
     encode_line,
     part_paths,
@@ -36,7 +36,7 @@ from runtime.observability.audit_chain import (
 )
 from runtime.observability.events import Event
 
-__all__ = ["GENESIS", "MIN_KEY_BYTES", "AuditLog", "AuditVerdict", "Checkpoint", "verify_audit"]
+__all__ = ["GENESIS", "MIN_KEY_BYTES", "AuditCheckpoint", "AuditLog", "AuditVerdict", "verify_audit"]
 
 MIN_KEY_BYTES = 16
 
@@ -53,7 +53,7 @@ class AuditLog:
         path: Path | str,
         *,
         key: bytes,
-        anchor: Callable[[Checkpoint], None] | None = None,
+        anchor: Callable[[AuditCheckpoint], None] | None = None,
         every: int = 100,
         max_bytes: int | None = None,
     ) -> None:
@@ -110,7 +110,7 @@ class AuditLog:
         if due:
             self._tell()
 
-    def checkpoint(self) -> Checkpoint:
+    def checkpoint(self) -> AuditCheckpoint:
         """Return what the log looks like now."""
         with self._lock:
             return self._at
@@ -125,7 +125,7 @@ class AuditLog:
         finally:
             self._release()
 
-    def _resume(self, fd: int) -> tuple[Checkpoint, int]:
+    def _resume(self, fd: int) -> tuple[AuditCheckpoint, int]:
         """Return where the chain stands and how long the file is; cut a torn last line."""
         parts = part_paths(self.path)
         empty = os.fstat(fd).st_size == 0
@@ -135,10 +135,10 @@ class AuditLog:
         # file is read, so that a start does not take longer with every year.
         walk = self._read([] if empty else [self.path], parts)
         if not walk.torn_bytes:
-            return Checkpoint(count=walk.count, link=walk.link), walk.size
+            return AuditCheckpoint(count=walk.count, link=walk.link), walk.size
         os.ftruncate(fd, walk.size)
         before = walk if walk.size else self._read([], parts)
-        self._at, self._size = Checkpoint(count=before.count, link=before.link), walk.size
+        self._at, self._size = AuditCheckpoint(count=before.count, link=before.link), walk.size
         self._append({"kind": "log_mended", "dropped_bytes": walk.torn_bytes})
         return self._at, self._size
 

@@ -25,7 +25,7 @@ GENESIS = "goldrun.audit/1"
 MAX_LINE_BYTES = 1_000_000
 
 
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+class AuditCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What the log looked like at one time; worth something where the log's writer cannot change it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     link: str
 
 
-START = Checkpoint(count=0, link=GENESIS)
+START = AuditCheckpoint(count=0, link=GENESIS)
 
 
 class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,11 +91,11 @@ class Walk(msgspec.Struct, kw_only=True):
     problem: str | None = None
 
 
-def encode_line(key: bytes, at: Checkpoint, event: dict[str, Any]) -> tuple[bytes, Checkpoint]:
+def encode_line(key: bytes, at: AuditCheckpoint, event: dict[str, Any]) -> tuple[bytes, AuditCheckpoint]:
     """Return the next line of a chain, and where the chain stands after it."""
     link = _link(key, at.count, at.link, event)
     line = msgspec.json.encode(AuditLine(seq=at.count, prev=at.link, event=event, link=link)) + b"\n"
-    return line, Checkpoint(count=at.count + 1, link=link)
+    return line, AuditCheckpoint(count=at.count + 1, link=link)
 
 
 def part_paths(path: Path) -> list[Path]:
@@ -110,7 +110,9 @@ def part_paths(path: Path) -> list[Path]:
     return [other for _, other in sorted(found)]
 
 
-def verify_audit(path: Path | str, *, key: bytes, checkpoints: tuple[Checkpoint, ...] = ()) -> AuditVerdict:
+def verify_audit(
+    path: Path | str, *, key: bytes, checkpoints: tuple[AuditCheckpoint, ...] = ()
+) -> AuditVerdict:
     """Return whether a log is intact, and whether it is complete as far as its checkpoints tell.
 
     Args:
@@ -140,7 +142,7 @@ def verify_audit(path: Path | str, *, key: bytes, checkpoints: tuple[Checkpoint,
 
 
 def walk_chain(
-    paths: list[Path], key: bytes, checkpoints: tuple[Checkpoint, ...] = (), *, anywhere: bool = False
+    paths: list[Path], key: bytes, checkpoints: tuple[AuditCheckpoint, ...] = (), *, anywhere: bool = False
 ) -> Walk:
     """Check the lines of some files, which are one chain.
 
@@ -161,7 +163,7 @@ def walk_chain(
         try:
             with path.open("rb") as file:
                 for raw in _raw_lines(file):
-                    at = Checkpoint(count=walk.count, link=walk.link)
+                    at = AuditCheckpoint(count=walk.count, link=walk.link)
                     if not begun:
                         at = _start(raw, checkpoints, anywhere=anywhere)
                         walk.count, walk.link, begun = at.count, at.link, True
@@ -187,17 +189,17 @@ def _raw_lines(file: Any) -> Iterator[bytes]:
         yield raw
 
 
-def _start(raw: bytes, checkpoints: tuple[Checkpoint, ...], *, anywhere: bool) -> Checkpoint:
+def _start(raw: bytes, checkpoints: tuple[AuditCheckpoint, ...], *, anywhere: bool) -> AuditCheckpoint:
     """Return where the chain begins: at the start, or where a checkpoint proves what came before."""
     try:
         line = msgspec.json.decode(raw, type=AuditLine)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return START
-    at = Checkpoint(count=line.seq, link=line.prev)
+    at = AuditCheckpoint(count=line.seq, link=line.prev)
     return at if anywhere or at in checkpoints else START
 
 
-def _check(raw: bytes, at: Checkpoint, key: bytes) -> tuple[AuditLine | None, str | None]:
+def _check(raw: bytes, at: AuditCheckpoint, key: bytes) -> tuple[AuditLine | None, str | None]:
     """Return the line if it is as it was written, else what is wrong with it."""
     if not raw.endswith(b"\n"):
         return None, f"line {at.count} is torn: it has no end"

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Phase, Sample
 from runtime.control.claims import Claim, ClaimAnswer, ClaimChange, ClaimState, EndState
-from runtime.control.ledger import Amount, Caps, Reserved, Scope, ScopeUse, Settled
+from runtime.control.ledger import Amount, Caps, Reserved, ScopeUse, Settled, SpendScope
 from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.control.switches import Board, Switch, SwitchRef
 from runtime.core.effects import ToolResult
@@ -45,7 +45,7 @@ class SpendStore(Protocol):
     def reserve_spend(
         self,
         reservation: str,
-        scopes: tuple[Scope, ...],
+        scopes: tuple[SpendScope, ...],
         amount: Amount,
         *,
         now: float,

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
-from runtime.control.ledger import Amount, Reserved, Scope
+from runtime.control.ledger import Amount, Reserved, SpendScope
 from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.errors import DataError
 
@@ -68,7 +68,7 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
     slots: int | None
     slot_s: float
     reservation: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[SpendScope, ...]
     amount: Amount
     hold_s: float
     rate: RateRule | None

@@ -18,9 +18,9 @@ from runtime.control.ledger import (
     HoldState,
     Refusal,
     Reserved,
-    Scope,
     ScopeUse,
     Settled,
+    SpendScope,
     check_amount,
     excess,
     make_hold,
@@ -54,7 +54,7 @@ class RamSpend(RamPart):
     def reserve_spend(
         self,
         reservation: str,
-        scopes: tuple[Scope, ...],
+        scopes: tuple[SpendScope, ...],
         amount: Amount,
         *,
         now: float,
@@ -113,7 +113,9 @@ class RamSpend(RamPart):
                 del self._holds[name]
         return len(old)
 
-    def _judged(self, reservation: str, scopes: tuple[Scope, ...], hold: Hold, now: float) -> Reserved | None:
+    def _judged(
+        self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, now: float
+    ) -> Reserved | None:
         """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
         found = self._stored(reservation, now)
         if found is not None:
@@ -123,7 +125,7 @@ class RamSpend(RamPart):
             refusal = self._refusal(scopes, hold.amount)
         return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
-    def _hold(self, reservation: str, scopes: tuple[Scope, ...], hold: Hold, expires_at: float) -> None:
+    def _hold(self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, expires_at: float) -> None:
         for scope in scopes:
             use = self._use(scope.key)
             self._uses[scope.key] = ScopeUse(
@@ -139,7 +141,7 @@ class RamSpend(RamPart):
     def _use(self, key: str) -> ScopeUse:
         return self._uses.get(key) or ScopeUse(key=key)
 
-    def _refusal(self, scopes: tuple[Scope, ...], amount: Amount) -> Refusal | None:
+    def _refusal(self, scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
         for scope in scopes:
             refusal = refuse(self._use(scope.key), scope.caps, amount)
             if refusal is not None:

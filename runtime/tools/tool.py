@@ -11,6 +11,7 @@ from runtime.core.effects import ToolResult
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
+from runtime.doors import LazyModule
 from runtime.errors import UsageError
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
@@ -21,7 +22,9 @@ from runtime.tools.results import MIN_LIMIT_BYTES, text_of
 from runtime.tools.schema_check import problem_lines
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    import pydantic
+else:
+    pydantic = LazyModule("pydantic")
 
 
 class ToolError(Exception):
@@ -49,7 +52,7 @@ class Tool:
         self,
         function: Callable[..., Any],
         decl: ToolDecl,
-        arguments: type[BaseModel],
+        arguments: type[pydantic.BaseModel],
         *,
         kind: Kind,
         reconcile: Reconcile | None,
@@ -251,7 +254,7 @@ def _check_options(options: ToolOptions) -> None:
         )
 
 
-def _check_arguments(decl: ToolDecl, model: type[BaseModel]) -> None:
+def _check_arguments(decl: ToolDecl, model: type[pydantic.BaseModel]) -> None:
     known = {field.alias or name for name, field in model.model_fields.items()}
     missing = sorted(set(decl.dedupe_by) - known)
     if missing:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from runtime.control.breaker import Sample
-from runtime.control.ledger import NOTHING, Amount, Scope
+from runtime.control.ledger import NOTHING, Amount, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
 from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
 from runtime.core.messages import ModelReply
@@ -116,10 +116,10 @@ class Grants:
         self._owner = owner
         self._holds = scope_key(tenant, environment, "hold", header.run_id)
         self._keys: dict[tuple[str, str], str] = {}
-        self._run = Scope(run_scope(tenant, environment, header.request_id))
-        self._everything = Scope(GLOBAL, rules.everything)
+        self._run = SpendScope(run_scope(tenant, environment, header.request_id))
+        self._everything = SpendScope(GLOBAL, rules.everything)
         self._day: int | None = None
-        self._scopes: tuple[Scope, ...] = ()
+        self._scopes: tuple[SpendScope, ...] = ()
 
     def admit(self, effect: Admit) -> tuple[Admission, float | None]:
         """Try once to admit a call.
@@ -250,12 +250,12 @@ class Grants:
             key = self._keys[subject, name] = scope_key(header.tenant, header.environment, subject, name)
         return key
 
-    def _scopes_at(self, now: float) -> tuple[Scope, ...]:
+    def _scopes_at(self, now: float) -> tuple[SpendScope, ...]:
         """Return where an amount counts: the run, its tenant's day (UTC), and everything."""
         day = int(now // 86_400)
         if day != self._day:
             header, self._day = self._header, day
-            today = Scope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
+            today = SpendScope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
             self._scopes = (self._run, today, self._everything)
         return self._scopes
 

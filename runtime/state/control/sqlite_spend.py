@@ -16,9 +16,9 @@ from runtime.control.ledger import (
     HoldState,
     Refusal,
     Reserved,
-    Scope,
     ScopeUse,
     Settled,
+    SpendScope,
     check_amount,
     excess,
     make_hold,
@@ -45,7 +45,7 @@ class SqliteSpend:
     def reserve_spend(
         self,
         reservation: str,
-        scopes: tuple[Scope, ...],
+        scopes: tuple[SpendScope, ...],
         amount: Amount,
         *,
         now: float,
@@ -125,7 +125,7 @@ class SqliteSpend:
 def reserve(
     db: sqlite3.Connection,
     reservation: str,
-    scopes: tuple[Scope, ...],
+    scopes: tuple[SpendScope, ...],
     hold: Hold,
     *,
     now: float,
@@ -228,7 +228,7 @@ def _use(row: tuple[str, int, int, int, int, int, int, int, int, bytes, bytes | 
     )
 
 
-def _refusal(uses: dict[str, ScopeUse], scopes: tuple[Scope, ...], amount: Amount) -> Refusal | None:
+def _refusal(uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
     for scope in scopes:
         use = uses.get(scope.key)
         found = refuse(ScopeUse(key=scope.key) if use is None else use, scope.caps, amount)
@@ -243,7 +243,7 @@ def _insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: fl
     return db.execute("INSERT OR IGNORE INTO holds VALUES (?, 'open', ?, ?)", values).rowcount == 1
 
 
-def _hold_at_once(db: sqlite3.Connection, scopes: tuple[Scope, ...], hold: Hold) -> bool:
+def _hold_at_once(db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: Hold) -> bool:
     """Add a hold to its scopes if all are known, with the caps it brings, and have room; else change nothing.
 
     A scope without caps is not read: its row is changed if it says so itself. (RETURNING would cost four times that.)
@@ -270,7 +270,9 @@ def _hold_at_once(db: sqlite3.Connection, scopes: tuple[Scope, ...], hold: Hold)
     return True
 
 
-def _hold(db: sqlite3.Connection, uses: dict[str, ScopeUse], scopes: tuple[Scope, ...], hold: Hold) -> None:
+def _hold(
+    db: sqlite3.Connection, uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], hold: Hold
+) -> None:
     """Add a hold to its scopes; enter new ones, and the caps it brought where they changed."""
     for scope in scopes:
         use = uses.get(scope.key)

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from harness.cli.main import run
-from runtime.observability.audit import AuditLog, Checkpoint
+from runtime.observability.audit import AuditCheckpoint, AuditLog
 from runtime.observability.events import Event
 
 KEY = "a key of at least sixteen bytes"
 
 
-def _log(path: Path, count: int) -> list[Checkpoint]:
-    anchored: list[Checkpoint] = []
+def _log(path: Path, count: int) -> list[AuditCheckpoint]:
+    anchored: list[AuditCheckpoint] = []
     with AuditLog(path, key=KEY.encode(), anchor=anchored.append) as log:
         for i in range(count):
             log.take(

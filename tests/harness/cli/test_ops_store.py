@@ -12,7 +12,7 @@ import pytest
 from harness.cli.main import run
 from harness.cli.ops_store import now
 from runtime.control.breaker import BreakerRule
-from runtime.control.ledger import Amount, Caps, Scope
+from runtime.control.ledger import Amount, Caps, SpendScope
 from runtime.control.scopes import day_scope
 from runtime.ports.control_values import Run, RunKey
 from runtime.state.control.sqlite_store import SqliteControlStore
@@ -113,7 +113,7 @@ def test_a_tenants_day_gets_another_cap_and_gets_it_back(
     store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = day_scope("acme", "prod", now())
-    scopes = (Scope(key, Caps(nanos=2_000_000_000, tokens=900)),)
+    scopes = (SpendScope(key, Caps(nanos=2_000_000_000, tokens=900)),)
     store.reserve_spend("r", scopes, Amount(1_000_000_000), now=now(), ttl_s=60.0)
 
     raised = run(["ops", "caps", "acme", "--usd-day", "5", "--reason", "sale"])

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from harness.record import MemorySink
-from harness.replay.divergence import Divergence
+from harness.replay.divergence import EffectDivergence
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
 from runtime.core.effects import EffectKind
 from runtime.core.messages import user_message
@@ -41,7 +41,7 @@ def replay_under(agent: Agent, request: Request = REQUEST, **options: Any) -> Ru
     return replay_run(recording, setup=agent_setup(agent, request, recording.header), **options)
 
 
-def first(replay: RunReplay) -> Divergence:
+def first(replay: RunReplay) -> EffectDivergence:
     assert replay.verdict == "diverged"
     return replay.divergences[0]
 

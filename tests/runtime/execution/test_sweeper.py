@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.control.ledger import Amount, Scope
+from runtime.control.ledger import Amount, SpendScope
 from runtime.control.switches import Board
 from runtime.entry.agent import Agent
 from runtime.execution.governor import Governor
@@ -72,7 +72,7 @@ def test_a_run_of_a_dead_process_is_set_to_crashed_while_another_runs(store: Con
 def test_holds_that_ended_a_day_ago_are_forgotten_and_their_sums_stay(store: ControlStore) -> None:
     now = Governor(store).now()
     for n, at in enumerate((now - 2 * DAY_S, now - 60.0)):
-        store.reserve_spend(f"hold_{n}", (Scope("acme/prod/run/x"),), Amount(5), now=at, ttl_s=1.0)
+        store.reserve_spend(f"hold_{n}", (SpendScope("acme/prod/run/x"),), Amount(5), now=at, ttl_s=1.0)
         store.settle_spend(f"hold_{n}", Amount(5), now=at)
 
     run_until(World(store), lambda: store.settle_spend("hold_0", Amount(5), now=now).state is None)

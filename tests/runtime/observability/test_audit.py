@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import JournalError, UsageError
-from runtime.observability.audit import AuditLog, Checkpoint, verify_audit
+from runtime.observability.audit import AuditCheckpoint, AuditLog, verify_audit
 from runtime.observability.events import Event
 
 KEY = b"k" * 32
@@ -34,9 +34,9 @@ def event(number: int, tenant: str = "acme") -> Event:
     )
 
 
-def written(path: Path, *, count: int = LINES, every: int = 4) -> list[Checkpoint]:
+def written(path: Path, *, count: int = LINES, every: int = 4) -> list[AuditCheckpoint]:
     """Write a log of some lines and return the checkpoints that were anchored."""
-    anchored: list[Checkpoint] = []
+    anchored: list[AuditCheckpoint] = []
     with AuditLog(path, key=KEY, anchor=anchored.append, every=every) as log:
         for number in range(count):
             log.take(event(number))
@@ -314,7 +314,7 @@ def test_a_log_that_goes_nowhere_takes_nothing_more(tmp_path: Path, act: Callabl
 @pytest.mark.parametrize("max_bytes", [1, 900, 3000])
 def test_one_chain_runs_through_all_parts_of_a_rotated_log(tmp_path: Path, max_bytes: int) -> None:
     path = tmp_path / "audit.jsonl"
-    anchored: list[Checkpoint] = []
+    anchored: list[AuditCheckpoint] = []
 
     for start in range(0, 24, 8):
         with AuditLog(path, key=KEY, anchor=anchored.append, max_bytes=max_bytes) as log:
@@ -328,7 +328,7 @@ def test_one_chain_runs_through_all_parts_of_a_rotated_log(tmp_path: Path, max_b
 
 def test_a_missing_part_is_seen_unless_a_checkpoint_proves_where_the_rest_begins(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    anchored: list[Checkpoint] = []
+    anchored: list[AuditCheckpoint] = []
     with AuditLog(path, key=KEY, anchor=anchored.append, every=1000, max_bytes=900) as log:
         for number in range(12):
             log.take(event(number))

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from runtime.control.breaker import BreakerRule, Sample
-from runtime.control.ledger import NOTHING, Amount, Caps, Scope
+from runtime.control.ledger import NOTHING, Amount, Caps, SpendScope
 from runtime.control.ratelimit import RateRule
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd
 from tests.runtime.state.control.twin import TwinMachine, case_of
 
 KEY = "acme/prod/tool/pay"
-SCOPES = (Scope("acme/prod/run/1"), Scope("acme/prod/day/1", Caps(tool_calls=3)), Scope("*"))
+SCOPES = (SpendScope("acme/prod/run/1"), SpendScope("acme/prod/day/1", Caps(tool_calls=3)), SpendScope("*"))
 BREAKER = BreakerRule(
     window_s=600.0, min_calls=2, failure_rate=0.5, cooldown_s=4.0, jitter=0.0, probe_ttl_s=3.0
 )
@@ -100,7 +100,7 @@ def test_a_call_that_is_refused_leaves_everything_as_it_was(
 def test_a_refused_probe_is_left_to_the_next_caller(store: ControlStore) -> None:
     trip(store, 1.0)
 
-    refused = store.admit_call(ask_of(1, scopes=(Scope("x", Caps(tool_calls=0)),)), now=9.0)
+    refused = store.admit_call(ask_of(1, scopes=(SpendScope("x", Caps(tool_calls=0)),)), now=9.0)
     probe = store.admit_call(ask_of(2), now=9.0)
     other = store.admit_call(ask_of(3), now=9.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.control.breaker import BreakerRule
-from runtime.control.ledger import LARGEST, Amount, Caps, Scope
+from runtime.control.ledger import LARGEST, Amount, Caps, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, run_scope
 from runtime.core.effects import ToolResult
 from runtime.ports.control_store import ControlStore
@@ -15,20 +15,20 @@ KEY = RunKey(tenant="acme", environment="prod", request_id="req_1")
 RUN = Run(key=KEY, run_id="run_1", agent="support", started_at=10.0, payload_hash="p1", alive_until=20.0)
 
 
-def reserve(store: ControlStore, name: str, nanos: int, *scopes: Scope) -> bool:
+def reserve(store: ControlStore, name: str, nanos: int, *scopes: SpendScope) -> bool:
     return store.reserve_spend(name, scopes, Amount(nanos), now=1.0, ttl_s=60.0).granted
 
 
 def test_children_share_their_parents_budget(store: ControlStore) -> None:
-    parent = Scope(run_scope("acme", "prod", "req_1"), Caps(nanos=5))
-    day, everything = Scope(day_scope("acme", "prod", 1.0)), Scope(GLOBAL)
+    parent = SpendScope(run_scope("acme", "prod", "req_1"), Caps(nanos=5))
+    day, everything = SpendScope(day_scope("acme", "prod", 1.0)), SpendScope(GLOBAL)
 
     granted = [
         reserve(
             store,
             f"child{n}",
             1,
-            Scope(run_scope("acme", "prod", f"req_1/{n}"), Caps(nanos=3)),
+            SpendScope(run_scope("acme", "prod", f"req_1/{n}"), Caps(nanos=3)),
             parent,
             day,
             everything,
@@ -41,7 +41,7 @@ def test_children_share_their_parents_budget(store: ControlStore) -> None:
 
 def test_a_refused_reservation_holds_nothing_anywhere(store: ControlStore) -> None:
     answer = store.reserve_spend(
-        "r", (Scope("a"), Scope("b", Caps(nanos=9))), Amount(10, 4), now=1.0, ttl_s=60.0
+        "r", (SpendScope("a"), SpendScope("b", Caps(nanos=9))), Amount(10, 4), now=1.0, ttl_s=60.0
     )
 
     assert answer.refusal is not None
@@ -51,7 +51,7 @@ def test_a_refused_reservation_holds_nothing_anywhere(store: ControlStore) -> No
 
 
 def test_a_bill_above_its_reservation_is_written_down_and_told(store: ControlStore) -> None:
-    cap = Scope("a", Caps(nanos=10))
+    cap = SpendScope("a", Caps(nanos=10))
     reserve(store, "r", 10, cap)
 
     settled = store.settle_spend("r", Amount(12, 7), now=2.0)
@@ -63,7 +63,7 @@ def test_a_bill_above_its_reservation_is_written_down_and_told(store: ControlSto
 
 
 def test_an_operators_cap_replaces_the_callers_until_it_is_removed(store: ControlStore) -> None:
-    scope = Scope("a", Caps(nanos=10))
+    scope = SpendScope("a", Caps(nanos=10))
     store.put_caps("a", Caps(nanos=3))
     lowered = [reserve(store, f"low{n}", 2, scope) for n in range(2)]
     store.put_caps("a", Caps(nanos=20))
@@ -76,7 +76,7 @@ def test_an_operators_cap_replaces_the_callers_until_it_is_removed(store: Contro
 
 
 def test_a_low_estimate_of_a_dead_call_makes_room_for_the_next(store: ControlStore) -> None:
-    scope = (Scope("a", Caps(nanos=10)),)
+    scope = (SpendScope("a", Caps(nanos=10)),)
     store.reserve_spend("dead", scope, Amount(10), now=1.0, ttl_s=5.0, estimate=Amount(4))
 
     early = store.reserve_spend("next", scope, Amount(6), now=5.0, ttl_s=5.0).granted
@@ -89,7 +89,7 @@ def test_a_low_estimate_of_a_dead_call_makes_room_for_the_next(store: ControlSto
 def test_a_settlement_that_comes_after_the_expiry_leaves_the_estimate(
     store: ControlStore, settles: bool
 ) -> None:
-    store.reserve_spend("r", (Scope("a"),), Amount(10), now=1.0, ttl_s=5.0, estimate=Amount(4))
+    store.reserve_spend("r", (SpendScope("a"),), Amount(10), now=1.0, ttl_s=5.0, estimate=Amount(4))
 
     late = store.settle_spend("r", Amount(1), now=6.0) if settles else store.release_spend("r", now=6.0)
 
@@ -100,7 +100,7 @@ def test_a_settlement_that_comes_after_the_expiry_leaves_the_estimate(
 
 def test_scopes_are_listed_by_prefix_and_pruning_keeps_the_sums(store: ControlStore) -> None:
     for name, key in (("r1", "acme/prod/run/1"), ("r2", "acme/prod/run/2"), ("r3", "evil/prod/run/1")):
-        reserve(store, name, 4, Scope(key))
+        reserve(store, name, 4, SpendScope(key))
     store.settle_spend("r1", Amount(3), now=1.0)
 
     pruned = [store.prune_spend(before=at) for at in (61.0, 61.1)]
@@ -115,7 +115,7 @@ def test_scopes_are_listed_by_prefix_and_pruning_keeps_the_sums(store: ControlSt
 
 def test_pruning_forgets_no_more_than_asked_at_a_time_and_no_open_hold(store: ControlStore) -> None:
     for name in ("r1", "r2", "r3", "r4"):
-        reserve(store, name, 4, Scope("acme/prod/run/1"))
+        reserve(store, name, 4, SpendScope("acme/prod/run/1"))
     for name in ("r1", "r2", "r3"):
         store.settle_spend(name, Amount(1), now=1.0)
 
@@ -129,14 +129,14 @@ def test_pruning_forgets_no_more_than_asked_at_a_time_and_no_open_hold(store: Co
     ("scopes", "amount", "estimate"),
     [
         ((), Amount(1), None),
-        ((Scope("a"), Scope("a")), Amount(1), None),
-        ((Scope("a"),), Amount(-1), None),
-        ((Scope("a"),), Amount(1), Amount(2)),
-        ((Scope("a"),), Amount(LARGEST + 1), None),
+        ((SpendScope("a"), SpendScope("a")), Amount(1), None),
+        ((SpendScope("a"),), Amount(-1), None),
+        ((SpendScope("a"),), Amount(1), Amount(2)),
+        ((SpendScope("a"),), Amount(LARGEST + 1), None),
     ],
 )
 def test_a_reservation_that_cannot_be_is_refused_as_a_mistake(
-    store: ControlStore, scopes: tuple[Scope, ...], amount: Amount, estimate: Amount | None
+    store: ControlStore, scopes: tuple[SpendScope, ...], amount: Amount, estimate: Amount | None
 ) -> None:
     with pytest.raises(ValueError, match=r"amount|scopes"):
         store.reserve_spend("r", scopes, amount, now=1.0, ttl_s=9.0, estimate=estimate)

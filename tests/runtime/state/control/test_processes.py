@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runtime.control.ledger import Amount, Scope
+from runtime.control.ledger import Amount, SpendScope
 from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.runtime.state.control import worker
 
@@ -192,7 +192,7 @@ def test_scopes_in_any_order_do_not_deadlock(path: Path) -> None:
 def test_each_hold_ends_once_whoever_ends_it(path: Path) -> None:
     store = SqliteControlStore(path)
     for n in range(50):
-        store.reserve_spend(f"h{n}", (Scope("*"),), Amount(1), now=NOW, ttl_s=60.0)
+        store.reserve_spend(f"h{n}", (SpendScope("*"),), Amount(1), now=NOW, ttl_s=60.0)
 
     found = race("settled", path, processes=4, count=50)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from runtime.control.ledger import Amount, Caps, Scope
+from runtime.control.ledger import Amount, Caps, SpendScope
 from tests.runtime.state.control.twin import TwinMachine, case_of
 
 SCOPES = {
@@ -74,7 +74,7 @@ class SpendMachine(TwinMachine):
         estimate = Amount(
             amount.nanos * part // 100, amount.tokens * part // 100, amount.tool_calls * part // 100
         )
-        wanted = tuple(Scope(scope, SCOPES[scope]) for scope in scopes)
+        wanted = tuple(SpendScope(scope, SCOPES[scope]) for scope in scopes)
         known = self.entries.get(name)
         full = self.first_full(scopes, amount)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.control.breaker import BreakerRule
-from runtime.control.ledger import Amount, Caps, Scope
+from runtime.control.ledger import Amount, Caps, SpendScope
 from runtime.control.switches import Switch, SwitchRef
 from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
@@ -22,7 +22,7 @@ KILL = Switch(ref=SwitchRef(scope="global"), by="ana", reason="incident", at=1.0
 
 
 def test_threads_never_pass_a_cap(tmp_path: Path) -> None:
-    scopes = (Scope("acme/prod/day/1", Caps(nanos=37)), Scope("*"))
+    scopes = (SpendScope("acme/prod/day/1", Caps(nanos=37)), SpendScope("*"))
     for store in (SqliteControlStore(tmp_path / "control.db"), RamControlStore()):
         with ThreadPoolExecutor(8) as pool:
             granted = pool.map(
@@ -66,14 +66,14 @@ def test_a_fork_opens_its_own_connections_and_leaves_the_parents_alone(tmp_path:
     if child == 0:
         code = 1
         try:
-            store.reserve_spend("child", (Scope("*"),), Amount(1), now=1.0, ttl_s=9.0)
+            store.reserve_spend("child", (SpendScope("*"),), Amount(1), now=1.0, ttl_s=9.0)
             seen = store.read_switches().switches == (KILL,)
             code = 0 if seen and not inherited & store._file._links else 2
             store.close()
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
-    store.reserve_spend("parent", (Scope("*"),), Amount(1), now=1.0, ttl_s=9.0)
+    store.reserve_spend("parent", (SpendScope("*"),), Amount(1), now=1.0, ttl_s=9.0)
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert store.read_spend(("*",), now=1.0)[0].held.nanos == 2

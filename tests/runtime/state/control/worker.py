@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.control.approvals import Binding, approval_id
 from runtime.control.breaker import BreakerRule
-from runtime.control.ledger import Amount, Caps, Scope
+from runtime.control.ledger import Amount, Caps, SpendScope
 from runtime.control.ratelimit import RateRule
 from runtime.core.effects import ToolResult
 from runtime.ports.control_values import Run, RunKey
@@ -43,7 +43,7 @@ def reserve(store: SqliteControlStore, me: int, count: int) -> Any:
     granted = kept = 0
     for n in range(count):
         name = f"{me}:{n}"
-        scopes = (Scope(f"acme/prod/run/{me}"), Scope("acme/prod/day/1", CAP), Scope("*"))
+        scopes = (SpendScope(f"acme/prod/run/{me}"), SpendScope("acme/prod/day/1", CAP), SpendScope("*"))
         if store.reserve_spend(name, scopes, Amount(1), now=NOW, ttl_s=60.0).granted:
             granted += 1
             if granted % 3 == 0:
@@ -56,7 +56,7 @@ def reserve(store: SqliteControlStore, me: int, count: int) -> Any:
 
 def hold(store: SqliteControlStore, me: int, count: int) -> Any:
     """Reserve and never settle."""
-    scopes = (Scope("acme/prod/run/1"), Scope("acme/prod/day/1", CAP))
+    scopes = (SpendScope("acme/prod/run/1"), SpendScope("acme/prod/day/1", CAP))
     for n in range(count):
         store.reserve_spend(f"{me}:{n}", scopes, Amount(10), now=NOW, ttl_s=60.0, estimate=Amount(7))
     store.claim("k", args_hash="a", owner="killed", now=NOW, lease_s=60.0)
@@ -135,7 +135,7 @@ def scopes(store: SqliteControlStore, me: int, count: int) -> Any:
     for n in range(count):
         keys = draw.sample([f"acme/prod/run/{k}" for k in range(6)], draw.randint(1, 6))
         name = f"{me}:{n}"
-        store.reserve_spend(name, tuple(Scope(key) for key in keys), Amount(1), now=NOW, ttl_s=60.0)
+        store.reserve_spend(name, tuple(SpendScope(key) for key in keys), Amount(1), now=NOW, ttl_s=60.0)
         done += store.settle_spend(name, Amount(1), now=NOW).applied
     return done
 
