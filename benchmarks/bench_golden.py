@@ -17,7 +17,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.workload import STEPS, recorded_run
-from harness.cassette.golden import write_cassette
+from harness.cassette.golden_cassette import write_cassette
 from runtime.journal.recording import recording_of
 
 ROOT = Path(__file__).resolve().parents[1]

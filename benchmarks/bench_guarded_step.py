@@ -32,7 +32,7 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, run_agent_async
 from runtime.execution.governor import Governor
 from runtime.models.prices import PriceTable
-from runtime.observability.events import Event, ObservingPerformer
+from runtime.observability.run_events import Event, ObservingPerformer
 from runtime.ports.control_store import ControlStore
 from runtime.ports.models import StreamObserver
 from runtime.state.control.sqlite_store import SqliteControlStore

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 ELLIPSIS = "…"
 DEFAULT_LIMIT = 200
-"""Cells of one piece of foreign text, unless told."""
+"""Cells of one piece of foreign text by default."""
 _MARKS_IN_A_ROW = 2
 """Combining marks drawn over one character; more are shown as escapes, or they would climb over other lines."""
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}

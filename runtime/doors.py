@@ -37,20 +37,6 @@ def load_name(package: str, homes: dict[str, str], name: str) -> Any:
         return getattr(importlib.import_module(home), name)
 
 
-class LazyModule:
-    """Stands for a heavy module in annotations: `typing.get_type_hints` finds its types, and nothing else loads it."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        """Load the module and return what it has under a name."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        with real_dates():
-            return getattr(importlib.import_module(self._name), name)
-
-
 @contextmanager
 def real_dates() -> Iterator[None]:
     """Put the real date classes in place for a block of imports; does nothing where no clock is frozen."""

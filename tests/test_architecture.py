@@ -38,8 +38,8 @@ runtime.execution | runtime.models | runtime.tools | runtime.state | runtime.obs
 runtime.ports | runtime.orchestrator | runtime.dialects
 runtime.control
 runtime.core
-harness.errors | harness.text
-runtime.errors | runtime.doors
+harness.errors | harness.text | harness.first_difference
+runtime.errors | runtime.doors | runtime.documents
 """
 RANKS = {
     room: rank

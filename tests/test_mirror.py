@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ACROSS = frozenset({"runtime/failure_modes"})
 """Test folders below a package that are about all of it."""
 WITHIN = {
-    "harness/cli/demo_project": "tests/harness/cli/test_demo.py",
+    "harness/cli/demo_project": "tests/harness/cli/commands/test_demo.py",
     "harness/wire/bootstrap": "tests/harness/wire/test_record_command.py",
 }
 """Folders of programs that others start, and where that is tested."""

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.document import (
+from harness.cassette.golden_document import (
     SCHEMA,
-    Document,
+    GoldenDocument,
     InteractionEntry,
     MessageEntry,
     Shape,
@@ -33,7 +33,7 @@ def compose(recording: Recording, provenance: dict[str, Any] | None = None) -> d
     composer = _Composer(recording)
     header = composer.header()
     interactions = [composer.interaction(item) for item in recording.interactions]
-    document = Document(
+    document = GoldenDocument(
         schema=SCHEMA,
         root="",
         provenance=dict(provenance or {}),
@@ -112,7 +112,7 @@ class _Composer:
             outcome=outcome,
             failure=None if record.failure is None else fold_json(msgspec.to_builtins(record.failure)),
             limits=msgspec.to_builtins(first.limits) or None,
-            **_told_apart(record, outcome),
+            **_own_usage(record, outcome),
         )
 
     def _request(self, item: Interaction, first: Record) -> tuple[Any, str | None]:
@@ -195,7 +195,7 @@ def _shape(item: Interaction) -> Shape:
     return "outcome" if item.intent is None else "call"
 
 
-def _told_apart(record: Record, outcome: Any) -> dict[str, Any]:
+def _own_usage(record: Record, outcome: Any) -> dict[str, Any]:
     """Usage and cost of a model call stand in its reply; written again only where they differ."""
     inside = outcome if record.kind is EffectKind.MODEL and isinstance(outcome, dict) else {}
     usage = None if record.usage is None else msgspec.to_builtins(record.usage)

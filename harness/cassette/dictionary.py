@@ -54,7 +54,7 @@ def _skeleton() -> bytes:
     said = {
         "append": [{"parts": [{"id": "call_", "response": "", "type": "tool_call_response"}], "role": "tool"}]
     }
-    asked = {
+    requested = {
         "append": [{"parts": [{"content": "", "type": "text"}], "role": "assistant"}],
         "base": 0,
         "keep": 0,
@@ -68,7 +68,7 @@ def _skeleton() -> bytes:
             phase="intent",
             kind=EffectKind.MODEL,
             key="",
-            request=raw(asked),
+            request=raw(requested),
         ),
         Record(
             run="run_",

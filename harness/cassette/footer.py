@@ -68,7 +68,7 @@ class SegmentRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.deleted_at is not None
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class FramePlace(msgspec.Struct, frozen=True, kw_only=True):
     """Where a frame is, how much it holds, and its CRC-32 in hex."""
 
     offset: int
@@ -93,7 +93,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int
     root: str
     runs: tuple[SegmentRun, ...]
-    dictionary: Place | None = None
+    dictionary: FramePlace | None = None
     sealed_at: str | None = None
     sampled_out: int = 0
     dropped: int = 0
@@ -121,7 +121,7 @@ def read_tail(ranges: Ranges) -> Tail:
     """
     raw = _read_raw(ranges)
     footer = _decode(raw.data, raw.version, ranges.name)
-    _check_places(footer, raw.start, ranges.name)
+    _check_offsets(footer, raw.start, ranges.name)
     return Tail(footer=footer, dictionary=_dictionary(footer, raw.tail, raw.begin))
 
 
@@ -135,7 +135,7 @@ def read_tail_if(ranges: Ranges, name: str) -> Tail | None:
     if msgspec.json.encode(name) not in raw.data:
         return None
     footer = _decode(raw.data, raw.version, ranges.name)
-    _check_places(footer, raw.start, ranges.name)
+    _check_offsets(footer, raw.start, ranges.name)
     return Tail(footer=footer, dictionary=_dictionary(footer, raw.tail, raw.begin))
 
 
@@ -209,7 +209,7 @@ def _decode(data: bytes, version: int, where: str) -> Footer:
     return footer
 
 
-def _check_places(footer: Footer, end: int, where: str) -> None:
+def _check_offsets(footer: Footer, end: int, where: str) -> None:
     expected = len(MAGIC)
     for run in footer.runs:
         if run.is_deleted and run.length == 0:

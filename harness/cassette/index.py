@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cassette.files import guarded, replace_file
+from harness.cassette.file_io import guarded, replace_file
 from harness.cassette.footer import SegmentRun
 from harness.cassette.ranges import FileRanges
 from harness.cassette.remote import Store, is_url, open_store

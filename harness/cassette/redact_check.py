@@ -29,7 +29,7 @@ _LINES = (".jsonl", ".ndjson")
 _SKIPPED = frozenset({".git", ".venv", "__pycache__", "node_modules"})
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
+class SecretFinding(msgspec.Struct, frozen=True, kw_only=True):
     """Secrets of one kind in one record.
 
     Attributes:
@@ -54,7 +54,7 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     files: int
-    findings: tuple[Finding, ...]
+    findings: tuple[SecretFinding, ...]
 
 
 def check_secrets(
@@ -76,12 +76,12 @@ def check_secrets(
     files = (
         [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if _is_searched(file, path)]
     )
-    findings: list[Finding] = []
+    findings: list[SecretFinding] = []
     for file in files:
         for record, item in _records(file):
             counts = _counts(item, make())
             findings += [
-                Finding(file=str(file), record=record, rule=rule, count=count)
+                SecretFinding(file=str(file), record=record, rule=rule, count=count)
                 for rule, count in sorted(counts.items())
             ]
             if len(findings) >= most:

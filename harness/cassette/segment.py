@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cassette.files import guarded, unpack
+from harness.cassette.file_io import guarded, unpack
 from harness.cassette.footer import (
     SegmentRun,
     Tail,
@@ -59,7 +59,7 @@ class Segment:
         self.tombstones = tuple(run for run in footer.runs if run.is_deleted)
         self._packed = tail.dictionary
         self._shared: bytes | None = None
-        self._places: dict[str, list[SegmentRun]] | None = None
+        self._positions: dict[str, list[SegmentRun]] | None = None
 
     def find(self, name: str) -> SegmentRun:
         """Return the entry of a run.
@@ -173,16 +173,16 @@ class Segment:
         return frame
 
     def _index(self) -> dict[str, list[SegmentRun]]:
-        if self._places is None:
-            self._places = {}
+        if self._positions is None:
+            self._positions = {}
             for run in self.footer.runs:
                 for name in {run.request_id, run.run_id}:
-                    self._places.setdefault(name, []).append(run)
-        return self._places
+                    self._positions.setdefault(name, []).append(run)
+        return self._positions
 
 
 def read_segment(path: str | Path) -> Segment:
-    """Open a segment of the local disk by its index; runs are read when they are asked for.
+    """Open a segment of the local disk by its index; runs are read on first use.
 
     Raises:
         CassetteError: If the file is missing, empty, damaged or no segment.
@@ -203,7 +203,7 @@ def open_segment(ranges: Ranges) -> Segment:
 
 
 def open_segment_if(ranges: Ranges, name: str) -> Segment | None:
-    """Open a segment if its index names a run so; `None` if it does not, which is told without decoding it.
+    """Open a segment if its index names a run so; `None` if it does not, which is found without decoding it.
 
     Raises:
         CassetteError: As `open_segment`.

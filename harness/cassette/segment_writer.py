@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from harness.cassette.dictionary import common_text
-from harness.cassette.files import FileOut, replace_file
+from harness.cassette.file_io import FileOut, replace_file
 from harness.cassette.footer import (
     MAGIC,
     VERSION,
     Footer,
-    Place,
+    FramePlace,
     SegmentRun,
     encode_tail,
 )
@@ -200,7 +200,7 @@ class SegmentWriter:
         dictionary = None
         if self._common:
             frame = zstandard.ZstdCompressor(level=19).compress(self._common)
-            dictionary = Place(
+            dictionary = FramePlace(
                 offset=self._file.tell(),
                 length=len(frame),
                 size=len(self._common),

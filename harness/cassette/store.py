@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cassette.files import guarded
-from harness.cassette.golden import read_cassette
+from harness.cassette.file_io import guarded
+from harness.cassette.golden_cassette import read_cassette
 from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import Segment, read_segment
 from harness.errors import CassetteError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cassette.files import replace_file
+from harness.cassette.file_io import replace_file
 from harness.cassette.footer import MAGIC, VERSION, SegmentRun, encode_tail
 from harness.cassette.segment import Segment, read_segment
 from harness.errors import CassetteError

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cassette.files import guarded
-from harness.cassette.golden import read_cassette
+from harness.cassette.file_io import guarded
+from harness.cassette.golden_cassette import read_cassette
 from harness.cassette.segment import Segment, SegmentRun, read_segment
 from harness.cassette.store import kind_of, recording_files
 from harness.errors import CassetteError

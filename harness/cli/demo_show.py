@@ -80,17 +80,19 @@ def shortened(
 
     Args:
         text: Whole output.
-        first: What the first line that is shown begins with.
-        until: What a later line begins with that is not shown any more.
-        without: What lines begin with, after their indent, that are left out.
+        first: Start of the first line that is shown.
+        until: Starts of a later line that ends the excerpt; it is not shown.
+        without: Starts of lines that are left out; their indent does not count.
         limit: Most lines.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     begin = next((i for i, line in enumerate(lines) if line.startswith(first)), 0)
     end = next((i for i, line in enumerate(lines) if i > begin and line.startswith(until)), len(lines))
     # An empty tuple begins no line.
-    found = [line for line in lines[begin:end] if not line.lstrip().startswith(without)]
-    return found if len(found) <= limit else [*found[: limit - 1], f"... {len(found) - limit + 1} more lines"]
+    excerpt = [line for line in lines[begin:end] if not line.lstrip().startswith(without)]
+    if len(excerpt) <= limit:
+        return excerpt
+    return [*excerpt[: limit - 1], f"... {len(excerpt) - limit + 1} more lines"]
 
 
 def _wrapped(line: str) -> list[str]:

@@ -23,7 +23,7 @@ SCRIPT = "shop.provider:policy"
 SETTINGS = "shop/settings.py"
 _GOLDEN = ".golden.yaml"
 _TAIL = 1_500
-"""Characters shown of what a command that failed said last."""
+"""Characters shown of the end of a failed command's output."""
 _FOREIGN = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTHONSAFEPATH")
 
 
@@ -122,7 +122,7 @@ class DemoProject:
         os.utime(path, (changed_at + 2, changed_at + 2))
 
     def record(self) -> str:
-        """Record the golden tasks; return what the command said."""
+        """Record the golden tasks; return the command's output."""
         return self._goldrun("record", *self.tasks(), "--script", SCRIPT).stdout
 
     def pytest(self) -> tuple[int, str]:
@@ -172,9 +172,9 @@ class DemoProject:
             check=False,
         )
         if done.returncode not in allowed:
-            said = (done.stderr.strip() or done.stdout.strip())[-_TAIL:]
+            output = (done.stderr.strip() or done.stdout.strip())[-_TAIL:]
             raise CheckFailed(
-                f"`{' '.join(arguments[:4])} ...` ended with exit code {done.returncode}:\n{said}",
+                f"`{' '.join(arguments[:4])} ...` ended with exit code {done.returncode}:\n{output}",
                 next_step="run the demo with --keep FOLDER and the command in that folder",
             )
         return done
@@ -188,14 +188,14 @@ def stop_counts(traces: list[Trace]) -> str:
 
 def _environment() -> dict[str, str]:
     """Return the environment of the commands: this installation's packages, and no settings of other projects."""
-    kept = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+    variables = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     home = str(Path(__file__).resolve().parents[2])
-    path = [home, kept["PYTHONPATH"]] if kept.get("PYTHONPATH") else [home]
+    path = [home, variables["PYTHONPATH"]] if variables.get("PYTHONPATH") else [home]
     options = ["-p no:cacheprovider"]
     if not importlib.metadata.entry_points(group="pytest11", name="goldrun"):
         options.append("-p harness.plugin")
     return {
-        **kept,
+        **variables,
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONUTF8": "1",
         "PYTEST_ADDOPTS": " ".join(options),

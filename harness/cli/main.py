@@ -1,6 +1,6 @@
 """`goldrun`: the commands and the one place where errors become exit codes.
 
-Command modules import what they need inside their functions, so `goldrun --help` stays quick.
+A command's file is loaded when the command is named, so `goldrun --help` loads none and stays quick.
 """
 
 from __future__ import annotations
@@ -11,20 +11,83 @@ from typing import Annotated
 
 import typer
 
-from harness.cli import (
-    golden_commands,
-    import_commands,
-    ops_commands,
-    ops_files_commands,
-    redact_commands,
-    report_commands,
-    run_commands,
-    wire_commands,
-)
+from harness.cli.lazy_group import LazyGroup, Verb
 from runtime.errors import ExitCode, GoldrunError
+
+
+class Commands(LazyGroup):
+    """The commands, in the order of the help."""
+
+    verbs = (
+        Verb(
+            "demo",
+            "demo:demo",
+            "Show the whole loop on a support agent: record, golden suite, two bad deploys, diff, cost report.",
+        ),
+        Verb("test", "test:run_tests", "Run golden tasks."),
+        Verb(
+            "migrate",
+            "migrate:migrate",
+            "Rewrite old names in golden tasks and policy files; nothing else in them changes.",
+        ),
+        Verb(
+            "record",
+            "record:app",
+            "Record golden tasks, or `-- COMMAND` with its HTTP traffic, or whatever goes through `--proxy`.",
+        ),
+        Verb(
+            "replay",
+            "replay:replay",
+            "Run recorded runs through the real orchestrator again and say whether they are the same.",
+        ),
+        Verb("show", "show:show", "Print a run as a readable timeline."),
+        Verb("diff", "diff:diff", "Compare two runs call by call, or two deploys task by task."),
+        Verb("lift", "lift:lift", "Lift recorded HTTP traffic into exchanges and traces."),
+        Verb(
+            "import",
+            "import_:import_runs",
+            "Turn foreign run logs into cassettes that replay without agent code.",
+        ),
+        Verb(
+            "ingest",
+            "ingest:ingest",
+            "Add recorded runs to the history under a deploy label; adding twice changes nothing.",
+        ),
+        Verb("report", "report:report", "Compare two deploys: what changed, is it worse, and why."),
+        Verb("history", "history:app", "List, inspect, remove, rename, compact and rebuild the history."),
+        Verb(
+            "recover",
+            "recover:recover",
+            "Seal journals that a dead process left; runs that were cut off end `crashed`.",
+        ),
+        Verb(
+            "verify",
+            "verify:verify",
+            "Say whether recordings are intact and whether they are complete: 0 both, 1 incomplete, 3 damaged.",
+        ),
+        Verb("find", "find:find", "Find a run by its request id over a folder or an object store."),
+        Verb(
+            "resume",
+            "resume:resume",
+            "Carry a run that a crash cut off to its end, once; what was completed is not done again.",
+        ),
+        Verb(
+            "promote",
+            "promote:promote",
+            "Make a golden task, its cassette and its baseline from a production run.",
+        ),
+        Verb(
+            "redact-check",
+            "redact_check:redact_check",
+            "Look for secrets in files that were written; findings name rule, file and record, never the secret.",
+        ),
+        Verb("ops", "ops:app", "Act on a control store: switches, approvals, claims, caps, breakers, runs."),
+    )
+
 
 app = typer.Typer(
     name="goldrun",
+    cls=Commands,
     help="Record, replay, test and compare runs of tool-calling LLM agents.",
     no_args_is_help=True,
     add_completion=False,
@@ -32,21 +95,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    golden_commands,
-    wire_commands,
-    run_commands,
-    import_commands,
-    report_commands,
-    ops_files_commands,
-    redact_commands,
-    ops_commands,
-):
-    module.register(app)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         from importlib.metadata import version
 
         typer.echo(f"goldrun {version('goldrun')}")
@@ -83,6 +135,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:
+        # Typer carries its own copy of click and exports no base class of its usage errors.
         show = getattr(error, "show", None)
         if callable(show) and hasattr(error, "exit_code"):
             show()

@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from harness.text import safe_text
+from harness.text import safe_text, table
+from runtime.errors import ExitCode
 
 Advance = Callable[[int, str], None]
-"""Told how many more are done, and of what."""
+"""Callback for progress: how many more items are done, and the name of the last one."""
 
 
 def say(text: str = "") -> None:
@@ -41,6 +43,26 @@ def emit_json_list(head: dict[str, Any], name: str, values: Iterable[Any]) -> No
     sys.stdout.write("]}\n")
 
 
+def print_rows(schema: str, name: str, rows: list[dict[str, Any]], *, as_json: bool) -> int:
+    """Print rows as a table or as one document."""
+    if as_json:
+        emit_json({"schema": schema, name: rows})
+    elif not rows:
+        say(f"no {name}")
+    else:
+        headers = list(rows[0])
+        cells = [
+            ["" if r[h] is None else safe_text(str(r[h]), _cell_width(h)) for h in headers] for r in rows
+        ]
+        say(table(cells, [h.replace("_", " ") for h in headers]))
+    return ExitCode.OK
+
+
+def _cell_width(header: str) -> int:
+    """Return how much of a cell is shown; what names a row is not cut, so that it can be copied."""
+    return 400 if header in {"key", "id", "scope", "request_id", "subject"} else 60
+
+
 def wants_colour() -> bool:
     """Return whether stdout is a terminal that takes colour."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -65,3 +87,11 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total, what="")
         yield lambda count, what: bar.update(task, advance=count, what=safe_text(what, 40))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

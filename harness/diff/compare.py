@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.diff.align import Alignment, align, call_hashes
+from harness.diff.call_changes import call_changes, unordered_trace
 from harness.diff.document import (
     Call,
     CallDiff,
@@ -17,7 +18,6 @@ from harness.diff.document import (
     is_write,
     name_of,
 )
-from harness.diff.fields import call_changes, unordered_trace
 from harness.diff.similarity import args_key
 from harness.diff.verdict import comparability, judge
 from runtime.core.trace import ToolStep, Trace
@@ -29,9 +29,9 @@ def diff_traces(a: Trace, b: Trace, *, ignore_order: bool = False) -> TraceDiff:
     """Return how run B differs from run A, its baseline.
 
     With `ignore_order` lists in the arguments of tools, and in results that are JSON, are compared as bags. The
-    order of calls counts as ever.
+    order of calls still counts.
 
-    Symmetric: `diff_traces(b, a)` has the same pairs; added and removed change places, and what is `repeated`
+    Symmetric: `diff_traces(b, a)` has the same pairs; added and removed are swapped, and what is `repeated`
     one way is `removed` the other. Pure: reads nothing but the two traces, changes neither.
     """
     left, right = (unordered_trace(a), unordered_trace(b)) if ignore_order else (a, b)

@@ -1,8 +1,8 @@
-"""The matcher `deep`: compare two values without regard to order, case, small digits or named places.
+"""The matcher `deep`: compare two values and ignore order, case, small differences or named paths.
 
 Theory of operation. Each value gets a key, a text in which nothing is left that is not to be looked at: two values
 match exactly if their keys are equal. Keys cost one pass, so a list of 10,000 items in another order takes a moment.
-Where keys differ, the walk goes down to the places; in a list without order the items of equal keys are taken out
+Where keys differ, the walk goes down to the paths; in a list without order the items of equal keys are taken out
 first, and deepdiff pairs the few that are left, which takes the product of their numbers.
 
 Rules.
@@ -30,7 +30,7 @@ MOST_UNPAIRED = 200
 _MOST_PAIRED_CLOSELY = 10
 """Up to here deepdiff weighs each item against each; above it only where most of a list is equal."""
 _MOST_PAIRED_CHARS = 50_000
-"""Length of all keys that are left, above which items are told and not paired: large ones take minutes."""
+"""Length of all keys that are left, above which items are listed and not paired: large ones take minutes."""
 _TOKEN = re.compile(r"""\.?([A-Za-z_][\w-]*)|\[(\d+|\*)\]|\[(?:'([^']*)'|"([^"]*)")\]""")
 _ROOT = re.compile(r"root(?=\[)")
 _ANY = "*"
@@ -74,7 +74,7 @@ class Deep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Attributes:
         value: What is expected.
         ignore_order: Whether lists are compared as bags.
-        exclude_paths: Places that are not looked at: `items[*].id`, or as deepdiff writes them.
+        exclude_paths: Paths that are not compared: `items[*].id`, or as deepdiff writes them.
         significant_digits: Digits after the point that count; all by default.
         ignore_case: Whether upper and lower case of texts are one; keys keep theirs.
     """
@@ -100,7 +100,7 @@ def deep_problem(operand: Any) -> str | None:
             return f"exclude_paths: {text!r} is no path; write items[*].id"
         if deep.ignore_order and any(isinstance(part, int) for part in parts):
             return f"exclude_paths: {text!r} names an index, and the order is ignored; write [*]"
-    if deep.exclude_paths and _is_filled(deep.value) and not _is_filled(_looked_at(deep, deep.value)):
+    if deep.exclude_paths and _is_nonempty(deep.value) and not _is_nonempty(_looked_at(deep, deep.value)):
         return "exclude_paths leave nothing of the value to compare"
     return None
 
@@ -299,7 +299,7 @@ def _looked_at(deep: Deep, value: Any) -> Any:
 
 
 def _without(value: Any, paths: list[tuple[Part, ...]]) -> Any:
-    """Return a value without some places."""
+    """Return a value without some paths."""
     if not paths:
         return value
     match value:
@@ -317,7 +317,7 @@ def _without(value: Any, paths: list[tuple[Part, ...]]) -> Any:
     return dict(kept) if isinstance(value, dict) else [each for _, each in kept]
 
 
-def _is_filled(value: Any) -> bool:
+def _is_nonempty(value: Any) -> bool:
     return value not in ({}, [])
 
 

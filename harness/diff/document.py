@@ -163,7 +163,7 @@ def flatten(trace: Trace) -> list[Call]:
 
 
 def name_of(call: Call) -> str:
-    """Return the tool's name, or the name of the model that was asked."""
+    """Return the tool's name, or the name of the requested model."""
     return call.name if isinstance(call, ToolStep) else call.request_model
 
 

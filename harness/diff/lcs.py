@@ -3,7 +3,7 @@
 Two algorithms, one answer in length. Where equal keys are rare the matching pairs are few and Hunt-Szymanski
 (1977) is near linear, whatever the order. Where few keys repeat often (hundreds of calls of two tools) there
 are very many matching pairs, but the lists then differ little and Myers' O(ND) greedy search (1986) is short.
-`difflib` finds long blocks instead, is cubic on repeated keys, and drops popular ones unless told not to.
+`difflib` finds long blocks instead, is cubic on repeated keys, and drops popular ones by default.
 """
 
 from __future__ import annotations

@@ -100,8 +100,8 @@ def _entry(diff: TraceDiff, entry: SameRun | CallDiff, width: int) -> Iterator[t
     if isinstance(entry, SameRun):
         delta = delta_text(diff.run_delta(entry))
         text = f"{entry.count} calls the same" if entry.count > 1 else "1 call the same"
-        places = f"{_span(entry.a, entry.count):>9} {_span(entry.b, entry.count):>9}"
-        yield _COLORS["same"], f"= {places}  {text}  {delta}"
+        positions = f"{_span(entry.a, entry.count):>9} {_span(entry.b, entry.count):>9}"
+        yield _COLORS["same"], f"= {positions}  {text}  {delta}"
         return
     paint = _COLORS[entry.op]
     at_a, at_b = ("" if at is None else str(at) for at in (entry.a, entry.b))

@@ -1,8 +1,11 @@
-"""Choose among the longest common subsequences of repeated keys the one that people mean.
+"""Slide the gaps of an alignment to where readers expect them, as git's indent heuristic does.
 
-Where equal calls follow one another, it is all the same to a subsequence which of them has no partner. To a
-reader it is not: beside a call of the other run that has no partner either, the two are one changed call;
-otherwise it is the last of the row that was added or dropped, for it repeats the ones before.
+Theory of operation. A run of equal calls has several longest common subsequences of the same length: they differ only
+in which of the equal calls has no partner. A gap, which is a stretch of calls without a partner, is therefore free to
+slide along equal calls. It is moved by two rules:
+
+1. Beside a gap of the other run, if it can get there: the two are then one changed call.
+2. Otherwise to the end of the equal calls: the last one repeats those before, so it is the added or dropped one.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ _NO_PARTNER = -1
 
 
 def settled_pairs(a: Sequence[Hashable], b: Sequence[Hashable]) -> Pairs:
-    """Return index pairs of a longest common subsequence, with unpaired stretches slid to where they belong."""
+    """Return index pairs of a longest common subsequence, with the gaps slid to where they belong."""
     pairs = common_pairs(a, b)
     if not pairs:
         return pairs
@@ -28,7 +31,7 @@ def settled_pairs(a: Sequence[Hashable], b: Sequence[Hashable]) -> Pairs:
 
 
 def _slide(keys: Sequence[Hashable], mine: list[int], other: list[int]) -> None:
-    """Slide every unpaired stretch of one side that faces no unpaired stretch of the other."""
+    """Slide each gap of one side that faces no gap of the other."""
     start = 0
     while start < len(mine):
         if mine[start] != _NO_PARTNER:
@@ -43,7 +46,7 @@ def _slide(keys: Sequence[Hashable], mine: list[int], other: list[int]) -> None:
 
 
 def _slide_one(keys: Sequence[Hashable], start: int, end: int, mine: list[int], other: list[int]) -> int:
-    """Slide one stretch and return where it ends then."""
+    """Slide one gap and return its new end."""
     size = end - start
     back = start
     while back > 0 and mine[back - 1] != _NO_PARTNER and keys[back - 1] == keys[back + size - 1]:

@@ -35,8 +35,8 @@ _COUNTED = ("errors", "denials", "loops", "in_doubt")
 def comparability(a: Trace, b: Trace) -> tuple[str, ...]:
     """Return the reasons to mistrust a comparison of two runs, most weighty first."""
     found = [_differs(name, getattr(a, name), getattr(b, name)) for name in _IDENTITY]
-    asked = [{step.model.request_model for step in t.steps if step.model is not None} for t in (a, b)]
-    found.append(_differs("model", *map(_listed, asked)))
+    requested = [{step.model.request_model for step in t.steps if step.model is not None} for t in (a, b)]
+    found.append(_differs("model", *map(_listed, requested)))
     answered = [{step.model.response_model for step in t.steps if step.model is not None} for t in (a, b)]
     found.append(_differs("response model", *map(_listed, answered)))
     found += [_differs(name, getattr(a, name), getattr(b, name)) for name in _FINGERPRINTS]

@@ -25,7 +25,7 @@ SUFFIX = ".trace.json"
 _TIMES = ("duration_s", "model_s", "tool_s")
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class BaselineChange(msgspec.Struct, frozen=True, kw_only=True):
     """The first thing that differs from a baseline.
 
     Attributes:
@@ -115,7 +115,7 @@ def normalised(trace: Trace) -> Trace:
     )
 
 
-def compare_traces(baseline: Trace, trace: Trace) -> Difference | None:
+def compare_traces(baseline: Trace, trace: Trace) -> BaselineChange | None:
     """Return the first difference from a baseline; `None` if stop reason and trace hash are equal.
 
     The hash covers decisions, calls, results, denials, output and stop reason; not times, ids, keys or money.
@@ -125,10 +125,10 @@ def compare_traces(baseline: Trace, trace: Trace) -> Difference | None:
     first = next(_differences(baseline, trace), None)
     if first is not None:
         return first
-    return Difference(place="trace hash", baseline=baseline.trace_hash, actual=trace.trace_hash)
+    return BaselineChange(place="trace hash", baseline=baseline.trace_hash, actual=trace.trace_hash)
 
 
-def _differences(a: Trace, b: Trace) -> Iterator[Difference]:
+def _differences(a: Trace, b: Trace) -> Iterator[BaselineChange]:
     for position in range(max(len(a.steps), len(b.steps))):
         old = a.steps[position] if position < len(a.steps) else None
         new = b.steps[position] if position < len(b.steps) else None
@@ -136,24 +136,24 @@ def _differences(a: Trace, b: Trace) -> Iterator[Difference]:
     refused = ([(d.step, d.tool, d.rule) for d in t.denials] for t in (a, b))
     old_denials, new_denials = (fingerprint(r) for r in refused)
     if old_denials != new_denials:
-        yield Difference(
+        yield BaselineChange(
             place="denials",
             baseline=f"{len(a.denials)} denials",
             actual=f"{len(b.denials)} denials or others",
         )
     if a.stop_reason != b.stop_reason:
-        yield Difference(place="stop reason", baseline=a.stop_reason, actual=b.stop_reason)
+        yield BaselineChange(place="stop reason", baseline=a.stop_reason, actual=b.stop_reason)
     if a.output != b.output:
-        yield Difference(place="output", baseline=_short(a.output), actual=_short(b.output))
+        yield BaselineChange(place="output", baseline=_short(a.output), actual=_short(b.output))
 
 
-def _step_differences(old: Step | None, new: Step | None) -> Iterator[Difference]:
+def _step_differences(old: Step | None, new: Step | None) -> Iterator[BaselineChange]:
     some = old or new
     assert some is not None
     index = some.index
     old_model, new_model = (None if s is None else s.model for s in (old, new))
     if _hash(old_model) != _hash(new_model):
-        yield Difference(
+        yield BaselineChange(
             place=f"step {index}, model", baseline=_model(old_model), actual=_model(new_model), step=index
         )
     old_calls = () if old is None else old.tool_calls
@@ -163,7 +163,7 @@ def _step_differences(old: Step | None, new: Step | None) -> Iterator[Difference
         now = new_calls[number] if number < len(new_calls) else None
         if _hash(was) != _hash(now):
             place = f"step {index}, call {number + 1}"
-            yield Difference(place=place, baseline=_call(was), actual=_call(now), step=index)
+            yield BaselineChange(place=place, baseline=_call(was), actual=_call(now), step=index)
 
 
 def _hash(part: ModelStep | ToolStep | None) -> str | None:

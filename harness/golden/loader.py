@@ -10,10 +10,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import TaskError
-from harness.golden.matchers import path_text
+from harness.golden.rules.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
 from runtime.entry.old_names import BUDGET_PATHS, rename_limits
-from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
+from runtime.documents.strict_yaml import Lines, read_yaml
+from runtime.documents.yaml_events import YamlProblem
 
 _FIX = "correct the named fields in the task file"
 _WORDS = {

@@ -6,16 +6,18 @@ only those characters change. What comes out is read again and compared before t
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cassette.files import replace_file
+from harness.cassette.file_io import replace_file
 from harness.errors import TaskError
 from harness.golden.task import SUFFIX
 from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
-from runtime.entry.strict_yaml import NodePath, YamlProblem, read_yaml
+from runtime.documents.strict_yaml import MAX_DEPTH, MAX_NODES, NodePath, read_yaml
+from runtime.documents.yaml_events import YamlProblem, yaml_events
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _BOM = "\ufeff"
@@ -110,20 +112,22 @@ def _replace(path: Path, data: bytes, meant: Any) -> None:
             where=str(path),
             next_step="rename them by hand",
         )
-    with replace_file(path, overwrite=True) as file:
-        file.write(data)
+    real = path.resolve()  # a link goes on to name the file that it names
+    try:
+        mode = stat.S_IMODE(real.stat().st_mode)
+        with replace_file(real, overwrite=True) as file:
+            file.write(data)
+        real.chmod(mode)
+    except OSError as error:
+        raise TaskError(f"the file cannot be replaced: {error.strerror}", where=str(path)) from error
 
 
 def _keys(text: str, at: NodePath) -> list[_Key]:
     """Return the keys of the object at a path, in order of the file."""
-    import yaml
-
-    loader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
     found: list[_Key] = []
     # One entry for each open collection: the key whose value comes next, or False where a key comes next.
     open_: list[Any] = []
-    events: Iterator[Any] = yaml.parse(text, Loader=loader)
-    for event in events:
+    for event in yaml_events(text, max_depth=MAX_DEPTH, max_nodes=MAX_NODES):
         match type(event).__name__:
             case "ScalarEvent" | "AliasEvent":
                 if not open_ or open_[-1] is None:

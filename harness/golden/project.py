@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
+from harness.golden.load_code import build_agent, importable
 from harness.golden.task import GoldenTask
 from runtime.entry.agent import Agent
 
@@ -59,38 +58,10 @@ def project_of(path: Path) -> Project:
 def load_agent(task: GoldenTask, project: Project) -> Agent:
     """Return the agent a task names as `module:factory`.
 
-    The project's folder is importable while the factory is loaded, as it is for pytest and the command line.
+    Callers that run the agent hold `importable(project.root)` around it.
 
     Raises:
-        TaskError: If the module or factory is missing, fails, or gives no agent.
+        TaskError: If the module or factory is missing, or gives no agent.
     """
-    module_name, _, factory_name = task.agent.partition(":")
-    root = str(project.root)
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    where = task.where("agent")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise TaskError(
-            f"agent {task.agent!r} cannot be imported: {error}",
-            where=where,
-            next_step=f"check the module name; it is looked up from {project.root.name}/ and the Python path",
-        ) from error
-    factory = module
-    for part in factory_name.split("."):
-        factory = getattr(factory, part, None)  # type: ignore[assignment]
-    if not callable(factory):
-        raise TaskError(
-            f"module {module_name!r} has no factory {factory_name!r}",
-            where=where,
-            next_step="name a function that returns a runtime.Agent",
-        )
-    agent = factory()
-    if not isinstance(agent, Agent):
-        raise TaskError(
-            f"factory {task.agent!r} gave {type(agent).__name__}, not a runtime.Agent",
-            where=where,
-            next_step="return a runtime.Agent",
-        )
-    return agent
+    with importable(project.root):
+        return build_agent(task.agent, where=task.where("agent"), error=TaskError)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cassette.golden import write_cassette
+from harness.cassette.golden_cassette import write_cassette
 from harness.errors import TaskError
+from harness.golden.load_code import importable
 from harness.golden.project import Project, load_agent
 from harness.golden.runner import request_of
 from harness.golden.task import GoldenTask
@@ -44,13 +45,15 @@ def record_task(
             where=task.where("agent"),
             next_step="import or lift its recording again",
         )
-    agent = load_agent(task, project)
     sink, wrap = memory_wrap()
-    request = request_of(task, agent, deploy=deploy)
-    try:
-        result = run_agent(agent, request, model=model, wrap=wrap, desk=GrantAll(reason="granted for the recording"), prices=prices)
-    except GoldrunError as fault:
-        raise TaskError(fault.what, where=task.where("agent"), next_step=fault.next_step) from fault
+    with importable(project.root):
+        agent = load_agent(task, project)
+        request = request_of(task, agent, deploy=deploy)
+        try:
+            desk = GrantAll(reason="granted for the recording")
+            result = run_agent(agent, request, model=model, wrap=wrap, desk=desk, prices=prices)
+        except GoldrunError as fault:
+            raise TaskError(fault.what, where=task.where("agent"), next_step=fault.next_step) from fault
     if result.error is not None:
         raise TaskError(f"the run died: {result.error}", where=task.where("agent"))
     path = project.cassette_path(task)

@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.golden import read_cassette
+from harness.cassette.golden_cassette import read_cassette
 from harness.redaction.redactor import looks_secret
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, read_baseline
-from harness.golden.checks import CheckFailure, evaluate
-from harness.golden.invariants import check_invariants
+from harness.golden.load_code import importable
+from harness.golden.rules.evaluation import CheckFailure, evaluate
+from harness.golden.rules.invariants import check_invariants
 from harness.golden.project import Project, load_agent
 from harness.golden.task import GoldenTask
 from harness.replay.divergence import EffectDivergence, describe
@@ -82,10 +83,11 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
     started = time.perf_counter()
     _check_channels(task)
     recording = load_recording(task, project)
-    agent = None if task.is_recorded else load_agent(task, project)
-    replay = _replay(task, recording, agent, deploy)
-    trace = _identified(replay, task, deploy)
-    failures = tuple(_judge(task, trace, recording, agent, replay.divergences))
+    with importable(project.root):
+        agent = None if task.is_recorded else load_agent(task, project)
+        replay = _replay(task, recording, agent, deploy)
+        trace = _identified(replay, task, deploy)
+        failures = tuple(_judge(task, trace, recording, agent, replay.divergences))
     return GoldenOutcome(
         task=task,
         # A run that replays as recorded has one trace; folding it again would tell nothing new.
@@ -121,8 +123,9 @@ def run_task_unjudged(task: GoldenTask, project: Project) -> Trace:
         TaskError: If the task cannot be run, or the replay is not as recorded.
     """
     recording = load_recording(task, project)
-    agent = None if task.is_recorded else load_agent(task, project)
-    replay = _replay(task, recording, agent, None)
+    with importable(project.root):
+        agent = None if task.is_recorded else load_agent(task, project)
+        replay = _replay(task, recording, agent, None)
     if replay.divergences:
         raise TaskError(
             f"no baseline is written from a diverged replay: {describe(replay.divergences[0])}",

@@ -32,9 +32,15 @@ def summary_row(outcome: GoldenOutcome) -> dict[str, Any]:
     }
 
 
+def judged_trace(outcome: GoldenOutcome) -> Trace:
+    """Return the replayed trace, with what the task's rules say of it among its labels."""
+    verdict = {"passed": outcome.passed, "failed_rules": [f.rule for f in outcome.failures], "replayed": True}
+    return msgspec.structs.replace(outcome.trace, labels={**outcome.trace.labels, **verdict})
+
+
 def trace_text(outcome: GoldenOutcome) -> str:
-    """Return the replayed trace as JSON text."""
-    return msgspec.json.encode(trace_json(outcome.trace)).decode()
+    """Return the judged trace as JSON text."""
+    return msgspec.json.encode(trace_json(judged_trace(outcome))).decode()
 
 
 def traces_of(texts: list[str]) -> list[Trace]:

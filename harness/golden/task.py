@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.golden.expect import Expect, Model, Text, Whole
-from runtime.entry.strict_yaml import Lines
+from harness.golden.rules.expect import Expect, Model, Text, Whole
+from runtime.documents.strict_yaml import Lines
 from runtime.core.messages import Message, system_message, user_message
 from runtime.entry.policy_file import PolicySpec
 
@@ -161,7 +161,7 @@ class GoldenTask(Model):
         return f"{self._path.as_posix()}:{self.line_of(rule)}"
 
     def bind(self, path: Path, lines: Lines) -> None:
-        """Tell the task where it stands; called once by the loader. Internal to goldrun."""
+        """Tell the task where it stands; called once by the loader."""
         self._path = path
         self._lines = lines
 

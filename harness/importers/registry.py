@@ -1,4 +1,4 @@
-"""Import foreign run logs by format: each file becomes a cassette or a segment, damage is told at the end."""
+"""Import foreign run logs by format: each file becomes a cassette or a segment, damage is reported at the end."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from harness.cassette.files import settle_file, temporary_file
-from harness.cassette.golden import write_cassette
+from harness.cassette.file_io import settle_file, temporary_file
+from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.errors import ImportFailed
-from harness.importers import agentdojo
-from harness.importers.agentdojo import ImportedRun
-from harness.importers.agentdojo_runs import ForeignRun, recognise
+from harness.importers import openai_messages
+from harness.importers.conversion import ImportedRun, convert
+from harness.importers.formats import BUILT_IN, DocumentReader, reader_of
+from harness.importers.runlog import ForeignRunLog
 from harness.importers.sources import documents, is_many, plain_stem, source_files
-from runtime.errors import ExitCode, UsageError
+from runtime.errors import ExitCode, GoldrunError
 from runtime.journal.recording import recording_of
 
-FORMATS = ("agentdojo",)
-
 Progress = Callable[[Path, int], None]
-"""Told after each run: the file it stands in, and the runs imported so far."""
+"""Called after each run with its file and the number of runs imported so far."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,27 +58,26 @@ def import_paths(
 ) -> ImportSummary:
     """Import files and folders of foreign run logs.
 
-    A single JSON run becomes `<name>.cassette.json`, a JSONL file (plain or gzip) one segment named after its
-    pipeline and suite. A file that is there already with the same content is left alone; one with other content
+    A JSON file of one run becomes `<name>.cassette.json`, one of many and each JSONL file (plain or gzip) one
+    segment, named after what its runs have in common.
+
+    A file that is there already with the same content is left alone; one with other content
     is never replaced, the new one takes a longer name.
 
     Args:
-        format: One of `FORMATS`.
+        format: One of `formats.format_names()`.
         paths: Files and folders.
         out: Folder for the results; made if it is not there.
         deploy: Version label for reports.
         redact: Take secrets out; without it the header says `redaction: none`.
-        progress: Told after each run.
+        progress: Called after each run.
 
     Raises:
-        UsageError: If the format is unknown.
+        UsageError: If the format is unknown, or its plug-in is broken.
         ImportFailed: If a path is not there.
     """
-    if format not in FORMATS:
-        raise UsageError(
-            f"format {format!r} is not known", next_step=f"known formats are {', '.join(FORMATS)}"
-        )
-    work = _Import(out=Path(out), deploy=deploy, redact=redact, progress=progress)
+    read = reader_of(format)
+    work = _Import(format=format, read=read, out=Path(out), deploy=deploy, redact=redact, progress=progress)
     for path in list(source_files([Path(path) for path in paths])):
         try:
             work.take(path)
@@ -92,6 +90,8 @@ def import_paths(
 class _Import:
     """One import under way."""
 
+    format: str
+    read: DocumentReader
     out: Path
     deploy: str | None
     redact: bool
@@ -101,53 +101,78 @@ class _Import:
     def take(self, path: Path) -> None:
         """Import one file; what it adds to the summary counts only if the file was whole."""
         part = ImportSummary()
+        runs = self._runs(path, part)
         if is_many(path):
-            self._take_many(path, part)
+            self._take_many(path, runs, part)
         else:
-            self._take_one(path, part)
+            found = list(runs)
+            if len(found) == 1:
+                self._take_one(path, found[0], part)
+            else:
+                self._take_many(path, iter(found), part)
         self.summary.runs += part.runs
         self.summary.replayable += part.replayable
         self.summary.skipped += part.skipped
         self.summary.files += part.files
 
-    def _take_one(self, path: Path, part: ImportSummary) -> None:
-        for run in self._runs(path, part):
-            imported = agentdojo.convert(run, deploy=self.deploy, redact=self.redact)
-            recording = recording_of(imported.records, source=str(path))
-            origin = {"format": "agentdojo", "source": run.source}
-            with temporary_file(self.out, ".cassette.json") as temporary:
-                write_cassette(temporary, recording, provenance=origin)
-                part.files.append(
-                    settle_file(temporary, self.out, _names(f"{plain_stem(path)}.cassette.json", path))
-                )
-            self._count(path, part, imported)
+    def _take_one(self, path: Path, run: ForeignRunLog, part: ImportSummary) -> None:
+        imported = self._converted(run, path)
+        recording = recording_of(imported.records, source=str(path))
+        origin = {"format": self.format, "source": run.source}
+        with temporary_file(self.out, ".cassette.json") as temporary:
+            write_cassette(temporary, recording, provenance=origin)
+            part.files.append(
+                settle_file(temporary, self.out, _names(f"{plain_stem(path)}.cassette.json", path))
+            )
+        self._count(path, part, imported)
 
-    def _take_many(self, path: Path, part: ImportSummary) -> None:
+    def _take_many(self, path: Path, runs: Iterator[ForeignRunLog], part: ImportSummary) -> None:
         stems: set[str] = set()
         with temporary_file(self.out, ".seg") as temporary:
             with SegmentWriter(temporary) as segment:
-                for run in self._runs(path, part):
-                    stems.add(f"{run.place.pipeline}-{run.place.suite}")
+                for run in runs:
+                    stems.add(run.group or plain_stem(path))
                     self._add(segment, run, path, part)
             if part.runs:
                 stem = stems.pop() if len(stems) == 1 else plain_stem(path)
                 part.files.append(settle_file(temporary, self.out, _names(f"{stem}.seg", path)))
 
-    def _add(self, segment: SegmentWriter, run: ForeignRun, path: Path, part: ImportSummary) -> None:
-        imported = agentdojo.convert(run, deploy=self.deploy, redact=self.redact)
+    def _add(self, segment: SegmentWriter, run: ForeignRunLog, path: Path, part: ImportSummary) -> None:
+        imported = self._converted(run, path)
         if imported.header.run_id in segment:
             part.skipped.append(f"{path}: run {run.source!r} stands in the file twice")
             return
         segment.add(imported.records)
         self._count(path, part, imported)
 
-    def _runs(self, path: Path, part: ImportSummary) -> Iterator[ForeignRun]:
-        for document in documents(path):
-            run = recognise(document.value, file=str(path))
-            if run is None:
-                part.skipped.append(f"{document.where}: readable, but no run of the format agentdojo")
-            else:
-                yield run
+    def _runs(self, path: Path, part: ImportSummary) -> Iterator[ForeignRunLog]:
+        found = documents(path)
+        if self.format == openai_messages.FORMAT and is_many(path):
+            found = openai_messages.joined(found)
+        for document in found:
+            runs = self.read(document, str(path))
+            if runs is None:
+                part.skipped.append(f"{document.where}: readable, but no run of the format {self.format}")
+            for number, run in enumerate(runs or ()):
+                if run is None:
+                    part.skipped.append(
+                        f"{document.where}: entry {number} is no run of the format {self.format}"
+                    )
+                else:
+                    yield run
+
+    def _converted(self, run: ForeignRunLog, path: Path) -> ImportedRun:
+        try:
+            return convert(run, deploy=self.deploy, redact=self.redact)
+        except GoldrunError:
+            raise
+        except (TypeError, ValueError, AttributeError) as error:
+            if self.format in BUILT_IN:
+                raise
+            raise ImportFailed(
+                f"the importer of format {self.format!r} gave a run that cannot be converted: {error}",
+                where=f"{path}, run {run.source!r}",
+            ) from error
 
     def _count(self, path: Path, part: ImportSummary, imported: ImportedRun) -> None:
         part.runs += 1

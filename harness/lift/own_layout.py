@@ -9,7 +9,7 @@ import msgspec
 
 from harness.errors import CassetteError, ImportFailed
 from harness.wire.exchange import HttpAnswer, HttpRequest, header_value, unpack
-from harness.wire.store import is_http_recording, read_http
+from harness.wire.http_recording import is_http_recording, read_http
 
 LAYOUT = "goldrun.http/1"
 _ENDS = {

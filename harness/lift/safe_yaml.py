@@ -1,19 +1,18 @@
 """Foreign YAML without its dangers: size, depth and alias checks, plain values only.
 
-Theory of operation. libyaml's composer and PyYAML's constructor recurse, so deep YAML kills the process. Here only
-libyaml's event parser runs, which keeps its own stack on the heap; values are built from its events with an
-explicit stack, and the first event past the depth limit ends the reading. An alias is shared, never copied, but
-counts as many nodes as it would expand to, so an alias bomb passes the node limit instead of filling memory.
+Theory of operation. Values are built from the events of `yaml_events`, which holds the limits, with an explicit
+stack. An alias is shared, never copied.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from harness.errors import ImportFailed
+from runtime.documents.yaml_events import YamlProblem, line_of, yaml_events
 
 MAX_DEPTH = 200
 MAX_NODES = 5_000_000
@@ -41,33 +40,23 @@ def parse_yaml(data: bytes, *, where: str) -> Any:
         ImportFailed: If it is too deep, holds more nodes than the limit once its aliases are followed, uses a tag that
             is no plain value, or is damaged.
     """
-    import yaml  # heavy
-
-    loader = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(data)
-    builder = _Builder(where)
     try:
-        root = builder.build(loader.get_event)
-    except (yaml.YAMLError, UnicodeError) as error:
-        told = " ".join(str(error).split())
-        raise ImportFailed(f"damaged YAML: {told}", where=where, next_step=_NEXT) from error
-    finally:
-        loader.dispose()
-    if root is _MISSING:
-        raise ImportFailed("the file is empty", where=where, next_step=_NEXT)
-    return root
+        return _Builder(where).build(yaml_events(data, max_depth=MAX_DEPTH, max_nodes=MAX_NODES))
+    except YamlProblem as problem:
+        place = where if problem.line is None else f"{where}:{problem.line}"
+        raise ImportFailed(problem.what, where=place, next_step=_NEXT) from problem
 
 
 class _Open:
     """A collection whose end has not come yet."""
 
-    __slots__ = ("anchor", "is_list", "key", "nodes", "value")
+    __slots__ = ("anchor", "is_list", "key", "value")
 
     def __init__(self, value: Any, anchor: str | None, *, is_list: bool) -> None:
         self.value = value
         self.anchor = anchor
         self.is_list = is_list
         self.key: Any = _MISSING
-        self.nodes = 1
 
 
 class _Builder:
@@ -80,83 +69,65 @@ class _Builder:
         self._events = events
         self._where = where
         self._stack: list[_Open] = []
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._anchors: dict[str, Any] = {}
         self._resolvers = Resolver.yaml_implicit_resolvers
         if len(_PLAIN) > _MOST_PLAIN:
             _PLAIN.clear()
         self._root: Any = _MISSING
 
-    def build(self, next_event: Callable[[], Any]) -> Any:
-        """Return the document that the events tell; `_MISSING` if there is none."""
-        events, plain, stack = self._events, _PLAIN, self._stack
-        scalar, mapping_end, sequence_end = (
-            events.ScalarEvent,
-            events.MappingEndEvent,
-            events.SequenceEndEvent,
-        )
-        while True:
-            event = next_event()
-            kind = type(event)
-            if kind is scalar:
-                if event.tag is not None:
-                    value = self._tagged(event)
-                elif not event.implicit[0]:
-                    value = event.value
-                elif (value := plain.get(event.value, _MISSING)) is _MISSING:
-                    value = self._implicit(event.value)
-                if event.anchor is not None:
-                    self._anchors[event.anchor] = (value, 1)
-                if stack:
-                    top = stack[-1]
-                    top.nodes += 1
-                    if top.is_list:
-                        top.value.append(value)
-                    elif top.key is _MISSING:
-                        top.key = value
-                    else:
-                        top.value[top.key] = value
-                        top.key = _MISSING
-                else:
-                    self._root = value
-            elif kind is mapping_end or kind is sequence_end:
-                closed = stack.pop()
-                if closed.anchor is not None:
-                    self._anchors[closed.anchor] = (closed.value, closed.nodes)
-                self._put(closed.value, closed.nodes, event)
-            elif not self._structure(kind, event):
-                return self._root
+    def build(self, found: Iterator[Any]) -> Any:
+        """Return the document that its events tell."""
+        plain, stack, scalar = _PLAIN, self._stack, self._events.ScalarEvent
+        for event in found:
+            if type(event) is not scalar:
+                self._structure(event)
+                continue
+            if event.tag is not None:
+                value = self._tagged(event)
+            elif not event.implicit[0]:
+                value = event.value
+            elif (value := plain.get(event.value, _MISSING)) is _MISSING:
+                value = self._implicit(event.value)
+            if event.anchor is not None:
+                self._anchors[event.anchor] = value
+            if not stack:
+                self._root = value
+                continue
+            top = stack[-1]
+            if top.is_list:
+                top.value.append(value)
+            elif top.key is _MISSING:
+                top.key = value
+            else:
+                top.value[top.key] = value
+                top.key = _MISSING
+        return self._root
 
-    def _structure(self, kind: type, event: Any) -> bool:
-        """Take what begins, an alias, or the end; `False` after it."""
-        events = self._events
+    def _structure(self, event: Any) -> None:
+        """Take an alias, or where a collection begins or ends."""
+        events, kind = self._events, type(event)
         if kind is events.MappingStartEvent:
             self._open({}, event, is_list=False)
         elif kind is events.SequenceStartEvent:
             self._open([], event, is_list=True)
         elif kind is events.AliasEvent:
-            known = self._anchors.get(event.anchor)
-            if known is None:
-                raise self._refusal(f"alias {event.anchor!r} is unknown or holds itself", event)
-            self._put(known[0], known[1], event)
-        elif kind is events.DocumentStartEvent and self._root is not _MISSING:
-            raise self._refusal("a second document begins", event)
-        return event is not None and kind is not events.StreamEndEvent
+            self._put(self._anchors[event.anchor], event)
+        else:
+            closed = self._stack.pop()
+            if closed.anchor is not None:
+                self._anchors[closed.anchor] = closed.value
+            self._put(closed.value, event)
 
     def _open(self, value: Any, event: Any, *, is_list: bool) -> None:
         if event.tag not in _COLLECTION_TAGS and not event.tag.startswith(_RUBY_COLLECTIONS):
             raise self._refusal(f"tag {event.tag!r} is no plain value", event)
-        if len(self._stack) >= MAX_DEPTH:
-            raise self._refusal(f"nested deeper than {MAX_DEPTH}", event)
         self._stack.append(_Open(value, event.anchor, is_list=is_list))
 
-    def _put(self, value: Any, nodes: int, event: Any) -> None:
+    def _put(self, value: Any, event: Any) -> None:
         if not self._stack:
             self._root = value
             return
         top = self._stack[-1]
-        top.nodes += nodes
-        if top.nodes > MAX_NODES:
-            raise self._refusal(f"more than {MAX_NODES} nodes once aliases are followed", event)
         if top.is_list:
             top.value.append(value)
         elif top.key is _MISSING:
@@ -202,8 +173,7 @@ class _Builder:
             raise self._refusal(f"{value!r} is no {name}", event) from error
 
     def _refusal(self, what: str, event: Any) -> ImportFailed:
-        line = event.start_mark.line + 1
-        return ImportFailed(what, where=f"{self._where}:{line}", next_step=_NEXT)
+        return ImportFailed(what, where=f"{self._where}:{line_of(event)}", next_step=_NEXT)
 
 
 def _integer(text: str) -> int | str:

@@ -1,37 +1,49 @@
 """Conversations: consecutive requests become the steps of one run, by identity of their messages.
 
-Rules.
-1. A request continues a conversation if it begins with all messages of that conversation's last request, followed
-   by an assistant message that is the recorded reply: the same calls or the same text.
-2. What follows that message are tool results, paired by call id, else by position, and further turns.
+Rules, in this order.
+1. A reply that is fetched later takes the place of the reply of that id: the queued one of a background response.
+2. A request that names server-side state (`previous_response_id`, `conversation`) continues the conversation whose
+   last reply has that id, or that used that state last. Naming an earlier reply begins a branch.
 3. A request equal to the last one of a conversation whose call failed is a further attempt of that step.
-4. A request that begins with all messages of a conversation's failed request is its next step: the agent told the
+4. A request continues a conversation if it begins with all messages of that conversation's last request, followed
+   by an assistant message that is the recorded reply: the same calls or the same text. What follows that message are
+   tool results, paired by call id, else by position, and further turns.
+5. A request that begins with all messages of a conversation's failed request is its next step: the agent told the
    model of the failure.
-5. Anything else begins a conversation. Of several that fit, the longest is continued; of equals, the latest.
-Ids, reasoning (also inline in `<think>`) and the spelling of arguments take no part in identity: clients change
-them when they echo a reply. Some clients echo one reply as several assistant messages; these count as one.
+6. A request with the same system messages that holds the last reply with what stood before it, or with its call ids,
+   continues a conversation whose history was shortened: compaction.
+7. Anything else begins a conversation. Of several that fit, the longest is continued; of equals, the latest.
+Each turn says by which of these it was linked. Ids, reasoning (also inline in `<think>`) and the spelling of arguments
+take no part in identity: clients change them when they echo a reply. Some clients echo one reply as several assistant
+messages; these count as one.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
-from harness.lift.decoding import LiftedExchange
-from runtime.core.canonical import digest, fingerprint
-from runtime.core.messages import (
-    FilePart,
-    Message,
-    ModelReply,
-    ModelRequest,
-    RefusalPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-)
+import msgspec
 
-_THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+from harness.lift.decoding import LiftedExchange
+from harness.lift.threading_identity import echoes, identity, joined, links
+from harness.lift.threading_results import results_of
+from runtime.core.messages import Message, ModelReply, ModelRequest, ToolCallPart
+
+
+class Link(StrEnum):
+    """By what a turn was linked to the one before it."""
+
+    FIRST = "first"
+    PREFIX = "prefix"
+    SERVER = "server-state"
+    FAILURE = "failed-request"
+    COMPACTION = "compaction"
+    AMBIGUOUS = "ambiguous-prefix"
+
+
+_CERTAIN = frozenset({Link.FIRST, Link.PREFIX, Link.SERVER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +65,12 @@ class Turn:
 
     Attributes:
         attempts: The exchanges, in order; all but the last failed.
+        link: By what it was linked to the turn before.
         results: Tool results by position of the call; calls without one were not answered.
     """
 
     attempts: list[Attempt]
+    link: Link = Link.FIRST
     results: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -66,18 +80,28 @@ class Turn:
 
 
 @dataclass(slots=True, kw_only=True)
-class Conversation:
+class LiftedConversation:
     """The turns of one run, in order."""
 
     turns: list[Turn]
 
+    @property
+    def sureness(self) -> str:
+        """How sure it is that all turns are of one run: `certain`, `likely`, or `ambiguous` where several fitted."""
+        seen = {turn.link for turn in self.turns}
+        if Link.AMBIGUOUS in seen:
+            return "ambiguous"
+        return "certain" if seen <= _CERTAIN else "likely"
 
-def thread(exchanges: tuple[LiftedExchange, ...]) -> list[Conversation]:
+
+def thread(exchanges: tuple[LiftedExchange, ...]) -> list[LiftedConversation]:
     """Return the conversations of a recording, in order of their first request."""
     threader = _Threader()
     for exchange in exchanges:
         if exchange.request is not None:
             threader.take(Attempt(exchange=exchange, request=exchange.request))
+        elif exchange.reply is not None and exchange.reply.response_id is not None:
+            threader.poll(exchange, exchange.reply.response_id)
     return threader.conversations
 
 
@@ -85,42 +109,108 @@ class _Threader:
     """Finds for each request the conversation it continues, by look-up of chained message identities."""
 
     def __init__(self) -> None:
-        self.conversations: list[Conversation] = []
-        self._open: dict[str, list[Conversation]] = {}
+        self.conversations: list[LiftedConversation] = []
+        self._open: dict[str, list[LiftedConversation]] = {}
+        self._replies: dict[str, tuple[LiftedConversation, Turn]] = {}
+        self._states: dict[str, LiftedConversation] = {}
+        self._last: dict[int, list[Message]] = {}
 
     def take(self, attempt: Attempt) -> None:
         """Put one exchange in its place."""
-        messages = _joined(attempt.request.messages)
-        links = _links(messages)
-        retried = self._failed(links[-1], model=attempt.request.model)
-        if retried is not None:
-            retried.turns[-1].attempts.append(attempt)
+        state = _state_of(attempt.request)
+        messages = joined(attempt.request.messages)
+        chain = links(messages, seed="" if state is None else "=".join(state))
+        conversation = self._failed(chain[-1], model=attempt.request.model)
+        if conversation is not None:
+            conversation.turns[-1].attempts.append(attempt)
+            self._remember(conversation, attempt, state)
             return
-        conversation = self._continued(messages, links)
+        conversation, link = self._found(messages, chain, state)
         if conversation is None:
-            conversation = Conversation(turns=[])
+            conversation = LiftedConversation(turns=[])
             self.conversations.append(conversation)
-        conversation.turns.append(Turn(attempts=[attempt]))
-        self._open.setdefault(links[-1], []).append(conversation)
+        conversation.turns.append(Turn(attempts=[attempt], link=link))
+        self._open.setdefault(chain[-1], []).append(conversation)
+        self._last[id(conversation)] = messages
+        self._remember(conversation, attempt, state)
 
-    def _continued(self, messages: list[Message], links: list[str]) -> Conversation | None:
+    def poll(self, exchange: LiftedExchange, response_id: str) -> None:
+        """Put a reply that was fetched later in the place of the one that was queued."""
+        place = self._replies.get(response_id)
+        if place is None:
+            return
+        turn = place[1]
+        asked = turn.last
+        fetched = msgspec.structs.replace(exchange, request=asked.request)
+        turn.attempts[-1] = Attempt(exchange=fetched, request=asked.request)
+
+    def _remember(
+        self, conversation: LiftedConversation, attempt: Attempt, state: tuple[str, str] | None
+    ) -> None:
+        if (reply := attempt.exchange.reply) is not None and reply.response_id is not None:
+            self._replies[reply.response_id] = (conversation, conversation.turns[-1])
+        if state is not None and state[0] == "conversation":
+            self._states[state[1]] = conversation
+
+    def _found(
+        self, messages: list[Message], chain: list[str], state: tuple[str, str] | None
+    ) -> tuple[LiftedConversation | None, Link]:
+        if state is not None:
+            conversation = self._kept(*state)
+            if conversation is None:
+                return None, Link.FIRST
+            last = conversation.turns[-1]
+            if last.last.reply is not None:
+                echo = Message(role="assistant", parts=last.last.reply.parts)
+                last.results = results_of(last.last.reply.tool_calls, echo, _from_results(messages))
+            return conversation, Link.SERVER
+        conversation, link = self._continued(messages, chain)
+        if conversation is None and (conversation := self._compacted(messages)) is not None:
+            link = Link.COMPACTION
+        return conversation, link
+
+    def _kept(self, kind: str, name: str) -> LiftedConversation | None:
+        """Return the conversation that server-side state belongs to, unless it names a reply before the last."""
+        if kind == "conversation":
+            return self._states.get(name)
+        place = self._replies.get(name)
+        return None if place is None or place[0].turns[-1] is not place[1] else place[0]
+
+    def _continued(self, messages: list[Message], chain: list[str]) -> tuple[LiftedConversation | None, Link]:
         """Return the conversation that these messages continue, with the results of its last calls filled in."""
         for end in range(len(messages) - 1, -1, -1):
             echo = messages[end]
             if echo.role == "assistant":
-                for conversation in reversed(self._open.get(links[end], ())):
-                    reply = conversation.turns[-1].last.reply
-                    if reply is not None and _echoes(echo, reply):
-                        conversation.turns[-1].results = _results(reply.tool_calls, echo, messages[end + 1 :])
-                        self._open[links[end]].remove(conversation)
-                        return conversation
-            failed = self._failed(links[end], model=None) if end else None
+                fitting = [c for c in self._open.get(chain[end], ()) if _is_echo_of(echo, c)]
+                if fitting:
+                    conversation = fitting[-1]
+                    _answer(conversation, echo, messages[end + 1 :])
+                    self._open[chain[end]].remove(conversation)
+                    return conversation, Link.PREFIX if len(fitting) == 1 else Link.AMBIGUOUS
+            failed = self._failed(chain[end], model=None) if end else None
             if failed is not None:
-                self._open[links[end]].remove(failed)
-                return failed
+                self._open[chain[end]].remove(failed)
+                return failed, Link.FAILURE
+        return None, Link.FIRST
+
+    def _compacted(self, messages: list[Message]) -> LiftedConversation | None:
+        """Return the conversation whose shortened history these messages are."""
+        system = _system(messages)
+        for end in range(len(messages) - 1, 0, -1):
+            echo = messages[end]
+            if echo.role != "assistant":
+                continue
+            for conversation in reversed(self.conversations):
+                before = self._last[id(conversation)]
+                if not _is_echo_of(echo, conversation) or _system(before) != system:
+                    continue
+                is_next = bool(before) and identity(before[-1]) == identity(messages[end - 1])
+                if is_next or _same_call_ids(echo, conversation):
+                    _answer(conversation, echo, messages[end + 1 :])
+                    return conversation
         return None
 
-    def _failed(self, link: str, *, model: str | None) -> Conversation | None:
+    def _failed(self, link: str, *, model: str | None) -> LiftedConversation | None:
         for conversation in reversed(self._open.get(link, ())):
             last = conversation.turns[-1].last
             if last.reply is None and model in {None, last.request.model}:
@@ -128,101 +218,38 @@ class _Threader:
         return None
 
 
-def _joined(messages: tuple[Message, ...]) -> list[Message]:
-    """Return the messages with neighbouring assistant messages made one."""
-    joined: list[Message] = []
-    for message in messages:
-        if joined and message.role == "assistant" == joined[-1].role:
-            joined[-1] = Message(role="assistant", parts=joined[-1].parts + message.parts)
-        else:
-            joined.append(message)
-    return joined
+def _state_of(request: ModelRequest) -> tuple[str, str] | None:
+    """Return the server-side state that a request goes on from."""
+    previous = request.parameters.get("previous_response_id")
+    if isinstance(previous, str) and previous:
+        return "previous", previous
+    named: Any = request.parameters.get("conversation")
+    name = named.get("id") if isinstance(named, dict) else named
+    return ("conversation", name) if isinstance(name, str) and name else None
 
 
-def _links(messages: list[Message]) -> list[str]:
-    """Return the chained identity before the first message and after each."""
-    links = [""]
-    for message in messages:
-        links.append(digest(f"{links[-1]}{fingerprint(_identity(message))}".encode()))
-    return links
+def _from_results(messages: list[Message]) -> list[Message]:
+    """Return the messages from the first result on: instructions are sent again before it."""
+    first = next((place for place, m in enumerate(messages) if m.role == "tool"), len(messages))
+    return messages[first:]
 
 
-def _identity(message: Message) -> list[Any]:
-    """Return what makes a message the same message when a client sends it again."""
-    said: list[Any] = []
-    text: list[str] = []
-    for part in message.parts:
-        match part:
-            case TextPart(content=content) | RefusalPart(content=content):
-                text.append(content)
-            case ToolCallPart(name=name, arguments=arguments):
-                said.append([name, arguments])
-            case ToolResponsePart(response=response):
-                said.append(response)
-            case FilePart():
-                said.append(part)
-            case _:
-                pass
-    return [message.role, _spoken("".join(text)), said]
+def _is_echo_of(message: Message, conversation: LiftedConversation) -> bool:
+    reply = conversation.turns[-1].last.reply
+    return reply is not None and echoes(message, reply)
 
 
-def _echoes(message: Message, reply: ModelReply) -> bool:
-    """Tell whether an assistant message is a client's echo of a reply.
-
-    Calls decide where there are any: frameworks drop or add text beside them, and some send only part of the
-    calls. Without calls the text must be the same.
-    """
-    calls = [p for p in message.parts if isinstance(p, ToolCallPart)]
-    if reply.tool_calls or calls:
-        asked = [_call_identity(c) for c in reply.tool_calls]
-        return bool(calls) and all(_call_identity(c) in asked for c in calls)
-    echoed = _identity(message)[1]
-    return bool(echoed == _spoken(reply.text or reply.refusal or ""))
+def _answer(conversation: LiftedConversation, echo: Message, following: list[Message]) -> None:
+    turn = conversation.turns[-1]
+    calls = () if turn.last.reply is None else turn.last.reply.tool_calls
+    turn.results = results_of(calls, echo, following)
 
 
-def _spoken(text: str) -> str:
-    """Return a text without the thoughts some models put before it, which clients take out or put in."""
-    return _THOUGHT.sub("", text, count=1).strip()
+def _system(messages: list[Message]) -> list[Any]:
+    return [identity(message) for message in messages if message.role == "system"]
 
 
-def _call_identity(call: ToolCallPart) -> str:
-    return fingerprint([call.name, call.arguments])
-
-
-def _results(calls: tuple[ToolCallPart, ...], echo: Message, following: list[Message]) -> dict[int, str]:
-    """Return the results that answer a reply's calls, by position of the call.
-
-    A client may give calls new ids when it echoes them, so results are looked up by the echo's ids; what no id
-    finds is paired in order, as long as tool messages follow without another turn between.
-    """
-    answers: list[ToolResponsePart] = []
-    for message in following:
-        if message.role != "tool":
-            break
-        answers += [p for p in message.parts if isinstance(p, ToolResponsePart)]
-    echoed = [p for p in echo.parts if isinstance(p, ToolCallPart)]
-    places = _places(calls, echoed)
-    results: dict[int, str] = {}
-    unpaired: list[str] = []
-    for answer in answers:
-        place = next(
-            (p for p, c in zip(places, echoed, strict=True) if c.id == answer.id and p not in results), None
-        )
-        if place is None:
-            unpaired.append(answer.response)
-        else:
-            results[place] = answer.response
-    free = [place for place in places if place not in results]
-    results.update(zip(free, unpaired, strict=False))
-    return results
-
-
-def _places(calls: tuple[ToolCallPart, ...], echoed: list[ToolCallPart]) -> list[int]:
-    """Return for each echoed call the position of the call it echoes: by id, else by what it asks."""
-    places: list[int] = []
-    for call in echoed:
-        free = [i for i in range(len(calls)) if i not in places]
-        same = [i for i in free if _call_identity(calls[i]) == _call_identity(call)]
-        by_id = [i for i in same if calls[i].id == call.id]
-        places.append((by_id or same or free)[0] if free else len(calls))
-    return places
+def _same_call_ids(echo: Message, conversation: LiftedConversation) -> bool:
+    reply: ModelReply | None = conversation.turns[-1].last.reply
+    echoed = {part.id for part in echo.parts if isinstance(part, ToolCallPart)}
+    return bool(echoed) and reply is not None and echoed == {call.id for call in reply.tool_calls}

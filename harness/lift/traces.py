@@ -7,7 +7,7 @@ say whether it tells of an error. A run ends `open` if calls of its last reply w
 from __future__ import annotations
 
 from harness.lift.pricing import table_id
-from harness.lift.threading import Attempt, Conversation, Turn
+from harness.lift.threading import Attempt, LiftedConversation, Turn
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     DONE,
@@ -33,13 +33,15 @@ from runtime.core.trace import Trace
 ASSERT_ONLY = "lifted from HTTP traffic: what the agent did between model calls was not recorded"
 _UNANSWERED = "the recording ends before this call was answered"
 _UNKNOWN_FAILURE = Failure(kind=FailureKind.ERROR, message="no answer was recorded", phase="response")
+_UNDER_WAY = frozenset({"queued", "in_progress"})
+"""What a background response says of itself before it is done."""
 _STOP_KINDS = {
     FailureKind.RATE_LIMITED: StopKind.MODEL_RATE_LIMITED,
     FailureKind.TIMEOUT: StopKind.MODEL_TIMEOUT,
 }
 
 
-def conversation_trace(conversation: Conversation, *, source_id: str) -> Trace:
+def conversation_trace(conversation: LiftedConversation, *, source_id: str) -> Trace:
     """Return the trace of one conversation.
 
     Args:
@@ -99,12 +101,12 @@ def _end(turn: Turn) -> End:
         kind = _STOP_KINDS.get(failure.kind, StopKind.MODEL_ERROR_EXHAUSTED)
         model = last.request.model or "unknown"
         return End(stop_reason=str(StopReason(kind, model)), detail=failure.message)
-    if last.reply.tool_calls:
+    if last.reply.tool_calls or last.reply.raw_finish_reason in _UNDER_WAY:
         return End(stop_reason=str(StopReason(StopKind.OPEN)))
     return End(stop_reason=str(StopReason(StopKind.FINISH)), output=last.reply.text or last.reply.refusal)
 
 
-def _header(conversation: Conversation, source_id: str) -> Header:
+def _header(conversation: LiftedConversation, source_id: str) -> Header:
     first = conversation.turns[0].last
     requests = [attempt.request for turn in conversation.turns for attempt in turn.attempts]
     request_id = f"req_{source_id}"
@@ -124,11 +126,15 @@ def _header(conversation: Conversation, source_id: str) -> Header:
             tools=tuple(ToolDecl(schema=schema) for schema in schemas) if schemas else "opaque",
             price_table=table_id() if _is_computed(conversation) else None,
             assert_only=ASSERT_ONLY,
+            labels={
+                "link": conversation.sureness,
+                "linked_by": [str(turn.link) for turn in conversation.turns],
+            },
         )
     )
 
 
-def _is_computed(conversation: Conversation) -> bool:
+def _is_computed(conversation: LiftedConversation) -> bool:
     """Tell whether any price comes from tokens and the price table."""
     exchanges = [attempt.exchange for turn in conversation.turns for attempt in turn.attempts]
     return any(

@@ -1,4 +1,4 @@
-"""Record runs: a performer that appends each effect and outcome before the flow goes on."""
+"""Record runs: a performer that appends each effect and outcome before the flow continues."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.record.retention import Retention
 from harness.record.sampling import Sampling
 from harness.record.settings import Settings
 from harness.record.shutdown import install_signal_handler
-from runtime.journal.recorder import MemorySink, RecordingPerformer, Sink
+from runtime.journal.recording_performer import MemorySink, RecordingPerformer, Sink
 
 __all__ = [
     "MemorySink",

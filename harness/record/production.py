@@ -1,4 +1,4 @@
-"""The production recorder: many runs into one journal a worker, rotated, sealed and shipped behind their backs.
+"""The production recorder: many runs into one journal a worker, rotated, sealed and shipped in the background.
 
 Theory of operation.
 1. A run takes part in the journal that is current when it begins, and stays there until its end: its numbers and
@@ -30,7 +30,7 @@ from runtime.core.run import Header
 from runtime.errors import JournalError, UsageError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.journal.files import JournalWriter
-from runtime.journal.recorder import RecordingPerformer
+from runtime.journal.recording_performer import RecordingPerformer
 from runtime.journal.records import Record
 
 

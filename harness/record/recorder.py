@@ -11,7 +11,7 @@ from harness.redaction.redactor import process_redactor
 from runtime.core.effects import Performer
 from runtime.errors import UsageError
 from runtime.journal.files import JournalWriter
-from runtime.journal.recorder import JournalSink, MemorySink, RecordingPerformer
+from runtime.journal.recording_performer import JournalSink, MemorySink, RecordingPerformer
 
 
 class Recorder:

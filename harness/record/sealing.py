@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cassette.files import guarded
+from harness.cassette.file_io import guarded
 from harness.cassette.segment import SegmentWriter, read_segment
 from harness.errors import CassetteError
 from harness.record.sampling import Sampling

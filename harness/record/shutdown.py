@@ -17,10 +17,10 @@ _POLL_S = 0.02
 def install_signal_handler(
     recorder: ProductionRecorder, *, signals: tuple[int, ...] = (signal.SIGTERM,), grace_s: float = 0.0
 ) -> Callable[[], None]:
-    """Have a recorder closed when the process is asked to end; call it from the main thread.
+    """Close a recorder when the process gets a signal to end; call it from the main thread.
 
     The closing happens in a thread, because the handler may have interrupted an append. What handled the signal
-    before then gets it again, so a server's own shutdown goes on.
+    before then gets it again, so a server's own shutdown continues.
 
     Args:
         recorder: What to close.

@@ -1,4 +1,4 @@
-"""What stands for a body that could not be scanned: a mark with its hash, by which it can be recognised again."""
+"""The placeholder of a body that could not be scanned: a mark with the body's hash."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def dropped_bytes(data: bytes) -> bytes:
 
 def dropped_value(value: Any) -> str:
     """Return the mark of a JSON value nested too deep for any encoder, so it is hashed without recursion."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     stack = [value]
     while stack:
         item = stack.pop()
         match item:
             case dict():
-                told.update(b"{%d" % len(item))
+                digest.update(b"{%d" % len(item))
                 for key, inner in item.items():
                     stack += (inner, key)
             case list() | tuple():
-                told.update(b"[%d" % len(item))
+                digest.update(b"[%d" % len(item))
                 stack += item
             case _:
-                told.update(repr(item).encode("utf-8", "surrogatepass") + b"\0")
-    return f"<dropped:sha256:{told.hexdigest()}>"
+                digest.update(repr(item).encode("utf-8", "surrogatepass") + b"\0")
+    return f"<dropped:sha256:{digest.hexdigest()}>"

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class TextEdit:
     """Bytes `start` to `end` become `new`."""
 
     start: int
@@ -17,25 +17,25 @@ class Edit:
     new: bytes
 
 
-def apply_edits(data: bytes, edits: Sequence[Edit]) -> bytes:
+def apply_edits(data: bytes, edits: Sequence[TextEdit]) -> bytes:
     """Return a text with edits made; they are in order and do not overlap."""
-    told: list[bytes] = []
+    parts: list[bytes] = []
     done = 0
     for edit in edits:
-        told += (data[done : edit.start], edit.new)
+        parts += (data[done : edit.start], edit.new)
         done = edit.end
-    return b"".join((*told, data[done:]))
+    return b"".join((*parts, data[done:]))
 
 
-def edit_pieces(pieces: Sequence[bytes], edits: Sequence[Edit]) -> list[bytes]:
+def edit_pieces(pieces: Sequence[bytes], edits: Sequence[TextEdit]) -> list[bytes]:
     """Return as many pieces with edits of their joined text made; what is new stands where its edit begins."""
     starts = [0, *accumulate(map(len, pieces))]
-    own: list[list[Edit]] = [[] for _ in pieces]
+    own: list[list[TextEdit]] = [[] for _ in pieces]
     for edit in edits:
         at = min(bisect_right(starts, edit.start) - 1, len(pieces) - 1)
         new = edit.new
         while at < len(pieces) and (starts[at] < edit.end or new):
             begin = starts[at]
-            own[at].append(Edit(max(edit.start - begin, 0), min(edit.end - begin, len(pieces[at])), new))
+            own[at].append(TextEdit(max(edit.start - begin, 0), min(edit.end - begin, len(pieces[at])), new))
             new, at = b"", at + 1
     return [apply_edits(piece, own[at]) if own[at] else piece for at, piece in enumerate(pieces)]

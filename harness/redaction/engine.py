@@ -1,7 +1,8 @@
 """One expression compiled over bytes: google-re2 where it is installed, else Python's `re`.
 
-Both see bytes, fold ASCII letters alone and take the leftmost alternative, so that a run gets the same pseudonyms
-under either. The patterns use what both know: no lookaround, no back reference, no repetition above 1,000.
+Both match bytes, ignore case for ASCII letters only and take the leftmost alternative, so a run gets the same
+pseudonyms under either. The patterns use what both support: no lookaround, no back reference, no
+repetition above 1,000.
 """
 
 from __future__ import annotations
@@ -142,8 +143,8 @@ def compile_keywords(keywords: Sequence[bytes], *, engine: str | None = None) ->
     return PythonKeywords(keywords)
 
 
-def _text(told: Any) -> str:
-    return told.decode("latin-1") if isinstance(told, bytes) else str(told)
+def _text(message: Any) -> str:
+    return message.decode("latin-1") if isinstance(message, bytes) else str(message)
 
 
 @lru_cache(maxsize=1)
@@ -172,7 +173,7 @@ def compile_finder(pattern: str, *, where: str, engine: str | None = None) -> Fi
     make: Callable[[bytes], Finder] = PythonFinder
     binding = None if engine == "python" else re2_binding()
     if binding is not None:
-        make = lambda told: _Re2Finder(binding, told)  # noqa: E731 - the same shape as the other engine
+        make = lambda raw: _Re2Finder(binding, raw)  # noqa: E731 - the same shape as the other engine
     try:
         return make(pattern.encode("ascii"))
     except (ValueError, re.error) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.redaction.fields import Secrecy, secrecy
+from harness.redaction.secret_fields import Secrecy, secrecy
 from runtime.state.secret_forms import LEAST_CHARS, literal_forms
 
 __all__ = ["LEAST_CHARS", "known_credentials", "literal_forms"]

@@ -39,7 +39,7 @@ class Numbers:
         return known
 
     def notice(self, text: str) -> None:
-        """Take in the numbers that stand in a text."""
+        """Reserve the numbers that a text already uses."""
         if "<secret#" in text:
             numbers = [int(found["number"]) for found in PSEUDONYM.finditer(text) if found["number"]]
             self._highest = max([self._highest, *numbers])

@@ -19,8 +19,12 @@ import msgspec
 
 from harness.errors import CassetteError
 from harness.redaction.dropped import DROPPED, dropped_bytes, dropped_value
-from harness.redaction.edits import Edit, apply_edits, edit_pieces
-from harness.redaction.fields import (
+from harness.redaction.edits import TextEdit, edit_pieces
+from harness.redaction.known import known_credentials, literal_forms
+from harness.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
+from harness.redaction.rules import Ruleset, ruleset
+from harness.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
+from harness.redaction.secret_fields import (
     HEADERS,
     Secrecy,
     hides,
@@ -28,10 +32,6 @@ from harness.redaction.fields import (
     is_secret_header,
     secrecy,
 )
-from harness.redaction.known import known_credentials, literal_forms
-from harness.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
-from harness.redaction.rules import Ruleset, ruleset
-from harness.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
 from runtime.core.messages import (
     FilePart,
     Message,
@@ -144,7 +144,7 @@ class Redactor:
         if len(data) <= self._max_bytes and not self._gate(data):
             self._names.notice(text)
             return text
-        clean = self._scrub(data)
+        clean = self._scrub([data])[0]
         return text if clean == data else clean.decode("utf-8", "surrogatepass")
 
     def message(self, message: Message) -> Message:
@@ -175,12 +175,11 @@ class Redactor:
         secret began. A text that is dropped leaves its mark in the first piece.
         """
         pieces = [chunk.encode("utf-8", "surrogatepass") for chunk in chunks]
-        for _ in range(_PASSES):
-            edits = self._edits(b"".join(pieces))
-            if not edits:
-                break
-            pieces = edit_pieces(pieces, edits)
-        return [piece.decode("utf-8", "surrogatepass") for piece in pieces]
+        data = b"".join(pieces)
+        if len(data) <= self._max_bytes and not self._gate(data):
+            self._names.notice("".join(chunks))
+            return list(chunks)
+        return [piece.decode("utf-8", "surrogatepass") for piece in self._scrub(pieces)]
 
     def error_text(self, error: BaseException) -> str:
         """Return the traceback of an exception without secrets."""
@@ -288,15 +287,16 @@ class Redactor:
             return text
         return text[:scheme] + self._name(secret, "field")
 
-    def _scrub(self, data: bytes) -> bytes:
+    def _scrub(self, pieces: list[bytes]) -> list[bytes]:
+        """Return the pieces of a text without the secrets of the whole."""
         for _ in range(_PASSES):
-            edits = self._edits(data)
+            edits = self._edits(b"".join(pieces))
             if not edits:
                 break
-            data = apply_edits(data, edits)
-        return data
+            pieces = edit_pieces(pieces, edits)
+        return pieces
 
-    def _edits(self, data: bytes) -> list[Edit]:
+    def _edits(self, data: bytes) -> list[TextEdit]:
         """Return what is to be replaced in a text, from left to right, so that numbers follow first appearance."""
         if len(data) > self._max_bytes:
             return self._drop(data)
@@ -307,17 +307,17 @@ class Redactor:
         except (ScanError, RecursionError, MemoryError, ValueError):
             return self._drop(data)
         return [
-            Edit(
+            TextEdit(
                 span.start, span.end, span.quotes + self._name(span.secret, span.rule).encode() + span.quotes
             )
             for span in spans
         ]
 
-    def _drop(self, data: bytes) -> list[Edit]:
+    def _drop(self, data: bytes) -> list[TextEdit]:
         if DROPPED.fullmatch(data):
             return []
         self._count("dropped")
-        return [Edit(0, len(data), dropped_bytes(data))]
+        return [TextEdit(0, len(data), dropped_bytes(data))]
 
     def _name(self, secret: bytes, rule: str) -> str:
         self._count(rule)

@@ -18,7 +18,7 @@ from typing import Literal
 import msgspec
 
 from harness.redaction.engine import Finder, KeywordSet, compile_finder, compile_keywords
-from harness.redaction.fields import HEADERS, NAME_STEM, is_secret_field
+from harness.redaction.secret_fields import HEADERS, NAME_STEM, is_secret_field
 from runtime.errors import UsageError
 
 __all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_rules", "ruleset"]
@@ -41,7 +41,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """How one kind of secret looks.
 
     Attributes:
-        id: Name told in messages and counts, never the secret.
+        id: Name shown in messages and counts, never the secret.
         description: What it is.
         keywords: Pieces of which each match holds one, case and all.
         pattern: RE2 expression; the groups `secret`, `secret2`, ..., or else all of the match, are replaced. A
@@ -127,21 +127,21 @@ class Ruleset:
 
     @cached_property
     def keywords(self) -> KeywordSet:
-        """All keywords, sought at once: one by one took most of the time of sealing. Internal to goldrun."""
+        """All keywords of the rules; looking for them one by one was most of the time that sealing took."""
         return compile_keywords(list(self._ranks), engine=self._engine)
 
     @cached_property
     def runs(self) -> Finder:
-        """Runs of encoded text, which may say a secret. Internal to goldrun."""
+        """Runs of encoded text, which may say a secret."""
         return compile_finder(_ENCODED_RUN, where="redaction rules", engine=self._engine)
 
     @cached_property
     def wire(self) -> Finder:
-        """The gate of the tripwire. Internal to goldrun."""
+        """The gate of the tripwire."""
         return self._gate(lambda rule: rule.tripwire, (_ENCODED_GATE,))
 
     def possible(self, data: bytes, *, tripwire: bool = False) -> list[CompiledRule]:
-        """Return the rules whose keywords stand in the data, in order of rank. Internal to goldrun."""
+        """Return the rules whose keywords stand in the data, in order of rank."""
         ranks = {rank for number in self.keywords.found(data) for rank in self._ranks_of[number]}
         return [self._compile(rank) for rank in sorted(ranks) if self.rules[rank].tripwire or not tripwire]
 
@@ -181,18 +181,18 @@ def load_rules(path: str | Path | None = None) -> tuple[Rule, ...]:
             data = files("harness.redaction").joinpath("secret_rules.json").read_bytes()
         else:
             data = Path(path).read_bytes()
-        told = msgspec.json.decode(data, type=_RuleFile)
+        loaded = msgspec.json.decode(data, type=_RuleFile)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(
             f"the redaction rules cannot be read: {error}",
             where=where,
             next_step="see docs/redaction.md for the form of a rule",
         ) from error
-    if told.schema != SCHEMA:
-        raise UsageError(f"the schema is {told.schema!r}, not {SCHEMA!r}", where=where)
+    if loaded.schema != SCHEMA:
+        raise UsageError(f"the schema is {loaded.schema!r}, not {SCHEMA!r}", where=where)
     if path is not None:
-        _check(told.rules, where)
-    return told.rules
+        _check(loaded.rules, where)
+    return loaded.rules
 
 
 @lru_cache(maxsize=64)

@@ -51,16 +51,16 @@ def sample(form: str, seed: int = 0) -> str:
 
 def _characters(alphabet: str, count: int, chance: random.Random) -> str:
     """Return characters of which the middle ones are a letter and a digit, so that checks for both hold."""
-    told = chance.choices(alphabet, k=count)
+    sample = chance.choices(alphabet, k=count)
     letters = [char for char in alphabet if char.isalpha()]
     digits = [char for char in alphabet if char.isdigit()]
     if count > 3 and letters and digits:
-        told[count // 2 - 1 : count // 2 + 1] = [chance.choice(letters), chance.choice(digits)]
+        sample[count // 2 - 1 : count // 2 + 1] = [chance.choice(letters), chance.choice(digits)]
     # Marks at the ends would end a match of a whole word early.
     for at in {0, count - 1}:
-        if not told[at].isalnum():
-            told[at] = chance.choice(letters)
-    return "".join(told)
+        if not sample[at].isalnum():
+            sample[at] = chance.choice(letters)
+    return "".join(sample)
 
 
 def _special(kind: str, chance: random.Random) -> str:

@@ -1,4 +1,4 @@
-"""Where the secrets of a text are: by rules, in encoded runs, and in the strings of JSON to any sane depth.
+"""Find the secrets of a text: by rules, in encoded runs, and in strings of JSON up to a depth limit.
 
 A text is scanned as bytes of UTF-8. Nothing is changed here; the caller replaces the spans.
 """
@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.redaction.checks import accepted
 from harness.redaction.dropped import DROPPED
-from harness.redaction.fields import hides, is_password_field
-from harness.redaction.jsontext import Leaf, Places, decoded, leaves, looks_like_json
+from harness.redaction.json_strings import Leaf, Offsets, decoded, leaves, looks_like_json
+from harness.redaction.match_checks import accepted
 from harness.redaction.rules import CompiledRule, Ruleset
+from harness.redaction.secret_fields import hides, is_password_field
 from runtime.errors import DataError
 
 PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")
@@ -40,7 +40,7 @@ class Span:
     Attributes:
         start: First byte.
         end: Byte after the last.
-        rank: Rules of lower rank are told first.
+        rank: Of overlapping spans that start together, the lowest rank names the finding.
         rule: What found it.
         secret: The secret itself, without escapes: what gets a pseudonym.
         quotes: What goes around a pseudonym that replaces a JSON number, escaped as its place asks.
@@ -149,12 +149,12 @@ def _decodings(run: bytes) -> list[bytes]:
     if _HEX.fullmatch(run):
         return [binascii.unhexlify(run)]
     plain = run.rstrip(b"=")
-    told = []
+    candidates = []
     for offset in range(4):
         body = plain[offset:]
         body = body[: len(body) - 1] if len(body) % 4 == 1 else body
-        told.append(binascii.a2b_base64(body + b"=" * (-len(body) % 4)))
-    return told
+        candidates.append(binascii.a2b_base64(body + b"=" * (-len(body) % 4)))
+    return candidates
 
 
 def _says_secret(text: bytes, rules: Ruleset) -> bool:
@@ -196,24 +196,24 @@ def _in_leaf(leaf: Leaf, rules: Ruleset, depth: int) -> list[Span]:
         inner = find_secrets(text, rules, depth=depth + 1)
     if not inner:
         return []
-    places = Places(leaf.raw)
-    told = []
+    offsets = Offsets(leaf.raw)
+    spans = []
     for span in inner:
-        start, end = places.span(span.start, span.end)
+        start, end = offsets.span(span.start, span.end)
         quotes = span.quotes.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-        told.append(Span(leaf.start + start, leaf.start + end, span.rank, span.rule, span.secret, quotes))
-    return told
+        spans.append(Span(leaf.start + start, leaf.start + end, span.rank, span.rule, span.secret, quotes))
+    return spans
 
 
 def _merged(data: bytes, spans: list[Span]) -> list[Span]:
     """Join spans that overlap: the first rule's name, and all that any of them covers."""
-    told: list[Span] = []
+    merged: list[Span] = []
     for span in sorted(spans, key=lambda span: (span.start, span.rank, -span.end)):
-        last = told[-1] if told else None
+        last = merged[-1] if merged else None
         if last is None or span.start >= last.end:
-            told.append(span)
+            merged.append(span)
         elif span.end > last.end:
-            told[-1] = Span(
+            merged[-1] = Span(
                 last.start, span.end, last.rank, last.rule, data[last.start : span.end], last.quotes
             )
-    return told
+    return merged

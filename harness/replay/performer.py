@@ -1,17 +1,17 @@
-"""The replay performer: answers effects from a recording, and keeps count of what is not as recorded.
+"""The replay performer: answers effects from a recording, and keeps each difference.
 
 Verdicts: `match`; `moved` (the key stands unused at another lane); `changed` (the lane is there, its key
 differs); `repeated` (recorded fewer times); `extra` (nothing is recorded); `missing` (left over at the end).
-Strict replay ends at the first of them; collecting replay serves on: a moved or changed effect its recorded
-outcome, a repeated one its last outcome again, a guard effect nothing; anything else ends the run.
+Strict replay ends at the first of them. Collecting replay continues: a moved or changed effect gets its recorded
+outcome, a repeated one its last outcome again, a guard effect a neutral answer. Anything else ends the run.
 """
 
 from __future__ import annotations
 
 from typing import assert_never
 
-from harness.replay.causes import explain, missing_cause
 from harness.replay.divergence import EffectDivergence, ReplayDivergence, Verdict
+from harness.replay.divergence_causes import explain, missing_cause
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from runtime.core.effects import (
     KIND_OF,
@@ -97,7 +97,7 @@ class ReplayPerformer:
         return [self._keys.key(effect) for effect in effects][-1]
 
     def leftovers(self, stop_reason: str) -> list[EffectDivergence]:
-        """Return a divergence for each recorded interaction that was not asked for."""
+        """Return a divergence for each recorded interaction that was not used."""
         tainted = bool(self.divergences)
         return [
             EffectDivergence(

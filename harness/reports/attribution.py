@@ -1,272 +1,388 @@
-"""Why the mean of a run changed: task mix, calls per run, model mix, tokens per call, price.
+"""Why the mean of a run changed, over the runs that the verdict compares.
 
-The mean cost of a run is the sum over tasks of (share of runs) x (model calls per run) x the sum over models
-of (share of calls) x (cost of a call), and the cost of a call follows from its tokens and the prices. The
-factors are exchanged one after the other from the baseline's to the candidate's, in the order of `EFFECTS`,
-and once more backward from the candidate's to the baseline's; the effect of a factor is the mean of its two
-steps. So the effects add up to the change exactly, and swapping the deploys turns every sign.
+The mean cost of a run is the sum over tasks (or strata) of
 
-A task or model that one side does not know takes the other side's values, so that all of its weight is mix.
-Prices are estimated for each model from cost and tokens by kind (least squares; costs are linear in tokens
-but for tiers); where that does not fit, the price is the cost of a token of any kind, task by task. Equal price tables
-mean that no price changed. Sums are kept in billionths of the unit as integers.
+    share of runs x (calls per run x sum over models of (share of calls x cost of a call) + cost of tools)
+
+and the cost of a call is its tokens by kind times the prices. Each factor can stand at the baseline or at the
+candidate; the effect of a factor is its Shapley value: the mean, over all orders in which factors could be
+exchanged, of what its exchange adds. So no order is preferred, effects add up to the change exactly, and swapping
+the deploys turns every sign.
+
+What one side does not know (a model it never called) takes the other side's values, so that all of it is routing.
+Sums are kept in billionths of the unit as integers.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations
 
 import numpy as np
 
+from harness.reports.aggregates import Aggregate
 from harness.reports.columns import Bools, Columns, Floats, Ints
-from harness.reports.pairing import task_names
+from harness.reports.prices import KINDS, PaidUsage, estimate
 from harness.reports.report import Attribution
+from harness.reports.segment_effects import segment_effects
 
-EFFECTS = ("task_mix", "calls_per_run", "model_mix", "tokens_per_call", "price")
-
+FACTORS = ("price", "routing", "calls_per_run", "input", "output", "cache_share", "tool_credits", "task_mix")
+_CALLS = ("price", "routing", "calls_per_run", "input", "output", "cache_share", "task_mix")
 _SCALE = 10**9
-_FIT = 1e-3
-"""Largest relative error with which estimated prices must explain a side's costs."""
+_SAME = 1e-4
 
-_SAME_RATE = 1e-6
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """The runs of a verdict.
+
+    Attributes:
+        columns: All runs of both sides.
+        unit: Task or stratum of each row, -1 where it takes no part.
+        models: Rows of the table `models`.
+        tools: Rows of the table `tools`.
+        segments: Rows of the table `segments`.
+    """
+
+    columns: Columns
+    unit: Ints
+    models: Aggregate
+    tools: Aggregate
+    segments: Aggregate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Factors:
-    """The factors of one side; rows are tasks, columns are models.
+    """The factors of one side; rows are units, columns models.
 
     Attributes:
-        share: Share of the side's runs, by task.
-        calls: Model calls per run, by task.
-        mix: Share of a task's calls, by task and model.
-        unit: Cost (or tokens) of a call, by task and model.
-        repriced: The same tokens at the other side's prices.
-        known: Cells with calls.
+        task_mix: Share of the side's runs, by unit.
+        calls_per_run: Model calls per run, by unit.
+        routing: Share of a unit's calls, by model.
+        input: Input tokens of a call.
+        output: Output tokens of a call.
+        cache: Shares of the input read from and written to a cache, `(2, units, models)`.
+        price: Prices of a token by kind, `(models, 4)`.
+        excess: What a call cost beyond these prices, as a ratio; part of the price.
     """
 
-    share: Floats
-    calls: Floats
-    mix: Floats
-    unit: Floats
-    repriced: Floats
-    known: Bools
+    task_mix: Floats
+    calls_per_run: Floats
+    routing: Floats
+    input: Floats
+    output: Floats
+    cache: Floats
+    price: Floats
+    excess: Floats
 
 
-def attribute(columns: Columns) -> Attribution | None:
+def attribute(compared: Compared) -> Attribution | None:
     """Return why cost changed, or tokens or tool calls where costs are unknown; `None` if nothing is known."""
-    for measure in ("cost_nanousd", "total_tokens"):
-        rows = ~np.isnan(columns.numbers[measure]) & ~np.isnan(columns.numbers["model_calls"])
-        if all((rows & (columns.side == side)).any() for side in (0, 1)):
-            return _by_models(columns.take(rows), measure)
-    return _by_calls(columns)
+    for measure in ("cost_nanousd", "total_tokens", "tool_calls"):
+        rows = _known(compared, compared.columns.numbers[measure])
+        if rows.any():
+            return _by_calls(compared, rows, measure) if measure != "tool_calls" else _by_runs(compared, rows)
+    return None
 
 
-def _by_models(columns: Columns, measure: str) -> Attribution:
+def _known(compared: Compared, values: Floats) -> Bools:
+    """Return the rows that know the values, of units that know them on both sides."""
+    rows = (compared.unit >= 0) & ~np.isnan(values)
+    if not rows.any():
+        return rows
+    width = int(compared.unit.max()) + 1
+    cells = np.bincount(compared.unit[rows] * 2 + compared.columns.side[rows], minlength=2 * width)
+    both = (cells.reshape(-1, 2) > 0).all(axis=1)
+    return np.asarray(rows & np.asarray(both)[compared.unit])
+
+
+def _by_calls(compared: Compared, rows: Bools, measure: str) -> Attribution:
     priced = measure == "cost_nanousd"
-    tasks, models = _cells(columns)
-    first, second = _factors(columns, tasks, models, measure)
-    forward = _chain(first, second)
-    backward = _chain(second, first)
-    effects = [(step - back) / 2 for step, back in zip(forward, backward, strict=True)]
-    start, stop = (_mean(side.share, side.calls, side.mix, side.unit) for side in (first, second))
+    columns = compared.columns
+    lines = _lines(compared, rows, priced=priced)
+    units = np.unique(compared.unit[rows], return_inverse=True)
+    unit = np.full(len(rows), -1, dtype=np.int64)
+    unit[rows] = units[1].reshape(-1)
+    first, second = _factors(columns, rows, unit, lines, priced=priced)
+    tools = [_tool_credits(compared, rows, unit, side) if priced else first.task_mix * 0.0 for side in (0, 1)]
+    effects = _shapley(_CALLS, lambda names: _mean(first, second, names))
+    credits = _shapley(
+        ("tool_credits", "task_mix"),
+        lambda names: float(
+            ((second if "task_mix" in names else first).task_mix * tools["tool_credits" in names]).sum()
+        ),
+    )
+    effects["task_mix"] += credits["task_mix"]
+    effects["tool_credits"] = credits["tool_credits"]
+    values = columns.numbers[measure]
+    start, stop = (float(values[rows & (columns.side == side)].mean()) for side in (0, 1))
     constant = None
     if priced:
-        same = _mean(second.share, second.calls, second.mix, np.where(second.known, second.repriced, 0.0))
+        same = _mean(first, second, frozenset(_CALLS) - {"price"}) + float((second.task_mix * tools[1]).sum())
         constant = {"candidate": same / 1e9, "ratio": same / start if start else None}
+    else:
+        effects = {n: v for n, v in effects.items() if n not in {"price", "cache_share", "tool_credits"}}
     scale = 1.0 if priced else 1e9
     return _attribution(
+        compared,
+        rows,
         "cost_usd" if priced else measure,
-        start * scale,
-        stop * scale,
-        {
-            name: None if name == "price" and not priced else value * scale
-            for name, value in zip(EFFECTS, effects, strict=True)
-        },
-        columns.side,
+        (start * scale, stop * scale),
+        {name: value * scale for name, value in effects.items()},
         constant,
     )
 
 
-def _by_calls(columns: Columns) -> Attribution | None:
+def _by_runs(compared: Compared, rows: Bools) -> Attribution:
     """Return the change of tool calls per run by task mix and calls per run."""
-    values = columns.numbers["tool_calls"]
-    tasks, _ = _cells(columns)
-    count = int(tasks.max(initial=-1)) + 1
-    if not all((columns.side == side).any() for side in (0, 1)):
-        return None
-    runs = _table(columns.side * count + tasks, np.ones(len(values)), 2, count)
-    sums = _table(columns.side * count + tasks, values, 2, count)
+    columns, values = compared.columns, compared.columns.numbers["tool_calls"]
+    width = int(compared.unit[rows].max()) + 1
+    cell = columns.side * width + compared.unit
+    runs = np.bincount(cell[rows], minlength=2 * width).reshape(2, width).astype(np.float64)
+    sums = np.bincount(cell[rows], weights=values[rows], minlength=2 * width).reshape(2, width)
     share = runs / runs.sum(axis=1, keepdims=True)
+    per_run = sums / np.maximum(runs, 1.0)
+    effects = _shapley(
+        ("task_mix", "calls_per_run"),
+        lambda names: float((share[int("task_mix" in names)] * per_run[int("calls_per_run" in names)]).sum()),
+    )
+    start, stop = (float(values[rows & (columns.side == side)].mean()) for side in (0, 1))
+    return _attribution(
+        compared,
+        rows,
+        "tool_calls",
+        (start * 1e9, stop * 1e9),
+        {name: value * 1e9 for name, value in effects.items()},
+        None,
+    )
+
+
+def _shapley(names: tuple[str, ...], value: Callable[[frozenset[str]], float]) -> dict[str, float]:
+    """Return the Shapley value of each factor; `value` takes the factors that stand at the candidate."""
+    count = len(names)
+    known = {
+        frozenset(some): value(frozenset(some))
+        for size in range(count + 1)
+        for some in combinations(names, size)
+    }
+    weights = [math.factorial(s) * math.factorial(count - s - 1) / math.factorial(count) for s in range(count)]
+    return {
+        name: sum(weights[len(some)] * (known[some | {name}] - known[some]) for some in known if name not in some)
+        for name in names
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLines:
+    """What each model did in each run that is looked at.
+
+    Attributes:
+        row: Row of the run.
+        model: Model, from 0.
+        calls: Calls made.
+        kinds: Tokens of each kind.
+        cost: What they cost; tokens of any kind where costs are unknown.
+    """
+
+    row: Ints
+    model: Ints
+    calls: Floats
+    kinds: Floats
+    cost: Floats
+
+
+def _lines(compared: Compared, rows: Bools, *, priced: bool) -> CallLines:
+    """Return the lines of some runs: from the aggregates where these add up to the run, else from the run."""
+    columns, models = compared.columns, compared.models
+    total = columns.numbers["cost_nanousd" if priced else "total_tokens"]
+    credit = _run_credits(compared) if priced else np.zeros(len(rows))
+    kinds = _kinds(models.numbers)
+    cost = models.numbers["cost_nanousd"] if priced else kinds.sum(axis=1)
+    here = rows[models.row] & ~np.isnan(cost) & ~np.isnan(kinds).any(axis=1)
+    found = np.bincount(models.row[here], weights=cost[here], minlength=len(rows))
+    holes = np.bincount(models.row[~here], minlength=len(rows)) > 0
+    adds_up = rows & ~holes & (np.abs(found + credit - np.nan_to_num(total)) <= 1.0) & (found > 0)
+    some = here & adds_up[models.row]
+    rest = np.flatnonzero(rows & ~adds_up)
+    whole = np.nan_to_num(total[rest] - credit[rest])
+    told = _kinds(columns.numbers)[rest]
+    # Where tokens are unknown, all of the cost counts as input of price 1.
+    unknown = np.isnan(told).any(axis=1) | (told.sum(axis=1) <= 0)
+    told[unknown] = 0.0
+    told[unknown, 0] = whole[unknown]
+    codes = {name: i for i, name in enumerate(sorted({*models.name.values, *columns.names["model"].values}))}
+    of_models = np.array([*(codes[n] for n in models.name.values), len(codes)], dtype=np.int64)
+    of_runs = np.array([*(codes[n] for n in columns.names["model"].values), len(codes)], dtype=np.int64)
+    return CallLines(
+        row=np.concatenate([models.row[some], rest]),
+        model=np.concatenate(
+            [of_models[models.name.codes[some]], of_runs[columns.names["model"].codes[rest]]]
+        ),
+        calls=np.concatenate(
+            [models.numbers["calls"][some], np.maximum(np.nan_to_num(columns.numbers["model_calls"][rest]), 1.0)]
+        ),
+        kinds=np.concatenate([kinds[some], told]),
+        cost=np.concatenate([cost[some], whole]),
+    )
+
+
+def _kinds(numbers: dict[str, Floats]) -> Floats:
+    """Return fresh input, cache reads, cache writes and output; input tokens hold the cached ones."""
+    read, write = (np.nan_to_num(numbers[f"cache_{kind}_tokens"]) for kind in ("read", "write"))
+    return np.stack([numbers["input_tokens"] - read - write, read, write, numbers["output_tokens"]], axis=1)
+
+
+def _run_credits(compared: Compared) -> Floats:
+    paid = np.nan_to_num(compared.tools.numbers["cost_nanousd"])
+    return np.bincount(compared.tools.row, weights=paid, minlength=len(compared.unit)).astype(np.float64)
+
+
+def _tool_credits(compared: Compared, rows: Bools, unit: Ints, side: int) -> Floats:
+    here = rows & (compared.columns.side == side)
+    width = int(unit.max()) + 1
+    paid = np.bincount(unit[here], weights=_run_credits(compared)[here], minlength=width)
+    return np.asarray(paid / np.maximum(np.bincount(unit[here], minlength=width), 1))
+
+
+def _factors(
+    columns: Columns, rows: Bools, unit: Ints, lines: CallLines, *, priced: bool
+) -> tuple[Factors, Factors]:
+    width, models = int(unit.max()) + 1, int(lines.model.max(initial=0)) + 1
+    prices = _prices(columns, lines, models, priced=priced)
+    sides = []
+    for side in (0, 1):
+        runs = np.bincount(unit[rows & (columns.side == side)], minlength=width).astype(np.float64)
+        mine = columns.side[lines.row] == side
+        cell = unit[lines.row[mine]] * models + lines.model[mine]
+
+        def table(weights: Floats, cell: Ints = cell) -> Floats:
+            flat = np.bincount(cell, weights=weights, minlength=width * models)
+            return np.asarray(flat.reshape(width, models), dtype=np.float64)
+
+        calls = table(lines.calls[mine])
+        kinds = np.stack([table(lines.kinds[mine, kind]) for kind in range(KINDS)])
+        sides.append(_side(runs, calls, kinds, table(lines.cost[mine]), prices[side]))
+    first, second = _filled(sides[0], sides[1]), _filled(sides[1], sides[0])
+    close = np.abs(first.excess - second.excess) <= _SAME * first.excess
+    # A difference this small is rounding of single costs; it must not look like a change of price.
+    middle = (first.excess + second.excess) / 2
+    return (
+        _with_excess(first, np.where(close, middle, first.excess)),
+        _with_excess(second, np.where(close, middle, second.excess)),
+    )
+
+
+def _side(runs: Floats, calls: Floats, kinds: Floats, cost: Floats, price: Floats) -> Factors:
+    used = kinds[:3].sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        per_run = sums / runs
-    per_run = np.where(runs > 0, per_run, per_run[::-1])
-    mix = float(((share[1] - share[0]) * (per_run[0] + per_run[1]) / 2).sum())
-    calls = float(((per_run[1] - per_run[0]) * (share[0] + share[1]) / 2).sum())
-    start, stop = ((share * per_run).sum(axis=1)).tolist()
-    effects: dict[str, float | None] = dict.fromkeys(EFFECTS)
-    effects.update(task_mix=mix * 1e9, calls_per_run=calls * 1e9)
-    return _attribution("tool_calls", start * 1e9, stop * 1e9, effects, columns.side, None)
+        expected = np.einsum("kum,mk->um", kinds, price)
+        return Factors(
+            task_mix=runs / runs.sum(),
+            calls_per_run=calls.sum(axis=1) / runs,
+            routing=calls / calls.sum(axis=1)[:, None],
+            input=used / calls,
+            output=kinds[3] / calls,
+            cache=np.where(used > 0, kinds[1:3] / used, np.where(calls > 0, 0.0, np.nan)),
+            price=price,
+            excess=np.where(expected > 0, cost / expected, np.nan),
+        )
+
+
+def _filled(own: Factors, other: Factors) -> Factors:
+    """Return the factors with the other side's values where this side has none."""
+    def fill(mine: Floats, theirs: Floats, last: float) -> Floats:
+        return np.nan_to_num(np.where(np.isnan(mine), theirs, mine), nan=last)
+
+    return Factors(
+        task_mix=own.task_mix,
+        calls_per_run=fill(own.calls_per_run, other.calls_per_run, 0.0),
+        routing=fill(own.routing, other.routing, 0.0),
+        input=fill(own.input, other.input, 0.0),
+        output=fill(own.output, other.output, 0.0),
+        cache=fill(own.cache, other.cache, 0.0),
+        price=own.price,
+        excess=fill(own.excess, other.excess, 1.0),
+    )
+
+
+def _with_excess(side: Factors, excess: Floats) -> Factors:
+    return Factors(
+        task_mix=side.task_mix,
+        calls_per_run=side.calls_per_run,
+        routing=side.routing,
+        input=side.input,
+        output=side.output,
+        cache=side.cache,
+        price=side.price,
+        excess=excess,
+    )
+
+
+def _prices(columns: Columns, lines: CallLines, models: int, *, priced: bool) -> tuple[Floats, Floats]:
+    if not priced:
+        return np.ones((models, KINDS)), np.ones((models, KINDS))
+    side = columns.side[lines.row]
+    tables = columns.names["price_table"].codes[lines.row]
+    found = np.zeros((2, models, KINDS))
+    for model in range(models):
+        rows = [np.flatnonzero((lines.model == model) & (side == one)) for one in (0, 1)]
+        names = set(tables[np.concatenate(rows)].tolist())
+        first, second = (PaidUsage(kinds=lines.kinds[r], cost=lines.cost[r]) for r in rows)
+        if len(rows[0]) or len(rows[1]):
+            found[:, model] = estimate(first, second, same_table=len(names) == 1 and -1 not in names)
+    return found[0], found[1]
+
+
+def _mean(first: Factors, second: Factors, names: frozenset[str]) -> float:
+    """Return the mean of a run with some factors of the candidate and the others of the baseline."""
+    def at(name: str) -> Factors:
+        return second if name in names else first
+
+    price = at("price").price
+    read, write = at("cache_share").cache
+    paid = price[:, 0] * (1.0 - read - write) + price[:, 1] * read + price[:, 2] * write
+    call = at("input").input * paid + at("output").output * price[:, 3]
+    run = (at("routing").routing * at("price").excess * call).sum(axis=1) * at("calls_per_run").calls_per_run
+    return float((at("task_mix").task_mix * run).sum())
 
 
 def _attribution(
+    compared: Compared,
+    rows: Bools,
     measure: str,
-    start: float,
-    stop: float,
-    effects: dict[str, float | None],
-    side: Ints,
+    means: tuple[float, float],
+    effects: dict[str, float],
     constant: dict[str, float | None] | None,
 ) -> Attribution:
     """Return the value with integer effects that add up: the largest takes what rounding left."""
-    begin, end = round(start), round(stop)
-    whole = {name: round(value) for name, value in effects.items() if value is not None}
+    begin, end = (round(value) for value in means)
+    whole = {name: round(value) for name, value in effects.items()}
     rest = (end - begin) - sum(whole.values())
     whole[max(whole, key=lambda name: abs(whole[name]))] += rest
+    side = compared.columns.side[rows]
+    segments = segment_effects(compared.columns, compared.segments, rows) if measure == "cost_usd" else {}
     return Attribution(
         measure=measure,
         baseline=begin / _SCALE,
         candidate=end / _SCALE,
         delta=(end - begin) / _SCALE,
-        effects={name: whole[name] / _SCALE if name in whole else None for name in effects},
+        factors={name: whole[name] / _SCALE if name in whole else None for name in FACTORS},
+        segments=segments,
         runs={"baseline": int((side == 0).sum()), "candidate": int((side == 1).sum())},
         constant_price=constant,
+        latency_s=_latency(compared.columns, compared.unit >= 0),
     )
 
 
-def _cells(columns: Columns) -> tuple[Ints, Ints]:
-    """Return each row's task and model; runs that name no task are one task, unknown models one model."""
-    tasks, models = task_names(columns), columns.names["model"]
-    return (
-        np.unique(tasks.codes, return_inverse=True)[1].reshape(-1),
-        np.unique(models.codes, return_inverse=True)[1].reshape(-1),
-    )
-
-
-def _factors(columns: Columns, tasks: Ints, models: Ints, measure: str) -> tuple[Factors, Factors]:
-    rows, width = int(tasks.max()) + 1, int(models.max()) + 1
-    repriced = _reprice(columns, tasks, models) if measure == "cost_nanousd" else columns.numbers[measure]
-    sides = []
-    for side in (0, 1):
-        here = columns.side == side
-        task, cell = tasks[here], tasks[here] * width + models[here]
-        made = np.maximum(columns.numbers["model_calls"][here], 1.0)
-        runs = np.bincount(task, minlength=rows).astype(np.float64)
-        calls = _table(cell, made, rows, width)
-        amount = _table(cell, columns.numbers[measure][here], rows, width)
-        other = _table(cell, repriced[here], rows, width)
-        total = calls.sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sides.append(
-                Factors(
-                    share=runs / runs.sum(),
-                    calls=total / runs,
-                    mix=calls / total[:, None],
-                    unit=amount / calls,
-                    repriced=other / calls,
-                    known=calls > 0,
-                )
-            )
-    return _filled(sides[0], sides[1]), _filled(sides[1], sides[0])
-
-
-def _filled(own: Factors, other: Factors) -> Factors:
-    """Return the factors with the other side's values where this side has no runs or no calls."""
-    here = np.asarray(own.known.any(axis=1))
-    return Factors(
-        share=own.share,
-        calls=np.where(here, own.calls, other.calls),
-        mix=np.where(here[:, None], own.mix, other.mix),
-        unit=np.where(own.known, own.unit, np.where(other.known, other.repriced, 0.0)),
-        repriced=np.where(own.known, own.repriced, np.where(other.known, other.unit, 0.0)),
-        known=own.known,
-    )
-
-
-def _chain(start: Factors, stop: Factors) -> list[float]:
-    """Return the steps from one side to the other, in the order of `EFFECTS`."""
-    states = [
-        _mean(start.share, start.calls, start.mix, start.unit),
-        _mean(stop.share, start.calls, start.mix, start.unit),
-        _mean(stop.share, stop.calls, start.mix, start.unit),
-        _mean(stop.share, stop.calls, stop.mix, start.unit),
-        _mean(stop.share, stop.calls, stop.mix, stop.repriced),
-        _mean(stop.share, stop.calls, stop.mix, stop.unit),
-    ]
-    return [after - before for before, after in pairwise(states)]
-
-
-def _mean(share: Floats, calls: Floats, mix: Floats, unit: Floats) -> float:
-    return float((share * calls * (mix * unit).sum(axis=1)).sum())
-
-
-def _reprice(columns: Columns, tasks: Ints, models: Ints) -> Floats:
-    """Return each row's cost at the prices of the other side; its own cost where those are unknown."""
-    cost = columns.numbers["cost_nanousd"]
-    result = cost.copy()
-    tables = columns.names["price_table"].codes
-    kinds = _token_kinds(columns)
-    for model in range(int(models.max()) + 1):
-        sides = [(models == model) & (columns.side == side) for side in (0, 1)]
-        if not (sides[0].any() and sides[1].any()):
-            continue
-        ids = set(tables[sides[0]].tolist()) | set(tables[sides[1]].tolist())
-        if len(ids) == 1 and -1 not in ids:
-            continue
-        first, second = (_rates(kinds[rows], cost[rows]) for rows in sides)
-        if first is None or second is None:
-            _at_token_price(columns, tasks, sides, result)
-            continue
-        for rows, own, other in ((sides[0], first, second), (sides[1], second, first)):
-            result[rows] = _at_rates(cost[rows], kinds[rows], own, other)
-    return result
-
-
-def _at_rates(cost: Floats, kinds: Floats, own: Floats, other: Floats) -> Floats:
-    """Return costs at other prices; a kind of token the other side never bought keeps its price."""
-    other = np.nan_to_num(np.where(np.isnan(other), own, other))
-    own = np.nan_to_num(own)
-    if np.allclose(own, other, rtol=_SAME_RATE, atol=0.0):
-        return cost
-    predicted = kinds @ own
-    scale = np.divide(kinds @ other, predicted, out=np.ones_like(predicted), where=predicted > 0)
-    return np.asarray(cost * scale)
-
-
-def _at_token_price(columns: Columns, tasks: Ints, sides: list[Bools], result: Floats) -> None:
-    """Set costs to tokens times what a token of the same task cost on the other side, where that is known."""
-    cost, tokens = columns.numbers["cost_nanousd"], columns.numbers["total_tokens"]
-    count = int(tasks.max()) + 1
-    for rows, other in (sides, sides[::-1]):
-        known = other & ~np.isnan(tokens)
-        paid = np.bincount(tasks[known], weights=cost[known], minlength=count)
-        bought = np.bincount(tasks[known], weights=tokens[known], minlength=count)
-        usable = rows & ~np.isnan(tokens) & (bought[tasks] > 0)
-        result[usable] = tokens[usable] * (paid / np.maximum(bought, 1.0))[tasks[usable]]
-
-
-def _token_kinds(columns: Columns) -> Floats:
-    """Return fresh input, cache reads, cache writes and output of each row; input holds cached tokens."""
+def _latency(columns: Columns, rows: Bools) -> dict[str, float]:
+    """Return the change of a run's seconds by model, tool and waiting time; empty where times are unknown."""
     numbers = columns.numbers
-    read, write = (np.nan_to_num(numbers[f"cache_{kind}_tokens"]) for kind in ("read", "write"))
-    return np.stack([numbers["input_tokens"] - read - write, read, write, numbers["output_tokens"]], axis=1)
-
-
-def _rates(kinds: Floats, cost: Floats) -> Floats | None:
-    """Return the price of each kind of token, NaN for unused kinds; `None` if these rows do not tell."""
-    if np.isnan(kinds).any():
-        return None
-    used = kinds.any(axis=0)
-    if len(cost) <= int(used.sum()) or np.linalg.matrix_rank(kinds[:, used]) < int(used.sum()):
-        return None
-    found = np.linalg.lstsq(kinds[:, used], cost, rcond=None)[0]
-    error = np.abs(kinds[:, used] @ found - cost).sum()
-    if error > _FIT * max(float(cost.sum()), 1.0) or (found < 0).any():
-        return None
-    rates = np.full(kinds.shape[1], np.nan)
-    rates[used] = found
-    return rates
-
-
-def _table(cell: Ints, weights: Floats, rows: int, width: int) -> Floats:
-    flat = np.bincount(cell, weights=weights, minlength=rows * width)
-    return np.asarray(flat.reshape(rows, width), dtype=np.float64)
+    parts = {"model": numbers["model_s"], "tool": numbers["tool_s"]}
+    known = rows & ~np.isnan(numbers["duration_s"]) & ~np.isnan(parts["model"]) & ~np.isnan(parts["tool"])
+    sides = [known & (columns.side == side) for side in (0, 1)]
+    if not all(side.any() for side in sides):
+        return {}
+    parts["waiting"] = numbers["duration_s"] - parts["model"] - parts["tool"]
+    return {name: float(values[sides[1]].mean() - values[sides[0]].mean()) for name, values in parts.items()}

@@ -1,20 +1,17 @@
-"""The seed metrics of two deploys: over all runs, by tenant, by tool, and for runs that name no task."""
+"""The seed metrics of two deploys: over all runs, by tenant; and what tools and models did in compared runs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from harness.reports.columns import Bools, Columns, Floats, Ints
-from harness.reports.metrics import MARGIN, METRICS, MIN_PAIRS
-from harness.reports.report import Decision, StratumChange
-from harness.reports.stats import RESAMPLES, seed_for
+from harness.reports.aggregates import Aggregate
+from harness.reports.columns import Bools, Columns, Floats
+from harness.reports.stats import newcombe
 
 SIDES = ("baseline", "candidate")
-
-_STRATUM = ("environment", "tenant", "agent", "model")
-_MAX_RESAMPLED = 2_000
 
 
 def summarise(columns: Columns) -> dict[str, dict[str, Any]]:
@@ -39,29 +36,57 @@ def by_tenant(columns: Columns) -> list[dict[str, Any]]:
     ]
 
 
-def by_tool(calls: Columns, runs: tuple[int, int]) -> list[dict[str, Any]]:
-    """Return what each tool did, the largest change of calls first.
+def by_tool(tools: Aggregate, columns: Columns, rows: Bools) -> list[dict[str, Any]]:
+    """Return what each tool did in the compared runs, the largest change of calls a run first.
 
     Args:
-        calls: Rows of the table `calls`; model calls are passed over.
-        runs: Runs of baseline and candidate.
+        tools: Rows of the table `tools`.
+        columns: Runs of both sides.
+        rows: Runs that are compared.
     """
-    kinds, tools = calls.names["kind"], calls.names["name"]
-    calls = calls.take(kinds.codes == kinds.code_of("tool"))
-    tools = calls.names["name"]
-    found = []
-    for code in np.unique(tools.codes).tolist():
-        if code < 0:
-            continue
-        rows = tools.codes == code
-        sides = {
-            name: _tool_metrics(calls, rows & (calls.side == side), runs[side])
-            for side, name in enumerate(SIDES)
-        }
-        found.append({"tool": tools.values[code], **sides})
+    found = _by_name(tools, columns, rows, _tool_metrics, "tool")
     return sorted(
         found, key=lambda t: (-abs(t["candidate"]["per_run"] - t["baseline"]["per_run"]), t["tool"])
     )
+
+
+def by_model(models: Aggregate, columns: Columns, rows: Bools) -> list[dict[str, Any]]:
+    """Return what each model did in the compared runs, the dearest first."""
+    found = _by_name(models, columns, rows, _model_metrics, "model")
+    return sorted(found, key=lambda m: (-(m["candidate"]["cost_usd"] or 0.0), m["model"]))
+
+
+def new_tasks(columns: Columns, paired: Bools, new: Bools) -> list[str]:
+    """Return a warning about the candidate's own tasks, where they fare clearly worse than the paired ones."""
+    if not new.any():
+        return []
+    finished = columns.names["stop_class"].codes == columns.names["stop_class"].code_of("finish")
+    passed = columns.numbers["passed"]
+    good = np.where(np.isnan(passed), finished, passed > 0)
+    old = paired & (columns.side == 1)
+    mine, theirs = (float(good[new].sum()), float(new.sum())), (float(good[old].sum()), float(old.sum()))
+    if not old.any() or newcombe(theirs, mine)[1] >= 0:
+        return []
+    return [f"new tasks fare worse: {mine[0]:.0f} of {mine[1]:.0f} runs are good"]
+
+
+def _by_name(
+    table: Aggregate,
+    columns: Columns,
+    rows: Bools,
+    measure: Callable[[Aggregate, Bools, int], dict[str, Any]],
+    title: str,
+) -> list[dict[str, Any]]:
+    side = columns.side[table.row]
+    here = rows[table.row]
+    runs = [int((rows & (columns.side == one)).sum()) for one in (0, 1)]
+    found = []
+    for code, name in enumerate(table.name.values):
+        mine = here & (table.name.codes == code)
+        if mine.any():
+            sides = {label: measure(table, mine & (side == one), runs[one]) for one, label in enumerate(SIDES)}
+            found.append({title: name, **sides})
+    return found
 
 
 def stop_reasons(columns: Columns, paired: Bools) -> dict[str, dict[str, int]]:
@@ -73,71 +98,6 @@ def stop_reasons(columns: Columns, paired: Bools) -> dict[str, dict[str, int]]:
         for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
             table.setdefault(names.values[code], dict.fromkeys(SIDES, 0))[label] = count
     return dict(sorted(table.items(), key=lambda e: (-max(e[1].values()), e[0])))
-
-
-def compare_strata(columns: Columns, *, labels: tuple[str, str]) -> tuple[StratumChange, ...]:
-    """Compare runs that name no task, within one environment, tenant, agent and model; never pooled.
-
-    The interval resamples the runs of each side (percentile bootstrap of the ratio of geometric means).
-    """
-    columns = columns.take(columns.names["task"].codes < 0)
-    if not len(columns.side):
-        return ()
-    keys = np.stack([columns.names[name].codes for name in _STRATUM], axis=1)
-    distinct, strata = np.unique(keys, axis=0, return_inverse=True)
-    strata = strata.reshape(-1)
-    found = []
-    for index, key in enumerate(distinct.tolist()):
-        parts = zip(_STRATUM, key, strict=True)
-        names = [columns.names[n].values[code] if code >= 0 else "unknown" for n, code in parts]
-        for metric in METRICS:
-            logs = np.log1p(columns.numbers[metric.column] / metric.count_unit)
-            one = _compare_stratum(
-                " / ".join(names), metric.name, logs, columns.side, strata == index, labels
-            )
-            if one is not None:
-                found.append(one)
-    return tuple(sorted(found, key=lambda s: (s.stratum, s.metric)))
-
-
-def _compare_stratum(
-    stratum: str, metric: str, logs: Floats, side: Ints, rows: Bools, labels: tuple[str, str]
-) -> StratumChange | None:
-    first, second = (logs[rows & (side == s) & ~np.isnan(logs)] for s in (0, 1))
-    if min(len(first), len(second)) == 0:
-        return None
-    gap = float(second.mean() - first.mean())
-    rng = np.random.default_rng(seed_for(*labels, stratum, metric))
-    spread = _resampled(second, rng) - _resampled(first, rng)
-    low, high = np.quantile(spread, [0.025, 0.975]).tolist()
-    decision: Decision = "ok"
-    if min(len(first), len(second)) < MIN_PAIRS:
-        decision = "insufficient"
-    elif low > 0 and gap >= np.log1p(MARGIN):
-        decision = "warn"
-    return StratumChange(
-        stratum=stratum,
-        metric=metric,
-        baseline_runs=len(first),
-        candidate_runs=len(second),
-        ratio=float(np.exp(gap)),
-        ci_low=float(np.exp(low)),
-        ci_high=float(np.exp(high)),
-        decision=decision,
-    )
-
-
-def _resampled(values: Floats, rng: np.random.Generator) -> Floats:
-    """Return means of resamples; of many values from the normal law, which is the same to three digits."""
-    if len(values) > _MAX_RESAMPLED:
-        error = float(values.std(ddof=1)) / np.sqrt(len(values))
-        return rng.normal(float(values.mean()), error, RESAMPLES)
-    block = max(1, 1_000_000 // len(values))
-    parts = [
-        values[rng.integers(0, len(values), size=(min(block, RESAMPLES - start), len(values)))].mean(axis=1)
-        for start in range(0, RESAMPLES, block)
-    ]
-    return np.concatenate(parts)
 
 
 def _seed_metrics(columns: Columns, rows: Bools) -> dict[str, Any]:
@@ -155,26 +115,56 @@ def _seed_metrics(columns: Columns, rows: Bools) -> dict[str, Any]:
         "total_tokens_per_run": _mean(numbers["total_tokens"][rows]),
         "cost_usd_per_run": _mean(cost / 1e9),
         "runs_with_cost": int((~np.isnan(cost)).sum()),
+        "loop_stops": _mean((classes.codes[rows] == classes.code_of("loop")).astype(np.float64)),
         "loop_rate": _mean((numbers["loops"][rows] > 0).astype(np.float64)),
         "deny_rate": _mean((numbers["denials"][rows] > 0).astype(np.float64)),
     }
 
 
-def _tool_metrics(calls: Columns, rows: Bools, runs: int) -> dict[str, Any]:
-    status, durations = calls.names["status"], calls.numbers["duration_s"][rows]
-    codes = status.codes[rows]
-    count = int(rows.sum())
-    failed = np.isin(codes, [status.code_of(s) for s in ("error", "timeout", "in_doubt")])
+def _tool_metrics(tools: Aggregate, rows: Bools, runs: int) -> dict[str, Any]:
+    numbers = {name: values[rows] for name, values in tools.numbers.items()}
+    calls, executions = float(numbers["calls"].sum()), float(numbers["executions"].sum())
+    started = executions - float(numbers["retries"].sum())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        seconds = numbers["duration_s"] / numbers["calls"]
     return {
-        "calls": count,
-        "per_run": count / runs if runs else 0.0,
-        "errors": int(failed.sum()),
-        "error_rate": _mean(failed.astype(np.float64)),
-        "denied": int((codes == status.code_of("denied")).sum()),
-        "deny_rate": _mean((codes == status.code_of("denied")).astype(np.float64)),
-        "duration_s_p50": _quantile(durations, 0.5),
-        "duration_s_p95": _quantile(durations, 0.95),
+        "calls": int(calls),
+        "per_run": calls / runs if runs else 0.0,
+        "runs": int(rows.sum()),
+        "write": bool((numbers["write"] > 0).any()),
+        "executions": int(executions),
+        "errors": int(numbers["errors"].sum()),
+        "error_rate": float(numbers["errors"].sum()) / calls if calls else None,
+        "retries": int(numbers["retries"].sum()),
+        "not_started": max(int(calls - started), 0),
+        "deny_rate": max(calls - started, 0.0) / calls if calls else None,
+        "duration_s_p50": _quantile(seconds, 0.5),
+        "duration_s_p95": _quantile(seconds, 0.95),
+        "cost_usd": _total(numbers["cost_nanousd"]),
     }
+
+
+def _model_metrics(models: Aggregate, rows: Bools, runs: int) -> dict[str, Any]:
+    numbers = {name: values[rows] for name, values in models.numbers.items()}
+    calls = float(numbers["calls"].sum())
+    return {
+        "calls": int(calls),
+        "per_run": calls / runs if runs else 0.0,
+        "input_tokens": _count(numbers["input_tokens"]),
+        "output_tokens": _count(numbers["output_tokens"]),
+        "cache_read_tokens": _count(numbers["cache_read_tokens"]),
+        "cost_usd": _total(numbers["cost_nanousd"]),
+    }
+
+
+def _total(nanos: Floats) -> float | None:
+    known = nanos[~np.isnan(nanos)]
+    return float(known.sum()) / 1e9 if len(known) else None
+
+
+def _count(values: Floats) -> int | None:
+    known = values[~np.isnan(values)]
+    return int(known.sum()) if len(known) else None
 
 
 def _mean(values: Floats) -> float | None:

@@ -6,24 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from harness.reports.columns import Columns
-from harness.reports.pairing import Pairs
-from harness.reports.report import Attribution, MetricChange, ShareChange
+from harness.reports.columns import Bools, Columns
+from harness.reports.report import Attribution, MetricChange, Report, ShareChange, TotalChange
+from harness.reports.words import amount, metric_words, percent_change, share_words
 from runtime.core.stop import parse_stop
 
-_WORDS = {
-    "cost_usd": "cost",
-    "total_tokens": "tokens",
-    "tool_calls": "tool calls",
-    "duration_s": "duration",
-    "steps": "steps",
-}
-_SHARES = {
-    "completion": "completion",
-    "passed": "passed",
-    "loop": "looping runs",
-    "deny": "runs with a denied call",
-}
 _IDENTITY = (
     ("environment", "environments"),
     ("price_table", "price tables"),
@@ -36,110 +23,118 @@ _IDENTITY = (
 _TOOLS_SHOWN = 3
 
 
-def metric_words(name: str) -> str:
-    """Return a metric's name as people say it."""
-    return _WORDS.get(name, name)
-
-
-def share_words(name: str) -> str:
-    """Return a share's name as people say it."""
-    return _SHARES.get(name) or f"runs stopped by {name.partition(':')[2]}"
-
-
-def percent_change(ratio: float | None) -> str:
-    """Return a ratio as a signed change in percent."""
-    if ratio is None:
-        return "new"
-    change = (ratio - 1) * 100
-    return f"{change:+.0f} %" if abs(change) >= 10 or round(change) == change else f"{change:+.1f} %"
-
-
-def amount(metric: str, value: float | None) -> str:
-    """Return a value of a metric with its unit; `n/a` where it is unknown."""
-    if value is None:
-        return "n/a"
-    if metric == "cost_usd":
-        return f"${value:,.6f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"${value:,.2f}"
-    if metric == "duration_s":
-        return f"{value:,.1f} s"
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 1000 else f"{value:,.2f}"
-
-
-def find_causes(
-    metrics: list[MetricChange],
-    shares: list[ShareChange],
-    reasons: dict[str, dict[str, int]],
-    attribution: Attribution | None,
-    tools: list[dict[str, Any]],
-) -> list[str]:
+def find_causes(report: Report) -> list[str]:
     """Return one line for each regression the verdict follows, then where it comes from."""
-    regressed = [m for m in metrics if m.decision == "regressed" and m.gated]
-    lines = [_metric_line(metric) for metric in regressed]
-    lines += [_share_line(share, reasons) for share in shares if share.decision == "regressed"]
-    if any(metric.metric in {"cost_usd", "total_tokens"} for metric in regressed) and attribution:
-        lines.append(_attribution_line(attribution))
-    if any(metric.metric == "tool_calls" for metric in regressed):
-        lines.append(_tools_line(tools))
+    regressed = [m for m in report.metrics if m.decision == "regressed" and m.gated]
+    lines = [_metric_line(metric, report) for metric in regressed]
+    typical = {metric.metric for metric in regressed}
+    lines += [
+        _total_line(t)
+        for t in report.totals
+        if t.decision in {"regressed", "warn"} and t.metric not in typical
+    ]
+    lines += [_share_line(share, report.stop_reasons) for share in report.shares if share.decision == "regressed"]
+    names = {m.metric for m in regressed} | {t.metric for t in report.totals if t.decision == "regressed"}
+    if names & {"cost_usd", "total_tokens"} and report.attribution:
+        lines += _attribution_lines(report.attribution)
+    if "tool_calls" in names:
+        lines.append(_tools_line(report.by_tool))
+    if report.production is not None and report.production.verdict == "regressed":
+        lines += [
+            f"runs without a task: {_metric_line(m, None)}"
+            for m in report.production.metrics
+            if m.gated and m.decision == "regressed"
+        ]
     return lines
 
 
-def find_differences(columns: Columns, pairs: Pairs) -> list[str]:
+def find_differences(columns: Columns, paired: Bools, mixed: int) -> list[str]:
     """Return what else differs between the sides, so that a change may have another cause than the deploy."""
     notes = []
-    if pairs.mixed_sources:
-        notes.append(f"{pairs.mixed_sources} paired tasks are replayed on one side and live on the other")
-    paired = pairs.cell >= 0
+    if mixed:
+        notes.append(f"{mixed} paired tasks are replayed on one side and live on the other")
     for column, words in _IDENTITY:
         names = columns.names[column]
         sides = [set(names.codes[paired & (columns.side == side)].tolist()) - {-1} for side in (0, 1)]
         if all(sides) and sides[0] != sides[1]:
             notes.append(f"{words} differ")
-    return [*notes, *_unknown_costs(columns, pairs)]
+    return [*notes, *_unknown(columns, paired)]
 
 
-def _unknown_costs(columns: Columns, pairs: Pairs) -> list[str]:
-    missing = np.isnan(columns.numbers["cost_nanousd"]) & (pairs.cell >= 0)
-    if missing.sum() == (pairs.cell >= 0).sum():
-        return ["cost is unknown on both sides"]
-    counts = [int((missing & (columns.side == side)).sum()) for side in (0, 1)]
-    sides = zip(counts, ("baseline", "candidate"), strict=True)
-    return [f"cost is unknown for {count} runs of the {label}" for count, label in sides if count]
+def _unknown(columns: Columns, paired: Bools) -> list[str]:
+    """Return what is not known of some compared runs."""
+    notes = []
+    for column, words in (("cost_nanousd", "cost"), ("total_tokens", "tokens"), ("passed", "passed")):
+        missing = np.isnan(columns.numbers[column]) & paired
+        if missing.sum() == paired.sum():
+            if column == "cost_nanousd":
+                notes.append("cost is unknown on both sides")
+            continue
+        for side, label in enumerate(("baseline", "candidate")):
+            count = int((missing & (columns.side == side)).sum())
+            if count:
+                notes.append(f"{words} is unknown for {count} runs of the {label}")
+    return notes
 
 
-def _metric_line(metric: MetricChange) -> str:
+def _metric_line(metric: MetricChange, report: Report | None) -> str:
     words = metric_words(metric.metric)
     first, second = amount(metric.metric, metric.baseline), amount(metric.metric, metric.candidate)
+    line = f"{words} {percent_change(metric.total_ratio)} over {metric.pairs} paired tasks ({first} -> {second}"
+    if metric.ci_low is not None and metric.ci_high is not None and metric.ratio is not None:
+        line += f"; typical task x{metric.ratio:.2f}, 95 % interval {metric.ci_low:.2f} to {metric.ci_high:.2f}"
+    line += ")"
+    guilty = [] if report is None else [t for t in report.tasks if t.metric == metric.metric and t.q is None]
+    exact = [t for t in guilty if t.decision == "regressed"]
+    if exact:
+        shown = [
+            f"{t.task} ({amount(metric.metric, t.baseline)} -> {amount(metric.metric, t.candidate)})"
+            for t in exact[:_TOOLS_SHOWN]
+        ]
+        more = len(exact) - len(shown)
+        line += f", grew when replayed: {', '.join(shown)}{f' and {more} more' if more else ''}"
+    return line
+
+
+def _total_line(total: TotalChange) -> str:
+    words, change = metric_words(total.metric), percent_change(total.ratio)
     line = (
-        f"{words} {percent_change(metric.total_ratio)} over {metric.pairs} paired tasks ({first} -> {second}"
+        f"total {words} {change} ({amount(total.metric, total.baseline)} ->"
+        f" {amount(total.metric, total.candidate)})"
     )
-    if metric.ci_low is not None and metric.ci_high is not None:
-        line += (
-            f"; typical task x{metric.ratio:.2f}, 95 % interval {metric.ci_low:.2f} to {metric.ci_high:.2f}"
-        )
-    return f"{line}){f': {metric.note}' if metric.note else ''}"
+    if total.ci_low is not None and total.ci_high is not None:
+        line += f", 95 % interval x{total.ci_low:.2f} to x{total.ci_high:.2f}"
+    if total.heavy:
+        line += f"; carried by {', '.join(total.heavy[:_TOOLS_SHOWN])}"
+        line += ", too few to rule out chance" if total.decision == "warn" else ""
+    return line
 
 
 def _share_line(share: ShareChange, reasons: dict[str, dict[str, int]]) -> str:
     first, second = (100 * (value or 0.0) for value in (share.baseline, share.candidate))
     line = f"{share_words(share.metric)} {share.baseline_runs} -> {share.candidate_runs} runs"
     line += f" ({first:.1f} % -> {second:.1f} %)"
-    if share.metric.startswith("stop:"):
-        kind = share.metric.partition(":")[2]
+    if share.note:
+        line += f": {share.note}"
+    if share.metric == "loop" or share.metric.startswith("stop:"):
+        kind = share.metric.rpartition(":")[2]
         mine = [r for r in reasons if parse_stop(r).stop_class.value == kind]
         parts = [f"{r} {reasons[r]['baseline']} -> {reasons[r]['candidate']}" for r in mine[:_TOOLS_SHOWN]]
         line += f": {', '.join(parts)}"
     return line
 
 
-def _attribution_line(attribution: Attribution) -> str:
-    known = {name: value for name, value in attribution.effects.items() if value}
-    if not known:
-        return f"{metric_words(attribution.measure)} per run did not change over all runs"
-    name = max(known, key=lambda n: abs(known[n]))
-    change = amount(attribution.measure, abs(known[name]))
-    sign = "more" if known[name] > 0 else "less"
-    words = name.replace("_", " ")
-    return f"largest part of the change per run: {words} ({change} {sign})"
+def _attribution_lines(attribution: Attribution) -> list[str]:
+    """Return the largest factor and the largest prompt segment of a change."""
+    lines = []
+    for title, effects in (("cause", attribution.factors), ("part of the prompts", attribution.segments)):
+        known = {name: value for name, value in effects.items() if value}
+        if known:
+            name = max(known, key=lambda n: abs(known[n]))
+            change = amount(attribution.measure, abs(known[name]))
+            sign = "more" if known[name] > 0 else "less"
+            lines.append(f"largest {title} per run: {name.replace('_', ' ')} ({change} {sign})")
+    return lines
 
 
 def _tools_line(tools: list[dict[str, Any]]) -> str:

@@ -6,15 +6,16 @@ Missing numbers are NaN and missing names have code -1; nothing missing is ever 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.reports.history import read_table
+from harness.reports.reading import IDENTITY, read_table, superseded_rows
 from harness.reports.manifest import Manifest
-from harness.reports.schema import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +46,7 @@ class Names:
         return Names(codes=self.codes[rows], values=self.values)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Columns:
     """Rows of a baseline, then rows of a candidate.
 
@@ -53,11 +54,24 @@ class Columns:
         side: 0 for the baseline, 1 for the candidate.
         numbers: Numeric columns; flags are 0 and 1.
         names: Text columns.
+        run_ids: Run ids.
+        labels: Labels of each run, where they were asked for.
     """
 
     side: Ints
     numbers: dict[str, Floats]
     names: dict[str, Names]
+    run_ids: tuple[str, ...] = ()
+    labels: tuple[dict[str, str], ...] = ()
+
+    @cached_property
+    def places(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The row of each run id, by side; a deploy may stand on both sides."""
+        first = int((self.side == 0).sum())
+        ids = self.run_ids
+        return dict(zip(ids[:first], range(first), strict=True)), dict(
+            zip(ids[first:], range(first, len(ids)), strict=True)
+        )
 
     def take(self, rows: Bools) -> Columns:
         """Return some of the rows."""
@@ -65,20 +79,22 @@ class Columns:
             side=self.side[rows],
             numbers={name: values[rows] for name, values in self.numbers.items()},
             names={name: values.take(rows) for name, values in self.names.items()},
+            run_ids=tuple(compress(self.run_ids, rows)),
+            labels=tuple(compress(self.labels, rows)),
         )
 
 
 def read_sides(
     history: Path,
     manifest: Manifest,
-    table: Table,
     *,
     baseline: str,
     candidate: str,
     numbers: tuple[str, ...],
     names: tuple[str, ...],
+    damaged: list[str] | None = None,
 ) -> Columns:
-    """Return columns of two deploys.
+    """Return columns of the runs of two deploys that no newer execution replaced.
 
     Rows are sorted by their numbers and names by the alphabet, so that sums of floats, and with them reports,
     do not depend on the order in which runs were ingested.
@@ -88,19 +104,42 @@ def read_sides(
     """
     import pyarrow as pa
 
-    wanted = (*numbers, *names)
-    first = read_table(history, manifest, table, baseline, wanted)
-    second = read_table(history, manifest, table, candidate, wanted)
-    both = pa.concat_tables([first, second]).unify_dictionaries()
+    wanted = tuple(dict.fromkeys((*numbers, *names, *IDENTITY, "run_id", "labels")))
+    sides = []
+    for label in (baseline, candidate):
+        rows = read_table(history, manifest, "runs", label, wanted, damaged=damaged)
+        old = superseded_rows(rows)
+        sides.append(rows.filter(pa.array(~old)) if old.any() else rows)
+    both = pa.concat_tables(sides).unify_dictionaries()
     side = np.zeros(both.num_rows, dtype=np.int64)
-    side[first.num_rows :] = 1
-    amounts = {name: _floats(both.column(name)) for name in numbers}
+    side[sides[0].num_rows :] = 1
+    amounts = {name: floats_of(both.column(name)) for name in numbers}
     order = np.lexsort((*amounts.values(), side))
+    ids = both.column("run_id").to_pylist()
     return Columns(
         side=side[order],
         numbers={name: values[order] for name, values in amounts.items()},
-        names={name: _names(both.column(name), order) for name in names},
+        names={name: names_of(both.column(name), order) for name in names},
+        run_ids=tuple(ids[i] for i in order.tolist()),
+        labels=_labels(both.column("labels"), order),
     )
+
+
+def _labels(column: pa.ChunkedArray[Any], order: Ints) -> tuple[dict[str, str], ...]:
+    """Return the labels of each run, from the buffers: scalars of a map load pandas."""
+    plain: list[dict[str, str]] = []
+    for chunk in cast("list[Any]", column.chunks):
+        keys, items = chunk.keys.to_pylist(), chunk.items.to_pylist()
+        offsets = chunk.buffers()[1]
+        if not keys or offsets is None:
+            plain.extend({} for _ in range(len(chunk)))
+            continue
+        edges = np.frombuffer(offsets, np.int32, len(chunk) + 1 + chunk.offset)[chunk.offset :].tolist()
+        plain.extend(
+            dict(zip(keys[start:stop], items[start:stop], strict=True)) if stop > start else {}
+            for start, stop in pairwise(edges)
+        )
+    return tuple(plain[i] for i in order.tolist())
 
 
 def joined(first: Names, second: Names) -> Names:
@@ -120,7 +159,8 @@ def joined(first: Names, second: Names) -> Names:
     return Names(codes=np.where(second.codes < 0, -1, codes.reshape(-1)), values=tuple(values))
 
 
-def _floats(column: pa.ChunkedArray[Any]) -> Floats:
+def floats_of(column: pa.ChunkedArray[Any]) -> Floats:
+    """Return a numeric column; NaN where unknown."""
     import pyarrow as pa
 
     if not column.num_chunks:
@@ -130,7 +170,8 @@ def _floats(column: pa.ChunkedArray[Any]) -> Floats:
     return np.where(known, values.astype(np.float64), np.nan)
 
 
-def _names(column: pa.ChunkedArray[Any], order: Ints) -> Names:
+def names_of(column: pa.ChunkedArray[Any], order: Ints | None = None) -> Names:
+    """Return a column of names, sorted by the alphabet; its rows in another order, if one is given."""
     import pyarrow as pa
 
     if not column.num_chunks:
@@ -142,8 +183,9 @@ def _names(column: pa.ChunkedArray[Any], order: Ints) -> Names:
     # The last rank is that of code -1, which stands for a missing name.
     ranks = np.full(len(values) + 1, -1, dtype=np.int64)
     ranks[alphabet] = np.arange(len(values))
+    place = ranks[np.where(known, codes, -1)]
     return Names(
-        codes=ranks[np.where(known, codes, -1)[order]], values=tuple(values[index] for index in alphabet)
+        codes=place if order is None else place[order], values=tuple(values[index] for index in alphabet)
     )
 
 

@@ -1,36 +1,52 @@
-"""Compare two deploys of a history task by task, and decide."""
+"""Compare two deploys of a history, and decide: by task, and by stratum where runs name no task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from runtime.errors import DataError, UsageError
 from harness.reports import breakdown
-from harness.reports.attribution import attribute
+from harness.reports.aggregates import Aggregate, ToolUse, read_aggregate
+from harness.reports.attribution import Compared, attribute
 from harness.reports.causes import find_causes, find_differences
-from harness.reports.collapse import judge_cheapness, lost_usage, tool_use_collapsed
-from harness.reports.columns import Columns, read_sides
-from harness.reports.history import require_deploy
-from harness.reports.manifest import Manifest, read_manifest
-from harness.reports.metrics import DEFAULT_GATES, METRICS, decide_metric, decide_tasks, measure
+from harness.reports.columns import Bools, Columns, Ints, Names, read_sides
+from harness.reports.designs import Design, StrataDesign, TaskDesign, strata_design
+from harness.reports.gating import ALPHA
+from harness.reports.headline import headline_of
+from harness.reports.judging import Evidence, Rules, judge
+from harness.reports.manifest import read_manifest
+from harness.reports.metrics import DEFAULT_GATES, METRICS, ExactLimits, decide_tasks
 from harness.reports.pairing import Pairs, pair_tasks
-from harness.reports.report import MetricChange, Mode, PairCounts, Report, ShareChange, Verdict
-from harness.reports.shares import decide_shares, main_traits, stop_traits
+from harness.reports.reading import require_deploy
+from harness.reports.report import Coverage, Judged, Mode, PairCounts, Report, StratumChange, Verdict
+from runtime.errors import DataError, UsageError
 
 _NUMBERS = (
-    *("duration_s", "steps", "model_calls", "tool_calls", "loops", "denials", "passed", "input_tokens"),
-    *("output_tokens", "cache_read_tokens", "cache_write_tokens", "total_tokens", "cost_nanousd"),
+    *("duration_s", "model_s", "tool_s", "steps", "model_calls", "tool_calls", "loops", "denials", "passed"),
+    *("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "total_tokens"),
+    *("cost_nanousd", "execution"),
 )
 _NAMES = (
     *("source", "environment", "tenant", "agent", "suite", "task", "model", "stop_reason", "stop_class"),
-    *("price_table", "prompt_hash", "tools_hash", "policy_hash"),
+    *("price_table", "prompt_hash", "tools_hash", "policy_hash", "stratum"),
 )
+LABEL = "label:"
+_SEVERITY: tuple[Verdict, ...] = ("regressed", "not_comparable", "insufficient", "ok")
 
 
-def compare(history: Path, *, baseline: str, candidate: str, gates: Sequence[str] = ()) -> Report:
+def compare(
+    history: Path,
+    *,
+    baseline: str,
+    candidate: str,
+    gates: Sequence[str] = (),
+    key: str = "task",
+    limits: ExactLimits | None = None,
+    skip_damaged: bool = False,
+) -> Report:
     """Return the comparison of two deploys.
 
     Args:
@@ -38,58 +54,210 @@ def compare(history: Path, *, baseline: str, candidate: str, gates: Sequence[str
         baseline: Deploy label to compare with.
         candidate: Deploy label that is judged.
         gates: Metrics the verdict follows besides cost, tokens, tool calls and the shares.
+        key: `task` pairs runs by task, and runs without one by stratum; `stratum` and `label:NAME` compare all
+            runs by stratum or by a label.
+        limits: What replayed tasks may grow by.
+        skip_damaged: Leave out damaged files of the history instead of failing.
 
     Raises:
-        UsageError: If a gate is no metric.
-        DataError: If a label is unknown, no task stands on both sides, or a file is damaged.
+        UsageError: If a gate is no metric, or the key is none.
+        DataError: If a label is unknown, nothing can be compared, or a file is damaged.
     """
-    gated = _check_gates(gates)
+    rules = Rules(gated=_check_gates(gates), asked=tuple(gates), limits=limits or ExactLimits())
+    if key not in {"task", "stratum"} and not (key.startswith(LABEL) and key != LABEL):
+        raise UsageError(f"{key!r} is no key; keys are task, stratum and label:NAME")
     manifest = read_manifest(history)
-    for label in (baseline, candidate):
-        require_deploy(history, manifest, label)
-    columns = read_sides(
-        history, manifest, "runs", baseline=baseline, candidate=candidate, numbers=_NUMBERS, names=_NAMES
-    )
-    pairs = pair_tasks(columns)
-    if pairs.count == 0:
-        raise _no_pairs(columns, pairs, baseline, candidate)
     labels = (baseline, candidate)
-    measured = [measure(metric, columns, pairs) for metric in METRICS]
-    shares = [
-        *decide_shares(main_traits(columns), pairs, labels=labels),
-        *decide_shares(stop_traits(columns.take(pairs.cell >= 0)), _cut(pairs), labels=labels),
-    ]
-    calls = next(one for one in measured if one.metric.name == "tool_calls")
-    metrics = judge_cheapness(
-        [decide_metric(one, pairs, labels=labels, gated=one.metric.name in gated) for one in measured],
-        shares,
-        tool_use_collapsed(calls, pairs),
+    for label in labels:
+        require_deploy(history, manifest, label)
+    damaged: list[str] | None = [] if skip_damaged else None
+    columns = read_sides(
+        history, manifest, baseline=baseline, candidate=candidate, numbers=_NUMBERS, names=_NAMES, damaged=damaged
     )
-    tasks = [task for one in measured for task in decide_tasks(one, pairs)]
-    reasons = breakdown.stop_reasons(columns, pairs.cell >= 0)
-    attribution = attribute(columns)
-    tools = _tools(history, manifest, columns, labels)
-    return Report(
-        baseline=baseline,
-        candidate=candidate,
-        history=str(history),
-        verdict=_verdict(metrics, shares, gates),
-        mode=_mode(pairs),
+    tools, models, segments = (
+        read_aggregate(history, manifest, table, columns, labels, damaged)
+        for table in ("tools", "models", "segments")
+    )
+    data = _Data(columns=columns, tools=tools, models=models, segments=segments)
+    report = compare_data(data, labels=labels, rules=rules, key=key)
+    skipped = tuple(f"damaged file left out: {path}" for path in damaged or ())
+    return replace(report, history=str(history), comparability=(*skipped, *report.comparability))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Data:
+    """What was read of two deploys."""
+
+    columns: Columns
+    tools: Aggregate
+    models: Aggregate
+    segments: Aggregate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Population:
+    """Some runs, how they are compared, and what was found."""
+
+    design: Design
+    unit: Ints
+    judged: Judged
+    evidence: Evidence
+
+
+def compare_data(data: _Data, *, labels: tuple[str, str], rules: Rules, key: str) -> Report:
+    """Return the comparison of two deploys that were read."""
+    columns = data.columns
+    use = ToolUse(tools=data.tools, runs=len(columns.side))
+    pairs = pair_tasks(columns)
+    by_task = key == "task"
+    unnamed = columns.names["task"].codes < 0 if by_task else np.ones(len(columns.side), dtype=np.bool_)
+    strata = strata_design(columns, _strata_key(columns, key), unnamed)
+    if not by_task:
+        pairs = _no_tasks(pairs)
+    if not pairs.count and strata is None:
+        raise _nothing_to_compare(pairs, int(unnamed.sum()), labels)
+    both = pairs.count > 0 and strata is not None
+    # Two populations share the error rate, so that the verdict over both still alarms as rarely as one.
+    shared = replace(rules, alpha=ALPHA / 2) if both else rules
+    found: list[_Population] = []
+    if pairs.count:
+        found.append(_tasks(columns, use, pairs, labels, shared))
+    if strata is not None:
+        found.append(_strata(columns, use, strata, shared))
+    return _report(data, found, pairs, strata, labels=labels, rules=rules, key=key)
+
+
+def _tasks(
+    columns: Columns, use: ToolUse, pairs: Pairs, labels: tuple[str, str], rules: Rules
+) -> _Population:
+    design = TaskDesign(pairs=pairs, labels=labels)
+    coverage = Coverage(
+        tasks=pairs.count / (pairs.count + pairs.only_baseline),
+        priced=0.0,
+        only_baseline=pairs.only_baseline,
+        only_candidate=pairs.only_candidate,
+    )
+    judged, evidence = judge(columns, use, design, pairs.exact, coverage, rules)
+    unit = np.where(pairs.cell >= 0, pairs.cell // 2, -1)
+    return _Population(design=design, unit=unit, judged=judged, evidence=evidence)
+
+
+def _strata(columns: Columns, use: ToolUse, design: StrataDesign, rules: Rules) -> _Population:
+    coverage = Coverage(
+        tasks=design.covered, priced=0.0, only_baseline=0, only_candidate=0, rest=design.rest
+    )
+    exact = np.zeros(len(design.names), dtype=np.bool_)
+    judged, evidence = judge(columns, use, design, exact, coverage, rules)
+    unit = np.where(design.cell >= 0, design.cell // 2, -1)
+    return _Population(design=design, unit=unit, judged=judged, evidence=evidence)
+
+
+def _report(
+    data: _Data,
+    found: list[_Population],
+    pairs: Pairs,
+    strata: StrataDesign | None,
+    *,
+    labels: tuple[str, str],
+    rules: Rules,
+    key: str,
+) -> Report:
+    main, columns = found[0], data.columns
+    rows = main.design.rows
+    compared = Compared(
+        columns=columns, unit=main.unit, models=data.models, tools=data.tools, segments=data.segments
+    )
+    attribution = attribute(compared)
+    reasons = breakdown.stop_reasons(columns, rows)
+    by_tool = breakdown.by_tool(data.tools, columns, rows)
+    judged = main.judged
+    report = Report(
+        baseline=labels[0],
+        candidate=labels[1],
+        history="",
+        verdict=min((p.judged.verdict for p in found), key=_SEVERITY.index),
+        headline="",
+        mode=_mode(pairs) if pairs.count else "standardised",
+        key=key,
         pairs=PairCounts(
             paired=pairs.count, only_baseline=pairs.only_baseline, only_candidate=pairs.only_candidate
         ),
-        metrics=tuple(metrics),
-        shares=tuple(shares),
-        tasks=tuple(tasks),
+        metrics=judged.metrics,
+        totals=judged.totals,
+        shares=judged.shares,
+        tasks=tuple(
+            task for one in main.evidence.metrics for task in decide_tasks(one, pairs, rules.limits)
+        )
+        if pairs.count
+        else (),
+        strata=_strata_changes(columns, strata),
+        coverage=judged.coverage,
+        flips=judged.flips,
+        cost_per_passed=judged.cost_per_passed,
+        production=found[1].judged if len(found) > 1 else None,
         attribution=attribution,
-        causes=tuple(find_causes(metrics, shares, reasons, attribution, tools)),
-        comparability=(*find_differences(columns, pairs), *lost_usage(measured)),
-        gates=gated,
+        causes=(),
+        comparability=(
+            *find_differences(columns, rows, pairs.mixed_sources),
+            *breakdown.new_tasks(columns, rows, pairs.new),
+        ),
+        gates=rules.gated,
         stop_reasons=reasons,
         summary=breakdown.summarise(columns),
         by_tenant=breakdown.by_tenant(columns),
-        by_tool=tools,
-        strata=breakdown.compare_strata(columns, labels=labels),
+        by_tool=by_tool,
+        by_model=breakdown.by_model(data.models, columns, rows),
+    )
+    report = replace(report, causes=tuple(find_causes(report)))
+    return replace(report, headline=headline_of(report))
+
+
+def _strata_changes(columns: Columns, design: StrataDesign | None) -> tuple[StratumChange, ...]:
+    if design is None:
+        return ()
+    values = next(
+        (v for v in map(columns.numbers.__getitem__, ("cost_nanousd", "total_tokens")) if not np.isnan(v).all()),
+        columns.numbers["tool_calls"],
+    )
+    first, second = design.sides(values)
+    found = []
+    for index, name in enumerate(design.names):
+        known = bool(first[index] > 0) and not np.isnan(second[index])
+        found.append(
+            StratumChange(
+                stratum=name,
+                runs_baseline=int(design.counts[0, index]),
+                runs_candidate=int(design.counts[1, index]),
+                ratio=float(second[index] / first[index]) if known else None,
+                weight=float(design.weights[index]),
+            )
+        )
+    return tuple(sorted(found, key=lambda s: (-s.weight, s.stratum)))
+
+
+def _strata_key(columns: Columns, key: str) -> Names:
+    """Return each row's stratum: the stored one, or the value of a label."""
+    if not key.startswith(LABEL):
+        return columns.names["stratum"]
+    name = key.removeprefix(LABEL)
+    told = [labels.get(name) for labels in columns.labels]
+    values = tuple(sorted({value for value in told if value is not None}))
+    place = {value: code for code, value in enumerate(values)}
+    codes = np.array([-1 if value is None else place[value] for value in told], dtype=np.int64)
+    return Names(codes=codes, values=values)
+
+
+def _no_tasks(pairs: Pairs) -> Pairs:
+    """Return no pairs, for comparisons that do not go by task."""
+    none: Bools = np.zeros(0, dtype=np.bool_)
+    return Pairs(
+        tasks=(),
+        exact=none,
+        cell=np.full(len(pairs.cell), -1, dtype=np.int64),
+        only_baseline=0,
+        only_candidate=0,
+        new=np.zeros(len(pairs.cell), dtype=np.bool_),
+        mixed_sources=0,
     )
 
 
@@ -101,24 +269,11 @@ def _check_gates(gates: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in DEFAULT_GATES or name in gates)
 
 
-def _no_pairs(columns: Columns, pairs: Pairs, baseline: str, candidate: str) -> DataError:
-    unnamed = int((columns.names["task"].codes < 0).sum())
+def _nothing_to_compare(pairs: Pairs, unnamed: int, labels: tuple[str, str]) -> DataError:
     return DataError(
-        f"0 pairs: no task stands in both deploys ({pairs.only_baseline} tasks in {baseline!r} only,"
-        f" {pairs.only_candidate} in {candidate!r} only, {unnamed} runs that name no task)",
-        next_step="compare deploys that ran the same tasks, and name the task of each recorded run",
-    )
-
-
-def _cut(pairs: Pairs) -> Pairs:
-    """Return the pairs over paired rows alone."""
-    return Pairs(
-        tasks=pairs.tasks,
-        exact=pairs.exact,
-        cell=pairs.cell[pairs.cell >= 0],
-        only_baseline=pairs.only_baseline,
-        only_candidate=pairs.only_candidate,
-        mixed_sources=pairs.mixed_sources,
+        f"0 pairs: no task stands in both deploys ({pairs.only_baseline} tasks in {labels[0]!r} only,"
+        f" {pairs.only_candidate} in {labels[1]!r} only, {unnamed} runs that name no task)",
+        next_step="compare deploys that ran the same tasks, or runs of both deploys that name no task",
     )
 
 
@@ -126,30 +281,3 @@ def _mode(pairs: Pairs) -> Mode:
     if pairs.exact.all():
         return "exact"
     return "mixed" if pairs.exact.any() else "statistical"
-
-
-def _verdict(metrics: list[MetricChange], shares: list[ShareChange], asked: Sequence[str]) -> Verdict:
-    gated = [metric for metric in metrics if metric.gated]
-    decisions = {metric.decision for metric in gated} | {share.decision for share in shares}
-    if "regressed" in decisions:
-        return "regressed"
-    if any(metric.decision == "not_available" for metric in gated if metric.metric in asked):
-        return "not_comparable"
-    known = decisions - {"not_available"}
-    return "insufficient" if known <= {"insufficient"} else "ok"
-
-
-def _tools(
-    history: Path, manifest: Manifest, columns: Columns, labels: tuple[str, str]
-) -> list[dict[str, object]]:
-    calls = read_sides(
-        history,
-        manifest,
-        "calls",
-        baseline=labels[0],
-        candidate=labels[1],
-        numbers=("duration_s",),
-        names=("kind", "name", "status"),
-    )
-    runs = np.bincount(columns.side, minlength=2)
-    return breakdown.by_tool(calls, (int(runs[0]), int(runs[1])))

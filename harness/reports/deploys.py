@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.reports.history import read_table
+from harness.reports.reading import read_table
 from harness.reports.manifest import Manifest, read_manifest
 from runtime.core.money import usd_text
 

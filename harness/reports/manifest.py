@@ -11,14 +11,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import msgspec
 
-from runtime.errors import DataError
+from runtime.errors import DataError, UsageError
 from harness.reports.schema import Table
 
 SCHEMA = "goldrun.history/1"
 FILE_NAME = "manifest.json"
+LABEL_CHARS = 128
+_FOLDER = "deploy="
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,12 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     sha256: str
 
+    @property
+    def number(self) -> int:
+        """Place among the files of its table and deploy; later ingests have higher ones."""
+        digits = self.path.rpartition("/")[2].split("-")[1]
+        return int(digits) if digits.isdigit() else 0
+
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The committed files of a history, sorted by path."""
@@ -48,13 +57,48 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
 
     def of(self, table: Table, deploy: str) -> list[Part]:
-        """Return the files of one table and deploy."""
-        return [p for p in self.parts if p.table == table and p.deploy == deploy]
+        """Return the files of one table and deploy in the order of ingesting."""
+        parts = [p for p in self.parts if p.table == table and p.deploy == deploy]
+        return sorted(parts, key=lambda p: (p.number, p.path))
 
     @property
     def deploys(self) -> list[str]:
         """Labels that have runs, sorted."""
         return sorted({p.deploy for p in self.parts if p.table == "runs"})
+
+
+def is_label(deploy: str) -> bool:
+    """Return whether a text can be a deploy label: printable, not blank at its ends, no path of its own."""
+    return (
+        0 < len(deploy) <= LABEL_CHARS
+        and deploy not in {".", ".."}
+        and deploy.isprintable()
+        and deploy == deploy.strip()
+    )
+
+
+def check_label(deploy: str) -> str:
+    """Return a deploy label; branch names with `/` are labels too.
+
+    Raises:
+        UsageError: If it is empty, too long, `.` or `..`, or holds control characters or outer blanks.
+    """
+    if not is_label(deploy):
+        raise UsageError(
+            f"{deploy!r} is no deploy label",
+            next_step=f"use 1 to {LABEL_CHARS} printable characters, but not '.' or '..'",
+        )
+    return deploy
+
+
+def folder_of(table: Table, deploy: str) -> str:
+    """Return the folder of a table's files of one deploy, its label percent-encoded."""
+    return f"{table}/{_FOLDER}{quote(deploy, safe='+@').replace('~', '%7E')}"
+
+
+def label_of(folder: str) -> str:
+    """Return the label of a folder's name."""
+    return unquote(folder.removeprefix(_FOLDER))
 
 
 def read_manifest(history: Path) -> Manifest:
@@ -71,7 +115,7 @@ def read_manifest(history: Path) -> Manifest:
             raise DataError(
                 "the manifest is missing, so no file can be trusted",
                 where=str(path),
-                next_step="restore the manifest, or ingest the recordings into a new history",
+                next_step="make it anew with `goldrun history rebuild`",
             ) from None
         return Manifest()
     try:
@@ -80,7 +124,7 @@ def read_manifest(history: Path) -> Manifest:
         raise DataError(
             f"the manifest is damaged: {error}",
             where=str(path),
-            next_step="restore it, or ingest the recordings into a new history",
+            next_step="make it anew with `goldrun history rebuild`",
         ) from error
     if manifest.schema != SCHEMA:
         raise DataError(f"the manifest has schema {manifest.schema!r}, not {SCHEMA!r}", where=str(path))
@@ -114,14 +158,14 @@ def read_part(history: Path, part: Part) -> bytes:
         raise DataError(
             f"the manifest lists this file, but it cannot be read: {error.strerror}",
             where=str(path),
-            next_step="restore the file, or ingest the recordings into a new history",
+            next_step="restore the file, leave it out with --skip-damaged, or drop it with `goldrun history rebuild`",
         ) from error
     if hashlib.sha256(data).hexdigest() != part.sha256:
         raise DataError(
             f"the file is damaged: {len(data)} bytes whose SHA-256 differs from the manifest"
             f" ({part.size_bytes} bytes were written)",
             where=str(path),
-            next_step="restore the file, or ingest the recordings into a new history",
+            next_step="restore the file, leave it out with --skip-damaged, or drop it with `goldrun history rebuild`",
         )
     return data
 

@@ -10,21 +10,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from harness.reports.causes import metric_words
 from harness.reports.render import (
     METRIC_HEADERS,
     SHARE_HEADERS,
     TASK_HEADERS,
+    TOTAL_HEADERS,
     attribution_cells,
     metric_cells,
     pairs_line,
     reproduce_command,
     share_cells,
+    passed_lines,
+    segment_cells,
+    shown_shares,
     task_cells,
     top_tasks,
+    total_cells,
     verdict_line,
 )
 from harness.reports.report import Report
+from harness.reports.words import metric_words
 from harness.text import safe_text
 
 MARKER = "<!-- goldrun-report -->"
@@ -45,10 +50,14 @@ def render_markdown(report: Report) -> str:
     sections += _list("Why", report.causes)
     sections += _list("Mind", report.comparability)
     sections.append(_table(METRIC_HEADERS, map(metric_cells, report.metrics)))
-    sections.append(_table(SHARE_HEADERS, map(share_cells, report.shares)))
+    sections.append(_table(SHARE_HEADERS, map(share_cells, shown_shares(report))))
+    sections.append(_table(TOTAL_HEADERS, map(total_cells, report.totals)))
+    sections += [f"{_plain(line)}\n" for line in passed_lines(report) if line]
     if report.attribution is not None:
         title = f"why {metric_words(report.attribution.measure)} per run changed"
         sections.append(_table((title, ""), attribution_cells(report.attribution)))
+        if report.attribution.segments:
+            sections.append(_table(("by prompt segment", ""), segment_cells(report.attribution)))
     sections.append(f"Again: {code(reproduce_command(report), 1000)}\n")
     shown = top_tasks(report, _TASKS)
     if shown:

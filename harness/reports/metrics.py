@@ -1,25 +1,39 @@
-"""Decide about one metric over paired tasks, and about its single tasks."""
+"""Measure metrics over the units of a comparison, and decide about them: typical unit, total, single tasks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from harness.reports.columns import Bools, Columns, Floats
+from harness.reports.designs import Design, TaskDesign
 from harness.reports.pairing import PairedValues, Pairs, paired_values
-from harness.reports.report import Decision, MetricChange, TaskChange
-from harness.reports.stats import benjamini_hochberg, mean_interval, seed_for, shrunken_t_p
+from harness.reports.report import Decision, MetricChange, TaskChange, TotalChange
+from harness.reports.stats import Estimate, benjamini_hochberg, shrunken_t_p
 
 MARGIN = 0.05
 """A significant change regresses from this relative size on."""
 
+CLEAR = 0.025
+"""One-sided p at which a change is clear enough to be told, where it is no regression."""
+
 TASK_MARGIN = 0.25
 TASK_FDR = 0.05
 MIN_PAIRS = 8
+COVERAGE = 0.95
+"""Below this share of tasks run or runs known, a metric decides nothing good."""
+
 EXTREME_TASKS = 20
 """Untested tasks that are shown for each metric, the most extreme ratios first."""
 
+HEAVY_PART, HEAVY_GROWTH = 0.8, 1.5
+"""Few units carry a change of the total if this part of it comes from units that grew by half at least."""
+
+HEAVY_SHOWN = 10
+_Z_POWER = 1.2815515594457
+_Z_ALPHA = 2.2571292444863
 _EQUAL = 1e-9
 
 
@@ -52,121 +66,242 @@ DEFAULT_GATES = ("cost_usd", "total_tokens", "tool_calls")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExactLimits:
+    """What a replayed task may grow by before it regresses.
+
+    Attributes:
+        max_ratio: Largest ratio of a metric that is no regression.
+        min_delta: Growth of a metric, by name, that is no regression whatever the ratio.
+    """
+
+    max_ratio: float = 1.01
+    min_delta: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One metric by pair: plain values, and logs of x + 1."""
+    """One metric over the units of a design.
+
+    Attributes:
+        metric: The metric.
+        values: In the report's unit, one for each row.
+        sides: Both sides' value of each unit.
+        known: Units where both sides know the metric.
+        exact: Units that are compared exactly.
+        typical: Change of the typical live unit.
+        total: Change of the live units' total.
+        coverage: Share of the runs that know it, on the side that knows less.
+        asked: Whether the baseline knows it at all.
+    """
 
     metric: Metric
-    plain: PairedValues
-    logs: PairedValues
+    values: Floats
+    sides: Floats
+    known: Bools
+    exact: Bools
+    typical: Estimate | None
+    total: Estimate | None
+    coverage: float
+    asked: bool
+
+    @property
+    def live(self) -> int:
+        """Live pairs, or runs of the side with fewer, behind the estimates."""
+        return 0 if self.typical is None else self.typical.units
 
 
-def measure(metric: Metric, columns: Columns, pairs: Pairs) -> Measured:
-    """Return a metric by pair."""
+def measure(metric: Metric, columns: Columns, design: Design, exact: Bools) -> Measured:
+    """Return a metric over the units of a design."""
     values = columns.numbers[metric.column]
+    sides = design.sides(values / metric.unit)
+    rows = design.rows
+    known = [float((~np.isnan(values[rows & (columns.side == side)])).mean()) for side in (0, 1)]
     return Measured(
         metric=metric,
-        plain=paired_values(pairs, values / metric.unit),
-        logs=paired_values(pairs, np.log1p(values / metric.count_unit)),
+        values=values / metric.unit,
+        sides=sides,
+        known=np.asarray(~np.isnan(sides).any(axis=0)),
+        exact=exact,
+        typical=design.typical(np.log1p(values / metric.count_unit), metric.name),
+        total=design.total(values / metric.unit, metric.name),
+        coverage=min(known),
+        asked=known[0] > 0,
     )
 
 
-def decide_metric(measured: Measured, pairs: Pairs, *, labels: tuple[str, str], gated: bool) -> MetricChange:
-    """Return what became of a metric.
+def exact_change(measured: Measured, limits: ExactLimits) -> Floats:
+    """Return 1 for replayed units that grew beyond the limits, -1 for those that shrank so, else 0."""
+    first, second = measured.sides
+    room = limits.min_delta.get(measured.metric.name, 0.0)
+    slack = _EQUAL * np.maximum(1.0, np.abs(first))
+    with np.errstate(invalid="ignore"):
+        grew = (second > first * limits.max_ratio + slack) & (second - first > room + slack)
+        shrank = (first > second * limits.max_ratio + slack) & (first - second > room + slack)
+    return np.where(measured.known & measured.exact, grew * 1.0 - shrank * 1.0, 0.0)
 
-    Replayed goldens regress if any task grew. Live tasks regress if the geometric mean of their ratios is
-    significantly above 1 and at least `1 + MARGIN`; fewer than `MIN_PAIRS` of them decide nothing.
+
+def decide_metric(
+    measured: Measured, *, gated: bool, rejected: bool, limits: ExactLimits, covered: bool
+) -> MetricChange:
+    """Return what became of a metric for the typical unit.
 
     Args:
-        measured: The metric by pair.
-        pairs: The pairs.
-        labels: Baseline and candidate; they seed the resampling.
-        gated: Whether the verdict follows this metric.
+        measured: The metric.
+        gated: Whether the verdict follows it.
+        rejected: Whether the tests in their order reject "no increase".
+        limits: What a replayed task may grow by.
+        covered: Whether enough of the baseline's units ran.
     """
-    name = measured.metric.name
-    known = measured.plain.known
-    count = int(known.sum())
-    if count == 0:
-        return _unavailable(name, gated=gated)
-    first, second = (float(side[known].sum()) for side in measured.plain.mean)
-    log_ratio = measured.logs.mean[1] - measured.logs.mean[0]
-    live = known & ~pairs.exact
-    decision = decide_exactly(measured.plain.mean, known & pairs.exact)
-    low = high = p = None
-    ratio = float(np.exp(log_ratio[known].mean()))
-    if live.any():
-        interval = mean_interval(log_ratio[live], seed=seed_for(*labels, name))
-        found = decide_ratio(interval.value, significant=interval.significant, pairs=int(live.sum()))
-        decision = found if decision is None else worse_of(decision, found)
-        low, high, p = float(np.exp(interval.low)), float(np.exp(interval.high)), interval.p
+    count = int(measured.known.sum())
+    if not measured.asked:
+        return _unavailable(measured.metric.name, gated=gated)
+    moved = exact_change(measured, limits)
+    found: list[Decision] = []
+    if (measured.known & measured.exact).any():
+        found.append("regressed" if (moved > 0).any() else "improved" if (moved < 0).any() else "ok")
+    one = measured.typical
+    if one is not None:
+        found.append(decide_estimate(one, rejected=rejected))
+    decision = worst_of(found) if found else "insufficient"
+    if not (covered and measured.coverage >= COVERAGE) and decision != "regressed":
+        decision = "insufficient"
+    first, second = (float(side[measured.known].sum()) if count else None for side in measured.sides)
+    ratio = _ratio(measured)
     return MetricChange(
-        metric=name,
+        metric=measured.metric.name,
         baseline=first,
         candidate=second,
         ratio=ratio,
-        ci_low=low,
-        ci_high=high,
-        p=p,
-        decision=decision or "ok",
-        total_ratio=second / first if first else None,
+        ci_low=None if one is None else _exp(one.low),
+        ci_high=None if one is None else _exp(one.high),
+        p=None if one is None else one.p,
+        decision=decision,
+        total_ratio=second / first if first and second is not None else None,
         pairs=count,
         gated=gated,
+        smallest_seen=None if one is None else smallest_seen(one),
+        coverage=measured.coverage,
+        note=None if not (moved > 0).any() else "grew when replayed",
     )
 
 
-def decide_exactly(means: Floats, which: Bools) -> Decision | None:
-    """Return the decision over tasks that are compared without statistics; `None` if there are none."""
-    if not which.any():
+def _ratio(measured: Measured) -> float | None:
+    """Return the typical ratio over live and replayed units together."""
+    if not measured.known.any():
         return None
-    moved = _moved(means)[which]
-    if (moved > 0).any():
-        return "regressed"
-    return "improved" if (moved < 0).any() else "ok"
+    scale = measured.metric.unit / measured.metric.count_unit
+    logs = np.log1p(measured.sides * scale)
+    gap = (logs[1] - logs[0])[measured.known]
+    if measured.typical is not None and not (measured.known & measured.exact).any():
+        return _exp(measured.typical.value)
+    return _exp(float(gap.mean()))
 
 
-def _moved(means: Floats) -> Floats:
-    """Return 1 where the candidate is above the baseline, -1 where below, 0 where equal but for rounding."""
-    change = means[1] - means[0]
-    return np.where(np.abs(change) > _EQUAL * np.maximum(1.0, np.abs(means[0])), np.sign(change), 0.0)
+def decide_total(measured: Measured, units: tuple[str, ...], *, rejected: bool, covered: bool) -> TotalChange:
+    """Return what became of the total: what the bill did.
+
+    A clear growth regresses; one that few units carry, so that chance may have made it, is a warning with
+    their names.
+    """
+    one = measured.total
+    live = measured.known & ~measured.exact
+    first, second = (float(side[measured.known].sum()) for side in measured.sides)
+    name = measured.metric.name
+    heavy = _heavy(measured, units, live)
+    decision: Decision
+    if not measured.asked:
+        return TotalChange(
+            metric=name,
+            baseline=None,
+            candidate=None,
+            ratio=None,
+            ci_low=None,
+            ci_high=None,
+            decision="not_available",
+        )
+    if one is None:
+        decision = "ok" if measured.known.any() else "insufficient"
+    else:
+        decision = decide_estimate(one, rejected=rejected)
+    grown = one is not None and one.value >= math.log1p(MARGIN)
+    if decision != "regressed" and grown and heavy:
+        decision = "warn"
+    elif decision != "regressed" and not (covered and measured.coverage >= COVERAGE):
+        decision = "insufficient"
+    return TotalChange(
+        metric=name,
+        baseline=first,
+        candidate=second,
+        ratio=second / first if first else None,
+        ci_low=None if one is None else _exp(one.low),
+        ci_high=None if one is None else _exp(one.high),
+        decision=decision,
+        heavy=heavy if decision in {"regressed", "warn"} else (),
+        smallest_seen=None if one is None else smallest_seen(one),
+    )
 
 
-def decide_ratio(log_ratio: float, *, significant: bool, pairs: int) -> Decision:
-    """Return the decision for a mean log ratio."""
-    if pairs < MIN_PAIRS:
+def _heavy(measured: Measured, units: tuple[str, ...], live: Bools) -> tuple[str, ...]:
+    """Return the few units that carry most of the total's growth, the largest first; none if many do."""
+    first, second = np.where(live, np.nan_to_num(measured.sides), 0.0)
+    change = second - first
+    growth = float(change.sum())
+    if growth <= 0:
+        return ()
+    order = np.argsort(-change, kind="stable")
+    needed = int(np.searchsorted(np.cumsum(change[order]), HEAVY_PART * growth)) + 1
+    few = max(3, int(0.1 * int(live.sum())))
+    chosen = order[: min(needed, HEAVY_SHOWN)]
+    if needed > few or not (second[chosen] >= HEAVY_GROWTH * first[chosen]).all():
+        return ()
+    return tuple(units[i] for i in chosen.tolist())
+
+
+def decide_estimate(one: Estimate, *, rejected: bool) -> Decision:
+    """Return the decision for a change of logarithms."""
+    if one.units < MIN_PAIRS:
         return "insufficient"
-    if not significant or log_ratio == 0:
-        return "ok"
-    edge = float(np.log1p(MARGIN))
-    if log_ratio >= edge:
+    edge = math.log1p(MARGIN)
+    if rejected and one.value >= edge:
         return "regressed"
-    if log_ratio > 0:
+    if one.p_up <= CLEAR and one.value > 0:
         return "warn"
-    return "improved" if log_ratio <= -edge else "ok"
+    return "improved" if one.p_down <= CLEAR and one.value <= -edge else "ok"
 
 
-def decide_tasks(measured: Measured, pairs: Pairs) -> list[TaskChange]:
+def smallest_seen(one: Estimate) -> float | None:
+    """Return the smallest growth, as a part of 1, that this comparison finds in nine of ten cases."""
+    if not math.isfinite(one.error):
+        return None
+    needed = max(_Z_ALPHA * one.error, math.log1p(MARGIN)) + _Z_POWER * one.error
+    return math.expm1(needed) if needed < 50 else None
+
+
+def decide_tasks(measured: Measured, pairs: Pairs, limits: ExactLimits) -> list[TaskChange]:
     """Return the tasks that changed, and of the untested ones those with the most extreme ratios.
 
     Tasks with repeats on both sides are tested together (Benjamini-Hochberg) and are reported if they changed
     by `TASK_MARGIN` at least; tasks with one run a side can only be shown, with `q` null.
     """
-    known = measured.plain.known
-    log_ratio = np.where(known, measured.logs.mean[1] - measured.logs.mean[0], 0.0)
-    runs, variance = measured.logs.runs, measured.logs.variance
-    repeated = known & ~pairs.exact & (runs > 1).all(axis=0)
+    scale = measured.metric.unit / measured.metric.count_unit
+    logs = paired_values(pairs, np.log1p(measured.values * scale))
+    known = logs.known
+    log_ratio = np.where(known, logs.mean[1] - logs.mean[0], 0.0)
+    repeated = known & ~pairs.exact & (logs.runs > 1).all(axis=0)
     found: list[TaskChange] = []
     if repeated.any():
-        spread = (variance / np.maximum(runs, 1)).sum(axis=0)[repeated]
-        p_values = shrunken_t_p(log_ratio[repeated], spread, (runs.sum(axis=0) - 2)[repeated])
+        spread = (logs.variance / np.maximum(logs.runs, 1)).sum(axis=0)[repeated]
+        p_values = shrunken_t_p(log_ratio[repeated], spread, (logs.runs.sum(axis=0) - 2)[repeated])
         for pair, q in zip(np.flatnonzero(repeated), benjamini_hochberg(p_values), strict=True):
             decision = _decide_task(float(log_ratio[pair]), float(q))
             if decision != "ok":
-                found.append(_task(measured, pairs, int(pair), float(q), decision))
-    moved = np.where(known & pairs.exact, _moved(measured.plain.mean), 0.0)
-    found.extend(_task(measured, pairs, int(pair), None, "regressed") for pair in np.flatnonzero(moved > 0))
-    found.extend(_task(measured, pairs, int(pair), None, "improved") for pair in np.flatnonzero(moved < 0))
+                found.append(_task(measured, logs, pairs, int(pair), float(q), decision))
+    moved = exact_change(measured, limits)
+    found += [_task(measured, logs, pairs, int(i), None, "regressed") for i in np.flatnonzero(moved > 0)]
+    found += [_task(measured, logs, pairs, int(i), None, "improved") for i in np.flatnonzero(moved < 0)]
     single = np.flatnonzero(known & ~pairs.exact & ~repeated & (np.abs(log_ratio) > _EQUAL))
     extreme = sorted(single.tolist(), key=lambda i: (-abs(log_ratio[i]), i))[:EXTREME_TASKS]
-    found.extend(_task(measured, pairs, pair, None, "insufficient") for pair in extreme)
+    found += [_task(measured, logs, pairs, pair, None, "insufficient") for pair in extreme]
     return sorted(found, key=lambda t: (-abs(np.log(t.ratio)), t.task))
 
 
@@ -176,13 +311,15 @@ def _decide_task(log_ratio: float, q: float) -> Decision:
     return "regressed" if log_ratio > 0 else "improved"
 
 
-def _task(measured: Measured, pairs: Pairs, pair: int, q: float | None, decision: Decision) -> TaskChange:
-    first, second = measured.plain.mean[:, pair].tolist()
-    low, high = measured.logs.mean[:, pair].tolist()
+def _task(
+    measured: Measured, logs: PairedValues, pairs: Pairs, pair: int, q: float | None, decision: Decision
+) -> TaskChange:
+    first, second = measured.sides[:, pair].tolist()
+    low, high = logs.mean[:, pair].tolist()
     return TaskChange(
         task=pairs.tasks[pair],
         metric=measured.metric.name,
-        ratio=float(np.exp(high - low)),
+        ratio=_exp(high - low),
         q=q,
         decision=decision,
         baseline=first,
@@ -206,7 +343,27 @@ def _unavailable(name: str, *, gated: bool) -> MetricChange:
     )
 
 
-def worse_of(first: Decision, second: Decision) -> Decision:
-    """Return the decision over exact and live tasks together; too few live tasks add nothing."""
-    rank: tuple[Decision, ...] = ("regressed", "warn", "improved", "ok", "insufficient", "not_available")
-    return min(first, second, key=rank.index)
+def _exp(value: float) -> float:
+    """Return e to a value that may be far off; JSON knows no infinity."""
+    return math.exp(min(max(value, -700.0), 700.0))
+
+
+def worst_of(decisions: list[Decision]) -> Decision:
+    """Return the decision over exact and live units together; too few live ones add nothing."""
+    rank: tuple[Decision, ...] = ("regressed", "does_less", "warn", "improved", "cheaper_unproven", "ok")
+    rank += ("insufficient", "not_available")
+    return min(decisions, key=rank.index)
+
+
+__all__ = [
+    "DEFAULT_GATES",
+    "METRICS",
+    "ExactLimits",
+    "Measured",
+    "Metric",
+    "TaskDesign",
+    "decide_metric",
+    "decide_tasks",
+    "decide_total",
+    "measure",
+]

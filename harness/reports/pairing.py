@@ -8,8 +8,8 @@ import numpy as np
 
 from harness.reports.columns import Bools, Columns, Floats, Ints, Names, joined
 
-EXACT_SOURCES = ("golden", "replay")
-"""Sources whose runs are deterministic, so that two of them are compared without statistics."""
+REPLAYED = "replayed"
+"""Label of runs that were answered from a recording, so that two of them are compared exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class Pairs:
         cell: For each row of the columns `2 * pair + side`, or -1 where the row is not paired.
         only_baseline: Tasks of the baseline alone.
         only_candidate: Tasks of the candidate alone.
+        new: Rows of the candidate's own tasks.
         mixed_sources: Pairs with replayed goldens on one side and live runs on the other.
     """
 
@@ -30,6 +31,7 @@ class Pairs:
     cell: Ints
     only_baseline: int
     only_candidate: int
+    new: Bools
     mixed_sources: int
 
     @property
@@ -63,6 +65,18 @@ def task_names(columns: Columns) -> Names:
     return joined(columns.names["suite"], columns.names["task"])
 
 
+def replayed_rows(columns: Columns) -> Bools:
+    """Return which runs were answered from a recording.
+
+    That is a fact of the run: its source says what it was for, and a golden task may run live. Rows of version 1
+    do not tell; there the source `golden` is taken for a replay, which it always was.
+    """
+    sources = columns.names["source"]
+    told = np.array([labels.get(REPLAYED) == "true" for labels in columns.labels], dtype=np.bool_)
+    older = np.isnan(columns.numbers["execution"]) & (sources.codes == sources.code_of("golden"))
+    return np.asarray(told | older | (sources.codes == sources.code_of("replay")))
+
+
 def pair_tasks(columns: Columns) -> Pairs:
     """Return the pairs of tasks. Equal names pair, whatever the order of rows."""
     names = task_names(columns)
@@ -76,8 +90,7 @@ def pair_tasks(columns: Columns) -> Pairs:
     pair = position[names.codes]
     cell = np.where(named & (pair >= 0), pair * 2 + columns.side, -1)
 
-    sources = columns.names["source"]
-    replayed = np.isin(sources.codes, [sources.code_of(name) for name in EXACT_SOURCES])
+    replayed = replayed_rows(columns)
     live = np.bincount(cell[(cell >= 0) & ~replayed], minlength=2 * len(order)).reshape(len(order), 2) > 0
     return Pairs(
         tasks=tuple(names.values[code] for code in order),
@@ -85,6 +98,7 @@ def pair_tasks(columns: Columns) -> Pairs:
         cell=cell,
         only_baseline=int(((counts[:, 0] > 0) & (counts[:, 1] == 0)).sum()),
         only_candidate=int(((counts[:, 1] > 0) & (counts[:, 0] == 0)).sum()),
+        new=named & ~np.append(here, True)[names.codes] & (columns.side == 1),
         mixed_sources=int((live.any(axis=1) & ~live.all(axis=1)).sum()),
     )
 

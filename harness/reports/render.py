@@ -4,51 +4,43 @@ from __future__ import annotations
 
 import shlex
 
-from harness.reports.causes import amount, metric_words, percent_change, share_words
-from harness.reports.report import Attribution, MetricChange, Report, ShareChange, TaskChange
+from harness.reports.report import Attribution, MetricChange, Report, ShareChange, TaskChange, TotalChange
+from harness.reports.words import amount, metric_words, percent_change, share_words
 from harness.text import safe_text, table
 
 TASKS_SHOWN = 10
-_VERDICTS = {
-    "ok": "OK: no regression",
-    "regressed": "REGRESSED",
-    "insufficient": "INSUFFICIENT: fewer than 8 paired tasks decide nothing",
-    "not_comparable": "NOT COMPARABLE: a metric to gate on is not known on both sides",
-}
 _MODES = {
     "exact": "replayed goldens, compared exactly",
     "statistical": "paired by task, 95 % intervals",
+    "standardised": "runs without a task by stratum, at the baseline's mix, 95 % intervals by tenant",
     "mixed": "replayed goldens exactly, the others paired by task with 95 % intervals",
 }
 
 
 def verdict_line(report: Report) -> str:
-    """Return the verdict in one line."""
-    line = f"{_VERDICTS[report.verdict]}: {report.candidate} against {report.baseline}"
-    if report.verdict == "regressed":
-        gated = [metric_words(m.metric) for m in report.metrics if m.gated and m.decision == "regressed"]
-        line += f": {', '.join([*gated, *regressed_shares(report)])}"
-    return line
-
-
-def regressed_shares(report: Report) -> list[str]:
-    """Return the words for the shares that regressed."""
-    return [share_words(share.metric) for share in report.shares if share.decision == "regressed"]
+    """Return the headline."""
+    return report.headline
 
 
 def pairs_line(report: Report) -> str:
     """Return what was compared and how."""
     pairs = report.pairs
-    return (
+    strata = f"{len(report.strata)} strata of runs without a task" if report.strata else ""
+    tasks = (
         f"{pairs.paired} tasks paired, {pairs.only_baseline} in the baseline only,"
-        f" {pairs.only_candidate} in the candidate only; {_MODES[report.mode]}"
+        f" {pairs.only_candidate} in the candidate only"
     )
+    what = ", ".join(part for part in (tasks if pairs.paired else "", strata) if part)
+    covered = f"{100 * report.coverage.tasks:.0f} % covered, {100 * report.coverage.priced:.0f} % priced"
+    return f"{what}; {_MODES[report.mode]}; {covered}"
 
 
 def reproduce_command(report: Report) -> str:
     """Return the command that makes this report again."""
     parts = ["goldrun", "report", "--baseline", report.baseline, "--candidate", report.candidate]
     parts += ["--history", report.history]
+    if report.key != "task":
+        parts += ["--key", report.key]
     for gate in report.gates:
         if gate in {"duration_s", "steps"}:
             parts += ["--gate", gate]
@@ -61,25 +53,26 @@ def render_text(report: Report) -> str:
     parts += _bullets("why", report.causes)
     parts += _bullets("mind", report.comparability)
     parts += ["", table(map(metric_cells, report.metrics), METRIC_HEADERS, "lrrrlll")]
-    parts += ["", table(map(share_cells, report.shares), SHARE_HEADERS, "lrrll")]
+    parts += ["", table(map(total_cells, report.totals), TOTAL_HEADERS, "lrrlrl")]
+    parts += ["", table(map(share_cells, shown_shares(report)), SHARE_HEADERS, "lrrll")]
+    parts += passed_lines(report)
+    if report.production is not None:
+        made = table(map(metric_cells, report.production.metrics), METRIC_HEADERS, "lrrrlll")
+        parts += ["", "runs without a task:", made]
     shown = top_tasks(report)
     if shown:
         parts += ["", table(map(task_cells, shown), TASK_HEADERS, "llrrrll")]
     if report.attribution is not None:
         title = f"why {metric_words(report.attribution.measure)} per run changed"
         parts += ["", table(attribution_cells(report.attribution), (title, ""), "lr")]
-    strata = [s for s in report.strata if s.decision == "warn"]
-    if strata:
-        notes = [
-            f"{s.stratum}: {metric_words(s.metric)} x{s.ratio:.2f} ({s.ci_low:.2f} to {s.ci_high:.2f})"
-            for s in strata[:TASKS_SHOWN]
-        ]
-        parts += _bullets("runs that name no task, by environment / tenant / agent / model", notes)
+        if report.attribution.segments:
+            parts += ["", table(segment_cells(report.attribution), ("by prompt segment (estimated)", ""), "lr")]
     parts += ["", f"again: {safe_text(reproduce_command(report), None)}"]
     return "\n".join(parts) + "\n"
 
 
 METRIC_HEADERS = ("metric", "baseline", "candidate", "change", "typical task", "95 % interval", "decision")
+TOTAL_HEADERS = ("total", "baseline", "candidate", "95 % interval", "could be seen", "decision")
 SHARE_HEADERS = ("share", "baseline", "candidate", "change, 95 % interval", "decision")
 TASK_HEADERS = ("task", "metric", "baseline", "candidate", "ratio", "q", "decision")
 
@@ -99,8 +92,53 @@ def metric_cells(metric: MetricChange) -> list[str]:
         "" if metric.baseline == metric.candidate else percent_change(metric.total_ratio),
         "" if metric.ratio is None else f"x{metric.ratio:.3f}",
         interval,
-        metric.decision + note,
+        metric.decision.replace("_", " ") + note,
     ]
+
+
+def total_cells(total: TotalChange) -> list[str]:
+    """Return a total's row; "could be seen" is the smallest growth found in nine of ten cases."""
+    interval = ""
+    if total.ci_low is not None and total.ci_high is not None:
+        interval = f"x{total.ci_low:.3f} to x{total.ci_high:.3f}"
+    seen = "" if total.smallest_seen is None else f"+{100 * total.smallest_seen:.0f} %"
+    return [
+        metric_words(total.metric),
+        amount(total.metric, total.baseline),
+        amount(total.metric, total.candidate),
+        interval,
+        seen,
+        total.decision.replace("_", " "),
+    ]
+
+
+def shown_shares(report: Report) -> list[ShareChange]:
+    """Return the shares to show: all but tools whose use did not change."""
+    quiet = {"ok", "improved", "not_available", "insufficient"}
+    return [s for s in report.shares if not (s.metric.startswith("tool:") and s.decision in quiet)]
+
+
+def passed_lines(report: Report) -> list[str]:
+    """Return flipped tasks and the cost of a passed run."""
+    lines = []
+    for title, tasks in (("broken", report.flips.broken), ("fixed", report.flips.fixed)):
+        if tasks:
+            more = f" and {len(tasks) - TASKS_SHOWN} more" if len(tasks) > TASKS_SHOWN else ""
+            lines.append(safe_text(f"{title} ({len(tasks)}): {', '.join(tasks[:TASKS_SHOWN])}{more}", None))
+    first, second = (report.cost_per_passed[side] for side in ("baseline", "candidate"))
+    if first is not None or second is not None:
+        lines.append(f"cost per passed run: {amount('cost_usd', first)} -> {amount('cost_usd', second)}")
+    return ["", *lines] if lines else []
+
+
+def segment_cells(attribution: Attribution) -> list[list[str]]:
+    """Return the rows of the change by prompt segment, the largest first."""
+    ordered = sorted(attribution.segments.items(), key=lambda item: (-abs(item[1]), item[0]))
+    return [[name.replace("_", " "), _signed("cost_usd", value)] for name, value in ordered]
+
+
+def _signed(measure: str, value: float) -> str:
+    return ("+" if value >= 0 else "-") + amount(measure, abs(value))
 
 
 def share_cells(share: ShareChange) -> list[str]:
@@ -115,7 +153,7 @@ def share_cells(share: ShareChange) -> list[str]:
         f"{100 * share.baseline:.1f} % ({share.baseline_runs})",
         f"{100 * share.candidate:.1f} % ({share.candidate_runs})",
         change,
-        share.decision,
+        share.decision.replace("_", " ") + ("" if share.gated else " (not gated)"),
     ]
 
 
@@ -143,10 +181,9 @@ def attribution_cells(attribution: Attribution) -> list[list[str]]:
     """Return the rows of the attribution: baseline, effects, candidate, and the constant-price mean."""
     measure = attribution.measure
     rows = [["baseline", amount(measure, attribution.baseline)]]
-    for name, value in attribution.effects.items():
+    for name, value in attribution.factors.items():
         if value is not None:
-            sign = "+" if value >= 0 else "-"
-            rows.append([name.replace("_", " "), sign + amount(measure, abs(value))])
+            rows.append([name.replace("_", " "), _signed(measure, value)])
     rows.append(["candidate", amount(measure, attribution.candidate)])
     if attribution.constant_price is not None:
         rows.append(

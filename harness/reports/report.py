@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 SCHEMA = "goldrun.report/1"
 
-Decision = Literal["ok", "regressed", "improved", "warn", "insufficient", "not_available"]
+Decision = Literal[
+    "ok",
+    "regressed",
+    "improved",
+    "cheaper_unproven",
+    "does_less",
+    "warn",
+    "insufficient",
+    "not_available",
+]
 Verdict = Literal["ok", "regressed", "insufficient", "not_comparable"]
-Mode = Literal["exact", "statistical", "mixed"]
+Mode = Literal["exact", "statistical", "mixed", "standardised"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +45,8 @@ class MetricChange:
         total_ratio: `candidate / baseline`.
         pairs: Tasks where both sides know the metric.
         gated: Whether the verdict follows the decision.
+        smallest_seen: Smallest growth, as a part of 1, that this comparison finds in nine of ten cases.
+        coverage: Share of the runs that know the metric, on the side that knows less.
         note: What made the decision, where the numbers do not say it.
     """
 
@@ -49,7 +61,30 @@ class MetricChange:
     total_ratio: float | None
     pairs: int
     gated: bool
+    smallest_seen: float | None = None
+    coverage: float = 1.0
     note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TotalChange:
+    """One metric summed over the paired tasks, or over the baseline's traffic.
+
+    Attributes:
+        ratio: `candidate / baseline`.
+        heavy: The few tasks that carry the growth, if few do.
+        smallest_seen: As in `MetricChange`.
+    """
+
+    metric: str
+    baseline: float | None
+    candidate: float | None
+    ratio: float | None
+    ci_low: float | None
+    ci_high: float | None
+    decision: Decision
+    heavy: tuple[str, ...] = ()
+    smallest_seen: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +112,8 @@ class ShareChange:
     baseline_runs: int
     candidate_runs: int
     pairs: int
+    gated: bool = True
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,60 +138,119 @@ class TaskChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StratumChange:
-    """Runs that name no task, within one tenant, environment, agent and model; never gated.
+    """Runs of one kind that name no task.
 
     Attributes:
-        ratio: Of the geometric means of x + 1.
-        decision: `warn` if the interval lies above 1 and the ratio is beyond the margin.
+        stratum: Its key; `rest:<agent>` holds what is too rare to stand alone.
+        runs_baseline: Runs in the baseline.
+        runs_candidate: Runs in the candidate.
+        ratio: Mean cost (tokens or tool calls, where cost is unknown) of a run, candidate by baseline.
+        weight: Its share of the baseline's traffic.
     """
 
     stratum: str
-    metric: str
-    baseline_runs: int
-    candidate_runs: int
-    ratio: float
-    ci_low: float
-    ci_high: float
-    decision: Decision
+    runs_baseline: int
+    runs_candidate: int
+    ratio: float | None
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of the baseline the comparison covers, in parts of 1.
+
+    Attributes:
+        tasks: Share of the baseline's tasks (or of its traffic) that the candidate ran too.
+        priced: Share of the compared runs whose cost is known, on the side that knows less.
+        only_baseline: Tasks of the baseline alone.
+        only_candidate: Tasks of the candidate alone.
+        rest: Share of the traffic in strata too small to stand alone.
+    """
+
+    tasks: float
+    priced: float
+    only_baseline: int
+    only_candidate: int
+    rest: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flips:
+    """Tasks whose outcome turned: by `passed` where both sides know it, else by completion."""
+
+    broken: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    by: str = "passed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The decisions over one population: paired tasks, or runs without a task."""
+
+    verdict: Verdict
+    metrics: tuple[MetricChange, ...]
+    totals: tuple[TotalChange, ...]
+    shares: tuple[ShareChange, ...]
+    coverage: Coverage
+    flips: Flips
+    cost_per_passed: dict[str, float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
-    """Why the mean of a run changed; the effects add up to the change exactly.
+    """Why the mean of a run changed, over the runs that the verdict compares.
 
     Attributes:
         measure: `cost_usd`, or `total_tokens` or `tool_calls` where costs are unknown.
         baseline: Mean per run.
         candidate: Mean per run.
         delta: `candidate - baseline`.
-        effects: Parts of `delta` by cause; `None` where the measure cannot tell.
+        factors: Parts of `delta` by cause, adding up to it; `None` where the measure cannot tell.
+        segments: Parts of the cost's change by prompt segment, adding up to it; empty where prompts are unknown.
         runs: Runs looked at, baseline and candidate.
         constant_price: Mean per run of the candidate at the baseline's prices, and its ratio; `None` where
             costs are unknown.
+        latency_s: Change of a run's seconds by model, tool and waiting time.
     """
 
     measure: str
     baseline: float
     candidate: float
     delta: float
-    effects: dict[str, float | None]
+    factors: dict[str, float | None]
+    segments: dict[str, float]
     runs: dict[str, int]
     constant_price: dict[str, float | None] | None
+    latency_s: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Two deploys compared task by task."""
+    """Two deploys compared: by task, and stratum by stratum where runs name no task.
+
+    Attributes:
+        metrics: Decisions over the paired tasks, or over the strata where no task stands on both sides.
+        production: Decisions over runs without a task, where there are paired tasks too.
+        headline: Verdict, both halves and warnings in one line.
+    """
 
     baseline: str
     candidate: str
     history: str
     verdict: Verdict
+    headline: str
     mode: Mode
+    key: str
     pairs: PairCounts
     metrics: tuple[MetricChange, ...]
+    totals: tuple[TotalChange, ...]
     shares: tuple[ShareChange, ...]
     tasks: tuple[TaskChange, ...]
+    strata: tuple[StratumChange, ...]
+    coverage: Coverage
+    flips: Flips
+    cost_per_passed: dict[str, float | None]
+    production: Judged | None
     attribution: Attribution | None
     causes: tuple[str, ...]
     comparability: tuple[str, ...]
@@ -163,12 +259,21 @@ class Report:
     summary: dict[str, dict[str, Any]]
     by_tenant: list[dict[str, Any]] = field(default_factory=list)
     by_tool: list[dict[str, Any]] = field(default_factory=list)
-    strata: tuple[StratumChange, ...] = ()
+    by_model: list[dict[str, Any]] = field(default_factory=list)
 
 
 def report_json(report: Report) -> dict[str, Any]:
     """Return the `goldrun.report/1` document: JSON types only, no NaN, unknown values null."""
-    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(report).items()}
+    plain: dict[str, Any] = _lists(asdict(report))
     del plain["history"]
-    attribution = plain["attribution"] or {"measure": "not_available"}
+    attribution = plain["attribution"] or {"measure": "not_available", "factors": {}, "segments": {}}
     return {"schema": SCHEMA, **plain, "attribution": attribution}
+
+
+def _lists(value: Any) -> Any:
+    """Return a value with lists for tuples and null for numbers JSON does not know."""
+    if isinstance(value, dict):
+        return {name: _lists(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lists(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

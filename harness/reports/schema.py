@@ -1,4 +1,7 @@
-"""The columns of the history: explicit, versioned Arrow schemas of the tables `runs` and `calls`.
+"""The columns of the history: explicit, versioned Arrow schemas of its tables.
+
+`runs` has one row a run and `calls` one row a call. `tools`, `models` and `segments` are aggregates with one row
+a run and name: explanations read them and not the calls.
 
 Columns are only ever added, at the end, and the version counts up. Readers pass every stored file through
 `unify`, so that a file of an older version has nulls in the columns it does not know, and a file of a newer
@@ -10,16 +13,17 @@ also lets readers that take `deploy` from the folder name merge it with the colu
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from runtime.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Table = Literal["runs", "calls"]
+Table = Literal["runs", "calls", "tools", "models", "segments"]
+TABLES: tuple[Table, ...] = ("runs", "calls", "tools", "models", "segments")
 
-VERSIONS: dict[Table, int] = {"runs": 1, "calls": 1}
+VERSIONS: dict[Table, int] = {"runs": 2, "calls": 2, "tools": 1, "models": 1, "segments": 1}
 """Version of each table's columns, stored in the file's metadata."""
 
 METADATA_KEY = b"goldrun.schema"
@@ -31,17 +35,39 @@ policy_hash:name cassette_hash:text started_at:time duration_s:real model_s:real
 model_calls:count tool_calls:count retries:count denials:count approvals:count errors:count loops:count
 stop_reason:name stop_class:name passed:flag input_tokens:big output_tokens:big cache_read_tokens:big
 cache_write_tokens:big reasoning_tokens:big total_tokens:big cost_nanousd:big price_table:name
-trace_hash:text tool_executions:count in_doubt:count parent:text
+trace_hash:text tool_executions:count in_doubt:count parent:text recording:text execution:count
+failed_rules:names labels:labels stratum:name
 """
 
 _CALLS = """
 run_id:text seq:count step:count lane:text kind:name name:name status:name attempt:count write:flag
 effect_key:text args_hash:text result_hash:text idempotency_key:text model:name started_offset_s:real
 duration_s:real input_tokens:big output_tokens:big cache_read_tokens:big cache_write_tokens:big
-reasoning_tokens:big cost_nanousd:big error_type:name step_hash:text
+reasoning_tokens:big cost_nanousd:big error_type:name step_hash:text segments:amounts
 """
 
-_COLUMNS: dict[Table, str] = {"runs": _RUNS, "calls": _CALLS}
+# The run id is a dictionary in the aggregates: a run has several rows there, and a join looks at each id once.
+_TOOLS = """
+run_id:name name:name write:flag calls:count executions:count errors:count retries:count duration_s:real
+cost_nanousd:big
+"""
+
+_MODELS = """
+run_id:name model:name calls:count input_tokens:big output_tokens:big cache_read_tokens:big
+cache_write_tokens:big reasoning_tokens:big cost_nanousd:big
+"""
+
+_SEGMENTS = """
+run_id:name segment:name input_tokens:big cost_nanousd:big
+"""
+
+_COLUMNS: dict[Table, str] = {
+    "runs": _RUNS,
+    "calls": _CALLS,
+    "tools": _TOOLS,
+    "models": _MODELS,
+    "segments": _SEGMENTS,
+}
 
 
 def column_names(table: Table) -> tuple[str, ...]:
@@ -62,6 +88,9 @@ def schema_of(table: Table) -> pa.Schema:
         "real": pa.float64(),
         "flag": pa.bool_(),
         "time": pa.timestamp("us", tz="UTC"),
+        "names": pa.list_(pa.string()),
+        "labels": pa.map_(pa.string(), pa.string()),
+        "amounts": pa.map_(pa.string(), pa.int64()),
     }
     fields = [pa.field(name, types[kind]) for name, _, kind in (e.partition(":") for e in _entries(table))]
     return pa.schema(fields, metadata={METADATA_KEY: f"{table}/{VERSIONS[table]}".encode()})
@@ -86,12 +115,17 @@ def check_table(table: Table, stored: pa.Schema, *, where: str) -> None:
         )
     known = schema_of(table)
     for name in stored.names:
-        if name in known.names and stored.field(name).type != known.field(name).type:
+        if name in known.names and not _same(stored.field(name).type, known.field(name).type):
             raise DataError(
                 f"column {name!r} has type {stored.field(name).type}, not {known.field(name).type}",
                 where=where,
                 next_step="ingest the recordings again into a new history",
             )
+
+
+def _same(stored: pa.DataType, known: pa.DataType) -> bool:
+    """Return whether types hold the same; the names of inner fields differ between writers."""
+    return bool(stored.equals(known)) or (str(known).startswith(("list", "map")) and stored.id == known.id)
 
 
 def unify(table: Table, data: pa.Table, columns: tuple[str, ...]) -> pa.Table:
@@ -100,9 +134,13 @@ def unify(table: Table, data: pa.Table, columns: tuple[str, ...]) -> pa.Table:
 
     schema = schema_of(table)
     arrays = [
-        data.column(name)
+        _cast(data.column(name), schema.field(name).type)
         if name in data.column_names
         else pa.chunked_array([pa.nulls(data.num_rows, schema.field(name).type)])
         for name in columns
     ]
     return pa.table(arrays, schema=pa.schema([schema.field(name) for name in columns]))
+
+
+def _cast(column: pa.ChunkedArray[Any], kind: pa.DataType) -> pa.ChunkedArray[Any]:
+    return column if column.type.equals(kind) else column.cast(kind)

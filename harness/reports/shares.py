@@ -1,28 +1,27 @@
-"""Decide about shares: how many runs complete, pass, loop, are denied, or end for a class of reasons."""
+"""Decide about shares: how many runs complete, pass, loop, are denied, stop for a class of reasons, use a tool."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from harness.reports.columns import Columns, Floats
-from harness.reports.metrics import MIN_PAIRS, decide_exactly, worse_of
-from harness.reports.pairing import PairedValues, Pairs, paired_values
+from harness.reports.aggregates import ToolUse
+from harness.reports.columns import Bools, Columns, Floats
+from harness.reports.designs import Design
+from harness.reports.metrics import CLEAR, COVERAGE, MIN_PAIRS, worst_of
 from harness.reports.report import Decision, ShareChange
-from harness.reports.stats import (
-    holm,
-    mcnemar_p,
-    mean_interval,
-    newcombe_paired,
-    seed_for,
-    sign_flip_p,
-)
+from harness.reports.stats import Estimate, benjamini_hochberg
 
 SHARE_MARGIN = 0.01
 """A share regresses from this absolute change on, so that a million runs do not make nothing a finding."""
 
-ALPHA = 0.05
+NON_INFERIOR = 0.05
+"""A share is shown to be no worse if its interval leaves out a loss of this size."""
+
+TOOL_FDR = 0.05
+TOOL_USE = "tool_use"
+_EQUAL = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,138 +32,203 @@ class Trait:
         name: As the report calls it.
         values: 1, 0 or NaN (unknown) for each row.
         wanted: Whether more of it is better.
+        gated: Whether losing it fails the verdict; other tools' use is found by false discovery rate.
+        margin: Least change that regresses.
     """
 
     name: str
     values: Floats
     wanted: bool
-
-
-def main_traits(columns: Columns) -> list[Trait]:
-    """Return completion, passed, loop and deny."""
-    classes = columns.names["stop_class"]
-    finished = (classes.codes == classes.code_of("finish")).astype(np.float64)
-    return [
-        Trait(name="completion", values=finished, wanted=True),
-        Trait(name="passed", values=columns.numbers["passed"], wanted=True),
-        Trait(name="loop", values=_some(columns.numbers["loops"]), wanted=False),
-        Trait(name="deny", values=_some(columns.numbers["denials"]), wanted=False),
-    ]
-
-
-def stop_traits(columns: Columns) -> list[Trait]:
-    """Return one trait for each stop class that occurs, but for `finish`, which is completion."""
-    classes = columns.names["stop_class"]
-    present = sorted(set(classes.codes.tolist()))
-    names = sorted(classes.values[code] for code in present if code >= 0)
-    return [
-        Trait(
-            name=f"stop:{name}",
-            values=(classes.codes == classes.code_of(name)).astype(np.float64),
-            wanted=False,
-        )
-        for name in names
-        if name != "finish"
-    ]
-
-
-def decide_shares(traits: list[Trait], pairs: Pairs, *, labels: tuple[str, str]) -> list[ShareChange]:
-    """Return what became of shares that are looked at together.
-
-    A live share regresses if its 95 % interval of the paired difference leaves out 0, the exact one-sided p,
-    corrected by Holm over the shares that changed at all, is at most 5 %, and it moved by `SHARE_MARGIN`.
-    """
-    measured = [paired_values(pairs, trait.values) for trait in traits]
-    tests = [_test(trait, values, pairs, labels) for trait, values in zip(traits, measured, strict=True)]
-    varying = [test for test in tests if test is not None and test.varies]
-    corrected = dict(zip((id(t) for t in varying), holm([t.p for t in varying]), strict=True))
-    return [
-        _decide(trait, values, pairs, test and replace(test, p=corrected.get(id(test), 1.0)))
-        for trait, values, test in zip(traits, measured, tests, strict=True)
-    ]
+    gated: bool = True
+    margin: float = SHARE_MARGIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShareTest:
-    """The live pairs of a share: interval of the difference, one-sided p of "worse"."""
+class MeasuredShare:
+    """A trait over the units of a design.
 
-    pairs: int
-    gap: float
-    low: float
-    high: float
-    p: float
-    varies: bool
+    Attributes:
+        trait: The trait.
+        sides: Both sides' share in each unit.
+        known: Units where both sides know it.
+        live: Change over the live units, if there are any.
+        lost: Replayed units that got worse.
+        won: Replayed units that got better.
+        vanished: Whether all units with the tool had it before and none has it now.
+        runs: Runs with the trait, baseline and candidate.
+        coverage: Share of the runs that know it, on the side that knows less.
+        asked: Whether the baseline knows it at all.
+    """
+
+    trait: Trait
+    sides: Floats
+    known: Bools
+    live: Estimate | None
+    lost: int
+    won: int
+    vanished: bool
+    runs: tuple[int, int]
+    coverage: float
+    asked: bool
+
+    @property
+    def worse(self) -> float:
+        """How much the share of live units got worse, in parts of 1."""
+        if self.live is None:
+            return 0.0
+        return -self.live.value if self.trait.wanted else self.live.value
+
+    @property
+    def p_worse(self) -> float | None:
+        """One-sided p value of "got worse"; `None` where nothing moved at all."""
+        if self.live is None or self.live.units < MIN_PAIRS or self.live.value == 0:
+            return None
+        return self.live.p_down if self.trait.wanted else self.live.p_up
+
+    @property
+    def no_worse(self) -> bool:
+        """Whether a loss of `NON_INFERIOR` is ruled out; exactly for replayed units."""
+        if not self.asked or self.coverage < COVERAGE or self.lost:
+            return False
+        if self.live is None:
+            return bool(self.known.any())
+        if self.live.units < MIN_PAIRS:
+            return False
+        edge = self.live.low if self.trait.wanted else -self.live.high
+        return edge >= -NON_INFERIOR
 
 
-def _test(trait: Trait, values: PairedValues, pairs: Pairs, labels: tuple[str, str]) -> ShareTest | None:
-    live = values.known & ~pairs.exact
-    if not live.any():
-        return None
-    first, second = values.mean[:, live]
-    gaps = second - first
-    worse = -gaps if trait.wanted else gaps
-    if bool((values.runs[:, live] == 1).all()):
-        lost, gained = int((gaps < 0).sum()), int((gaps > 0).sum())
-        both = int(((first > 0) & (second > 0)).sum())
-        low, high = newcombe_paired(both, lost, gained, len(gaps) - both - lost - gained)
-        p = mcnemar_p(int((worse > 0).sum()), int((worse < 0).sum()))
-    else:
-        seed = seed_for(*labels, trait.name)
-        interval = mean_interval(gaps, seed=seed)
-        low, high = interval.low, interval.high
-        p = sign_flip_p(worse, np.random.default_rng(seed), one_sided=True)
-    return ShareTest(
-        pairs=len(gaps), gap=float(gaps.mean()), low=low, high=high, p=p, varies=bool(gaps.any())
+def traits_of(columns: Columns, tools: ToolUse) -> list[Trait]:
+    """Return the traits in the order of the verdict: outcome, stops, loops, denials, tools."""
+    numbers, classes = columns.numbers, columns.names["stop_class"]
+    reasons = columns.names["stop_reason"]
+    looped = [i for i, reason in enumerate(reasons.values) if reason.partition(":")[0] == "loop_detected"]
+    used = [Trait(name=f"tool:{n}", values=v, wanted=True, gated=w) for n, v, w in tools.each()]
+    return [
+        Trait(name="completion", values=_is(classes.codes == classes.code_of("finish")), wanted=True),
+        Trait(name="passed", values=numbers["passed"], wanted=True),
+        Trait(name="loop", values=_is(np.isin(reasons.codes, looped)), wanted=False),
+        Trait(name="loops", values=_some(numbers["loops"]), wanted=False),
+        Trait(name="deny", values=_some(numbers["denials"]), wanted=False),
+        *(
+            Trait(name=f"stop:{name}", values=_is(classes.codes == classes.code_of(name)), wanted=False)
+            for name in sorted(set(classes.values))
+            if name not in {"finish", "loop"}
+        ),
+        Trait(name=TOOL_USE, values=_some(numbers["tool_calls"]), wanted=True, margin=NON_INFERIOR),
+        *used,
+    ]
+
+
+def measure_share(trait: Trait, columns: Columns, design: Design, exact: Bools) -> MeasuredShare:
+    """Return a trait over the units of a design."""
+    rows = design.rows
+    values = np.where(rows, trait.values, np.nan)
+    sides = design.sides(values)
+    known = np.asarray(~np.isnan(sides).any(axis=0))
+    change = np.where(known & exact, sides[1] - sides[0], 0.0) * (1.0 if trait.wanted else -1.0)
+    here = [rows & (columns.side == side) for side in (0, 1)]
+    share = [float((~np.isnan(values[some])).mean()) for some in here]
+    count = [int(np.nansum(values[some])) for some in here]
+    vanished = trait.name.startswith("tool:") and bool(known.any()) and not np.nansum(sides[1])
+    return MeasuredShare(
+        trait=trait,
+        sides=sides,
+        known=known,
+        live=design.share(trait.values, trait.name),
+        lost=int((change < -_EQUAL).sum()),
+        won=int((change > _EQUAL).sum()),
+        vanished=vanished and bool((sides[0][known] > 0).all()),
+        runs=(count[0], count[1]),
+        coverage=min(share),
+        asked=share[0] > 0,
     )
 
 
-def _decide(trait: Trait, values: PairedValues, pairs: Pairs, test: ShareTest | None) -> ShareChange:
-    known = values.known
-    count = int(known.sum())
-    if count == 0:
-        return ShareChange(
-            metric=trait.name,
-            baseline=None,
-            candidate=None,
-            decision="not_available",
-            ci_low=None,
-            ci_high=None,
-            p=None,
-            baseline_runs=0,
-            candidate_runs=0,
-            pairs=0,
-        )
-    sign = -1.0 if trait.wanted else 1.0
-    decision = decide_exactly(sign * values.mean, known & pairs.exact)
-    if test is not None:
-        found = _decide_live(test, sign)
-        decision = found if decision is None else worse_of(decision, found)
-    first, second = (float(side[known].mean()) for side in values.mean)
-    runs = (values.mean * values.runs)[:, known].sum(axis=1)
-    return ShareChange(
-        metric=trait.name,
-        baseline=first,
-        candidate=second,
-        decision=decision or "ok",
-        ci_low=None if test is None else test.low,
-        ci_high=None if test is None else test.high,
-        p=None if test is None else test.p,
-        baseline_runs=round(float(runs[0])),
-        candidate_runs=round(float(runs[1])),
-        pairs=count,
-    )
+def decide_shares(
+    shares: list[MeasuredShare], *, rejected: frozenset[str], covered: bool, passed_held: bool
+) -> list[ShareChange]:
+    """Return what became of the shares.
+
+    Args:
+        shares: The shares, measured.
+        rejected: Shares for which the tests in their order reject "not worse".
+        covered: Whether enough of the baseline's units ran.
+        passed_held: Whether passed is shown to be no worse; then tools may be used less.
+    """
+    others = [s for s in shares if not s.trait.gated and s.p_worse is not None]
+    q_values = benjamini_hochberg(np.array([s.p_worse for s in others], dtype=np.float64)).tolist()
+    fewer = {s.trait.name for s, q in zip(others, q_values, strict=True) if q <= TOOL_FDR}
+    found = []
+    for share in shares:
+        decision = _decide(share, rejected=share.trait.name in rejected, fewer=share.trait.name in fewer)
+        if share.trait.name == TOOL_USE and decision == "regressed" and passed_held:
+            decision = "warn"
+        thin = not covered or share.coverage < COVERAGE
+        if share.asked and thin and decision not in {"regressed", "warn"}:
+            decision = "insufficient"
+        found.append(_change(share, decision))
+    return found
 
 
-def _decide_live(test: ShareTest, sign: float) -> Decision:
-    if test.pairs < MIN_PAIRS:
+def _decide(share: MeasuredShare, *, rejected: bool, fewer: bool) -> Decision:
+    if not share.asked:
+        return "not_available"
+    if share.trait.gated and share.vanished:
+        return "regressed"
+    found: list[Decision] = []
+    if share.lost or share.won or share.live is None:
+        bad: Decision = "regressed" if share.trait.gated else "warn"
+        found.append(bad if share.lost else "improved" if share.won else "ok")
+    if share.live is not None:
+        found.append(_decide_live(share, rejected=rejected, fewer=fewer))
+    return worst_of(found)
+
+
+def _decide_live(share: MeasuredShare, *, rejected: bool, fewer: bool) -> Decision:
+    live = share.live
+    if live is None or live.units < MIN_PAIRS:
         return "insufficient"
-    clear = test.low > 0 or test.high < 0
-    worse = sign * test.gap
-    if not clear or worse == 0:
-        return "ok"
-    if worse < 0:
-        return "improved" if -worse >= SHARE_MARGIN else "ok"
-    return "regressed" if test.p <= ALPHA and worse >= SHARE_MARGIN else "warn"
+    if not share.trait.gated:
+        return "warn" if fewer and share.worse >= NON_INFERIOR else "ok"
+    if rejected and share.worse >= share.trait.margin:
+        return "regressed"
+    if share.worse > 0:
+        return "warn" if (share.p_worse or 1.0) <= CLEAR else "ok"
+    better = live.p_up if share.trait.wanted else live.p_down
+    return "improved" if better <= CLEAR and -share.worse >= SHARE_MARGIN else "ok"
+
+
+def _change(share: MeasuredShare, decision: Decision) -> ShareChange:
+    live = share.live
+    known = share.known.any() and share.asked
+    scale = _unit_scale(share)
+    return ShareChange(
+        metric=share.trait.name,
+        baseline=scale[0] if known else None,
+        candidate=scale[1] if known else None,
+        decision=decision,
+        ci_low=None if live is None else max(live.low, -1.0),
+        ci_high=None if live is None else min(live.high, 1.0),
+        p=share.p_worse,
+        baseline_runs=share.runs[0],
+        candidate_runs=share.runs[1],
+        pairs=int(share.known.sum()),
+        gated=share.trait.gated,
+        note="no run uses it any more" if share.vanished and share.trait.gated else None,
+    )
+
+
+def _unit_scale(share: MeasuredShare) -> tuple[float, float]:
+    """Return both sides' share over the known units."""
+    if not share.known.any():
+        return 0.0, 0.0
+    first, second = (float(side[share.known].mean()) for side in share.sides)
+    return first, second
+
+
+def _is(flags: Bools) -> Floats:
+    return np.asarray(flags, dtype=np.float64)
 
 
 def _some(counts: Floats) -> Floats:

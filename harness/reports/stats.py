@@ -17,13 +17,14 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-RESAMPLES = 10_000
+RESAMPLES = 4_000
 CONFIDENCE = 0.95
 SMALL = 20
 """Below so many pairs the sign-flip p decides instead of the bootstrap interval."""
@@ -31,26 +32,13 @@ SMALL = 20
 EXACT_FLIPS = 13
 """Up to so many pairs all sign patterns are tried; above, `RESAMPLES` random ones."""
 
-NORMAL_ABOVE = 20_000
-"""Above so many pairs the bootstrap of a mean is the normal law to three digits, and is taken from it."""
+NORMAL_ABOVE = 1_000
+"""Above so many pairs the bootstrap of a mean is the normal law, and is taken from it."""
 
-_BLOCK = 500_000
+_PICKS = 1_000_000
+"""Random picks spent on one estimate: resamples get fewer where there are many pairs, never below 2,000."""
+
 _Z = 1.959963984540054
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """An estimate, its 95 % interval and a two-sided p value."""
-
-    value: float
-    low: float
-    high: float
-    p: float
-
-    @property
-    def significant(self) -> bool:
-        """Whether the p value is below 5 %."""
-        return self.p < 1 - CONFIDENCE
 
 
 def seed_for(*parts: str) -> int:
@@ -58,73 +46,158 @@ def seed_for(*parts: str) -> int:
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "big")
 
 
-def mean_interval(values: Floats, *, seed: int) -> Interval:
-    """Return the mean of paired differences with its interval.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A change with its 95 % interval.
 
-    The p value is the sign-flip p below `SMALL` values, and otherwise that of the bootstrap, so that it and
-    the interval say the same.
-
-    Args:
-        values: One difference for each pair, at least one.
-        seed: Equal seeds give equal answers.
+    Attributes:
+        value: The change; logarithm of a ratio, or difference of shares.
+        low: Lower end.
+        high: Upper end.
+        p_up: One-sided p value against an increase.
+        p_down: One-sided p value against a decrease.
+        error: Standard error.
+        units: What stands behind it: pairs of tasks, or runs of the side that has fewer.
     """
-    mean = float(values.mean())
-    if not np.any(values):
-        return Interval(value=0.0, low=0.0, high=0.0, p=1.0)
-    rng = np.random.default_rng(seed)
-    count = len(values)
-    if count > NORMAL_ABOVE:
-        error = float(values.std(ddof=1)) / math.sqrt(count)
-        p = math.erfc(abs(mean) / error / math.sqrt(2)) if error else 0.0
-        return Interval(value=mean, low=mean - _Z * error, high=mean + _Z * error, p=p)
-    means = _resampled_means(values, rng)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
-    if count < SMALL:
-        p = sign_flip_p(values, rng)
-    else:
-        tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-        p = min(1.0, 2 * (tail + 1) / (RESAMPLES + 1))
-    return Interval(value=mean, low=low, high=high, p=p)
+
+    value: float
+    low: float
+    high: float
+    p_up: float
+    p_down: float
+    error: float
+    units: int
+
+    @property
+    def p(self) -> float:
+        """Two-sided p value."""
+        return min(1.0, 2 * min(self.p_up, self.p_down))
 
 
-def _resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
-    count = len(values)
-    block = max(1, _BLOCK // count)
-    means = np.empty(RESAMPLES)
-    for start in range(0, RESAMPLES, block):
-        size = min(block, RESAMPLES - start)
-        picks = rng.integers(0, count, size=(size, count), dtype=np.int32)
-        means[start : start + size] = values[picks].mean(axis=1)
-    return means
+def resamples_for(count: int) -> int:
+    """Return how many resamples so many units get."""
+    return int(min(RESAMPLES, max(2_000, _PICKS // max(count, 1))))
 
 
-def sign_flip_p(values: Floats, rng: np.random.Generator, *, one_sided: bool = False) -> float:
-    """Return the p value of the sign-flip test of mean 0; exact for few values.
+def flip_p(values: Floats, rng: np.random.Generator) -> tuple[float, float]:
+    """Return the one-sided p values of the sign-flip test of mean 0, against an increase and a decrease.
 
-    Args:
-        values: Paired differences.
-        rng: Source of random signs where there are too many patterns to try all.
-        one_sided: Whether only means above 0 count.
+    Exchanging the sides of any tasks leaves an unchanged deploy as it is, so this test is exact whatever the
+    spread of the values: all signs for up to `EXACT_FLIPS` values, random ones above.
     """
     count = len(values)
-    if not np.any(values):
-        return 1.0
     if count <= EXACT_FLIPS:
         bits = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
-        means = (1.0 - 2.0 * bits) @ values / count
+        sums = (1.0 - 2.0 * bits) @ values
     else:
-        block = max(1, _BLOCK // count)
-        parts = [np.array([values.mean()])]
-        for start in range(0, RESAMPLES, block):
-            size = min(block, RESAMPLES - start)
-            signs = rng.integers(0, 2, size=(size, count), dtype=np.int8) * 2.0 - 1.0
-            parts.append(signs @ values / count)
-        means = np.concatenate(parts)
-    observed = float(values.mean())
-    slack = 1e-12 * max(1.0, abs(observed))
-    if one_sided:
-        return float((means >= observed - slack).mean())
-    return float((np.abs(means) >= abs(observed) - slack).mean())
+        tries = resamples_for(count)
+        width = (count + 7) // 8
+        packed = rng.integers(0, 256, size=(tries, width), dtype=np.uint8)
+        signs = np.unpackbits(packed, axis=1, count=count).astype(np.float32)
+        sums = np.append(values.sum() - 2.0 * (signs @ values.astype(np.float32)), values.sum())
+    observed = float(values.sum())
+    slack = 1e-6 * max(float(np.abs(values).sum()), 1e-300)
+    return float((sums >= observed - slack).mean()), float((sums <= observed + slack).mean())
+
+
+def paired_estimate(values: Floats, *, seed: int) -> Estimate:
+    """Return the mean of paired differences.
+
+    Below `SMALL` pairs the sign-flip test decides alone, because the bootstrap interval is too narrow there;
+    from there on both must agree.
+    """
+    return _resampled(values, np.zeros(len(values)), seed=seed, log=False)
+
+
+def total_estimate(first: Floats, second: Floats, *, seed: int) -> Estimate:
+    """Return the logarithm of the ratio of sums over pairs: what the bill did."""
+    return _resampled(second, first, seed=seed, log=True)
+
+
+def _resampled(second: Floats, first: Floats, *, seed: int, log: bool) -> Estimate:
+    count = len(second)
+    change = second - first
+    start, stop = float(first.sum()), float(second.sum())
+    value = math.log(stop / start) if log else float(change.mean())
+    if not change.any():
+        return Estimate(value=0.0, low=0.0, high=0.0, p_up=1.0, p_down=1.0, error=0.0, units=count)
+    rng = np.random.default_rng(seed)
+    if count > NORMAL_ABOVE:
+        # The influence of each pair on the estimate; for a ratio of sums by its derivative.
+        influence = second / stop - first / start if log else change / count
+        error = float(np.sqrt(((influence - influence.mean()) ** 2).sum() * count / (count - 1)))
+        z = value / error if error else math.copysign(math.inf, value)
+        up, down = 0.5 * math.erfc(z / math.sqrt(2)), 0.5 * math.erfc(-z / math.sqrt(2))
+        low, high = value - _Z * error, value + _Z * error
+        return Estimate(value=value, low=low, high=high, p_up=up, p_down=down, error=error, units=count)
+    picks = rng.integers(0, count, size=(resamples_for(count), count), dtype=np.int32)
+    if log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.log(second[picks].sum(axis=1) / first[picks].sum(axis=1))
+        found = np.nan_to_num(found, nan=0.0, posinf=50.0, neginf=-50.0)
+    else:
+        found = change[picks].mean(axis=1)
+    low, high = np.quantile(found, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).tolist()
+    up, down = flip_p(change, rng)
+    if count >= SMALL:
+        tries = len(found) + 1
+        up = max(up, (int((found <= 0).sum()) + 1) / tries)
+        down = max(down, (int((found >= 0).sum()) + 1) / tries)
+    return Estimate(
+        value=value, low=low, high=high, p_up=up, p_down=down, error=float(found.std()), units=count
+    )
+
+
+def clustered_estimate(
+    influence: Floats, value: float, clusters: npt.NDArray[np.int64], *, units: int
+) -> Estimate:
+    """Return an estimate whose error comes from the sums of influence by cluster (sandwich, t law).
+
+    Args:
+        influence: What each run adds to the estimate beyond its stratum's mean.
+        value: The estimate.
+        clusters: Cluster of each run, from 0.
+        units: Runs of the side that has fewer.
+    """
+    sums = np.bincount(clusters, weights=influence)
+    sums = sums[np.bincount(clusters) > 0]
+    count = len(sums)
+    if count < 2:
+        return Estimate(
+            value=value, low=-math.inf, high=math.inf, p_up=1.0, p_down=1.0, error=math.inf, units=units
+        )
+    error = math.sqrt(float((sums**2).sum()) * count / (count - 1))
+    degrees = float(count - 1)
+    if error <= 1e-12 * max(abs(value), 1e-12):
+        sure = 0.0 if value else 1.0
+        return Estimate(
+            value=value,
+            low=value,
+            high=value,
+            p_up=sure if value >= 0 else 1.0,
+            p_down=sure if value <= 0 else 1.0,
+            error=0.0,
+            units=units,
+        )
+    half = t_quantile(degrees) * error
+    tail = float(student_p(np.array([abs(value) / error]), np.array([degrees]))[0]) / 2
+    up, down = (tail, 1 - tail) if value > 0 else (1 - tail, tail)
+    return Estimate(
+        value=value, low=value - half, high=value + half, p_up=up, p_down=down, error=error, units=units
+    )
+
+
+@cache
+def t_quantile(degrees: float) -> float:
+    """Return the 97.5 % quantile of Student's t, by bisection of its p value."""
+    low, high = 1.0, 13.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        if float(student_p(np.array([middle]), np.array([degrees]))[0]) > 1 - CONFIDENCE:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def wilson(count: float, total: float) -> tuple[float, float]:

@@ -21,14 +21,14 @@ class FolderArchive:
         self.path = Path(path)
 
     def find(self, key: RunKey) -> Recording | None:
-        """Return the latest recording of a run: of those that were resumed, the one with the most effects.
+        """Return the latest recording of a run: of those that were resumed, the one with the most outcomes.
 
         Raises:
             CassetteError: If a recording is damaged, or the path does not exist.
         """
         same = (r for r in self._recordings() if r.header.request_id == key.request_id)
         mine = [r for r in same if (r.header.tenant, r.header.environment) == (key.tenant, key.environment)]
-        return max(mine, key=lambda r: (r.end is not None, len(r.interactions)), default=None)
+        return max(mine, key=_reached, default=None)
 
     def runs(self, *, tenant: str, environment: str) -> Iterator[Recording]:
         """Yield the recorded runs of a tenant and environment.
@@ -42,3 +42,8 @@ class FolderArchive:
 
     def _recordings(self) -> Iterator[Recording]:
         return iter_recordings(self.path)
+
+
+def _reached(run: Recording) -> tuple[bool, int, int]:
+    """Return how far a recording got; a resumed run that was cut off may know less than what it was made of."""
+    return run.end is not None, sum(i.answered for i in run.interactions), len(run.interactions)

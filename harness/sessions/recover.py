@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from harness.cassette.files import TEMPORARY
+from harness.cassette.file_io import TEMPORARY
 from harness.errors import CassetteError
 from harness.record.sampling import Sampling
 from harness.record.sealing import JOURNAL_SUFFIX, SEGMENT_SUFFIX, Sealed, seal_journal

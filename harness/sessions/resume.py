@@ -20,8 +20,8 @@ from runtime.entry.request import RunResult
 from runtime.errors import GoldrunError, UsageError
 from runtime.execution.world import World
 from runtime.journal.files import JournalWriter
-from runtime.journal.recorder import JournalSink, RecordingPerformer
 from runtime.journal.recording import Recording
+from runtime.journal.recording_performer import JournalSink, RecordingPerformer
 
 __all__ = ["World", "resume_run"]
 

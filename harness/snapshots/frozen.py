@@ -17,7 +17,7 @@ from typing import Any
 from runtime.errors import UsageError
 
 MOMENT = "2026-01-01T00:00:00Z"
-"""Where the clock stands unless told."""
+"""Where the clock stands by default."""
 _TIMING = "_pytest.timing"
 """Where pytest reads the clock for the durations of tests: a setup that freezes would take 56 years."""
 _BEFORE = ("pandas", "pyarrow", "pydantic.main")

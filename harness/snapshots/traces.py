@@ -81,7 +81,7 @@ class TraceSnapshotExtension(JSONSnapshotExtension):
         """Yield the aligned diff of the stored run, as A, and the new one."""
         new, old = _parsed(serialized_data), _parsed(snapshot_data)
         if new is not None and not snapshot_data:
-            yield from _told(new)
+            yield from _new_run(new)
         elif new is None or old is None:
             yield from super().diff_lines(serialized_data, snapshot_data)
         else:
@@ -183,15 +183,17 @@ def _differences(diff: TraceDiff) -> Iterator[str]:
 
 
 def _entry(entry: CallDiff) -> Iterator[str]:
-    places = " -> ".join(str(at) for at in (entry.a, entry.b) if at is not None)
-    head = f"{SIGNS[entry.op]} call {places} {safe_text(entry.name, 60)}{' [write]' if entry.write else ''}"
+    positions = " -> ".join(str(at) for at in (entry.a, entry.b) if at is not None)
+    head = (
+        f"{SIGNS[entry.op]} call {positions} {safe_text(entry.name, 60)}{' [write]' if entry.write else ''}"
+    )
     if not entry.changes:
         yield f"{head}: {entry.op}"
     for change in entry.changes:
         yield f"{head}: {safe_text(change.path, 60)}: {change_text(change.a, change.b, _WIDTH)}"
 
 
-def _told(trace: Trace) -> Iterator[str]:
+def _new_run(trace: Trace) -> Iterator[str]:
     """Yield a run that has no snapshot yet, a line a call."""
     for call in trace.tool_calls:
         arguments = safe_text(json.dumps(call.arguments, ensure_ascii=False))

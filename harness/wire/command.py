@@ -1,7 +1,7 @@
 """Commands recorded from outside: a subprocess whose Python code is recorded or replayed without a change.
 
-The child finds its orders in the environment, and a `sitecustomize` that follows them in a folder which is put
-first on `PYTHONPATH`. Its own Python children inherit both; each process that talks HTTP writes a file of its own.
+The child gets its settings in the environment. A `sitecustomize` that applies them is in a folder that comes first on
+`PYTHONPATH`. Its own Python children inherit both; each process that talks HTTP writes a file of its own.
 An interpreter that ignores the environment (`python -I`, `-E`, `-S`) is not recorded.
 """
 
@@ -146,7 +146,7 @@ def _wait(child: subprocess.Popen[bytes]) -> int:
         try:
             return child.wait()
         except KeyboardInterrupt:
-            continue  # the terminal has told the child too; it decides
+            continue  # the terminal sent the signal to the child too; it decides
 
 
 @contextmanager

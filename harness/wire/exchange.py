@@ -1,6 +1,6 @@
 """HTTP exchanges as values: what was sent, what came back chunk by chunk, and how it ended.
 
-None of them can be part of a cycle, so the collector is spared them: a recording holds many (`gc=False`).
+None of them can be part of a reference cycle, so the garbage collector skips them (`gc=False`): a recording holds many.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def unpack(stored: Stored) -> bytes:
                 raise ValueError(f"damaged base64: {error}") from error
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class SentRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request as a client is about to send it.
 
     Attributes:

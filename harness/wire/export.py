@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from harness.cassette.files import replace_file
+from harness.cassette.file_io import replace_file
 from harness.wire.exchange import Headers, HttpAnswer, HttpRequest, unpack
-from harness.wire.store import read_http
+from harness.wire.http_recording import read_http
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +64,10 @@ def _response(answer: HttpAnswer) -> dict[str, Any]:
 
 
 def _headers(headers: Headers) -> dict[str, list[str]]:
-    told: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for name, value in headers:
-        told.setdefault(name, []).append(value)
-    return told
+        values.setdefault(name, []).append(value)
+    return values
 
 
 def _text(data: bytes) -> str | bytes:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.first_difference import first_difference, windows
 from harness.wire.exchange import HttpRequest
-from harness.wire.matching import body_form, level
+from harness.wire.request_key import body_form, level
 from runtime.errors import CheckFailed, Signal
 
 MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
@@ -49,18 +50,18 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self) -> str:
         """Return the miss in words."""
-        asked = f"{self.method} {self.url} (call {self.call})"
+        request = f"{self.method} {self.url} (call {self.call})"
         match self.verdict:
             case "repeated":
-                return f"{asked} was made more often than it was recorded: {self.detail}"
+                return f"{request} was made more often than it was recorded: {self.detail}"
             case "cut_off" | "read_on" | "dropped":
-                return f"{asked}: {self.detail}"
+                return f"{request}: {self.detail}"
             case _:
-                lines = f"no recorded answer for {asked}"
+                lines = f"no recorded answer for {request}"
         if self.nearest is None:
             return f"{lines}\n  nearest: none; {self.detail}"
-        told = f"{lines}\n  nearest: exchange {self.nearest}"
-        return f"{told}, differs in {self.path}: {self.recorded} -> {self.sent}"
+        text = f"{lines}\n  nearest: exchange {self.nearest}"
+        return f"{text}, differs in {self.path}: {self.recorded} -> {self.sent}"
 
 
 class Unanswered(Signal):
@@ -72,11 +73,11 @@ class Unanswered(Signal):
 
 
 class WireMiss(CheckFailed, AssertionError):
-    """A replay was asked for what was not recorded, or did not ask for what was.
+    """A replay made a request that was not recorded, or did not make one that was.
 
     Attributes:
         misses: The requests without answer, in order.
-        unused: Numbers of the recorded exchanges that nothing asked for, if that was to be checked.
+        unused: Numbers of the recorded exchanges that no request used, if that was to be checked.
     """
 
     def __init__(self, misses: Sequence[Miss], *, where: str, unused: Sequence[int] = ()) -> None:
@@ -87,7 +88,7 @@ class WireMiss(CheckFailed, AssertionError):
             shown.append(f"and {len(self.misses) - _MOST_SHOWN} more")
         if self.unused:
             numbers = ", ".join(map(str, self.unused[:10])) + (" ..." if len(self.unused) > 10 else "")
-            shown.append(f"{len(self.unused)} recorded exchanges were not asked for: {numbers}")
+            shown.append(f"{len(self.unused)} recorded exchanges were not used: {numbers}")
         super().__init__(
             "\n".join(shown),
             where=where,
@@ -95,7 +96,7 @@ class WireMiss(CheckFailed, AssertionError):
         )
 
 
-def first_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str, str]:
+def request_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str, str]:
     """Return the path of the first difference of two requests and the values around it."""
     if recorded.method != sent.method:
         return "method", recorded.method, sent.method
@@ -105,51 +106,21 @@ def first_difference(recorded: HttpRequest, sent: HttpRequest) -> tuple[str, str
     a, b = body_form(recorded), body_form(sent)
     if a[0] != b[0]:
         return "body", f"<{a[0]}>", f"<{b[0]}>"
-    found = _differ(a[1:], b[1:], "body")
+    found = first_difference(a[1:], b[1:], "body")
     if found is None:
         return "body", "<equal>", "<equal>"
-    path, old, new = found
-    path = path.replace("body[0]", "body" if a[0] != "json" else "$", 1)
-    if isinstance(old, str) and isinstance(new, str):
-        return (path, *_around(old, new))
-    return path, _short(old), _short(new)
-
-
-_ABSENT = object()
-
-
-def _differ(a: Any, b: Any, path: str) -> tuple[str, Any, Any] | None:
-    if isinstance(a, dict) and isinstance(b, dict):
-        for name in [*a, *(n for n in b if n not in a)]:
-            found = _differ(a.get(name, _ABSENT), b.get(name, _ABSENT), f"{path}.{name}")
-            if found is not None:
-                return found
-        return None
-    if isinstance(a, list) and isinstance(b, list):
-        for at in range(max(len(a), len(b))):
-            old = a[at] if at < len(a) else _ABSENT
-            found = _differ(old, b[at] if at < len(b) else _ABSENT, f"{path}[{at}]")
-            if found is not None:
-                return found
-        return None
-    same = a is b or (type(a) is type(b) and a == b)
-    return None if same else (path, a, b)
+    path = found.path.replace("body[0]", "body" if a[0] != "json" else "$", 1)
+    if isinstance(found.a, str) and isinstance(found.b, str):
+        return (path, *_around(found.a, found.b))
+    return path, _short(found.a), _short(found.b)
 
 
 def _around(old: str, new: str) -> tuple[str, str]:
     """Return the surroundings of the first difference of two texts."""
-    at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
-    start = max(0, at - WINDOW)
-    return _window(old, start, at), _window(new, start, at)
-
-
-def _window(text: str, start: int, at: int) -> str:
-    end = at + WINDOW
-    return repr(("…" if start else "") + text[start:end] + ("…" if end < len(text) else ""))
+    before, now = windows(old, new, WINDOW)
+    return repr(before), repr(now)
 
 
 def _short(value: Any) -> str:
-    if value is _ABSENT:
-        return "<absent>"
     text = repr(value)
     return text if len(text) <= 2 * WINDOW else text[: 2 * WINDOW] + "…"

@@ -115,10 +115,10 @@ def _owner(function: Any) -> str:
 def _is_vcr_open() -> bool:
     import vcr.patch
 
-    places = [(patch.getter(), patch.attribute) for patch in vcr.patch.reset_patchers()]
+    patched = [(patch.getter(), patch.attribute) for patch in vcr.patch.reset_patchers()]
     if "aiohttp" in sys.modules:
-        places.append((sys.modules["aiohttp"].ClientSession, "_request"))
-    return any(holds_cassette(getattr(owner, name, None)) for owner, name in places)
+        patched.append((sys.modules["aiohttp"].ClientSession, "_request"))
+    return any(holds_cassette(getattr(owner, name, None)) for owner, name in patched)
 
 
 def holds_cassette(stand_in: Any) -> bool:

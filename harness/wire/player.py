@@ -9,10 +9,10 @@ from typing import NoReturn
 
 import msgspec
 
-from harness.wire.exchange import HttpAnswer, Sent
-from harness.wire.index import HttpIndex
+from harness.wire.exchange import HttpAnswer, SentRequest
+from harness.wire.exchange_index import HttpIndex
+from harness.wire.http_recording import StoredExchange, read_http
 from harness.wire.misses import Miss, MissVerdict, Unanswered
-from harness.wire.store import StoredExchange, read_http
 
 _CUT_OFF = "the recording was cut off while this exchange was in flight"
 _DROPPED = "its answer was not kept: {}"
@@ -69,11 +69,11 @@ class Player:
 
     @property
     def unused(self) -> tuple[int, ...]:
-        """Numbers of the recorded exchanges that nothing asked for."""
+        """Numbers of the recorded exchanges that no request used."""
         with self._lock:
             return self._index.unused
 
-    def serve(self, sent: Sent) -> ServedExchange:
+    def serve(self, sent: SentRequest) -> ServedExchange:
         """Return the answer to a request.
 
         Raises:

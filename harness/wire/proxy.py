@@ -197,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Unanswered as miss:
             self._refuse(_MISS_STATUS, str(miss), "not_recorded")
         except Exception as error:
-            # The edge that turns what a transport raises into an answer; a bug of ours goes on.
+            # The edge that turns what a transport raises into an answer; a bug of ours is raised.
             if not _is_transport_error(error):
                 raise
             timed_out = "Timeout" in type(error).__name__

@@ -1,8 +1,8 @@
 """The `cassette` marker and fixture of pytest, as functions that the plugin hooks in.
 
 `@pytest.mark.cassette("name")` records or replays the HTTP traffic of a test; the fixture `cassette` gives the
-session. Recordings stand below `cassettes/http/` of the root folder. They are replayed unless recording was asked
-for, and a missing one fails: nothing is recorded by the way.
+session. Recordings stand below `cassettes/http/` of the root folder. They are replayed unless recording was requested.
+A missing one fails: nothing is recorded implicitly.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def add_marker(config: pytest.Config) -> None:
 
 
 def request_fixture(items: list[pytest.Item], marker: str = MARKER) -> None:
-    """Have tests with a marker use the fixture of its name, named or not; for `pytest_collection_modifyitems`."""
+    """Give tests with a marker the fixture of that name; for `pytest_collection_modifyitems`."""
     for item in items:
         names: list[str] | None = getattr(item, "fixturenames", None)
         if names is not None and marker not in names and item.get_closest_marker(marker) is not None:
@@ -44,12 +44,12 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
 
     Args:
         request: The fixture's request.
-        record: Whether recording was asked for.
+        record: Whether recording was requested.
 
     Raises:
         UsageError: If the marker's arguments are none of those in `HELP`, or the test records with vcrpy too.
         CassetteError: If a recording is missing or damaged.
-        WireMiss: At the end, if the test asked for what was not recorded.
+        WireMiss: At the end, if the test made a request that was not recorded.
     """
     from harness.wire.neighbours import refuse_vcr
     from harness.wire.session import record_http
@@ -93,7 +93,7 @@ def _records_with_vcrpy(request: pytest.FixtureRequest) -> bool:
 
 def recording_path(root: Path, node: pytest.Item, name: str | None) -> Path:
     """Return where a test's recording stands: by its name, else by its module and its own name."""
-    told = name if name is not None else f"{node.path.stem}/{node.name}"
-    clean = "/".join(part for part in _UNSAFE.sub("_", told).split("/") if part not in {"", ".", ".."})
+    title = name if name is not None else f"{node.path.stem}/{node.name}"
+    clean = "/".join(part for part in _UNSAFE.sub("_", title).split("/") if part not in {"", ".", ".."})
     path = root / FOLDER / clean
     return path if path.suffix == ".jsonl" else path.with_name(f"{path.name}.jsonl")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NoReturn, Protocol
 
-from harness.wire.exchange import HttpAnswer, Sent
+from harness.wire.exchange import HttpAnswer, SentRequest
 from harness.wire.misses import MissVerdict
 
 
@@ -83,11 +83,11 @@ class Channel(Protocol):
         """The recording around this one."""
         ...
 
-    def begin(self, sent: Sent) -> Exchanging:
+    def begin(self, sent: SentRequest) -> Exchanging:
         """Record that a request is about to be sent."""
         ...
 
-    def serve(self, sent: Sent) -> Served:
+    def serve(self, sent: SentRequest) -> Served:
         """Answer a request from the file, or stop the client."""
         ...
 

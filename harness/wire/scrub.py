@@ -15,16 +15,15 @@ from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
 from harness.redaction.redactor import Redactor, looks_secret
-from harness.wire.edits import clean_pieces
 from harness.wire.encodings import decode_content
-from harness.wire.events import clean_events, is_event_stream
+from harness.wire.event_streams import clean_events, is_event_stream
 from harness.wire.exchange import (
     Encoded,
     Headers,
     HttpAnswer,
     HttpError,
     HttpRequest,
-    Sent,
+    SentRequest,
     Stored,
     header_value,
     pack,
@@ -57,7 +56,7 @@ class Scrubber:
         self._redactor = redactor
         self.dropped = 0
 
-    def request(self, sent: Sent) -> HttpRequest:
+    def request(self, sent: SentRequest) -> HttpRequest:
         """Return a request without secrets."""
         redactor = self._redactor
         if redactor is None:
@@ -118,17 +117,17 @@ class Scrubber:
             return pieces, None, False
         encoding = header_value(headers, "content-encoding")
         if encoding is None or encoding.lower() == "identity":
-            told = _clean_bytes(self._redactor, pieces, headers)
-            return (pieces, None, False) if told is None else (told, None, True)
+            cleaned = _clean_bytes(self._redactor, pieces, headers)
+            return (pieces, None, False) if cleaned is None else (cleaned, None, True)
         plain = decode_content(raw, encoding)
         if plain is None:
             self.dropped += 1
             return [], _UNREADABLE.format(encoding), False
-        told = _clean_bytes(self._redactor, [plain], headers)
-        if told is None:
+        cleaned = _clean_bytes(self._redactor, [plain], headers)
+        if cleaned is None:
             return pieces, None, False
         # What is written is no longer compressed; it stands in the first of the chunks.
-        return [*told, *[b""] * (len(pieces) - 1)], None, True
+        return [*cleaned, *[b""] * (len(pieces) - 1)], None, True
 
 
 def clean_url(redactor: Redactor, url: str) -> str:
@@ -154,9 +153,9 @@ def clean_headers(redactor: Redactor, headers: Headers) -> Headers:
 
 def _hide(redactor: Redactor, value: str) -> str:
     """Replace a whole value, whatever it looks like."""
-    told = redactor.headers({"authorization": value})["authorization"]
-    assert isinstance(told, str)
-    return told
+    hidden = redactor.headers({"authorization": value})["authorization"]
+    assert isinstance(hidden, str)
+    return hidden
 
 
 def _parameter(redactor: Redactor, found: re.Match[str]) -> str:
@@ -177,15 +176,16 @@ def _clean_bytes(redactor: Redactor, pieces: Sequence[bytes], headers: Headers) 
         except UnicodeDecodeError:
             continue
         texts[-1] += tail
-        told = _clean_texts(redactor, texts, header_value(headers, "content-type"))
-        return None if told is None else [text.encode(charset, "replace") for text in told]
+        cleaned = _clean_texts(redactor, texts, header_value(headers, "content-type"))
+        return None if cleaned is None else [text.encode(charset, "replace") for text in cleaned]
     return None
 
 
 def _clean_texts(redactor: Redactor, texts: list[str], content_type: str | None) -> list[str] | None:
     if is_event_stream(content_type, texts[0]):
         return clean_events(texts, redactor)
-    return clean_pieces(texts, redactor.text)
+    clean = redactor.redact_chunks(texts)
+    return None if clean == texts else clean
 
 
 def _clean_error(redactor: Redactor, error: HttpError | None) -> HttpError | None:

@@ -13,13 +13,13 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from harness.wire import patch
-from harness.wire.exchange import Sent
+from harness.wire.exchange import SentRequest
+from harness.wire.exchange_recorder import OpenExchange, WireRecorder
+from harness.wire.http_recording import SUFFIX, refuse_open
 from harness.wire.misses import Miss, Unanswered, WireMiss
 from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
 from harness.wire.player import Player, ServedExchange
-from harness.wire.recorder import OpenExchange, Recorder
 from harness.wire.routing import Channel, bind
-from harness.wire.store import SUFFIX, refuse_open
 from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 
@@ -63,7 +63,7 @@ class HttpSession:
 
     Attributes:
         path: The file.
-        mode: What was asked for.
+        mode: The requested mode.
         misses: Requests of a replay that were not recorded.
     """
 
@@ -88,7 +88,7 @@ class HttpSession:
         self._require_all = require_all
         self._siblings = siblings
         self._clock = clock or SystemClock()
-        self._recorder: Recorder | None = None
+        self._recorder: WireRecorder | None = None
         self._player: Player | None = None
         self._mocks: tuple[str, ...] = ()
         self._outer: Channel | None = None
@@ -111,7 +111,7 @@ class HttpSession:
 
     @property
     def outer(self) -> Channel | None:
-        """The session around this one. Internal to goldrun."""
+        """The session around this one."""
         return self._outer
 
     @property
@@ -141,15 +141,15 @@ class HttpSession:
         """Files this process wrote."""
         return () if self._recorder is None else tuple(self._recorder.files)
 
-    def begin(self, sent: Sent) -> OpenExchange:
-        """Record that a request is about to be sent. Internal to goldrun."""
+    def begin(self, sent: SentRequest) -> OpenExchange:
+        """Record that a request is about to be sent."""
         assert self._recorder is not None
         if not self._mocks:
             self._mocks = mocks_below()
         return self._recorder.begin(sent)
 
-    def serve(self, sent: Sent) -> ServedExchange:
-        """Return the recorded answer to a request. Internal to goldrun.
+    def serve(self, sent: SentRequest) -> ServedExchange:
+        """Return the recorded answer to a request.
 
         Raises:
             Unanswered: If there is none.
@@ -173,7 +173,7 @@ class HttpSession:
             refuse_open(self.path)
             self._player = Player(self._replayed_files())
         else:
-            self._recorder = Recorder(
+            self._recorder = WireRecorder(
                 self.path, redact=self._redact, clock=self._clock, siblings=self._siblings
             )
             if not self._siblings:

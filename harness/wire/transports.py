@@ -12,8 +12,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from harness.wire.exchange import HttpAnswer, Sent, unpack
-from harness.wire.faults import httpx_error
+from harness.wire.client_errors import httpx_error
+from harness.wire.exchange import HttpAnswer, SentRequest, unpack
 from harness.wire.routing import Channel, Exchanging, Served
 
 _GRACE_S = 1.0
@@ -110,8 +110,8 @@ def _module(request: Any) -> ModuleType:
     return sys.modules[type(request).__module__.partition(".")[0]]
 
 
-def _sent(request: Any, body: bytes) -> Sent:
-    return Sent(
+def _sent(request: Any, body: bytes) -> SentRequest:
+    return SentRequest(
         stack=type(request).__module__.partition(".")[0],
         method=request.method,
         url=str(request.url),
@@ -139,7 +139,7 @@ def _took_whole(exchange: Exchanging, response: Any) -> bool:
     return True
 
 
-def _replay_sync(channel: Channel, request: Any, sent: Sent) -> Any:
+def _replay_sync(channel: Channel, request: Any, sent: SentRequest) -> Any:
     served = channel.serve(sent)
     answer, module = served.answer, _module(request)
     if answer.status is None:
@@ -150,7 +150,7 @@ def _replay_sync(channel: Channel, request: Any, sent: Sent) -> Any:
     return _response(module, answer, _shapes(module).replayed(served, channel.pace, request))
 
 
-async def _replay_async(channel: Channel, request: Any, sent: Sent) -> Any:
+async def _replay_async(channel: Channel, request: Any, sent: SentRequest) -> Any:
     served = channel.serve(sent)
     answer, module = served.answer, _module(request)
     if answer.status is None:

@@ -30,9 +30,9 @@ import vcr.stubs
 from vcr.patch import CassettePatcherBuilder
 from vcr.request import Request
 
+from harness.wire.client_errors import aiohttp_error, connection_error
 from harness.wire.encodings import decode_content
-from harness.wire.exchange import Headers, HttpAnswer, Sent, header_value
-from harness.wire.faults import aiohttp_error, connection_error
+from harness.wire.exchange import Headers, HttpAnswer, SentRequest, header_value
 from harness.wire.neighbours import holds_cassette, refuse_vcr, vcr_refused
 from harness.wire.routing import Exchanging, Served, current
 from runtime.errors import UsageError
@@ -250,9 +250,9 @@ class _RoutedCassette:
         return None if channel is None else channel.begin(_sent(request))
 
 
-def _sent(request: Request) -> Sent:
+def _sent(request: Request) -> SentRequest:
     headers = tuple(_flat(request.headers))
-    return Sent(
+    return SentRequest(
         stack="http",
         method=request.method.upper(),
         url=request.uri,

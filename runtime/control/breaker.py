@@ -94,7 +94,7 @@ class BreakerVerdict(msgspec.Struct, frozen=True, kw_only=True):
         generation: To be named when the call's result is reported.
         phase: The breaker's phase.
         probe: Whether this call is the probe; its result is reported with its token.
-        after_s: If not allowed: seconds until it is worth asking again.
+        after_s: If not allowed: seconds until a new attempt makes sense.
     """
 
     allowed: bool
@@ -113,7 +113,7 @@ def ask(
         state: What the breaker keeps.
         rule: Its limits.
         now: Epoch seconds.
-        token: Names the asking attempt alone; it becomes the probe token if the call is the probe.
+        token: Unique to this attempt; it becomes the probe token if the call is the probe.
     """
     state = _rebased(state, now)
     generation = state.generation
@@ -151,8 +151,8 @@ def report(
         state: What the breaker keeps.
         rule: Its limits.
         now: Epoch seconds.
-        generation: As the verdict told when the call started.
-        sample: What the call says of the dependency.
+        generation: From the verdict under which the call started.
+        sample: What the call says about the dependency.
         token: As given to `ask`; while half open only the probe's counts.
         stream: Of the jitter, the breaker's key; breakers with different ones probe at different times.
     """

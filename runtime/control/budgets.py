@@ -65,9 +65,9 @@ def check_steps(budget: Budget, spent: Spent) -> StopReason | None:
     return None
 
 
-def check_tool_calls(budget: Budget, spent: Spent, asked: int) -> StopReason | None:
+def check_tool_calls(budget: Budget, spent: Spent, calls: int) -> StopReason | None:
     """Return the stop reason if a turn's calls do not all fit; a turn that does not fit starts none."""
-    if budget.max_tool_calls is not None and asked and spent.tool_calls + asked > budget.max_tool_calls:
+    if budget.max_tool_calls is not None and calls and spent.tool_calls + calls > budget.max_tool_calls:
         return StopReason(StopKind.MAX_TOOL_CALLS)
     return None
 

@@ -77,7 +77,7 @@ class ClaimChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def as_of(claim: Claim, now: float) -> Claim:
-    """Return a claim as it stands at a time: one whose owner let it lapse is in doubt."""
+    """Return a claim as it is at a time; a claimed one whose lease has expired is in doubt."""
     if claim.state == "claimed" and claim.expires_at <= now:
         return msgspec.structs.replace(claim, state="in_doubt")
     return claim
@@ -99,7 +99,7 @@ def take(
         found: What is stored under the key.
         key: The idempotency key.
         args_hash: Fingerprint of the arguments.
-        owner: Who asks; unique to the attempt, because an owner that asks twice is not told it won twice.
+        owner: Unique to the attempt. The same owner wins a claim only once, even if it claims twice.
         now: Epoch seconds.
         lease_s: Seconds until the claim lapses unless it is renewed or ended.
         repeatable: Whether the tool declares that a second call does no harm; only then is doubt taken over.

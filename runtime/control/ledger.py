@@ -94,7 +94,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit
     cap: int
     used: int
-    asked: int
+    requested: int
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -170,10 +170,10 @@ def refuse(use: ScopeUse, caps: Caps, amount: Amount) -> Refusal | None:
     )
 
 
-def _passed(scope: str, unit: Unit, cap: int | None, spent: int, held: int, asked: int) -> Refusal | None:
-    if cap is None or not asked or spent + held + asked <= cap:
+def _passed(scope: str, unit: Unit, cap: int | None, spent: int, held: int, requested: int) -> Refusal | None:
+    if cap is None or not requested or spent + held + requested <= cap:
         return None
-    return Refusal(scope=scope, unit=unit, cap=cap, used=spent + held, asked=asked)
+    return Refusal(scope=scope, unit=unit, cap=cap, used=spent + held, requested=requested)
 
 
 def excess(actual: Amount, held: Amount) -> Amount:

@@ -25,7 +25,7 @@ class LoopGuard:
         self._results: dict[str, tuple[int, int]] = {}
 
     def asks(self, tool: str, args_hash: str) -> bool:
-        """Take note of a call that is asked for; return whether it passes a limit."""
+        """Count a requested call; return whether it passes a limit."""
         limits = self._limits
         if limits is None:
             return False
@@ -37,7 +37,7 @@ class LoopGuard:
         return self._streak > limits.same_call or self._cycles(limits.cycle)
 
     def fails(self, tool: str, error: str | None, arguments: Any = None) -> bool:
-        """Take note of a call's error (`None`: it had none); return whether the same error passes its limit.
+        """Count a call's error (`None`: it had none); return whether the same error passes its limit.
 
         Other tools do not matter: one that works does not make the error another one.
         """
@@ -53,7 +53,7 @@ class LoopGuard:
         return count > self._limits.same_error
 
     def gives(self, tool: str, result: str, *, write: bool) -> bool:
-        """Take note of a call's result; return whether the tool gave it too often without another between.
+        """Count a call's result; return whether the tool gave it too often in a row.
 
         A write is progress: what was read before may be read again.
         """

@@ -16,7 +16,7 @@ def is_allowed(policy: Policy, tool: str) -> bool:
 
 
 def missing_scopes(policy: Policy, needed: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the scopes a tool needs that whoever asks does not hold."""
+    """Return the scopes that a tool needs and the caller does not hold."""
     if policy.scopes is None:
         return ()
     return tuple(sorted(set(needed) - set(policy.scopes)))
@@ -53,7 +53,7 @@ def broken_rule(policy: Policy, tool: str, arguments: Any, filled: Any = None) -
 
 
 def _values(value: Any, parts: list[str]) -> list[Any]:
-    """Return all that stands at a path, through lists, and `_ABSENT` for each place where nothing does."""
+    """Return all values at a path, through lists, and `_ABSENT` where there is none."""
     if isinstance(value, list):
         return [found for element in value for found in _values(element, parts)]
     if not parts:

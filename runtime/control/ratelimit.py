@@ -27,7 +27,7 @@ class RateRule(msgspec.Struct, frozen=True):
             )
 
 
-class Grants(msgspec.Struct, frozen=True, array_like=True):
+class GrantedCalls(msgspec.Struct, frozen=True, array_like=True):
     """One entry: `count` granted from `first` to `last`, in epoch seconds."""
 
     first: float
@@ -38,7 +38,7 @@ class Grants(msgspec.Struct, frozen=True, array_like=True):
 class RateState(msgspec.Struct, frozen=True):
     """What a limiter keeps, oldest entry first."""
 
-    entries: tuple[Grants, ...] = ()
+    entries: tuple[GrantedCalls, ...] = ()
 
 
 FRESH = RateState()
@@ -59,7 +59,7 @@ class RateAnswer(msgspec.Struct, frozen=True):
 
 
 def take(state: RateState, rule: RateRule, *, now: float, cost: int = 1) -> tuple[RateState, RateAnswer]:
-    """Return the state after asking for some tokens, and the answer; a refusal takes none.
+    """Return the state after a request for tokens, and the answer; a refusal takes none.
 
     Args:
         state: What the limiter keeps.
@@ -78,19 +78,19 @@ def take(state: RateState, rule: RateRule, *, now: float, cost: int = 1) -> tupl
         if entries[-1].last - now <= rule.window_s:
             now = entries[-1].last
         else:
-            entries = tuple(Grants(min(e.first, now), min(e.last, now), e.count) for e in entries)
+            entries = tuple(GrantedCalls(min(e.first, now), min(e.last, now), e.count) for e in entries)
     entries = tuple(e for e in entries if e.last + rule.window_s > now)
     left = max(0, rule.limit - sum(e.count for e in entries))
     if cost > left:
         return RateState(entries), RateAnswer(False, left, _after_s(entries, rule, now, cost))
     if entries and now - entries[-1].first < rule.window_s / GRAIN:
-        entries = (*entries[:-1], Grants(entries[-1].first, now, entries[-1].count + cost))
+        entries = (*entries[:-1], GrantedCalls(entries[-1].first, now, entries[-1].count + cost))
     else:
-        entries = (*entries, Grants(now, now, cost))
+        entries = (*entries, GrantedCalls(now, now, cost))
     return RateState(entries), RateAnswer(True, left - cost)
 
 
-def _after_s(entries: tuple[Grants, ...], rule: RateRule, now: float, cost: int) -> float | None:
+def _after_s(entries: tuple[GrantedCalls, ...], rule: RateRule, now: float, cost: int) -> float | None:
     if cost > rule.limit:
         return None
     live = sum(e.count for e in entries)

@@ -1,4 +1,4 @@
-"""Where a path of an argument rule leads in a tool's schema: a rule that can match nothing is a mistake."""
+"""Check the path of an argument rule against a tool's schema: a rule that can match nothing is a mistake."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _NAMING = ("properties", "patternProperties", "additionalProperties")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Astray:
+class UnknownPath:
     """A path that no arguments of a tool can have.
 
     Attributes:
         part: The part that is not known.
         within: The path before it; empty at the top.
-        known: What is known at that place, sorted.
+        known: Names that the schema has there, sorted.
     """
 
     part: str
@@ -25,7 +25,7 @@ class Astray:
     known: tuple[str, ...]
 
 
-def astray(schema: dict[str, Any], path: str) -> Astray | None:
+def unknown_path(schema: dict[str, Any], path: str) -> UnknownPath | None:
     """Return where a path leaves a tool's schema; `None` if the arguments can have it.
 
     Lists are passed through, as rules do. Where a schema names properties and does not say that there may be
@@ -35,17 +35,17 @@ def astray(schema: dict[str, Any], path: str) -> Astray | None:
         schema: The tool's parameters.
         path: Names with dots between them.
     """
-    places: list[Any] = [schema]
+    schemas: list[Any] = [schema]
     parts = path.split(".")
     for index, part in enumerate(parts):
-        objects = [o for place in places for o in _objects(place, schema, frozenset())]
+        objects = [o for place in schemas for o in _objects(place, schema, frozenset())]
         if any(o is _OPEN for o in objects):
             return None
         following = [f for o in objects for f in _following(o, part)]
         if not following:
             known = sorted({name for o in objects for name in o.get("properties", {})})
-            return Astray(part=part, within=".".join(parts[:index]), known=tuple(known))
-        places = following
+            return UnknownPath(part=part, within=".".join(parts[:index]), known=tuple(known))
+        schemas = following
     return None
 
 
@@ -72,8 +72,8 @@ def _objects(place: Any, root: dict[str, Any], seen: frozenset[str]) -> list[dic
         return [place, *found]
     if inner or "enum" in place or "const" in place:
         return found
-    kinds = place.get("type", "object")
-    return [_OPEN] if "object" in kinds or "array" in kinds else []
+    types = place.get("type", "object")
+    return [_OPEN] if "object" in types or "array" in types else []
 
 
 def _following(place: dict[str, Any], part: str) -> list[Any]:

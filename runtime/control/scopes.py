@@ -22,7 +22,7 @@ def key_below(key: str, *parts: str) -> str:
 
 
 def run_scope(tenant: str, environment: str, request_id: str) -> str:
-    """Return the spend scope of one run; it belongs to the request id, so a resumed run goes on with it."""
+    """Return the spend scope of one run; it belongs to the request id, so a resumed run keeps it."""
     return scope_key(tenant, environment, "run", request_id)
 
 

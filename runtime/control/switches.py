@@ -1,4 +1,4 @@
-"""Kill and disable switches: which of those that are pulled hold for a run or a call.
+"""Kill and disable switches: which active switches apply to a run or a call.
 
 A switch on `global`, `agent` or `run` kills; one on `tenant`, `tool` or `model` disables. Any of them may be
 narrowed to a tenant or an environment. A switch on a run holds for its child runs too.

@@ -50,7 +50,7 @@ def said(error: BaseException) -> str:
     """Return the text of an exception; one that raises when it is asked for its text has none."""
     try:
         return valid_text(str(error))
-    except Exception:  # noqa: BLE001 - foreign code runs here, and what is told of a failure must not fail
+    except Exception:  # noqa: BLE001 - foreign code runs here, and describing a failure must not fail
         return "(it has no text)"
 
 

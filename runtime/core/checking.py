@@ -68,7 +68,7 @@ class Problems:
         """Check a finite number; a bool is none."""
         if value is None and optional:
             return
-        right = type(value) in {int, float} and math.isfinite(value)
+        right = type(value) in {int, float} and _is_finite(value)
         if right and (at_least is None or value >= at_least) and (above is None or value > above):
             return
         wanted = "a finite number" + (f" above {above:g}" if above is not None else "")
@@ -121,6 +121,13 @@ class Problems:
         """Check that a value is of a type of ours."""
         if not isinstance(value, kind) and not (value is None and optional):
             self.add(name, value, f"a {kind.__name__}, or None" if optional else f"a {kind.__name__}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def shown(value: object) -> str:

@@ -29,6 +29,7 @@ from runtime.core.outcomes import (
     InputReply,
     Limits,
     Outcome,
+    ProgramCall,
     ToolResult,
     Used,
     Value,
@@ -64,6 +65,7 @@ __all__ = [
     "Limits",
     "Outcome",
     "Performer",
+    "ProgramCall",
     "ReadControls",
     "Refuse",
     "SingleEffect",
@@ -145,7 +147,7 @@ class CallTool(Value, frozen=True):
 
 
 class Refuse(Value, frozen=True):
-    """A call that a guard above the seam does not start; told to the log, answered at once.
+    """A call that a guard above the seam does not start: recorded, and answered at once.
 
     `filled` holds the arguments with the tool's defaults, where an argument rule refused these.
     """

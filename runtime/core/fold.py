@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
-from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest
+from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest, fingerprint
 from runtime.core.effects import (
     Admit,
     AnyOutcome,
@@ -45,7 +45,7 @@ ModelAttempt = tuple[int, CallModel, Outcome[ModelReply]]
 CallAttempt = tuple[int, CallTool | Refuse, Outcome[ToolResult]]
 """An attempt's number, what was asked and what came back."""
 
-_UNTOLD = Usage()
+_UNREPORTED = Usage()
 
 _STATUS: dict[FailureKind, CallStatus] = {
     FailureKind.TIMEOUT: "timeout",
@@ -60,11 +60,12 @@ _STATUS: dict[FailureKind, CallStatus] = {
 class _StepParts:
     """What is known of one step while pairs come in."""
 
-    __slots__ = ("calls", "model")
+    __slots__ = ("calls", "model", "program")
 
     def __init__(self) -> None:
         self.model: list[ModelAttempt] = []
         self.calls: dict[int, list[CallAttempt]] = {}
+        self.program: tuple[ToolStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,9 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
             case AskApproval():
                 approvals.append(_approval(effect, outcome))
             case Input():
-                denials += _told_denials(outcome)
+                denials += _recorded_denials(outcome)
+                if (made := _program_calls(effect, outcome.value)) != ():
+                    parts.setdefault(parse_lane(effect.lane).step, _StepParts()).program = made
             case Begin() | End() | Admit() | ReadControls() | Wait():
                 pass
             case _:
@@ -152,7 +155,7 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
 def _step(index: int, parts: _StepParts, names: dict[str, str], facts: _RunFacts) -> Step:
     model = _model_step(parts.model) if parts.model else None
     calls = tuple([_tool_step(parts.calls[i], names, facts) for i in sorted(parts.calls)])
-    return Step(index=index, model=model, tool_calls=calls)
+    return Step(index=index, model=model, tool_calls=calls, program_calls=parts.program)
 
 
 def _model_step(attempts: list[ModelAttempt]) -> ModelStep:
@@ -281,13 +284,34 @@ def _denial(effect: CallTool | Refuse, outcome: Outcome[ToolResult], place: Lane
     return DenialEntry(step=place.step, lane=effect.lane, tool=effect.name, rule=rule, message=message)
 
 
-def _told_denials(outcome: Outcome[InputReply]) -> list[DenialEntry]:
+def _recorded_denials(outcome: Outcome[InputReply]) -> list[DenialEntry]:
     """Return the refusals that further input tells of: those of a recorded guard."""
     reply = outcome.value
     return [
         DenialEntry(step=d.step, lane=d.lane, tool=d.tool, rule=d.rule, message=d.message)
         for d in (() if reply is None else reply.denials)
     ]
+
+
+def _program_calls(effect: Input, reply: InputReply | None) -> tuple[ToolStep, ...]:
+    """Return the calls that a recorded agent's program made after a step."""
+    return tuple(
+        ToolStep(
+            id=f"program#{effect.lane}#{index}",
+            lane=effect.lane,
+            name=call.name,
+            arguments=call.arguments,
+            status=call.result.status,
+            result=call.result.content,
+            error=call.result.error,
+            attempts=1,
+            args_hash=fingerprint(call.arguments),
+            hash=digest(
+                canonical_bytes([call.name, call.arguments, call.result.status, call.result.content])
+            ),
+        )
+        for index, call in enumerate(() if reply is None else reply.calls)
+    )
 
 
 def _approval(effect: AskApproval, outcome: Outcome[ApprovalAnswer]) -> ApprovalEntry:
@@ -305,9 +329,15 @@ def _approval(effect: AskApproval, outcome: Outcome[ApprovalAnswer]) -> Approval
 
 
 def _trace_hash(end: End, steps: tuple[Step, ...], denials: list[DenialEntry]) -> str:
-    hashes = [[None if s.model is None else s.model.hash, [c.hash for c in s.tool_calls]] for s in steps]
+    hashes = [_step_hashes(step) for step in steps]
     refused = [[d.step, d.tool, d.rule] for d in denials]
     return digest(canonical_bytes([end.stop_reason, end.output, hashes, refused]))[:DIGEST_CHARS]
+
+
+def _step_hashes(step: Step) -> list[Any]:
+    hashes: list[Any] = [None if step.model is None else step.model.hash, [c.hash for c in step.tool_calls]]
+    # Hashes of runs without such calls are those of earlier versions.
+    return [*hashes, [c.hash for c in step.program_calls]] if step.program_calls else hashes
 
 
 def _attempt(entry: ModelAttempt | CallAttempt) -> int:
@@ -321,14 +351,16 @@ def _started(outcome: AnyOutcome) -> float | None:
 
 
 def _usage(replies: list[ModelReply]) -> Usage:
-    """Return the usage of all replies; kinds of tokens that few providers report count where they are told."""
-    told = [r.usage or _UNTOLD for r in replies]
-    if len(told) == 1:
-        return told[0]
+    """Return the usage of all replies; kinds of tokens that few providers report count where they are reported."""
+    usages = [r.usage or _UNREPORTED for r in replies]
+    if len(usages) == 1:
+        return usages[0]
     return Usage(
-        input_tokens=total_of([u.input_tokens for u in told]),
-        output_tokens=total_of([u.output_tokens for u in told]),
-        cache_read_tokens=total_of([u.cache_read_tokens for u in told if u.cache_read_tokens is not None]),
-        cache_write_tokens=total_of([u.cache_write_tokens for u in told if u.cache_write_tokens is not None]),
-        reasoning_tokens=total_of([u.reasoning_tokens for u in told if u.reasoning_tokens is not None]),
+        input_tokens=total_of([u.input_tokens for u in usages]),
+        output_tokens=total_of([u.output_tokens for u in usages]),
+        cache_read_tokens=total_of([u.cache_read_tokens for u in usages if u.cache_read_tokens is not None]),
+        cache_write_tokens=total_of(
+            [u.cache_write_tokens for u in usages if u.cache_write_tokens is not None]
+        ),
+        reasoning_tokens=total_of([u.reasoning_tokens for u in usages if u.reasoning_tokens is not None]),
     )

@@ -49,3 +49,26 @@ def step_of(text: str) -> int | None:
     """Return the step a lane belongs to; `None` for begin and end."""
     head = text.rsplit(">", 1)[-1].partition(".")[0]
     return int(head) if head.isdigit() else None
+
+
+def is_first_attempt(text: str) -> bool:
+    """Return whether a lane is the first attempt at what it is for."""
+    return text.endswith("/1")
+
+
+def admits_model(text: str) -> bool:
+    """Return whether an admission's lane is for a call of the model; the others name the index of a tool call."""
+    return _what(text).startswith("admit/")
+
+
+def call_lane(text: str) -> str:
+    """Return the lane of the call that a lane of an admission or an approval is for."""
+    what = _what(text)
+    name = "admit" if what.startswith("admit") else "approval"
+    call = "model" if admits_model(text) else "tool"
+    return text.removesuffix(what) + call + what.removeprefix(name)
+
+
+def _what(text: str) -> str:
+    """Return what stands after the step: `tool2/1` of `4.tool2/1`."""
+    return text.rpartition(".")[2]

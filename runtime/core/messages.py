@@ -72,7 +72,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class ToolSchema(_Value, frozen=True):
-    """What a model is told of a tool; `parameters` is a JSON Schema object."""
+    """A tool as the model sees it; `parameters` is a JSON Schema object."""
 
     name: str
     description: str = ""
@@ -100,12 +100,12 @@ class ModelReply(_Value, frozen=True):
 
     Attributes:
         parts: Text, reasoning, refusals and tool calls in order.
-        finish_reason: Why it stopped, normalised; `None` if it was not told.
+        finish_reason: Why it stopped, normalised; `None` if it was not reported.
         raw_finish_reason: What the provider said.
         response_model: Model id the provider names.
         response_id: The provider's id of the answer.
         provider: Provider name as in `gen_ai.provider.name`.
-        usage: Tokens, `None` if not told.
+        usage: Tokens, `None` if not reported.
         cost_nanousd: Price of the call; `None` if unknown.
         chunk_offsets: For a streamed answer, seconds since the request of each chunk.
     """

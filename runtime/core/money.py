@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import msgspec
 
 NANOS_PER_USD = 1_000_000_000
 MOST_USD = 10**9
 """A larger amount is a mistake; its nano-dollars would not fit into the 64 bits that stores have."""
+_EXACT = Context(prec=60, traps=[])
+"""Money is counted in a context of its own: the caller's may round to six digits."""
 
 
 def usd_to_nanos(usd: float | str | Decimal) -> int:
@@ -23,12 +25,12 @@ def usd_to_nanos(usd: float | str | Decimal) -> int:
         raise ValueError(f"{usd!r} is no amount of dollars") from error
     if not amount.is_finite() or not 0 <= amount <= MOST_USD:
         raise ValueError(f"{usd!r} is no amount of dollars")
-    return int((amount * NANOS_PER_USD).to_integral_value())
+    return int(_EXACT.to_integral_value(_EXACT.multiply(amount, NANOS_PER_USD)))
 
 
 def exact_usd(nanos: int) -> Decimal:
     """Return nano-dollars as dollars, without zeros at the end: equal sums have one form."""
-    return Decimal(format((Decimal(nanos) / NANOS_PER_USD).normalize(), "f"))
+    return Decimal(format(_EXACT.normalize(_EXACT.divide(nanos, NANOS_PER_USD)), "f"))
 
 
 def usd_text(nanos: int | None) -> str | None:
@@ -66,8 +68,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_possible(self) -> bool:
         """Whether each number can be one of tokens; what cannot is as if it had not been reported."""
-        told = [getattr(self, name) for name in self.__struct_fields__]
-        return all(n is None or 0 <= n <= MOST_TOKENS for n in told)
+        counts = [getattr(self, name) for name in self.__struct_fields__]
+        return all(n is None or 0 <= n <= MOST_TOKENS for n in counts)
 
 
 class Tier(msgspec.Struct, frozen=True):

@@ -58,7 +58,7 @@ class Failure(Value, frozen=True):
         retryable: Whether the same call may be made again.
         phase: Where it failed: `connect` (nothing was sent), `request`, `response`, `rejected` (the other side would
             not take it, and did nothing), `stream`, `run`, `lost` (it was sent, and the answer never came),
-            `abandoned` (it goes on though it was given up).
+            `abandoned` (its timeout passed and it still runs).
         error_type: Exception class or provider error code.
         after_s: Seconds the other side asks to wait.
         used: What child runs of the call used before it failed.
@@ -179,7 +179,7 @@ class Denial(Value, frozen=True):
     Attributes:
         tool: Tool concerned; `None` where a recorded guard did not name one.
         rule: Which guard: `policy`, `approval`, `recorded`.
-        message: What the model was told.
+        message: What the model was sent.
         lane: Where in the run.
         step: Step index.
     """
@@ -191,6 +191,20 @@ class Denial(Value, frozen=True):
     step: int
 
 
+class ProgramCall(Value, frozen=True):
+    """A call that a recorded agent's program made and no reply asked for.
+
+    Attributes:
+        name: Tool that was called.
+        arguments: What it was called with.
+        result: How it went, with what the model read of it.
+    """
+
+    name: str
+    arguments: Any
+    result: ToolResult
+
+
 class InputReply(Value, frozen=True):
     """Further input after a step.
 
@@ -198,8 +212,10 @@ class InputReply(Value, frozen=True):
         messages: What to append: a user's turn, a guard's reminder or refusal, or nothing.
         end: Stop reason text if the run ends here.
         denials: Refusals that the messages tell of.
+        calls: Calls that the agent's program made after the step; the messages hold their results.
     """
 
     messages: tuple[Message, ...] = ()
     end: str | None = None
     denials: tuple[Denial, ...] = ()
+    calls: tuple[ProgramCall, ...] = ()

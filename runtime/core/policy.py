@@ -83,12 +83,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         allow: Tools that may be called; `None` allows each tool the agent has.
         approve: Tools whose every call needs an approval.
         arguments: Rules for arguments, by tool; a call that breaks one is denied.
-        scopes: What whoever asks holds; a tool that needs a scope outside it is denied. `None` holds every scope.
+        scopes: What the caller holds; a tool that needs a scope outside it is denied. `None` holds every scope.
         on_denied: What a call outside `allow` does: end the run, or tell the model.
         on_unknown: The same for a tool that does not exist.
         on_invalid: The same for arguments that do not validate.
         on_failure: What a call does whose retries are spent: end the run, or tell the model.
-        max_refusals: How many refusals of one kind are told before the run stops all the same.
+        max_refusals: How many refusals of one kind the model is sent before the run stops.
         approval_timeout_s: Seconds an approval is waited for.
         loop: Loop limits; `None` switches the loop guard off.
     """
@@ -218,7 +218,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         first_s: Mean-doubling base of the wait before the second attempt, in seconds.
         ceiling_s: Longest wait, in seconds.
         total: Retries of one run together.
-        longest_wait_s: Longest wait that the other side may ask for, in seconds; one that asks for more is given up.
+        longest_wait_s: Longest wait that the other side may ask for, in seconds; a longer one ends the retries.
     """
 
     attempts: int = 3

@@ -1,4 +1,4 @@
-"""What a run is told at its beginning and says at its end: header and totals."""
+"""What a run starts from and what it ends with: header and totals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A tool as the header keeps it: enough to run the flow again without the tool's code.
 
     Attributes:
-        schema: What the model is told.
+        schema: What the model is sent.
         write: Whether a call has effects outside.
         idempotent: Whether a repeated call is harmless by itself.
         takes_key: Whether the tool uses the idempotency key, which makes a repeated write safe.
@@ -30,7 +30,7 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cost_nanousd: Price of one attempt; counts against the budget of dollars.
         children: Whether a call may start child runs; they draw on slices of the run's budget.
         dedupe_by: Arguments that make the business key: a call with equal ones gets the first call's result.
-        scopes: What whoever asks must hold for a call to be allowed; see `Policy.scopes`.
+        scopes: What the caller must hold for a call to be allowed; see `Policy.scopes`.
         cache_s: Seconds in which an equal call of the tenant may be given the kept result; `None` for never.
         version: Version of the tool, for the cache; its schema stands in for one.
         max_result_bytes: What a model is shown of a result, in place of the agent's limit.
@@ -138,7 +138,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def prompt_hash(instructions: str | None, messages: tuple[Message, ...]) -> str:
-    """Return the fingerprint of what the model is told before the user speaks."""
+    """Return the fingerprint of what the model is sent before the user's text."""
     return fingerprint([instructions, [m for m in messages if m.role == "system"]])
 
 
@@ -160,7 +160,7 @@ def with_hashes(header: Header) -> Header:
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """What a run used.
 
-    `tool_calls` counts calls the model asked for, whatever became of them; `tool_executions` counts attempts
+    `tool_calls` counts calls the model asked for, however they ended; `tool_executions` counts attempts
     that started; `retries` counts attempts after the first. A missing price or usage is `None`, never 0.
     """
 

@@ -36,6 +36,7 @@ _POLICY_FIELDS = (
     "approval_timeout_s",
     "loop",
 )
+_RULE_FIELDS = ("path", "one_of", "pattern", "at_least", "at_most", "max_chars", "required")
 _BUDGET_FIELDS = ("max_steps", "max_seconds", "max_usd", "max_tokens", "max_tool_calls", "max_parallel")
 
 
@@ -54,7 +55,7 @@ def read_header(data: bytes | msgspec.Raw) -> Header:
 def header_from(plain: dict[str, Any]) -> Header:
     """Return the header of plain JSON values; as `read_header`."""
     version = plain.get("version", 1)
-    if version == 1:
+    if version == 1 and version is not True:
         return _first(plain)
     if version != HEADER_VERSION:
         raise msgspec.ValidationError(
@@ -73,6 +74,9 @@ def stated_policy_hash(plain: dict[str, Any]) -> str:
 
 
 def _first(plain: dict[str, Any]) -> Header:
+    budget = plain.get("budget")
+    if isinstance(budget, dict) and ("max_usd" in budget or "max_parallel" in budget):
+        raise msgspec.ValidationError("the header has a budget of version 2 and states no such version")
     try:
         rules = msgspec.convert(plain, RulesV1).current()
     except UsageError as error:
@@ -94,13 +98,20 @@ def _convert(plain: dict[str, Any]) -> Header:
 
 
 def _refuse_gaps(plain: dict[str, Any]) -> None:
-    """Refuse a header of version 2 that leaves a rule out: today's default would fill the gap unseen."""
+    """Refuse a header of version 2 that leaves a rule out: today's default would silently fill the gap."""
     _hold(plain, "policy", _POLICY_FIELDS)
     _hold(plain, "budget", _BUDGET_FIELDS)
     _hold(plain, "model_retry", _RETRY_FIELDS)
     _hold(plain, "tool_retry", _RETRY_FIELDS)
     if plain["policy"]["loop"] is not None:
         _hold(plain["policy"], "loop", _LOOP_FIELDS)
+    for rules in _members(plain["policy"]["arguments"]):
+        for rule in rules if isinstance(rules, list) else ():
+            _hold({"argument rule": rule}, "argument rule", _RULE_FIELDS)
+
+
+def _members(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else []
 
 
 def _hold(plain: dict[str, Any], name: str, fields: tuple[str, ...]) -> None:
@@ -110,3 +121,7 @@ def _hold(plain: dict[str, Any], name: str, fields: tuple[str, ...]) -> None:
     missing = [f for f in fields if f not in part]
     if missing:
         raise msgspec.ValidationError(f"the header's {name} lacks {', '.join(missing)}")
+    unknown = sorted(part.keys() - set(fields))
+    if unknown:
+        # A limit that is passed over in silence is no limit.
+        raise msgspec.ValidationError(f"the header's {name} has {', '.join(unknown)}, unknown in its version")

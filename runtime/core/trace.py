@@ -55,7 +55,7 @@ class ModelStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One tool call the model asked for, whatever became of it.
+    """One tool call the model asked for, however it ended.
 
     Attributes:
         id: `call#n`, by first appearance in the run.
@@ -89,11 +89,20 @@ class ToolStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One model decision with the tool calls it causes; `model` is `None` before the first reply."""
+    """One model decision with the tool calls it causes.
+
+    Attributes:
+        index: Position in the run.
+        model: The decision; `None` before the first reply.
+        tool_calls: Calls the model asked for.
+        program_calls: Calls that a recorded agent's program made after it, which no reply asked for; the totals
+            leave them out. Left out of the document where there are none.
+    """
 
     index: int
     model: ModelStep | None
     tool_calls: tuple[ToolStep, ...] = ()
+    program_calls: tuple[ToolStep, ...] = ()
 
 
 class DenialEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +163,11 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(call for step in self.steps for call in step.tool_calls)
 
     @property
+    def program_calls(self) -> tuple[ToolStep, ...]:
+        """All calls that no reply asked for, in order."""
+        return tuple(call for step in self.steps for call in step.program_calls)
+
+    @property
     def model_calls(self) -> tuple[ModelStep, ...]:
         """All model decisions in order."""
         return tuple(step.model for step in self.steps if step.model is not None)
@@ -166,8 +180,10 @@ def trace_json(trace: Trace) -> dict[str, Any]:
     for step in plain["steps"]:
         if step["model"] is not None:
             _money_out(step["model"])
-        for call in step["tool_calls"]:
+        for call in (*step["tool_calls"], *step["program_calls"]):
             _money_out(call)
+        if not step["program_calls"]:
+            del step["program_calls"]
     return {"schema": SCHEMA, **plain}
 
 
@@ -185,7 +201,12 @@ def parse_trace(document: Any) -> Trace:
         model = step.get("model")
         calls = [_money_in(call) for call in step.get("tool_calls", [])]
         plain["steps"].append(
-            {**step, "model": None if model is None else _money_in(model), "tool_calls": calls}
+            {
+                **step,
+                "model": None if model is None else _money_in(model),
+                "tool_calls": calls,
+                "program_calls": [_money_in(call) for call in step.get("program_calls", [])],
+            }
         )
     try:
         return msgspec.convert(plain, Trace)

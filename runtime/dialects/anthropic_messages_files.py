@@ -7,7 +7,7 @@ from typing import Any
 from runtime.core.messages import FilePart
 from runtime.dialects.errors import DialectError
 from runtime.dialects.fields import string
-from runtime.dialects.files import digested_file, foreign_part, inline_file
+from runtime.dialects.file_parts import digested_file, foreign_part, inline_file
 
 FILE_BLOCKS = frozenset({"image", "document"})
 """Types of the blocks that hold a file."""

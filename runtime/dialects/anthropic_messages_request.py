@@ -28,7 +28,7 @@ from runtime.dialects.anthropic_messages_files import FILE_BLOCKS, decode_file, 
 from runtime.dialects.anthropic_messages_parts import assistant_blocks, block_part
 from runtime.dialects.errors import DialectError
 from runtime.dialects.fields import string
-from runtime.dialects.files import foreign_part
+from runtime.dialects.file_parts import foreign_part
 
 _OWN_FIELDS = frozenset({"model", "messages", "system", "tools", "stream"})
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")

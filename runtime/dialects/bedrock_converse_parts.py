@@ -7,7 +7,7 @@ from typing import Any
 from runtime.core.messages import FinishReason, Part, ReasoningPart, TextPart, ToolCallPart
 from runtime.core.money import Usage
 from runtime.dialects.fields import entries, first_count, mapping, string
-from runtime.dialects.files import digested_file, file_at, foreign_part, inline_file
+from runtime.dialects.file_parts import digested_file, file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import parse_arguments
 
 REDACTED = "redacted:"

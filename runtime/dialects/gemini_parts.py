@@ -15,7 +15,7 @@ from runtime.core.messages import (
 )
 from runtime.core.money import Usage
 from runtime.dialects.fields import entries, field, first_count, mapping, string, total, word
-from runtime.dialects.files import file_at, foreign_part, inline_file, modality_of
+from runtime.dialects.file_parts import file_at, foreign_part, inline_file, modality_of
 from runtime.dialects.jsontext import dump_json, parse_arguments
 
 _STOPPED = ("STOP",)

@@ -23,7 +23,7 @@ from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
 from runtime.dialects.fields import count, entries, string
-from runtime.dialects.files import foreign_part
+from runtime.dialects.file_parts import foreign_part
 from runtime.dialects.jsontext import dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import content_pieces, decode_usage
 from runtime.dialects.openai_chat_request import decode_tools

@@ -27,7 +27,7 @@ from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
 from runtime.dialects.fields import entries, first_count, mapping, string
-from runtime.dialects.files import inline_file
+from runtime.dialects.file_parts import inline_file
 from runtime.dialects.jsontext import parse_arguments
 from runtime.dialects.openai_chat_request import decode_tools, encode_tool
 from runtime.dialects.streams import JsonStream, joined

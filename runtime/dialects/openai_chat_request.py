@@ -25,7 +25,7 @@ from runtime.core.messages import (
 )
 from runtime.dialects.errors import DialectError
 from runtime.dialects.fields import string
-from runtime.dialects.files import file_at, foreign_part, inline_file
+from runtime.dialects.file_parts import file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
     call_parts,

@@ -28,7 +28,7 @@ from runtime.core.messages import (
 )
 from runtime.dialects.errors import DialectError
 from runtime.dialects.fields import mapping, string
-from runtime.dialects.files import file_at, foreign_part, inline_file
+from runtime.dialects.file_parts import file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import arguments_text, dump_json
 from runtime.dialects.openai_responses_parts import content_parts, item_parts
 

@@ -31,7 +31,7 @@ from runtime.entry.children import CallChildren, ChildRequest, Cut, Start
 from runtime.entry.prepare import prepare
 from runtime.entry.request import DuplicateRunError, Request, RunResult
 from runtime.entry.state import bind_state
-from runtime.errors import GoldrunError
+from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
 from runtime.execution.guarded.performer import GuardedPerformer
@@ -208,7 +208,14 @@ def assemble(
         performer: Performer = carried_out
         if known is not None:
             performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guard)), state)
-        return performer if world.wrap is None else world.wrap(performer)
+        wrapped = performer if world.wrap is None else world.wrap(performer)
+        if not callable(getattr(wrapped, "perform", None)):
+            raise UsageError(
+                f"wrap gave {wrapped!r}, which performs nothing",
+                where="run_agent",
+                next_step="return a performer: the one that was given, or one around it",
+            )
+        return wrapped
 
     return DrivenRun(setup, chain, guard, unended=unended)
 
@@ -230,25 +237,25 @@ def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
 def _children_of(parent: Header, world: World, execution: int) -> Callable[[CallTool], CallChildren]:
     """Return what makes the child runs of a call: in the same world, recorded and guarded alike."""
 
-    async def start(child: Agent, asked: ChildRequest, cut: Cut) -> RunResult:
+    async def start(child: Agent, wanted: ChildRequest, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await begin_run(child, child_request(asked, parent), own).run(cut)
+        return await begin_run(child, child_request(wanted, parent), own).run(cut)
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution)
 
 
-def child_request(asked: ChildRequest, header: Header) -> Request:
+def child_request(wanted: ChildRequest, header: Header) -> Request:
     """Return the request of a child run: its parent's in all that is not its own."""
     return replace(
         Request.of(header),
-        prompt=asked.prompt,
-        request_id=asked.request_id,
-        parent=asked.parent,
+        prompt=wanted.prompt,
+        request_id=wanted.request_id,
+        parent=wanted.parent,
         root=header.root or header.request_id,
         seed=None,  # follows from its own request id
-        policy=asked.policy,
-        budget=asked.budget,
+        policy=wanted.policy,
+        budget=wanted.budget,
     )
 
 

@@ -23,13 +23,13 @@ from runtime.entry.agent import Agent
 from runtime.errors import UsageError
 
 Cut = Callable[[Trace], None]
-"""Told of a child run that was cut off, as it ended."""
+"""Called with the trace of a child run that was cut off."""
 Start = Callable[[Agent, "ChildRequest", Cut], Awaitable[Any]]
 """Runs a child and returns its `RunResult`."""
 
 
 class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child run is asked for.
+    """The request of a child run.
 
     Attributes:
         prompt: Text or conversation.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from runtime.entry.strict_yaml import Document, Lines, NodePath, YamlProblem
+from runtime.documents.strict_yaml import Lines, NodePath, YamlDocument
+from runtime.documents.yaml_events import YamlProblem
 
 OLD_LIMITS = {
     "steps": "max_steps",
@@ -29,7 +30,7 @@ def budget_of(value: Any, path: NodePath) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def rename_limits(document: Document, path: NodePath, *, where: str) -> None:
+def rename_limits(document: YamlDocument, path: NodePath, *, where: str) -> None:
     """Give the limits of a document's budget their names of today, in place; a file that needs it is warned about.
 
     Args:

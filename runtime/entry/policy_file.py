@@ -24,9 +24,10 @@ from pydantic_core import PydanticCustomError
 from runtime.control.patterns import pattern_problem
 from runtime.core.money import MOST_USD, exact_usd, usd_to_nanos
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
+from runtime.documents.strict_yaml import Lines, read_yaml
+from runtime.documents.yaml_events import YamlProblem
 from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 from runtime.entry.policy_check import rule_problem
-from runtime.entry.strict_yaml import Lines, YamlProblem, read_yaml
 from runtime.errors import DataError, UsageError
 
 Whole = Annotated[int, Strict(), Field(ge=0)]

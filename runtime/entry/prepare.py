@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from runtime.control.rule_paths import astray
+from runtime.control.rule_paths import unknown_path
 from runtime.core.ids import key_root, run_id, seed_of
 from runtime.core.messages import user_message
 from runtime.core.policy import Budget, Policy
@@ -15,7 +15,7 @@ from runtime.entry.policy_check import check_policy
 from runtime.entry.request import Request
 from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.orchestrator.model_step import configured_output
 from runtime.orchestrator.setup import RunSetup
 from runtime.ports.prices import RateSource
@@ -121,7 +121,7 @@ def _check_values(agent: Agent, policy: Policy) -> None:
 
 def _check_path(tool: str, schema: dict[str, Any], path: str) -> None:
     """Refuse a rule that could never hold for anything: it would let everything pass."""
-    lost = astray(schema, path)
+    lost = unknown_path(schema, path)
     if lost is None:
         return
     place = f"{lost.within!r} of tool {tool!r}" if lost.within else f"tool {tool!r}"

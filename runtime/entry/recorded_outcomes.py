@@ -31,12 +31,11 @@ from runtime.core.effects import (
     SingleEffect,
 )
 from runtime.core.keys import Cleaner, Keyer
-from runtime.core.lanes import parse_lane
+from runtime.core.lanes import call_lane, parse_lane
 from runtime.core.run import ToolDecl
 from runtime.entry.assemble import RunParts
 from runtime.entry.claim_lookup import ClaimLookup
 from runtime.errors import UsageError
-from runtime.execution.guarded.admission import call_lane
 from runtime.execution.guarded.in_doubt import Reconciler
 from runtime.journal.recording import Interaction, Recording
 from runtime.ports.performers import PerformerError
@@ -139,6 +138,9 @@ class RecordedOutcomes:
             return None if self._is_approved_otherwise(effect, recorded) else recorded.outcome()
         if isinstance(effect, CallTool) and effect.write:
             return await self._in_flight(effect, recorded)
+        if isinstance(effect, CallTool) and self._claims is None and self._starts_runs(effect):
+            # Its own answer does no harm twice, but no claim keeps the writes of its child runs from being repeated.
+            return self._doubt(f"the process ended while child runs of '{effect.name}' may have written")
         return None
 
     async def _in_flight(self, effect: CallTool, recorded: Interaction) -> AnyOutcome | None:
@@ -186,7 +188,7 @@ class RecordedOutcomes:
         """
         if not isinstance(effect, AskApproval):
             return False
-        call = self._by_lane.get(effect.lane.replace("approval", "tool", 1))
+        call = self._by_lane.get(call_lane(effect.lane))
         approved = self._recording.effect(recorded)
         if (call is not None and call.answered) or not isinstance(approved, AskApproval):
             return False
@@ -196,6 +198,9 @@ class RecordedOutcomes:
     def _decls(self) -> tuple[ToolDecl, ...]:
         tools = self._recording.header.tools
         return () if tools == "opaque" else tools
+
+    def _starts_runs(self, effect: CallTool) -> bool:
+        return any(t.children for t in self._decls() if t.schema.name == effect.name)
 
     def _passed(self, effect: SingleEffect) -> AnyOutcome | None:
         """Return that a guard without a record let something pass, if what it guards was begun."""

@@ -54,7 +54,7 @@ async def run_agent_async(
         prompt: The user's text, the conversation so far, or a whole `Request`.
         model: Answers model calls, in place of the agent's client.
         wrap: Puts a recorder or another performer around the live one.
-        desk: Asked for approvals.
+        desk: Decides approvals.
         inputs: Gives further turns.
         observer: Sees text as it streams.
         prices: Price table; the offline snapshot by default.
@@ -142,7 +142,7 @@ def run_agent(
             )
         finally:
             # The model's connections belong to the loop that ends now.
-            if client is not None:
+            if client is not None and callable(getattr(client, "aclose", None)):
                 runner.run(client.aclose())
 
 

@@ -29,9 +29,9 @@ from runtime.entry.state import State
 from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
-from runtime.observability.events import EventSink, ObservingPerformer, memory_event
 from runtime.observability.logs import run_names
 from runtime.observability.metrics import MetricsSink
+from runtime.observability.run_events import EventSink, ObservingPerformer, memory_event
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Run, RunKey
 from runtime.ports.models import ModelPort
@@ -80,7 +80,7 @@ class Service:
         authenticate: Knows who asks.
         model: Answers model calls, where the agent has no client of its own.
         wrap: Puts a recorder around each run.
-        sinks: Told of all events: logs, metrics, audit; of changes of memory too. A `MetricsSink` also shows the
+        sinks: Receive all events: logs, metrics, audit; changes of memory too. A `MetricsSink` also shows the
             breakers of the governor's store.
         state: What runs keep and share: memory, artifacts, cached results, credentials.
         event_key: Key of the argument hashes in events. By default `GOLDRUN_EVENT_KEY`, else a file beside the
@@ -109,7 +109,7 @@ class Service:
                 sink.watch(self.governor.store.list_breakers)
 
     async def run(self, agent: Agent, request: Request, *, credentials: str) -> RunResult:
-        """Run an agent for whoever holds the credentials.
+        """Run an agent for the principal of the credentials.
 
         Tenant and environment of the request are replaced by those of the principal.
 
@@ -138,20 +138,20 @@ class Service:
             return await self._once(key, agent, bound)
 
     async def _once(self, key: RunKey, agent: Agent, request: Request) -> RunResult:
-        asked = fingerprint([agent.name, request.prompt, request.policy, request.budget])
+        request_hash = fingerprint([agent.name, request.prompt, request.policy, request.budget])
         while key in self._running:
             first, under_way = self._running[key]
-            _check_same(key, asked, first)
+            _check_same(key, request_hash, first)
             known = await asyncio.shield(under_way)
             if known is not None:
                 return known
         if key in self._ended:
-            _check_same(key, asked, self._ended[key][0])
+            _check_same(key, request_hash, self._ended[key][0])
             return self._ended[key][1]
         future: asyncio.Future[RunResult | None] = asyncio.get_running_loop().create_future()
-        self._running[key] = (asked, future)
+        self._running[key] = (request_hash, future)
         try:
-            result = await self._first(key, asked, agent, request)
+            result = await self._first(key, request_hash, agent, request)
         except asyncio.CancelledError:
             # The first caller went away, the others did not: the next of them asks the index.
             future.set_result(None)
@@ -166,7 +166,7 @@ class Service:
         finally:
             self._running.pop(key, None)
 
-    async def _first(self, key: RunKey, asked: str, agent: Agent, request: Request) -> RunResult:
+    async def _first(self, key: RunKey, request_hash: str, agent: Agent, request: Request) -> RunResult:
         try:
             result = await run_agent_async(
                 agent,
@@ -184,11 +184,11 @@ class Service:
                 raise
             # Not kept: a run that crashed may be resumed and end otherwise.
             return elsewhere(await self._ended_elsewhere(duplicate.run))
-        self._keep(key, asked, result)
+        self._keep(key, request_hash, result)
         return result
 
     async def _ended_elsewhere(self, run: Run) -> Run:
-        """Return a run that another process has, once it has ended; one that is no longer heard of crashed."""
+        """Return a run that another process has, once it has ended; one that missed its heartbeat crashed."""
         governor = self.governor
         while run.stop_reason is None and run.alive_until is not None:
             if run.alive_until <= governor.now():
@@ -210,8 +210,8 @@ class Service:
         for sink in self.sinks:
             sink.take(event)
 
-    def _keep(self, key: RunKey, asked: str, result: RunResult) -> None:
-        self._ended[key] = (asked, result)
+    def _keep(self, key: RunKey, request_hash: str, result: RunResult) -> None:
+        self._ended[key] = (request_hash, result)
         while len(self._ended) > _KEPT_RESULTS:
             self._ended.popitem(last=False)
 
@@ -241,8 +241,8 @@ def _event_key(store: ControlStore) -> bytes:
     return os.urandom(32)
 
 
-def _check_same(key: RunKey, asked: str, first: str) -> None:
-    if asked != first:
+def _check_same(key: RunKey, request_hash: str, first: str) -> None:
+    if request_hash != first:
         raise UsageError(
             f"request id {key.request_id!r} was used for another request",
             next_step="send each request under an id of its own",

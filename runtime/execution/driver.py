@@ -7,7 +7,8 @@ fill the totals into `End`, and issue `End` themselves when the flow dies.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -17,11 +18,14 @@ from runtime.core.effects import (
     Batch,
     Begin,
     CallModel,
+    Controls,
     Effect,
     End,
     Flow,
     Outcome,
     Performer,
+    ReadControls,
+    Refuse,
     SingleEffect,
     SyncPerformer,
 )
@@ -50,11 +54,16 @@ class Finished:
 
 
 class RunLog:
-    """The pairs of one run, kept small: requests are kept without their messages."""
+    """The pairs of one run, kept small: requests are kept without their messages.
 
-    __slots__ = ("_end", "_header", "_pairs", "_trace")
+    Attributes:
+        cut_off: The outcome of the effect that was in flight when the caller was cancelled.
+    """
+
+    __slots__ = ("_end", "_header", "_pairs", "_trace", "cut_off")
 
     def __init__(self, header: Header) -> None:
+        self.cut_off: AnyOutcome = CANCELLED
         self._header = header
         self._pairs: list[Pair] = []
         self._trace: Trace | None = None
@@ -130,7 +139,7 @@ async def drive_async(
 ) -> Finished:
     """Run a flow against the world; calls of one batch run together.
 
-    If the caller is cancelled, the effect in flight is cancelled, `End` with `cancelled` is performed, `cut` is
+    If the caller is cancelled, the effect in flight is cancelled, the flow winds up and `End` is performed, `cut` is
     called with the run as it ended, and the cancellation goes on.
     """
     log = RunLog(header)
@@ -147,8 +156,7 @@ async def drive_async(
         return log.finished()
     except asyncio.CancelledError:
         if not log.is_closed:
-            end = log.close(End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away"))
-            await _perform_end(end, performer)
+            await whole(_wind_up(flow, performer, log))
         if cut is not None:
             cut(log.finished())
         raise
@@ -183,17 +191,71 @@ async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog)
 async def _answer_batch(batch: Batch[SingleEffect], performer: Performer, log: RunLog) -> AnyOutcome:
     tasks = [asyncio.ensure_future(performer.perform(single)) for single in batch.effects]
     try:
-        outcomes = tuple(await asyncio.gather(*tasks))
+        await _ended(tasks)
+        outcomes = tuple(task.result() for task in tasks)
     except BaseException:
         for task in tasks:
             task.cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
-        for single, answer in zip(batch.effects, answers, strict=True):
-            log.add(single, answer if isinstance(answer, Outcome) else CANCELLED)
+        known = tuple(answer if isinstance(answer, Outcome) else CANCELLED for answer in answers)
+        for single, outcome in zip(batch.effects, known, strict=True):
+            log.add(single, outcome)
+        log.cut_off = _together(known)
         raise
     for single, outcome in zip(batch.effects, outcomes, strict=True):
         log.add(single, outcome)
     return _together(outcomes)
+
+
+async def _ended(tasks: Sequence[asyncio.Future[AnyOutcome]]) -> None:
+    """Wait until all have ended, or one has raised; a replay must be able to tell where a cancellation fell.
+
+    So each effect that was asked for begins, and a recorder sees it. A cancellation that comes once all have ended
+    is kept for the next effect: no record would say that the run ended between the two.
+    """
+    if not tasks:
+        return
+    try:
+        # Not gather(): it hands a cancellation on to calls that have not begun.
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            task.result()  # raises what one of them raised
+    except asyncio.CancelledError:
+        await asyncio.sleep(0)
+        run = asyncio.current_task()
+        if run is None or not all(t.done() and not t.cancelled() and t.exception() is None for t in tasks):
+            raise
+        run.uncancel()  # counted once, or asyncio.timeout() would not know its own cancellation
+        run.cancel()
+
+
+async def _wind_up(flow: Flow[End], performer: Performer, log: RunLog) -> None:
+    """Let the flow of a cancelled run end as it will in a replay: it says which calls were left unstarted.
+
+    Nothing is carried out any more; a flow that asks for it is ended here.
+    """
+    cancelled = End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away")
+    try:
+        effect = flow.send(log.cut_off)
+        while not isinstance(effect, End):
+            singles = effect.effects if isinstance(effect, Batch) else (effect,)
+            if not all(isinstance(single, Refuse | ReadControls) for single in singles):
+                break
+            outcomes = tuple([await _left(single, performer) for single in singles])
+            for single, outcome in zip(singles, outcomes, strict=True):
+                log.add(single, outcome)
+            effect = flow.send(_together(outcomes) if isinstance(effect, Batch) else outcomes[0])
+        end = log.close(effect if isinstance(effect, End) else cancelled)
+    except PerformerError:
+        # What cannot be recorded is no reason to keep the caller, who went away.
+        end = log.close(cancelled)
+    with suppress(PerformerError):
+        await performer.perform(end)
+
+
+async def _left(effect: SingleEffect, performer: Performer) -> AnyOutcome:
+    """Record a call that was left unstarted; switches are looked at no more, as they are not on replay."""
+    return Outcome(Controls()) if isinstance(effect, ReadControls) else await performer.perform(effect)
 
 
 async def _perform_end(end: End, performer: Performer) -> AnyOutcome:

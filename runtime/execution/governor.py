@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runtime.core.run import Header
 from runtime.execution.clock import Clock, SystemClock
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.run_guard import ALIVE_S, RunGuard, key_of
 from runtime.execution.switch_watch import SwitchWatch
 from runtime.ports.control_store import ControlStore
@@ -63,7 +63,7 @@ class Governor:
         )
 
     def guard(self, header: Header, *, fencing: int = 1) -> RunGuard:
-        """Return the guard of a run; the running event loop watches it until it is closed. Internal to goldrun."""
+        """Return the guard of a run; the running event loop watches it until it is closed."""
         runs = self._watch.runs_here()
         guard = RunGuard(self.store, self.rules, self.now, self._watch, runs, header, fencing=fencing)
         runs.live.add(guard)

@@ -22,17 +22,17 @@ from collections.abc import Callable
 from runtime.control.switches import Board, Target, refusal
 from runtime.core.effects import CallTool, Failure, ToolResult
 from runtime.core.run import Header
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.guarded.admission import Grants
 from runtime.execution.guarded.claims import RunClaims
 from runtime.execution.interruption import interruption
-from runtime.execution.rules import ControlRules
 from runtime.execution.switch_watch import LoopRuns, SwitchWatch
 from runtime.execution.time_limit import Work
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable, RunKey
 
 ALIVE_S = 60.0
-"""A run that is not heard of for so long counts as crashed."""
+"""A run without a heartbeat for so long counts as crashed."""
 
 
 class RunGuard:
@@ -47,7 +47,7 @@ class RunGuard:
         claims: The writes that it claimed.
         calls: Tool and model of each call under way, by lane; a switch on one of them stops it.
         halted: Why the run must stop what it does, as `Failure.cause` names it; `None` while it need not.
-        has_asked: Whether approvals may wait in the store; an execution that took a run over cannot know.
+        may_have_approvals: Whether approvals may wait in the store; an execution that took a run over cannot know.
     """
 
     __slots__ = (
@@ -62,8 +62,8 @@ class RunGuard:
         "claims",
         "grants",
         "halted",
-        "has_asked",
         "header",
+        "may_have_approvals",
         "now",
         "rules",
         "store",
@@ -110,7 +110,7 @@ class RunGuard:
         self.claims = RunClaims(store, now, header, owner=owner)
         self.calls: dict[str, tuple[str | None, str | None]] = {}
         self.halted: str | None = None
-        self.has_asked = fencing > 1
+        self.may_have_approvals = fencing > 1
         self._under_way: dict[str, Work] = {}
         self._beaten_at = now()
         self._unregistered: asyncio.Future[None] | None = None
@@ -197,7 +197,7 @@ class RunGuard:
         with contextlib.suppress(ControlUnavailable):
             self.grants.release_all()
             key = key_of(self.header)
-            if self.has_asked:
+            if self.may_have_approvals:
                 self.store.void_approvals(key, now=now)
             self.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
             self._closed = True

@@ -9,7 +9,7 @@ from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 
 SWEEP_S = 30.0
-"""How often runs that are no longer heard of are looked for: twice in the time that a run may be silent."""
+"""How often the sweep looks for runs that missed their heartbeat: twice in the time that a run may be silent."""
 
 PRUNE_S = 600.0
 KEPT_S = 86_400.0

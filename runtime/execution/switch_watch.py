@@ -21,7 +21,7 @@ from typing import Protocol
 
 from runtime.control.switches import Board
 from runtime.core.run import Header
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.sweeper import Sweeper
 from runtime.execution.time_limit import GRACE_S
 from runtime.ports.control_store import ControlStore

@@ -105,7 +105,7 @@ class SlotPool:
         """Return a slot, or a turn in the queue if none is free."""
         ticket = Ticket(self)
         with self._lock:
-            # A free slot belongs to the queue first: whoever comes late must not overtake it.
+            # A free slot belongs to the queue first: a late call must not overtake it.
             if self._taken < self._limit and not self._queue:
                 self._taken += 1
             else:

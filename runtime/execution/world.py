@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from runtime.core.checking import Problems
 from runtime.core.effects import CallTool, Performer, ToolResult
 from runtime.core.money import Rate
 from runtime.execution.clock import Clock, SystemClock
@@ -25,7 +26,7 @@ class World:
     Attributes:
         model: Answers model calls.
         tools: Tools by exact name, in place of the agent's.
-        desk: Asked for approvals; without one each is denied, or asked through the governor's store.
+        desk: Decides approvals; without one each is denied, or decided through the governor's store.
         inputs: Gives further turns; without one a run has none.
         observer: Sees text as it streams.
         clock: Time; the system's by default.
@@ -49,6 +50,44 @@ class World:
     artifacts: Artifacts | None = None
     audit: MemoryAudit | None = None
     wrap: Wrap | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot answer a run before it begins: later it would look like a bug of ours.
+
+        Raises:
+            UsageError: Names each of them.
+        """
+        problems = Problems("run_agent")
+        for name, methods, optional in _PORTS:
+            value = getattr(self, name)
+            if value is None and optional:
+                continue
+            missing = [m for m in methods if not callable(getattr(value, m, None))]
+            if missing or isinstance(value, type):
+                problems.add(name, value, f"an object with {', '.join(f'{m}()' for m in methods)}")
+        governor: object = self.governor
+        if governor is not None and not isinstance(governor, Governor):
+            problems.add("governor", governor, "a Governor: wrap a control store as Governor(store)")
+        for name in ("audit", "wrap"):
+            value = getattr(self, name)
+            if value is not None and not callable(value):
+                problems.add(
+                    name, value, "a function" if name == "audit" else "a function, such as recorder.wrap"
+                )
+        problems.refuse()
+
+
+_PORTS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
+    ("model", ("call", "aclose"), False),
+    ("desk", ("ask",), True),
+    ("inputs", ("next",), True),
+    ("observer", ("on_text",), True),
+    ("clock", ("monotonic_s", "now", "sleep"), False),
+    ("prices", ("rate",), True),
+    ("state", ("bind",), True),
+    ("artifacts", ("put",), True),
+)
+"""What each port must be able to do, and whether a run can do without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,8 +101,8 @@ class RecordBuilder:
             case Refuse():
                 key = self._keyer.key(effect)
                 words = GuardBody(status=effect.status, message=effect.message, rule=effect.rule)
-                told = Outcome(value=words, at=outcome.at, duration_s=outcome.duration_s)
-                return self._call(effect, "guard", key, self._tool_body(effect), outcome=told)
+                refusal = Outcome(value=words, at=outcome.at, duration_s=outcome.duration_s)
+                return self._call(effect, "guard", key, self._tool_body(effect), outcome=refusal)
             case AskApproval():
                 key = self._keyer.key(effect)
                 return self._call(effect, "outcome", key, self._tool_body(effect), outcome=outcome)
@@ -240,22 +240,22 @@ class RecordBuilder:
         return body
 
     def _tool_body(self, effect: CallTool | Refuse | AskApproval) -> ToolBody:
-        asked = effect if isinstance(effect, AskApproval) else None
-        given = effect.arguments if asked is None else asked.decided
+        approval = effect if isinstance(effect, AskApproval) else None
+        given = effect.arguments if approval is None else approval.decided
         arguments = given if self._cleaner is None else self._cleaner.value(given)
         kept = arguments is given
         self._redacted = self._redacted or not kept
         # A hash of arguments that held a secret would let a short one be guessed.
-        given_hash = effect.args_hash if asked is None else asked.decided_hash
+        given_hash = effect.args_hash if approval is None else approval.decided_hash
         filled = effect.filled if isinstance(effect, Refuse) else None
-        if asked is not None and asked.given_hash is not None:
-            filled = asked.arguments
+        if approval is not None and approval.given_hash is not None:
+            filled = approval.arguments
         return ToolBody(
             arguments=arguments,
             args_hash=given_hash if kept else fingerprint(arguments),
             filled=filled if self._cleaner is None else self._cleaner.value(filled),
-            policy_hash=None if asked is None else asked.policy_hash,
-            timeout_s=None if asked is None else asked.timeout_s,
+            policy_hash=None if approval is None else approval.policy_hash,
+            timeout_s=None if approval is None else approval.timeout_s,
         )
 
     def _clean(self, value: Any) -> Any:

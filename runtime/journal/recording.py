@@ -1,4 +1,4 @@
-"""A recorded run in memory: header, interactions, end; bodies are decoded when they are asked for."""
+"""A recorded run in memory: header, interactions, end; bodies are decoded on first use."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.fold import Pair, fold_trace
+from runtime.core.lanes import admits_model
 from runtime.core.messages import Message, ModelRequest
 from runtime.core.run import Header
 from runtime.core.stored_header import read_header
@@ -91,7 +92,7 @@ class Interaction:
 
     @property
     def request(self) -> msgspec.Raw:
-        """JSON of what was asked."""
+        """JSON of the request."""
         return (self.intent or self.record).request
 
     def guard_status(self) -> str | None:
@@ -309,7 +310,7 @@ def _other_effect(record: Record) -> SingleEffect:
         case EffectKind.INPUT:
             return Input(lane=record.lane)
         case EffectKind.ADMIT:
-            subject = "model" if ".admit/" in record.lane else "tool"
+            subject = "model" if admits_model(record.lane) else "tool"
             return Admit(lane=record.lane, subject=subject, name=record.name or "")  # type: ignore[arg-type]
         case EffectKind.CONTROLS:
             return ReadControls(lane=record.lane)

@@ -42,7 +42,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         key: Fingerprint of what the agent decided.
         at: Seconds since the run began, at the outcome.
         duration_s: Seconds the effect took.
-        request: JSON of what was asked (see `docs/cassette-format.md`); `null` if nothing.
+        request: JSON of the request (see `docs/cassette-format.md`); `null` if there is none.
         outcome: JSON of what came back; `null` if nothing.
         failure: How it failed.
         write: Whether the call has effects outside.
@@ -97,7 +97,7 @@ class ToolBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         arguments: As the model gave them.
         args_hash: Fingerprint of these.
         filled: With the tool's defaults, where they differ and a person or an argument rule looked at these.
-        policy_hash: Of an approval: the policy it was asked under.
+        policy_hash: Of an approval: the policy in force when it was requested.
         timeout_s: Of an approval: seconds it was waited for.
     """
 

@@ -1,4 +1,4 @@
-"""Group commit: a thread that syncs a file behind its appends, so that no append waits for a disk it need not."""
+"""Group commit: a thread fsyncs a file behind its appends, so that only the appends that need it wait for the disk."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Syncer:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._changed = threading.Condition()
-        self._asked = self._synced = 0
+        self._wanted = self._synced = 0
         self._stopping = False
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._run, name="goldrun-journal-sync", daemon=True)
         self._thread.start()
 
     def ask(self, size: int, *, wait: bool) -> None:
-        """Have the first `size` bytes synced; with `wait` return when they are."""
+        """Request a sync of the first `size` bytes; with `wait` return when it is done."""
         with self._changed:
-            self._asked = max(self._asked, size)
+            self._wanted = max(self._wanted, size)
             self._changed.notify_all()
             if wait and not self._changed.wait_for(lambda: self._done(size), timeout=_SYNC_WAIT_S):
                 raise JournalError(f"the disk did not confirm a record within {_SYNC_WAIT_S:g} s")
@@ -33,7 +33,7 @@ class Syncer:
                 raise JournalError(f"record not synced: {self._error}") from self._error
 
     def stop(self) -> None:
-        """Sync what was asked for and end the thread."""
+        """Sync what was requested and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -45,15 +45,15 @@ class Syncer:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._asked > self._synced or self._stopping)
-                if self._asked <= self._synced or self._error is not None:
+                self._changed.wait_for(lambda: self._wanted > self._synced or self._stopping)
+                if self._wanted <= self._synced or self._error is not None:
                     return
-                asked = self._asked
+                wanted = self._wanted
             error: OSError | None = None
             try:
                 os.fsync(self._fd)
             except OSError as caught:
                 error = caught
             with self._changed:
-                self._synced, self._error = asked, error
+                self._synced, self._error = wanted, error
                 self._changed.notify_all()

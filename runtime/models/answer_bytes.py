@@ -2,7 +2,7 @@
 
 Rules.
 1. At most `MAX_ANSWER_BYTES` after decompression: half a megabyte of gzip can say five hundred.
-2. Only encodings that can be unpacked piece by piece are asked for, so that no single piece passes the limit either.
+2. Only encodings that unpack piece by piece are requested, so that no single piece passes the limit either.
    An answer in another encoding is refused, because it cannot be bounded.
 """
 
@@ -37,7 +37,7 @@ async def bounded(
 
     Raises:
         AnswerTooLarge: At the first byte past the limit.
-        DialectError: If the encoding is not one that was asked for, or the body is no such.
+        DialectError: If the encoding was not requested, or the body is not in it.
     """
     unpack = _unpacker(encoding)
     total = 0
@@ -58,7 +58,7 @@ def _unpacker(encoding: str | None) -> _Unpacker | None:
         return None
     if name not in ("gzip", "x-gzip", "deflate"):
         raise DialectError(
-            f"the answer has the content encoding {name!r}, and only {ACCEPT_ENCODING} was asked for"
+            f"the answer has the content encoding {name!r}, but only {ACCEPT_ENCODING} was requested"
         )
     return _Unpacker(name)
 

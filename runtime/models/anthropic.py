@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from runtime.dialects import anthropic_messages
-from runtime.doors import LazyModule
-from runtime.models.http_model import Dialect, HttpModel, perf_counter_s
-
-if TYPE_CHECKING:
-    import httpx
-else:
-    httpx = LazyModule("httpx")
+from runtime.models.http_model import AsyncHttpClient, Dialect, HttpModel, perf_counter_s
 
 API_VERSION = "2023-06-01"
-"""Version of the API that is asked for, unless the headers name another."""
+"""Version of the API, unless the headers name another."""
 
 _DIALECT = Dialect(
     encode_request=anthropic_messages.encode_request,
@@ -39,7 +32,7 @@ class AnthropicMessages(HttpModel):
         provider: str = "anthropic",
         stream: bool = False,
         headers: Mapping[str, str] | None = None,
-        client: httpx.AsyncClient | None = None,
+        client: AsyncHttpClient | None = None,
         clock: Callable[[], float] = perf_counter_s,
         rename_tools: bool | None = None,
     ) -> None:
@@ -51,10 +44,11 @@ class AnthropicMessages(HttpModel):
             provider: Provider name of the replies, as in `gen_ai.provider.name`.
             stream: Whether to ask for a streamed answer.
             headers: Sent with each call, for example `anthropic-beta`.
-            client: Used in place of our own, in its own event loop only, and not closed by `aclose`.
+            client: Such as an `httpx.AsyncClient`; used in place of our own, in its own event loop only, and not
+                closed by `aclose`.
             clock: Monotonic seconds, for chunk offsets.
-            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; everywhere but to loopback
-                unless told.
+            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; by default everywhere but to
+                loopback.
 
         Raises:
             UsageError: If the base URL is no http or https address.

@@ -16,9 +16,10 @@ import math
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
@@ -29,16 +30,10 @@ from runtime.core.messages import ModelReply, ModelRequest
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import dump_json, parse_json
 from runtime.dialects.sse import SseEvent, SseParser
-from runtime.doors import LazyModule
 from runtime.errors import UsageError
 from runtime.models.answer_bytes import ACCEPT_ENCODING, AnswerTooLarge, bounded
 from runtime.models.wire_names import WireNames
 from runtime.ports.models import StreamObserver
-
-if TYPE_CHECKING:
-    import httpx
-else:
-    httpx = LazyModule("httpx")
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 600.0
@@ -52,6 +47,51 @@ def perf_counter_s() -> float:
     return time.perf_counter()
 
 
+class HttpResponse(Protocol):
+    """An answer that is being read, as `httpx.Response` has it."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, looked up without regard to case."""
+        ...
+
+    @property
+    def status_code(self) -> int:
+        """The status."""
+        ...
+
+    def aiter_raw(self) -> AsyncIterator[bytes]:
+        """Return the body as it arrives, still encoded."""
+        ...
+
+
+class AsyncHttpClient(Protocol):
+    """What an adapter needs of an HTTP client: the part of `httpx.AsyncClient` that it calls.
+
+    A client of another make raises the errors of httpx.
+    """
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes,
+        headers: Mapping[str, str],
+        timeout: tuple[float, float, float, float],
+    ) -> AbstractAsyncContextManager[HttpResponse]:
+        """Send a request; the answer is read within the block.
+
+        Args:
+            method: The HTTP method.
+            url: The whole address.
+            content: The body.
+            headers: The headers.
+            timeout: Longest waits in seconds: to connect, to read, to write, and for a free connection.
+        """
+        ...
+
+
 class StreamDecoder(Protocol):
     """Collects one streamed reply; see the dialects."""
 
@@ -63,7 +103,7 @@ class StreamDecoder(Protocol):
         ...
 
     def finish(self) -> ModelReply:
-        """Return all that was told."""
+        """Return everything that was received."""
         ...
 
 
@@ -96,7 +136,7 @@ class Dialect:
 
 
 class HttpModel:
-    """A model port for one provider that is asked over HTTP; the base of the adapters."""
+    """A model port for one provider over HTTP; the base of the adapters."""
 
     def __init__(
         self,
@@ -108,7 +148,7 @@ class HttpModel:
         provider: str,
         stream: bool,
         headers: Mapping[str, str],
-        client: httpx.AsyncClient | None,
+        client: AsyncHttpClient | None,
         clock: Callable[[], float],
         rename_tools: bool | None = None,
     ) -> None:
@@ -143,7 +183,7 @@ class HttpModel:
         self._stream = stream
         self._headers = {**headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPT_ENCODING}
         self._given = client
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
         self._tls: ssl.SSLContext | None = None
         self._clock = clock
 
@@ -175,7 +215,7 @@ class HttpModel:
         except AnswerTooLarge as error:
             return self._failure(FailureKind.ERROR, error, phase="response", retryable=False)
         except (httpx.RequestError, httpx.StreamError, DialectError) as error:
-            # An answer that cannot be read is most often a cut or a proxy's page, so asking again may help.
+            # An answer that cannot be read is most often a cut or a proxy's page, so a retry may help.
             phase = "stream" if progress.streaming else "response"
             return self._failure(FailureKind.ERROR, error, phase=phase, retryable=True)
         if isinstance(answer, Failure):
@@ -187,7 +227,7 @@ class HttpModel:
         )
 
     async def aclose(self) -> None:
-        """Close the client of the running loop, unless it was handed in."""
+        """Close the client of the running loop, unless the caller passed it in."""
         client = self._clients.pop(asyncio.get_running_loop(), None)
         if client is not None:
             await client.aclose()
@@ -195,10 +235,8 @@ class HttpModel:
     async def _exchange(
         self, content: bytes, limits: Limits, observer: StreamObserver | None, progress: _Progress
     ) -> ModelReply | Failure:
-        import httpx
-
         silence_s = limits.timeout_s if limits.timeout_s is not None else READ_TIMEOUT_S
-        timeout = httpx.Timeout(silence_s, connect=min(CONNECT_TIMEOUT_S, silence_s))
+        timeout = (min(CONNECT_TIMEOUT_S, silence_s), silence_s, silence_s, silence_s)
         began = self._clock()
         call = self._client().stream(
             "POST", self._url, content=content, headers=self._headers, timeout=timeout
@@ -214,7 +252,7 @@ class HttpModel:
             return await self._read_stream(response, began, observer, progress)
 
     async def _read_stream(
-        self, response: httpx.Response, began: float, observer: StreamObserver | None, progress: _Progress
+        self, response: HttpResponse, began: float, observer: StreamObserver | None, progress: _Progress
     ) -> ModelReply | Failure:
         decoder = self._dialect.stream_decoder()
         async for event in _events(response):
@@ -235,13 +273,13 @@ class HttpModel:
             return self._dialect.decode_error(200, body)  # gateways report a provider's error under 200
         return self._dialect.decode_reply(body)
 
-    def _client(self) -> httpx.AsyncClient:
+    def _client(self) -> AsyncHttpClient:
         import httpx
 
         if self._given is not None:
             return self._given
         loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
+        client: AsyncHttpClient | None = self._clients.get(loop)
         if client is None:
             if self._tls is None:
                 # Loading root certificates takes tens of milliseconds, and a plain address needs none.
@@ -312,11 +350,11 @@ def _phase_of(error: Exception, progress: _Progress) -> str:
             return "stream" if progress.streaming else "response"
 
 
-def _body(response: httpx.Response) -> AsyncIterator[bytes]:
+def _body(response: HttpResponse) -> AsyncIterator[bytes]:
     return bounded(response.aiter_raw(), response.headers.get("content-encoding"))
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[SseEvent]:
+async def _events(response: HttpResponse) -> AsyncIterator[SseEvent]:
     parser = SseParser()
     async for chunk in _body(response):
         for event in parser.feed(chunk):

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from runtime.dialects import openai_chat
-from runtime.doors import LazyModule
-from runtime.models.http_model import Dialect, HttpModel, perf_counter_s, retry_after_s
-
-if TYPE_CHECKING:
-    import httpx
-else:
-    httpx = LazyModule("httpx")
+from runtime.models.http_model import AsyncHttpClient, Dialect, HttpModel, perf_counter_s, retry_after_s
 
 __all__ = ["OpenAIChat", "retry_after_s"]
 
@@ -35,7 +28,7 @@ class OpenAIChat(HttpModel):
         provider: str = "openai",
         stream: bool = False,
         headers: Mapping[str, str] | None = None,
-        client: httpx.AsyncClient | None = None,
+        client: AsyncHttpClient | None = None,
         clock: Callable[[], float] = perf_counter_s,
         rename_tools: bool | None = None,
     ) -> None:
@@ -47,10 +40,11 @@ class OpenAIChat(HttpModel):
             provider: Provider name of the replies, as in `gen_ai.provider.name`.
             stream: Whether to ask for a streamed answer.
             headers: Sent with each call.
-            client: Used in place of our own, in its own event loop only, and not closed by `aclose`.
+            client: Such as an `httpx.AsyncClient`; used in place of our own, in its own event loop only, and not
+                closed by `aclose`.
             clock: Monotonic seconds, for chunk offsets.
-            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; everywhere but to loopback
-                unless told.
+            rename_tools: Whether names like `order.lookup` travel as `order_lookup`; by default everywhere but to
+                loopback.
 
         Raises:
             UsageError: If the base URL is no http or https address.

@@ -12,10 +12,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from runtime.core.money import Rate, usd_to_nanos
+from runtime.documents.strict_yaml import read_yaml
+from runtime.documents.yaml_events import YamlProblem
 from runtime.errors import UsageError
 
 MAX_BYTES = 1_000_000
@@ -55,22 +56,6 @@ class PriceFile(_Strict):
     models: dict[str, ModelPriceEntry]
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice, where YAML would keep the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
-            if isinstance(key, str):
-                seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
 def read_price_file(data: bytes, *, where: str) -> dict[str, Rate]:
     """Return the rates of a price file by model name.
 
@@ -79,17 +64,18 @@ def read_price_file(data: bytes, *, where: str) -> dict[str, Rate]:
         where: Its name, for messages.
 
     Raises:
-        UsageError: If it is no YAML or not of the schema; names file and each wrong field.
+        UsageError: If it is no YAML that every reader understands alike, or not of the schema; names the file, and
+            the line or each wrong field.
     """
-    if len(data) > MAX_BYTES:
-        raise UsageError(f"a price file has at most {MAX_BYTES} bytes, this one {len(data)}", where=where)
     try:
-        document = yaml.load(data, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"the price file is no YAML: {text}", where=where, next_step=_NEXT) from error
+        document = read_yaml(data, max_bytes=MAX_BYTES)
+    except YamlProblem as problem:
+        place = where if problem.line is None else f"{where}:{problem.line}"
+        raise UsageError(
+            f"the price file is refused: {problem.what}", where=place, next_step=problem.next_step
+        ) from problem
     try:
-        parsed = PriceFile.model_validate(document)
+        parsed = PriceFile.model_validate(document.value)
     except ValidationError as error:
         raise UsageError(_problems(error), where=where, next_step=_NEXT) from error
     return {name: _rate(entry) for name, entry in parsed.models.items()}

@@ -163,7 +163,7 @@ def _offline_snapshot() -> Any:
 
 
 def _rate_of(price: ModelPrice) -> Rate | None:
-    """Return the rate of a snapshot price; kinds of usage that we do not count are left out.
+    """Return the rate of a snapshot price; kinds of usage that we do not count are omitted.
 
     Reasoning tokens count as output: the two models that price them apart price them lower.
     """

@@ -1,4 +1,4 @@
-"""The writer of an audit log: one owner a file, and no event that goes nowhere.
+"""The writer of an audit log: one owner per file, and no event is lost silently.
 
 Rules.
 1. An event is in the file that carries the log's name, or `take` raises. Before each line the writer looks whether
@@ -34,7 +34,7 @@ from runtime.observability.audit_chain import (
     verify_audit,
     walk_chain,
 )
-from runtime.observability.events import Event
+from runtime.observability.run_events import Event
 
 __all__ = ["GENESIS", "MIN_KEY_BYTES", "AuditCheckpoint", "AuditLog", "AuditVerdict", "verify_audit"]
 
@@ -61,7 +61,7 @@ class AuditLog:
 
         Args:
             path: The file.
-            key: Key of the chain; whoever has it can forge the log.
+            key: Key of the chain; anyone who has it can forge the log.
             anchor: Called with a checkpoint after each `every` lines, at each rotation and at the close.
             every: Lines between checkpoints.
             max_bytes: Size from which the file becomes a part, `NAME.1`, `NAME.2`, ...; without it, it is not rotated.
@@ -108,7 +108,7 @@ class AuditLog:
                 self._rotate()
                 due = True
         if due:
-            self._tell()
+            self._send_checkpoint()
 
     def checkpoint(self) -> AuditCheckpoint:
         """Return what the log looks like now."""
@@ -121,7 +121,7 @@ class AuditLog:
             return
         try:
             if self._pid == os.getpid():
-                self._tell()
+                self._send_checkpoint()
         finally:
             self._release()
 
@@ -219,7 +219,7 @@ class AuditLog:
         if old is not None:
             os.close(old)
 
-    def _tell(self) -> None:
+    def _send_checkpoint(self) -> None:
         if self._anchor is not None:
             self._anchor(self.checkpoint())
 

@@ -79,7 +79,7 @@ class Walk(msgspec.Struct, kw_only=True):
         link: Link of the last of them.
         size: Bytes of the last file that are in order.
         torn_bytes: Bytes after them without a line end, where nothing else is wrong.
-        links: Links at the counts that were asked for.
+        links: Links at the requested counts.
         problem: What is wrong.
     """
 

@@ -26,7 +26,7 @@ class Buffered:
     def take(self, event: Event) -> bool:
         """Tell the sink of what waits and of one event; return whether it has kept all."""
         if not self.waiting:
-            if not self._told(event):
+            if not self._is_taken(event):
                 self.waiting.append(event)
                 return False
             return True
@@ -39,12 +39,12 @@ class Buffered:
     def flush(self) -> bool:
         """Tell the sink of what waits; return whether nothing is left."""
         while self.waiting:
-            if not self._told(self.waiting[0]):
+            if not self._is_taken(self.waiting[0]):
                 return False
             del self.waiting[0]
         return True
 
-    def _told(self, event: Event) -> bool:
+    def _is_taken(self, event: Event) -> bool:
         try:
             self._sink.take(event)
         except Exception:  # noqa: BLE001 - the edge where a sink's exception becomes an event that was not kept

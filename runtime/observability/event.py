@@ -79,7 +79,7 @@ class EventSink(Protocol):
         """Take one event.
 
         Raises:
-            GoldrunError: If it cannot keep it; also `OSError`. It is asked again later, in order.
+            GoldrunError: If it cannot keep it; also `OSError`. The event is offered again later, in order.
         """
         ...
 

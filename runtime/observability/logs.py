@@ -11,7 +11,7 @@ from typing import Any
 
 from runtime.core.money import usd_text
 from runtime.observability import names
-from runtime.observability.events import Event
+from runtime.observability.run_events import Event
 
 _GOOD = frozenset({None, "ok", "cached", "granted", "put", "forget", "expire"})
 

@@ -1,6 +1,6 @@
 """Metrics: the figures of the field as one Prometheus registry, by tenant with a cap on how many.
 
-A tenant past the cap counts under `other`, so that a flood of names cannot fill the memory of whoever scrapes; the
+A tenant past the cap counts under `other`, so that a flood of names cannot fill the memory of the scraper; the
 same holds for agents, tools, models and breakers. A tool that the model invented counts under `unknown`.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from runtime.core.money import NANOS_PER_USD
 from runtime.core.stop import parse_stop
 from runtime.errors import GoldrunError, UsageError
-from runtime.observability.events import Event
+from runtime.observability.run_events import Event
 from runtime.ports.control_values import BreakerView
 
 OTHER = "other"
@@ -37,7 +37,7 @@ class MetricsSink:
 
         Args:
             registry: A `prometheus_client` registry that holds no metrics of ours yet.
-            max_tenants: Pairs of tenant and environment that are told apart.
+            max_tenants: Pairs of tenant and environment with labels of their own.
         """
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -170,7 +170,7 @@ class MetricsSink:
 
 
 class _Capped:
-    """The first so many names that were seen; the others are told apart no more."""
+    """A set of names with a cap: names after the first `most` share one label."""
 
     def __init__(self, most: int) -> None:
         self._most = most

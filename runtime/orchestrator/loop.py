@@ -53,7 +53,7 @@ def _take_step(progress: Progress) -> Flow[StopReason | None]:
 
 
 def _final(progress: Progress, reply: ModelReply) -> StopReason | None:
-    """Return the stop reason of a reply without tool calls; `None` if the model is asked again."""
+    """Return the stop reason of a reply without tool calls; `None` if there is another step."""
     if reply.refusal is not None or reply.finish_reason == "content_filter":
         return StopReason(StopKind.MODEL_REFUSED)
     text = reply.text

@@ -125,23 +125,23 @@ class Progress:
         """Append a reply to the conversation and return its calls, each with an id of its own."""
         calls = reply.tool_calls
         parts = reply.parts
-        asked_bound = self.input_bound()
+        request_bound = self.input_bound()
         if calls and not self._ids_are_new(calls):
             parts, calls = self._with_new_ids(parts)
         self._known_ids.update(c.id for c in calls)
         self.messages.append(Message(role="assistant", parts=parts))
         self.spent.steps += 1
         if self._metered and reply.usage is not None and reply.usage.input_tokens is not None:
-            self._rebase(reply.usage.input_tokens, reply.usage.output_tokens or 0, asked_bound)
+            self._rebase(reply.usage.input_tokens, reply.usage.output_tokens or 0, request_bound)
         return calls
 
-    def _rebase(self, input_tokens: int, output_tokens: int, asked_bound: int) -> None:
+    def _rebase(self, input_tokens: int, output_tokens: int, request_bound: int) -> None:
         """Let what a reply reports stand for the messages up to it, if it can be true of what was sent.
 
-        The bound that was asked with is in bytes for what was never reported, so a report far below it is of a
+        The bound of the request counts bytes for messages without a report, so a report far below it is of a
         provider that counts nothing, and would let the next call pass a limit.
         """
-        if input_tokens * 1024 < (asked_bound - self._settled_tokens) * _LEAST_TOKENS_PER_KIB:
+        if input_tokens * 1024 < (request_bound - self._settled_tokens) * _LEAST_TOKENS_PER_KIB:
             return
         self._settled_tokens = input_tokens + output_tokens
         self._untold_output = 0

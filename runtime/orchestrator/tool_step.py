@@ -37,7 +37,7 @@ from runtime.core.fold import failure_status
 from runtime.core.lanes import lane
 from runtime.core.messages import ToolCallPart, tool_message
 from runtime.core.stop import StopKind, StopReason, first_stop
-from runtime.orchestrator.checks import Call, check_calls, refusal_effect, wants_approval
+from runtime.orchestrator.call_checks import Call, check_calls, refusal_effect, wants_approval
 from runtime.orchestrator.model_step import SHORT_OF, interrupted
 from runtime.orchestrator.progress import Progress
 
@@ -116,14 +116,14 @@ def _start_none(progress: Progress, calls: list[Call], reason: StopReason) -> Fl
 
 
 def _approve(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
-    asked = [c for c in calls if wants_approval(progress, c)]
-    if not asked:
+    waiting = [c for c in calls if wants_approval(progress, c)]
+    if not waiting:
         return None
     header = progress.setup.header
-    outcomes = yield from perform_all([_approval(progress, c) for c in asked])
+    outcomes = yield from perform_all([_approval(progress, c) for c in waiting])
     _see(progress, outcomes)
     stops: list[StopReason] = []
-    for call, outcome in zip(asked, outcomes, strict=True):
+    for call, outcome in zip(waiting, outcomes, strict=True):
         if outcome.failure is not None:
             stops.append(interrupted(outcome.failure))
             continue
@@ -205,7 +205,7 @@ def _groups(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
 
 
 def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
-    """Run the calls; all that failed and may be repeated go again together.
+    """Run the calls; those that failed and may be repeated are repeated together.
 
     Rounds, because a decision may depend on recorded outcomes only. If each call were repeated by itself, the one
     that failed first would take the last retry, and which one that was is not recorded.
@@ -222,7 +222,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
         _see(progress, outcomes)
         again: list[Call] = []
         failed: list[StopReason] = []
-        asked_s = 0.0
+        wait_s = 0.0
         for call, outcome in zip(calls, outcomes, strict=True):
             if isinstance(outcome.value, ToolResult):
                 call.content, call.error = outcome.value.content, outcome.value.error
@@ -240,17 +240,17 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
                 stop = _reserve(progress, [call])
                 if stop is None:
                     again.append(call)
-                    # All go again together, so the longest wait that was asked for is kept.
-                    asked_s = max(asked_s, failure.after_s or 0.0)
+                    # All are repeated together, so the longest requested wait counts.
+                    wait_s = max(wait_s, failure.after_s or 0.0)
                     continue
             stop = stop or _given_up(progress, call, failure)
             if stop is not None:
                 failed.append(stop)
-        # One call that ends the run keeps all others of the turn from going again.
+        # If one call ends the run, no other call of the turn is repeated.
         reason = first_stop(failed)
         if reason is not None or not again:
             return reason
-        stop = yield from _pause(progress, len(again), attempt, asked_s)
+        stop = yield from _pause(progress, len(again), attempt, wait_s)
         if stop is not None:
             return stop
         calls, attempt = again, attempt + 1
@@ -282,7 +282,7 @@ def _admit(progress: Progress, calls: list[Call], attempt: int) -> Flow[StopReas
 
 
 def _leave_unstarted(progress: Progress, calls: list[Call], attempt: int, reason: StopReason) -> Flow[None]:
-    """Tell the log of calls that were never started; calls that failed before keep their last attempt."""
+    """Record calls that were never started; calls that failed before keep their last attempt."""
     if attempt > 1:
         return
     for call in calls:
@@ -346,11 +346,11 @@ def _given_up(progress: Progress, call: Call, failure: Failure) -> StopReason | 
     return StopReason(StopKind.TOOL_ERROR_EXHAUSTED, call.name)
 
 
-def _pause(progress: Progress, repeats: int, attempt: int, asked_s: float) -> Flow[StopReason | None]:
+def _pause(progress: Progress, repeats: int, attempt: int, wait_s: float) -> Flow[StopReason | None]:
     header = progress.setup.header
     progress.tool_retries += repeats
     place = lane(progress.step, "toolwait", attempt=attempt + 1)
-    seconds = max(backoff_s(header.tool_retry, attempt=attempt, seed=header.seed, purpose=place), asked_s)
+    seconds = max(backoff_s(header.tool_retry, attempt=attempt, seed=header.seed, purpose=place), wait_s)
     if header.budget.max_seconds is not None and progress.spent.at + seconds >= header.budget.max_seconds:
         return StopReason(StopKind.MAX_SECONDS)
     outcome = yield from perform(Wait(lane=place, seconds=seconds))

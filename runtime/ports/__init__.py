@@ -1,1 +1,1 @@
-"""Protocols between the live performer and what it is handed: models, tools, state, control."""
+"""Protocols of what the live performer uses: models, tools, state, control."""

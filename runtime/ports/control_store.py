@@ -55,7 +55,7 @@ class SpendStore(Protocol):
         """Hold an amount in all scopes, or in none.
 
         Args:
-            reservation: Names this attempt alone; asking again with the same values holds nothing more.
+            reservation: Unique to this attempt; a repeated request with the same values holds nothing more.
             scopes: Run, parents, tenant-day, global; the first that refuses is reported.
             amount: The worst case.
             now: Epoch seconds.
@@ -176,7 +176,7 @@ class BreakerStore(Protocol):
         ...
 
     def close_breaker(self, key: str) -> bool:
-        """Close a breaker by an operator's word; false if it is closed or not known."""
+        """Close a breaker by hand; false if it is closed or not known."""
         ...
 
     def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
@@ -281,7 +281,7 @@ class RunStore(Protocol):
         ...
 
     def resume_run(self, key: RunKey, *, now: float, alive_until: float | None) -> Run | None:
-        """Take over a run that crashed, is parked or is no longer heard of, under the next fencing number.
+        """Take over a run that crashed, is parked or missed its heartbeat, under the next fencing number.
 
         Returns `None` if it is not known, alive, or has a stop reason other than `crashed`.
         """
@@ -292,7 +292,7 @@ class RunStore(Protocol):
         ...
 
     def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
-        """Set `crashed` on runs that are no longer heard of; return them."""
+        """Set `crashed` on runs that missed their heartbeat; return them."""
         ...
 
     def find_runs(self, request_id: str) -> tuple[Run, ...]:

@@ -33,7 +33,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to asking for a slot.
+    """The answer to a request for a slot.
 
     Attributes:
         lease: The slot; `None` if all are taken.
@@ -75,11 +75,11 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to asking for all that one call needs.
+    """The answer to a request for all that one call needs.
 
     Attributes:
         refused: Which guard refused it first; `None` if it may start.
-        breaker: The breaker's verdict, if it was asked.
+        breaker: The breaker's verdict; `None` if no breaker applies.
         slot: The answer about a slot, if that is what refused, or a slot is taken now.
         spend: The ledger's answer, if that is what refused, or the amount is held now.
         rate: The limiter's answer, if that is what refused, or a token is taken now.
@@ -98,11 +98,11 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reservation: Its hold; `None` if it has none.
         actual: What it used; `None` if it never started.
-        breaker: Rule of its breaker; `None` if that was not asked.
+        breaker: Rule of its breaker; `None` if no breaker applies.
         key: Of its breaker.
-        generation: As the breaker's verdict told.
-        sample: What the call says of what it called.
-        token: As it asked.
+        generation: From the breaker's verdict.
+        sample: What the call says about its dependency.
+        token: The token that the call was admitted with.
         slot: Its slot; `None` if it has none or keeps it.
     """
 
@@ -136,7 +136,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         parent: Request id of the run that started it.
         deploy: Version label.
         policy_hash: Policy it began under.
-        alive_until: When it counts as crashed unless it is heard of; `None` while it is parked or not watched.
+        alive_until: When it counts as crashed without a further heartbeat; `None` while it is parked or not watched.
         fencing: One higher each time it is taken over; what an earlier owner says does nothing.
         stop_reason: Text form; `None` while it runs.
         ended_at: When the stop reason was set.

@@ -16,7 +16,7 @@ class StreamObserver(Protocol):
         ...
 
     def on_restart(self) -> None:
-        """Forget what was shown: the call is made again. Told by the performer, not by a port."""
+        """Forget what was shown: the call is made again. Called by the performer, not by a port."""
         ...
 
 
@@ -36,7 +36,7 @@ class ModelPort(Protocol):
         Args:
             request: What the agent decided to ask.
             limits: What follows from time and money: `max_output_tokens` clamps the answer.
-            observer: Told of text as it arrives, where the port streams.
+            observer: Receives text as it arrives, where the port streams.
         """
         ...
 

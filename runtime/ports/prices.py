@@ -1,4 +1,4 @@
-"""What tells prices: the price table, or the rates a recording holds. Protocol only."""
+"""The source of prices: the price table, or the rates a recording holds. Protocol only."""
 
 from __future__ import annotations
 

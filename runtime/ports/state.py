@@ -1,6 +1,6 @@
 """What a run keeps and shares: scope, scratch, memory, artifacts and credentials. Protocols and their values only.
 
-Nothing here takes an unscoped key: whoever holds a store was given one of a scope, and a scope is made at entry.
+Nothing here takes an unscoped key: each store belongs to one scope, and scopes are made at entry.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class MemoryEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of memory as the audit is told of it: never the value.
+    """A change of memory, as the audit records it: never the value.
 
     Attributes:
         scope_tenant: Whose memory.
@@ -99,7 +99,7 @@ class MemoryChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MemoryAudit(Protocol):
-    """Told of each change before it counts; what it raises undoes the change."""
+    """Called with each change before it takes effect; an exception undoes the change."""
 
     def __call__(self, change: MemoryChange, /) -> None:
         """Keep one change."""
@@ -293,11 +293,11 @@ class CallState(Protocol):
         ...
 
     def ended(self, arguments: Any, result: ToolResult) -> ToolResult:
-        """Return the result as it may be told, with what the call put into the scratch; that counts from now on."""
+        """Return the result without credentials and with the call's scratch values, which take effect now."""
         ...
 
     def failed(self, message: str) -> str:
-        """Return a failure's message as it may be told; what the call put into the scratch is forgotten."""
+        """Return a failure's message without credentials, and drop the call's scratch values."""
         ...
 
 
@@ -337,7 +337,7 @@ class SharedState(Protocol):
 
         Args:
             header: The run's header: its tenant and environment are the scope.
-            slots: The places of its scratch.
+            slots: The slots of its scratch.
             artifacts: In place of the shared ones.
             audit: Called with each change of memory before it counts.
         """

@@ -28,14 +28,14 @@ def literal_forms(values: Iterable[str]) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def _forms(value: str, raw: bytes) -> Iterable[bytes]:
-    told = raw.decode("utf-8", "surrogatepass")
+    text = raw.decode("utf-8", "surrogatepass")
     yield raw
     for plain in (True, False):
         escaped = json.dumps(value, ensure_ascii=plain)[1:-1].encode("utf-8", "surrogatepass")
         yield escaped
         # A value inside JSON that stands in a string of JSON is escaped twice.
         yield escaped.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    if told.isprintable() or "\n" in told:
+    if text.isprintable() or "\n" in text:
         for url in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
             yield url.encode()
             yield _small_escapes(url).encode()

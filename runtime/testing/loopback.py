@@ -1,4 +1,4 @@
-"""A model provider on 127.0.0.1: a real HTTP server that answers from a policy, in the dialect it is asked in.
+"""A model provider on 127.0.0.1: a real HTTP server that answers from a policy, in the dialect of the request.
 
 Demo, tests and benchmarks use it in place of a paid service; any client of OpenAI chat completions or Anthropic
 messages can talk to it.
@@ -25,7 +25,7 @@ from runtime.core.effects import Failure
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import parse_json
 from runtime.errors import UsageError
-from runtime.testing.loopback_dialects import CHAT, SERVED, Answer, ServedDialect
+from runtime.testing.loopback_dialects import CHAT, SERVED, ServedDialect, WireAnswer
 from runtime.testing.scripted import ReplyFunction, complete_turn
 
 MAX_BODY_BYTES = 64_000_000
@@ -119,7 +119,7 @@ class LoopbackProvider:
     ) -> None:
         self.close()
 
-    def _answer(self, dialect: ServedDialect, body: bytes) -> Answer:
+    def _answer(self, dialect: ServedDialect, body: bytes) -> WireAnswer:
         """Return what to send for the body of one call."""
         with self._lock:
             self._requests += 1
@@ -146,7 +146,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, address: tuple[str, int], answer: Callable[[ServedDialect, bytes], Answer]) -> None:
+    def __init__(
+        self, address: tuple[str, int], answer: Callable[[ServedDialect, bytes], WireAnswer]
+    ) -> None:
         self.answer = answer
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
@@ -212,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True  # the body was not read, so nothing after it can be
         self._send(dialect.refused(status, message, None))
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: WireAnswer) -> None:
         if answer.events is None and answer.broken:
             self.close_connection = True
             return

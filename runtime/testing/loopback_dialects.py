@@ -20,7 +20,7 @@ MESSAGES_PATH = "/v1/messages"
 _BROKEN = frozenset({"connect", "request"})
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class WireAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What goes over the wire: one body, or events of a stream; `broken` cuts the connection after them."""
 
     status: int = 200
@@ -51,22 +51,22 @@ class ServedDialect(msgspec.Struct, frozen=True, kw_only=True):
     statuses: Mapping[FailureKind, int]
     event_name: Callable[[str], str] | None = None
 
-    def replied(self, reply: ModelReply, request: ModelRequest, token: str, *, streamed: bool) -> Answer:
+    def replied(self, reply: ModelReply, request: ModelRequest, token: str, *, streamed: bool) -> WireAnswer:
         """Return an answer; `token` makes its id."""
         name, model = reply.response_id or self.id_prefix + token, reply.response_model or request.model
         if streamed:
-            return Answer(events=self._frames(self.encode_stream(reply, model=model, response_id=name)))
-        return Answer(body=dump_json(self.encode_reply(reply, model=model, response_id=name)).encode())
+            return WireAnswer(events=self._frames(self.encode_stream(reply, model=model, response_id=name)))
+        return WireAnswer(body=dump_json(self.encode_reply(reply, model=model, response_id=name)).encode())
 
-    def failed(self, failure: Failure, request: ModelRequest, token: str, *, streamed: bool) -> Answer:
+    def failed(self, failure: Failure, request: ModelRequest, token: str, *, streamed: bool) -> WireAnswer:
         """Return a failure as a provider shows it: a status and an error body, or a connection that breaks."""
         if failure.phase in _BROKEN:
-            return Answer(broken=True)
+            return WireAnswer(broken=True)
         if failure.phase == "stream" and streamed:
             begun = complete_turn(says(failure.message), request, provider="loopback")
             assert isinstance(begun, ModelReply)
             whole = self.replied(begun, request, token, streamed=True).events or ()
-            return Answer(events=whole[: len(whole) // 2], broken=True)
+            return WireAnswer(events=whole[: len(whole) // 2], broken=True)
         status = self.statuses.get(failure.kind, 500 if failure.retryable else 400)
         answer = self.refused(status, failure.message, failure.error_type or failure.kind.value)
         if failure.after_s is None:
@@ -78,9 +78,9 @@ class ServedDialect(msgspec.Struct, frozen=True, kw_only=True):
         )
         return msgspec.structs.replace(answer, headers=waits)
 
-    def refused(self, status: int, message: str, code: str | None) -> Answer:
+    def refused(self, status: int, message: str, code: str | None) -> WireAnswer:
         """Return an error answer; without a code it is what the provider says for that status."""
-        return Answer(status=status, body=dump_json(self.encode_error(status, message, code)).encode())
+        return WireAnswer(status=status, body=dump_json(self.encode_error(status, message, code)).encode())
 
     def _frames(self, payloads: list[str]) -> tuple[str, ...]:
         named = self.event_name
@@ -112,4 +112,4 @@ MESSAGES = ServedDialect(
     event_name=anthropic_messages.event_name,
 )
 SERVED: dict[str, ServedDialect] = {CHAT_PATH: CHAT, MESSAGES_PATH: MESSAGES}
-"""Dialects by the path they are asked at."""
+"""Dialects by the path of the request."""

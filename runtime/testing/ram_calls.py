@@ -18,15 +18,15 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
         hold = make_hold(ask.scopes, ask.amount, None)
         key = ask.key
         health: BreakerState | None = None
-        asked: BreakerState | None = None
+        before: BreakerState | None = None
         verdict: BreakerVerdict | None = None
         slot: LeaseAnswer | None = None
         pace: RateState | None = None
         rate: RateAnswer | None = None
         with self._lock:
             if ask.breaker is not None:
-                asked = self._breakers.get(key, breaker.NEW)
-                health, verdict = breaker.ask(asked, ask.breaker, now=now, token=ask.token)
+                before = self._breakers.get(key, breaker.NEW)
+                health, verdict = breaker.ask(before, ask.breaker, now=now, token=ask.token)
                 if not verdict.allowed:
                     return CallAnswer(refused="breaker", breaker=verdict)
             if ask.slots is not None and self.count_leases(key, now=now) >= ask.slots:
@@ -39,7 +39,7 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 if not rate.granted:
                     return CallAnswer(refused="rate", breaker=verdict, rate=rate)
                 self._rates[key] = pace
-            if health is not None and health is not asked:
+            if health is not None and health is not before:
                 self._breakers[key] = health
             if ask.slots is not None:
                 slot = self._slot(ask, ask.slots, now)

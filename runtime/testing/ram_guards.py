@@ -330,7 +330,7 @@ class RamLimits(RamPart):
         return after.phase
 
     def close_breaker(self, key: str) -> bool:
-        """Close a breaker by an operator's word."""
+        """Close a breaker by hand."""
         with self._lock:
             after = breaker.closed(self._breakers.get(key, breaker.NEW))
             if after is not None:

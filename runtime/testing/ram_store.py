@@ -55,9 +55,9 @@ class RamApprovals(RamPart):
         self, binding: Binding, *, arguments: Any, now: float, ttl_s: float, usable_s: float = 3600.0
     ) -> Approval:
         """Ask about a call."""
-        asked = approvals.opened(binding, arguments=arguments, now=now, ttl_s=ttl_s, usable_s=usable_s)
+        opened = approvals.opened(binding, arguments=arguments, now=now, ttl_s=ttl_s, usable_s=usable_s)
         with self._lock:
-            return approvals.as_of(self._approvals.setdefault(asked.id, asked), now)
+            return approvals.as_of(self._approvals.setdefault(opened.id, opened), now)
 
     def decide_approval(
         self,
@@ -171,7 +171,7 @@ class RamRuns(RamPart):
         return RunStopped(applied=after is not None, run=found if after is None else after)
 
     def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
-        """Set `crashed` on runs that are no longer heard of."""
+        """Set `crashed` on runs that missed their heartbeat."""
         with self._lock:
             after = [run_changes.swept(run, now) for run in self._runs.values()]
             crashed = [run for run in after if self._changed_run(run) is not None and run is not None]

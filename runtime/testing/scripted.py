@@ -44,8 +44,8 @@ def calls(*tools: tuple[str, Any], text: str = "") -> ModelReply:
             "a reply of `calls` asks for at least one tool", next_step="use says() for plain text"
         )
     words: tuple[Part, ...] = (TextPart(text),) if text else ()
-    asked = tuple(ToolCallPart(id="", name=name, arguments=arguments) for name, arguments in tools)
-    return ModelReply(parts=words + asked, finish_reason="tool_call")
+    calls_made = tuple(ToolCallPart(id="", name=name, arguments=arguments) for name, arguments in tools)
+    return ModelReply(parts=words + calls_made, finish_reason="tool_call")
 
 
 def fails(
@@ -115,7 +115,7 @@ class ScriptedModel:
     """A model port that answers from a script.
 
     Attributes:
-        requests: What it was asked, in order.
+        requests: Requests received, in order.
     """
 
     def __init__(self, script: Iterable[Turn] | ReplyFunction, *, provider: str = "scripted") -> None:
@@ -139,13 +139,13 @@ class ScriptedModel:
 
     @property
     def remaining(self) -> int | None:
-        """Turns not asked for yet; `None` for a policy."""
+        """Turns not used yet; `None` for a policy."""
         return None if self._policy is not None else max(0, len(self._turns) - len(self.requests))
 
     async def call(
         self, request: ModelRequest, limits: Limits, observer: StreamObserver | None = None
     ) -> ModelReply | Failure:
-        """Return the next turn; its text is told to the observer in one piece.
+        """Return the next turn; the observer receives its text in one piece.
 
         Raises:
             UsageError: If the script is used up, or the policy returned no turn.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, Self, get_type_hints
 
 from runtime.core.ids import RESERVED_ARGUMENTS
 from runtime.doors import real_dates
@@ -12,6 +12,19 @@ from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+
+class ArgumentsModel(Protocol):
+    """The arguments of a call: what a tool needs of its pydantic model."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: bytes, *, strict: bool | None = None) -> Self:
+        """Return the arguments that a JSON text holds, or raise pydantic's `ValidationError`."""
+        ...
+
+    def model_dump_json(self, *, by_alias: bool | None = None) -> str:
+        """Return the arguments as a JSON text."""
+        ...
 
 
 def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> type[BaseModel]:

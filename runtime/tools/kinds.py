@@ -1,6 +1,6 @@
 """Where a tool's function runs: on the event loop, in a thread of its own, or in a process that can be killed.
 
-A thread cannot be stopped: its call is abandoned at its time limit and told to `late` when it ends after all. Each
+A thread cannot be stopped: its call is abandoned at its timeout, and `late` is called when it ends after all. Each
 call has a daemon thread of its own, so abandoned ones neither starve others nor hold the process; how many run at
 once, `runtime.execution.thread_slots` says. A process is killed at its time limit with all that it started; its
 function must be importable by name. Arguments cross as the model gave them and are validated again there, the result
@@ -30,7 +30,7 @@ from runtime.ports.tools import IN_TOOL_THREAD, TOOL_THREAD
 
 Kind = Literal["async", "thread", "process"]
 Late = Callable[[Any, BaseException | None], None]
-"""Told the result or the exception of a thread whose call was given up."""
+"""Called with the result or the exception of an abandoned thread."""
 
 _WORKER = "runtime.tools.worker"
 _ERROR_BYTES = 4_096
@@ -43,7 +43,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
     Args:
         function: What to run.
         arguments: Its keyword arguments.
-        late: Told the outcome if nobody waits for it any more.
+        late: Called with the outcome of an abandoned call.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Any] = loop.create_future()
@@ -80,7 +80,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
     except asyncio.CancelledError as cancelled:
         if future.done() and not future.cancelled():
             error = future.exception()
-            # Given up in the turn in which the thread ended: unless told, nobody would ever know.
+            # Abandoned in the very turn in which the thread ended: its result would be lost without this call.
             if late is not None and error is not cancelled:
                 late(None if error is not None else future.result(), error)
         raise
@@ -167,7 +167,7 @@ class ProcessToolError(Exception):
     """What a function raised in its process.
 
     Attributes:
-        failure: What it says of the call; `None` for an error of the tool's own domain, which the model is told.
+        failure: What it means for the call; `None` for an error of the tool's own domain, which the model gets as text.
     """
 
     def __init__(self, message: str, *, failure: Failure | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from runtime.orchestrator.setup import Checked
 
 MAX_PROBLEMS = 10
-"""Problems told to a model at once."""
+"""Most problems that a model is shown at once."""
 
 
 def schema_validator(schema: dict[str, Any]) -> Callable[[Any], Checked]:

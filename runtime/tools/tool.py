@@ -11,20 +11,24 @@ from runtime.core.effects import ToolResult
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
-from runtime.doors import LazyModule
 from runtime.errors import UsageError
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
-from runtime.tools.arguments import arguments_model, given_of, keep_given, keeping, parameters_of
+from runtime.tools.arguments import (
+    ArgumentsModel,
+    arguments_model,
+    given_of,
+    keep_given,
+    keeping,
+    parameters_of,
+)
 from runtime.tools.filled import filled_model
 from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.results import MIN_LIMIT_BYTES, text_of
 from runtime.tools.schema_check import problem_lines
 
 if TYPE_CHECKING:
-    import pydantic
-else:
-    pydantic = LazyModule("pydantic")
+    from pydantic import BaseModel
 
 
 class ToolError(Exception):
@@ -52,19 +56,20 @@ class Tool:
         self,
         function: Callable[..., Any],
         decl: ToolDecl,
-        arguments: type[pydantic.BaseModel],
+        arguments: type[ArgumentsModel],
         *,
         kind: Kind,
         reconcile: Reconcile | None,
     ) -> None:
         self.function = function
         self.decl = decl
-        self.arguments = keeping(arguments) if kind == "process" else arguments
+        model: Any = arguments
+        self._arguments: Any = keeping(model) if kind == "process" else model
         self.kind = kind
         self.reconcile = reconcile
-        self.lingers = kind == "thread"
+        self.can_be_abandoned = kind == "thread"
         self._takes_context = "ctx" in inspect.signature(function).parameters
-        self._rename = {name: field.alias for name, field in arguments.model_fields.items() if field.alias}
+        self._rename = {name: field.alias for name, field in model.model_fields.items() if field.alias}
         self._fallback: Any = None
 
     @property
@@ -85,7 +90,7 @@ class Tool:
             return Checked(problems=("arguments: expected a JSON object",))
         try:
             given = canonical_bytes(arguments)
-            value = self.arguments.model_validate_json(given, strict=True)
+            value = self._arguments.model_validate_json(given, strict=True)
         except ValidationError as error:
             return Checked(problems=self._problems(arguments, error))
         if self.kind == "process":
@@ -130,19 +135,19 @@ class Tool:
 
 
 def _late(context: ToolContext) -> Late | None:
-    """Return what tells the outcome of a thread that was given up, if somebody keeps it."""
+    """Return the callback for the outcome of an abandoned thread; `None` if nobody listens."""
     if context.on_late is None:
         return None
-    tell = context.on_late
+    report = context.on_late
 
     def late(result: Any, error: BaseException | None) -> None:
         if error is None:
-            tell(ToolResult(content=text_of(result)))
+            report(ToolResult(content=text_of(result)))
         elif isinstance(error, ToolError):
             text = said(error)
-            tell(ToolResult(content=text, status="error", error=text))
+            report(ToolResult(content=text, status="error", error=text))
         else:
-            tell(None)  # whether it happened is not known: what was in doubt stays so
+            report(None)  # unknown whether it happened: a write in doubt stays in doubt
 
     return late
 
@@ -152,7 +157,7 @@ class ToolOptions(TypedDict, total=False):
 
     Attributes:
         name: Exact name; the function's by default.
-        kind: Where the function runs; `async` for a coroutine function, else `thread`, unless told. A `process`
+        kind: Where the function runs; `async` for a coroutine function, else `thread`, by default. A `process`
             is killed at its time limit and takes no `ctx`.
         write: Whether a call has effects outside.
         idempotent: Whether repeating a call is harmless by itself.
@@ -163,7 +168,7 @@ class ToolOptions(TypedDict, total=False):
         dedupe_by: Arguments that make a business key: a call with equal ones gets the first one's result.
         reconcile: Finds out whether a write in doubt happened; without it the run stops in doubt.
         rename: Names in the schema for parameters, by parameter.
-        scopes: What whoever asks must hold, as the policy states it; exact names.
+        scopes: Scopes that the caller must hold, by exact name, as the policy states them.
         cache_s: Seconds in which an equal call of the same tenant and environment gets the kept result.
         version: Version of the tool, for its cached results; the function's full name by default. Tools that one
             function makes for several settings need versions of their own.
@@ -254,7 +259,7 @@ def _check_options(options: ToolOptions) -> None:
         )
 
 
-def _check_arguments(decl: ToolDecl, model: type[pydantic.BaseModel]) -> None:
+def _check_arguments(decl: ToolDecl, model: type[BaseModel]) -> None:
     known = {field.alias or name for name, field in model.model_fields.items()}
     missing = sorted(set(decl.dedupe_by) - known)
     if missing:
@@ -264,21 +269,21 @@ def _check_arguments(decl: ToolDecl, model: type[pydantic.BaseModel]) -> None:
         )
 
 
-def _kind(function: Callable[..., Any], asked: Kind | None) -> Kind:
+def _kind(function: Callable[..., Any], chosen: Kind | None) -> Kind:
     is_async = inspect.iscoroutinefunction(function)
-    if asked is None:
+    if chosen is None:
         return "async" if is_async else "thread"
-    if (asked == "async") != is_async:
+    if (chosen == "async") != is_async:
         raise UsageError(
-            f"tool {function.__name__!r} is {'a' if is_async else 'no'} coroutine function, its kind is {asked!r}",
+            f"tool {function.__name__!r} is {'a' if is_async else 'no'} coroutine function, its kind is {chosen!r}",
             next_step="use kind='async' for coroutine functions, 'thread' or 'process' for others",
         )
-    if asked == "process" and "ctx" in inspect.signature(function).parameters:
+    if chosen == "process" and "ctx" in inspect.signature(function).parameters:
         raise UsageError(
             f"the process tool {function.__name__!r} takes ctx, which cannot cross to its process",
             next_step="take what it needs as arguments, or use kind='thread'",
         )
-    return asked
+    return chosen
 
 
 ToolFunction = Callable[..., Any | Awaitable[Any]]

@@ -24,7 +24,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
     from msgspec import to_builtins
 
     from runtime.core.canonical import said
-    from runtime.ports.faults import failure_of
+    from runtime.ports.tool_failures import failure_of
     from runtime.tools.results import text_of
     from runtime.tools.tool import ToolError
 

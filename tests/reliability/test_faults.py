@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.cassette.files import TEMPORARY
+from harness.cassette.file_io import TEMPORARY
 from harness.cassette.store import iter_recordings
 from harness.record import ProductionRecorder, Settings
 from harness.redaction.pseudonyms import KEY_FILE

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from harness.wire.http_recording import read_http
 from harness.wire.session import record_http
-from harness.wire.store import read_http
 
 TEXT = "The parcel was refunded."
 KEY = "sk-proj-Zk3vQ9xT7mB2nL5wR8yH4cD6"

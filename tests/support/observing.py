@@ -9,7 +9,7 @@ from runtime.core.policy import Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.errors import JournalError
-from runtime.observability.events import Event, EventSink, ObservingPerformer
+from runtime.observability.run_events import Event, EventSink, ObservingPerformer
 from runtime.testing import FakeClock, ScriptedModel
 from runtime.tools.tool import ToolError, tool
 from tests.support.agents import Prices

@@ -21,27 +21,27 @@ def policy(request: ModelRequest) -> ModelReply:
     last = _last_call(request)
     if last is not None and last[1].startswith("Invalid arguments"):
         return calls((last[0].name, last[0].arguments))
-    known = {schema.name for schema in request.tools}
+    tool_names = {schema.name for schema in request.tools}
     order = _ORDER.search(_text(request, "user"))
     results = _results(request)
-    if order is None or "order.lookup" not in known:
+    if order is None or "order.lookup" not in tool_names:
         return _from_articles(results, _text(request, "user"))
     if "order.lookup" not in results:
         return calls(("order.lookup", {_field(request): order[0]}))
-    found = _json(results["order.lookup"])
-    if found is None:
+    order_row = _json(results["order.lookup"])
+    if order_row is None:
         return says(f"I cannot find order {order[0]}. Please check the number on your invoice.")
     if "carrier.track" not in results:
-        return calls(("carrier.track", {"tracking": found["tracking"]}))
+        return calls(("carrier.track", {"tracking": order_row["tracking"]}))
     parcel = _json(results["carrier.track"])
     if parcel is None:
         return _from_articles(results, "carrier tracking outage")
     if parcel["status"] == "late" and "ticket.create" not in results:
-        summary = f"{found['item']} is late, last seen: {parcel['last_seen']}"
+        summary = f"{order_row['item']} is late, last seen: {parcel['last_seen']}"
         return calls(("ticket.create", {"order_id": order[0], "summary": summary}))
     ticket = _json(results.get("ticket.create", ""))
     note = f" I opened ticket {ticket['ticket']}." if ticket else ""
-    return says(f"Your {found['item']} is {parcel['status']}, last seen: {parcel['last_seen']}.{note}")
+    return says(f"Your {order_row['item']} is {parcel['status']}, last seen: {parcel['last_seen']}.{note}")
 
 
 def _from_articles(results: dict[str, str], question: str) -> ModelReply:
@@ -72,8 +72,12 @@ def _results(request: ModelRequest) -> dict[str, str]:
 
 def _answered(request: ModelRequest) -> list[tuple[ToolCallPart, str]]:
     parts = [part for message in request.messages for part in message.parts]
-    asked = {part.id: part for part in parts if isinstance(part, ToolCallPart)}
-    return [(asked[p.id], p.response) for p in parts if isinstance(p, ToolResponsePart) and p.id in asked]
+    calls_by_id = {part.id: part for part in parts if isinstance(part, ToolCallPart)}
+    return [
+        (calls_by_id[p.id], p.response)
+        for p in parts
+        if isinstance(p, ToolResponsePart) and p.id in calls_by_id
+    ]
 
 
 def _json(text: str) -> Any:

@@ -17,7 +17,7 @@ _ROOT = _HERE.parents[2]
 
 
 def _start() -> None:
-    """Begin to record or replay, or end the process: a replay may not go to the network unseen."""
+    """Begin to record or replay, or end the process: a replay must never reach the network silently."""
     if PathFinder.find_spec("harness") is None:
         sys.path.append(str(_ROOT))
     try:

@@ -25,9 +25,10 @@ from runtime.control.breaker import Sample
 from runtime.control.ledger import NOTHING, Amount, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
 from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
+from runtime.core.lanes import call_lane, is_first_attempt
 from runtime.core.messages import ModelReply
 from runtime.core.run import Header
-from runtime.execution.rules import ControlRules
+from runtime.execution.control_rules import ControlRules
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, Lease
 
@@ -279,13 +280,6 @@ class Grants:
         )
 
 
-def call_lane(admit_lane: str) -> str:
-    """Return the lane of the call that an admission lane is for."""
-    step, _, rest = admit_lane.rpartition(".")
-    what = "model" if rest.startswith("admit/") else "tool"
-    return f"{step}.{rest.replace('admit', what, 1)}"
-
-
 def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
     """Return the refusal of a call, and after how many seconds it is worth trying again."""
     match answer.refused:
@@ -311,7 +305,7 @@ def _worst(effect: Admit) -> Amount:
     nanos = effect.limits.reserved_nanousd or 0
     if effect.subject == "tool":
         return Amount(nanos, tool_calls=1)
-    steps = 1 if effect.lane.endswith("/1") else 0
+    steps = 1 if is_first_attempt(effect.lane) else 0
     return Amount(nanos, effect.limits.reserved_tokens or 0, steps=steps)
 
 

@@ -34,7 +34,7 @@ async def ask_through_store(
     )
     deadline = header.budget.max_seconds
     try:
-        guard.has_asked = True
+        guard.may_have_approvals = True
         opened = store.open_approval(
             binding, arguments=effect.arguments, now=guard.now(), ttl_s=effect.timeout_s
         )

@@ -1,4 +1,4 @@
-"""Claims: a write is carried out once, by whoever claims its key.
+"""Claims: a write is carried out once, by the owner of its key.
 
 Theory of operation. Before a write is carried out its key is claimed in the store, with a lease and a fencing number.
 The claim ends with what is known of the call, before the outcome is returned:

@@ -65,7 +65,7 @@ class GuardedPerformer:
         Args:
             inner: Carries effects out.
             guard: Guards the run.
-            desk: Asked for approvals by the inner performer; without one they are asked through the store.
+            desk: Decides approvals in the inner performer; without one the store does.
             reconcile: How tools find out what became of a write, by tool name.
         """
         self._inner = inner
@@ -115,9 +115,9 @@ class GuardedPerformer:
             try:
                 admission, after_s = self._grants.admit(effect)
             except ControlUnavailable as error:
-                unseen = self._needs_no_grant(effect)
+                needs_none = self._needs_no_grant(effect)
                 refused = Admission(granted=False, cause="unavailable", detail=error.what)
-                return self._timed(started, value=Admission() if unseen else refused)
+                return self._timed(started, value=Admission() if needs_none else refused)
             if admission.granted or after_s is None:
                 return self._timed(started, value=admission)
             deadline = effect.limits.deadline_s
@@ -130,7 +130,7 @@ class GuardedPerformer:
             await asyncio.sleep(min(max(after_s, 0.005), left, 0.05))
 
     def _needs_no_grant(self, effect: Admit) -> bool:
-        """Return whether a call may start unseen by the store, which `cause` permits for `stale_s` seconds.
+        """Return whether a call may start without the store, which `cause` permits for `stale_s` seconds.
 
         Reads, and replies that no cap across runs pays for: nothing is overspent and nothing is changed by them.
         """
@@ -236,8 +236,8 @@ class GuardedPerformer:
                 claims.end(effect, self._interrupted("cancelled", started), abandoned=True)
             raise
         abandoned = self._inner.is_abandoned(effect.lane)
-        can_tell = effect.name in self._reconciler.tools and not claims.is_repeatable(effect.name)
-        if can_tell and was_lost(outcome) and not abandoned:
+        can_reconcile = effect.name in self._reconciler.tools and not claims.is_repeatable(effect.name)
+        if can_reconcile and was_lost(outcome) and not abandoned:
             outcome = await self._reconciled(effect, answer.claim.key, outcome)
         try:
             claims.end(effect, outcome, abandoned=self._inner.is_abandoned(effect.lane))

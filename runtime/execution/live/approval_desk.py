@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from runtime.core.effects import ApprovalAnswer, AskApproval
 from runtime.execution.time_limit import TimeLimitError, Watch, bounded
-from runtime.ports.faults import failure_of
+from runtime.ports.tool_failures import failure_of
 from runtime.ports.tools import ApprovalDesk
 
 
@@ -27,8 +27,8 @@ async def ask_desk(
     if desk is None:
         return _denied("nobody is there to approve")
     try:
-        asked: Awaitable[object] = desk.ask(effect)
-        answer = await bounded(asked, limit_s, watch=watch, lane=effect.lane)
+        pending: Awaitable[object] = desk.ask(effect)
+        answer = await bounded(pending, limit_s, watch=watch, lane=effect.lane)
     except TimeLimitError:
         return None
     except Exception as error:  # noqa: BLE001 - the edge where a desk's exception becomes data

@@ -11,7 +11,7 @@ from runtime.execution.live.run_time import RunTime
 from runtime.execution.live.timeouts import cancelled_inside, timed_out
 from runtime.execution.time_limit import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.world import RunBinding, World
-from runtime.ports.faults import failure_of
+from runtime.ports.tool_failures import failure_of
 
 
 class ModelCalls:

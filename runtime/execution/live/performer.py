@@ -1,8 +1,8 @@
 """The live performer: carries out effects against the ports of the world.
 
 It measures each effect and turns whatever happens into an outcome; the jobs themselves stand in the files beside it.
-A control store's guard, where there is one, is handed in: it may stop what is under way, refuse a call in the step in
-which it would begin, and stores late ends. The performer that wraps this one is not known here.
+A control store's guard is an optional parameter. It may stop what is under way, refuse a call in the step in which it
+would begin, and it stores late ends. The performer that wraps this one is not known here.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ class LivePerformer:
             return InputReply(end="finish")
         limit = self._time.run_limit()
         try:
-            asked = inputs.next(self._models.conversation)
-            return await bounded(asked, limit.seconds, watch=self._guard, lane=effect.lane)
+            following = inputs.next(self._models.conversation)
+            return await bounded(following, limit.seconds, watch=self._guard, lane=effect.lane)
         except TimeLimitError:
             return _past_deadline("no further input came before the run's time was over")
 

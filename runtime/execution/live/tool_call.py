@@ -22,8 +22,8 @@ from runtime.execution.live.timeouts import cancelled_inside, timed_out
 from runtime.execution.thread_slots import SHARED, slots_of, wait_for_slot
 from runtime.execution.time_limit import SelfCancelledError, TimeLimitError, bounded
 from runtime.execution.world import RunBinding, World
-from runtime.ports.faults import failure_of
 from runtime.ports.state import CallState
+from runtime.ports.tool_failures import failure_of
 from runtime.ports.tools import ChildRuns, ToolContext, ToolPort
 
 
@@ -124,7 +124,7 @@ class ToolCalls:
         refused = None if self._guard is None else self._guard.refusal(effect)
         if refused is not None:
             return refused
-        if getattr(port, "lingers", False):
+        if getattr(port, "can_be_abandoned", False):
             self._abandoned.thread_began(effect.lane)
         try:
             result = await port.call(effect.bound, context)

@@ -11,7 +11,7 @@ CRASHED = StopKind.CRASHED.value
 
 
 def beaten(run: Run | None, *, fencing: int, alive_until: float | None) -> Run | None:
-    """Return a run that was heard of; `None` if it ended or was taken over.
+    """Return a run after a heartbeat; `None` if it ended or was taken over.
 
     That it crashed is what others concluded from its silence; its owner knows better.
     """
@@ -39,7 +39,7 @@ def stopped(run: Run | None, *, fencing: int, stop_reason: str, now: float) -> R
 
 
 def swept(run: Run, now: float) -> Run | None:
-    """Return a run that is no longer heard of as crashed; `None` if it is alive, parked or over."""
+    """Return a run that missed its heartbeat as crashed; `None` if it is alive, parked or over."""
     if run.stop_reason is not None or run.alive_until is None or run.alive_until > now:
         return None
     return msgspec.structs.replace(run, stop_reason=CRASHED, ended_at=now)

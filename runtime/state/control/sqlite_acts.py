@@ -1,4 +1,4 @@
-"""What operators did, in SQLite: numbered in the order it was told; synced before an answer is given."""
+"""Acts of operators in SQLite: insertion order; fsynced before returning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approvals and switches in SQLite: what people decided; synced before an answer is given."""
+"""Approvals and switches in SQLite: what people decided; fsynced before returning."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class SqliteApprovals:
         self, binding: Binding, *, arguments: Any, now: float, ttl_s: float, usable_s: float = 3600.0
     ) -> Approval:
         """Ask about a call."""
-        asked = approvals.opened(binding, arguments=arguments, now=now, ttl_s=ttl_s, usable_s=usable_s)
+        opened = approvals.opened(binding, arguments=arguments, now=now, ttl_s=ttl_s, usable_s=usable_s)
         with self._file.write_synced() as db:
-            found = _load(db, asked.id)
+            found = _load(db, opened.id)
             if found is None:
-                _save(db, asked)
-        return asked if found is None else approvals.as_of(found, now)
+                _save(db, opened)
+        return opened if found is None else approvals.as_of(found, now)
 
     def decide_approval(
         self,

@@ -1,4 +1,4 @@
-"""Idempotency claims in SQLite: one row a key, the result in the same row; synced before an answer is given."""
+"""Idempotency claims in SQLite: one row a key, the result in the same row; fsynced before returning."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Theory of operation. Connections wait in a pool; an operation takes one, so each is used by one thread at a time and
 there are as many as operations ever ran at once. A process that finds it was forked leaves the inherited connections
 alone (closing them would touch the parent's locks) and opens its own. Writers begin with BEGIN IMMEDIATE, so a
-transaction that has begun never fails for want of a lock; SQLite's busy handler does the waiting. In WAL mode
+transaction that has begun never fails to get a lock; SQLite's busy handler waits for it. In WAL mode
 `synchronous=NORMAL` survives the death of the process, `FULL` also a power loss; a connection switches between them.
 """
 
@@ -233,7 +233,7 @@ def _foreign(path: Path) -> DataError:
 
 
 def _switch_to_wal(db: sqlite3.Connection) -> None:
-    """Switch to WAL; SQLite does not wait for that lock, so wait by asking for the write lock."""
+    """Switch to WAL; SQLite does not wait for that lock, so wait for the write lock instead."""
     for attempt in range(_OPEN_ATTEMPTS):
         try:
             if _pragma(db, "journal_mode") == "wal" or _pragma(db, "journal_mode=WAL") == "wal":

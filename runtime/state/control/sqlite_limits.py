@@ -84,7 +84,7 @@ class SqliteBreakers:
             return report(db, key, rule, now=now, generation=generation, sample=sample, token=token)
 
     def close_breaker(self, key: str) -> bool:
-        """Close a breaker by an operator's word."""
+        """Close a breaker by hand."""
         with self._file.write_synced() as db:
             after = breaker.closed(_breaker(_load(db, "breaker", key)))
             if after is not None:

@@ -56,7 +56,7 @@ class SqliteRuns:
         return RunStopped(applied=after is not None, run=found if after is None else after)
 
     def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
-        """Set `crashed` on runs that are no longer heard of."""
+        """Set `crashed` on runs that missed their heartbeat."""
         with self._file.write() as db:
             rows = db.execute(
                 "SELECT body FROM runs WHERE stop_reason IS NULL AND alive_until IS NOT NULL "

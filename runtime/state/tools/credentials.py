@@ -68,9 +68,9 @@ class FolderCredentials:
 
 
 class ScopedClients(Generic[Client]):
-    """One client for each scope, made when it is first asked for.
+    """One client for each scope, made on first use.
 
-    There is no way to ask without a scope, so a client with tenant A's credentials is never handed to tenant B.
+    A scope is required, so tenant B never gets a client with tenant A's credentials.
     A slow `make` holds up its own scope only. What `make` raises is raised, and the next call makes again.
     """
 
@@ -88,7 +88,7 @@ class ScopedClients(Generic[Client]):
         """Return the client of a scope, the same one each time.
 
         Raises:
-            UsageError: If it is asked for without a scope.
+            UsageError: If there is no scope.
         """
         with self._lock:
             if _scope(scope) in self._clients:

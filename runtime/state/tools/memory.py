@@ -1,8 +1,8 @@
 """Memory: facts about subjects of one tenant and environment, each with an end; in memory or in SQLite.
 
-The audit is told of a change after it was made and before it counts: inside the transaction. If it cannot keep
-the change, the change is undone; if the process dies between the two, the audit names a change that never was,
-which is the harmless side to err on. Reads see nothing that has expired, swept or not.
+The audit is called inside the transaction: after a change was made and before it is committed. If the audit cannot
+keep the change, the change is rolled back. If the process dies between the two, the audit names a change that never
+happened, which is the harmless error. Reads never return expired facts, swept or not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class SqliteMemory:
         Args:
             path: The file; `:memory:` for one that ends with this object.
             scope: Whose memory it is.
-            audit: Told of each change; what it raises undoes the change.
+            audit: Called with each change; an exception undoes the change.
             now: Gives epoch seconds.
             max_value_bytes: What one value may take as JSON.
 
@@ -115,7 +115,7 @@ class SqliteMemory:
         row = (*self._key(subject), name, raw, now, entry.expires_at, request_id)
         with self._change() as db:
             db.execute(f"INSERT OR REPLACE INTO facts VALUES ({','.join('?' * len(row))})", row)  # noqa: S608 - only marks
-            self._tell(
+            self._report(
                 "put",
                 subject,
                 name,
@@ -143,19 +143,19 @@ class SqliteMemory:
         names = () if name is None else (name,)
         with self._change() as db:
             count = db.execute(f"DELETE {_OF_SUBJECT}{more}", (*self._key(subject), *names)).rowcount
-            # Told also if there was nothing: that somebody asked is what a deletion request must show.
-            self._tell("forget", subject, name, entries=count, at=now, request_id=request_id)
+            # Also if there was nothing: a deletion request must leave a trace in any case.
+            self._report("forget", subject, name, entries=count, at=now, request_id=request_id)
         return count
 
     def sweep(self) -> int:
-        """Remove what has expired; return how many there were. The audit is told for each subject."""
+        """Remove what has expired; return how many there were. The audit gets one change for each subject."""
         now = self._now()
         ended = "FROM facts WHERE tenant=? AND environment=? AND expires_at<=?"
         of = (self.scope.tenant, self.scope.environment, now)
         with self._change() as db:
             found = db.execute(f"SELECT subject, count(*) {ended} GROUP BY subject ORDER BY subject", of)
             for subject, count in found.fetchall():
-                self._tell("expire", subject, None, entries=count, at=now)
+                self._report("expire", subject, None, entries=count, at=now)
             return db.execute(f"DELETE {ended}", of).rowcount
 
     def _rows(self, more: str, subject: str, *values: str) -> list[MemoryEntry]:
@@ -197,7 +197,7 @@ class SqliteMemory:
     def _key(self, subject: str) -> tuple[str, str, str]:
         return self.scope.tenant, self.scope.environment, subject
 
-    def _tell(self, action: Any, subject: str, name: str | None, **facts: Any) -> None:
+    def _report(self, action: Any, subject: str, name: str | None, **facts: Any) -> None:
         self._audit(
             MemoryChange(
                 scope_tenant=self.scope.tenant,

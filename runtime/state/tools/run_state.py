@@ -1,8 +1,8 @@
 """What one run keeps and shares, bound to its scope: scratch, memory, artifacts, cache and credentials.
 
-A tool is handed one `BoundCall` for each call. What it puts into the scratch counts once it has given a result;
-what it was told of credentials is taken out of what it says, in all the forms a secret is written in, before the
-model, the log or a recording sees it.
+Each call of a tool gets one `BoundCall`. What it puts into the scratch takes effect once it has returned a result.
+Credentials that it read are removed from its result, in every form in which secrets are written, before the model,
+the log or a recording sees it.
 """
 
 from __future__ import annotations
@@ -52,24 +52,24 @@ class Stores:
 
 
 NO_STORES = Stores()
-_TELLING = threading.Lock()
+_REVEALING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """The credentials that a run was told: their names by text, and the forms they may be written in."""
+class _Revealed:
+    """The credentials that a run has read: their names by text, and the forms they may be written in."""
 
     names: dict[str, str]
     forms: tuple[tuple[bytes, bytes], ...]
 
 
-_NOTHING_TOLD = _Told({}, ())
+_NOTHING_REVEALED = _Revealed({}, ())
 
 
 class BoundState:
     """What one run keeps and shares; `runtime.ports.state.RunState`."""
 
-    __slots__ = ("_cached", "_scratch", "_slots", "_told", "request_id", "scope", "stores")
+    __slots__ = ("_cached", "_revealed", "_scratch", "_slots", "request_id", "scope", "stores")
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class BoundState:
         Args:
             scope: Whose run it is.
             request_id: Which run.
-            slots: All the places of its scratch.
+            slots: All slots of its scratch.
             stores: What the scope shares.
             tools: The run's tools, some of which may be cached.
         """
@@ -95,7 +95,7 @@ class BoundState:
         self._slots = slots
         self._scratch: Scratch | None = None
         self._cached = tuple(t for t in tools if t.cache_s is not None)
-        self._told = _NOTHING_TOLD
+        self._revealed = _NOTHING_REVEALED
 
     @property
     def scratch(self) -> Scratch:
@@ -134,15 +134,15 @@ class BoundState:
         if provider is None:
             raise _absent("credentials")
         secret = provider.get(self.scope, name)
-        with _TELLING:  # replaced and not changed: other threads read it
-            names = {**self._told.names, secret.reveal(): name}
-            self._told = _Told(names, literal_forms(names))
+        with _REVEALING:  # replaced and not changed: other threads read it
+            names = {**self._revealed.names, secret.reveal(): name}
+            self._revealed = _Revealed(names, literal_forms(names))
         return secret
 
     def clean_value(self, value: Any) -> Any:
-        """Return a JSON value without the credentials that the run was told; a number that is one becomes null."""
-        told = self._told.names
-        if not told:
+        """Return a JSON value without the credentials that the run has read; a number that is one becomes null."""
+        revealed = self._revealed.names
+        if not revealed:
             return value
         if isinstance(value, str):
             return self.clean(value)
@@ -150,17 +150,17 @@ class BoundState:
             return {self.clean(name): self.clean_value(item) for name, item in value.items()}
         if isinstance(value, list):
             return [self.clean_value(item) for item in value]
-        return None if isinstance(value, int | float) and str(value) in told else value
+        return None if isinstance(value, int | float) and str(value) in revealed else value
 
     def clean(self, text: str) -> str:
-        """Return a text without the credentials that the run was told, in any of their forms."""
-        told = self._told
-        if not told.names:
+        """Return a text without the credentials that the run has read, in any of their forms."""
+        revealed = self._revealed
+        if not revealed.names:
             return text
         raw = text.encode("utf-8", "surrogatepass")
-        for form, value in told.forms:
+        for form, value in revealed.forms:
             if form in raw:
-                name = told.names[value.decode("utf-8", "surrogatepass")]
+                name = revealed.names[value.decode("utf-8", "surrogatepass")]
                 raw = raw.replace(form, f"<credential {name}>".encode())
         return raw.decode("utf-8", "surrogatepass")
 
@@ -211,7 +211,7 @@ class BoundCall:
         return None if found is None else msgspec.structs.replace(found, status="cached")
 
     def ended(self, arguments: Any, result: ToolResult) -> ToolResult:
-        """Return the result as it may be told, with what the call put into the scratch; that counts from now on."""
+        """Return the result without credentials and with the call's scratch values, which take effect now."""
         saved = None if self._draft is None else self._draft.end(keep=True)
         content = self._run.clean(result.content)
         error = None if result.error is None else self._run.clean(result.error)
@@ -226,7 +226,7 @@ class BoundCall:
         )
 
     def failed(self, message: str) -> str:
-        """Return a failure's message as it may be told; what the call put into the scratch is forgotten."""
+        """Return a failure's message without credentials, and drop the call's scratch values."""
         if self._draft is not None:
             self._draft.end(keep=False)
         return self._run.clean(message)

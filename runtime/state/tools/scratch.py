@@ -3,8 +3,8 @@
 A value is kept as its JSON form: what was put in cannot be changed from outside, what does not fit its type is
 refused when it is put, and the size of the whole is known. A parked run takes the snapshot with it.
 
-A call works on a draft. What it puts is seen by itself alone until the call has given a result; then it counts and
-is part of the recorded result, so that a resumed run has it again. A call that failed leaves nothing behind.
+A call works on a draft that only the call itself can read. Once the call has returned a result, the draft takes effect
+and is part of the recorded result, so that a resumed run has it again. A failed call leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Scratch:
         Args:
             scope: Whose run it is.
             request_id: Which run.
-            slots: All the places there are.
+            slots: All slots of the run.
             limit_bytes: What names and values may take together.
 
         Raises:
@@ -207,7 +207,7 @@ class Draft:
     def put(self, slot: Slot[T], value: T) -> None:
         """Keep a value in place of the one before; see `Scratch.put`.
 
-        What is put after the call was given up is forgotten.
+        Values put after the call was abandoned are dropped.
 
         Raises:
             UsageError: If it is not of the slot's type or does not fit.

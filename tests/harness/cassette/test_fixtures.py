@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cassette.golden import read_cassette, write_cassette
+from harness.cassette.golden_cassette import read_cassette, write_cassette
 from harness.cassette.store import SUFFIXES, iter_recordings
 from harness.sessions.replay import replay_run
 from runtime.core.effects import EffectKind

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import zstandard
 
-from harness.cassette.document import content_root
-from harness.cassette.footer import MAGIC, Footer, Place, SegmentRun, encode_tail
-from harness.cassette.golden import read_cassette
+from harness.cassette.footer import MAGIC, Footer, FramePlace, SegmentRun, encode_tail
+from harness.cassette.golden_cassette import read_cassette
+from harness.cassette.golden_document import content_root
 from harness.cassette.limits import decode_strict
 from harness.cassette.merkle import merkle_root
 from harness.cassette.segment import read_segment
@@ -38,7 +38,7 @@ def segment_with(path: Path, frame: bytes, *, size: int, dictionary: bytes = b""
     runs = (entry(frame, size=size),)
     place = None
     if dictionary:
-        place = Place(
+        place = FramePlace(
             offset=len(MAGIC) + len(frame),
             length=len(dictionary),
             size=claims,

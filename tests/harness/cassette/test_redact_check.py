@@ -7,11 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 
 from harness.cassette.redact_check import check_secrets
 from harness.cassette.segment import SegmentWriter
-from harness.cli import redact_commands
+from harness.cli.main import run
 from harness.errors import CassetteError
 from harness.redaction.redactor import Redactor
 from runtime.core.effects import Begin, End, Outcome
@@ -104,25 +103,13 @@ def test_a_missing_or_damaged_file_is_an_error(tmp_path: Path) -> None:
             check_secrets(tmp_path / name)
 
 
-def run(*arguments: str) -> int:
-    app = typer.Typer()
-    redact_commands.register(app)
-
-    @app.command()
-    def other() -> None:
-        """Make the application one of several commands."""
-
-    result = app(["redact-check", *arguments], standalone_mode=False)
-    return int(result)
-
-
 def test_the_command_names_findings_without_the_secret_and_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_SERVICE_PASSWORD", "correct horse battery")
     (tmp_path / "a.txt").write_text(f"use {KEY} or correct horse battery")
 
-    assert run(str(tmp_path)) == ExitCode.CHECK_FAILED
+    assert run(["redact-check", str(tmp_path)]) == ExitCode.CHECK_FAILED
 
     told = capsys.readouterr().out
     assert "a.txt: byte 0 and on: github_token (1)" in told
@@ -134,7 +121,7 @@ def test_the_command_names_findings_without_the_secret_and_fails(
 def test_the_command_prints_one_json_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.txt").write_text("nothing")
 
-    assert run(str(tmp_path), "--json") == ExitCode.OK
+    assert run(["redact-check", str(tmp_path), "--json"]) == ExitCode.OK
 
     assert json.loads(capsys.readouterr().out) == {
         "schema": "goldrun.redact-check/1",

@@ -119,7 +119,7 @@ def test_any_flipped_byte_and_any_truncation_is_refused(
 
 
 def test_a_frame_that_claims_too_much_is_not_unpacked(tmp_path: Path) -> None:
-    from harness.cassette.files import unpack
+    from harness.cassette.file_io import unpack
 
     with pytest.raises(CassetteError, match="beyond the limits"):
         unpack(b"\x28\xb5\x2f\xfd" + b"\0" * 20, 400 * 1024 * 1024, where="a.seg")

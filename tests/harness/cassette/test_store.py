@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cassette.golden import write_cassette
+from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.segment import SegmentWriter
 from harness.cassette.store import count_recordings, iter_recordings, read_recording
 from harness.errors import CassetteError

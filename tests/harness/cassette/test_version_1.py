@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cassette.golden import read_cassette, write_cassette
+from harness.cassette.golden_cassette import read_cassette, write_cassette
 from harness.sessions.replay import replay_run
 
 ROOT = Path(__file__).parents[3]

@@ -58,19 +58,20 @@ def test_an_unknown_deploy_names_the_known_ones(tmp_path: Path, capsys: pytest.C
     _says(capsys, "'v2'", "v1", "goldrun ingest")
 
 
-def test_a_deploy_label_that_is_a_path_is_wrong_usage(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("label", ["..", "."])
+def test_a_deploy_label_that_is_no_name_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str
 ) -> None:
     cassettes = str(ROOT / "cassettes" / "support")
 
-    code = run(["ingest", cassettes, "--deploy", "../../etc", "--history", str(tmp_path / "history")])
+    code = run(["ingest", cassettes, "--deploy", label, "--history", str(tmp_path / "history")])
 
     assert code == 2
-    _says(capsys, "'../../etc'")
+    _says(capsys, f"'{label}'")
     assert not (tmp_path / "history" / "runs").exists()
 
 
-def test_an_unreadable_import_is_told_after_the_others_were_done(
+def test_an_unreadable_import_is_named_after_the_others_were_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.json").write_text('{"messages": [', encoding="utf-8")
@@ -87,7 +88,7 @@ def test_an_unknown_import_format_is_wrong_usage(tmp_path: Path, capsys: pytest.
     _says(capsys, "'nonsense'", "agentdojo")
 
 
-def test_a_recording_that_is_no_yaml_is_told_by_lift(
+def test_a_recording_that_is_no_yaml_is_named_by_lift(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "broken.yaml"
@@ -110,7 +111,7 @@ def test_diffing_a_file_of_many_runs_asks_for_one(tmp_path: Path, capsys: pytest
     _says(capsys, "FILE#REQUEST_ID")
 
 
-def test_a_task_with_wrong_yaml_is_told_with_its_line(
+def test_a_task_with_wrong_yaml_is_named_with_its_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     golden = tmp_path / "golden"

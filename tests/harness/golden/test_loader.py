@@ -13,7 +13,7 @@ import pytest
 from harness.errors import TaskError
 from harness.golden.loader import check_unique, find_tasks, load_task, parse_task
 from harness.golden.task import task_json_schema
-from runtime.entry.strict_yaml import read_yaml
+from runtime.documents.strict_yaml import read_yaml
 from runtime.core.policy import Budget, LoopLimits, Policy
 
 WHOLE = """\

@@ -2,11 +2,13 @@ from typing import Any
 
 import pytest
 
-from harness.importers.agentdojo import convert
+from harness.importers.agentdojo import run_log
 from harness.importers.agentdojo_runs import recognise
+from harness.importers.conversion import convert
 from harness.sessions.replay import replay_run
 from runtime.core.effects import Input, InputReply, Refuse
 from runtime.core.messages import TextPart, ToolCallPart, ToolResponsePart
+from runtime.core.trace import parse_trace, trace_json
 from runtime.journal.recording import Recording, recording_of
 
 
@@ -49,7 +51,7 @@ def run_of(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def imported(document: Any, *, redact: bool = True, deploy: str | None = None) -> Recording:
     run = recognise(document)
     assert run is not None
-    return recording_of(convert(run, deploy=deploy, redact=redact).records)
+    return recording_of(convert(run_log(run), deploy=deploy, redact=redact).records)
 
 
 def statuses(recording: Recording) -> list[str]:
@@ -268,3 +270,63 @@ def test_a_conversation_the_flow_cannot_rebuild_is_assert_only(messages: list[di
 )
 def test_a_document_that_is_no_run_is_not_recognised(document: Any) -> None:
     assert recognise(document) is None
+
+
+def made(name: str, args: dict[str, Any], text: str, error: str | None = None) -> dict[str, Any]:
+    """Return a result that carries its call, as an interpreter's calls are logged."""
+    return {
+        "role": "tool",
+        "content": text,
+        "tool_call_id": "",
+        "tool_call": call(name, args, None),
+        "error": error,
+    }
+
+
+CAMEL = run_of(
+    says("```python\nfor bill in read_bills(): pay(bill)\n```"),
+    made("read_bills", {"year": 2024}, "two"),
+    made("pay", {"bill": 1}, "", error="ValidationError: 1 validation error for Input schema"),
+    user("The program failed; write another one."),
+    says("```python\npay(bill=2)\n```"),
+    made("pay", {"bill": 2}, "paid"),
+    says("Both are paid."),
+)
+
+
+def test_calls_that_a_program_made_replay_and_are_calls_of_their_own() -> None:
+    recording = imported(CAMEL)
+    trace = recording.trace()
+
+    assert recording.header.assert_only is None
+    assert replay_run(recording).verdict == "same"
+    assert [(c.name, c.arguments, c.status) for c in trace.program_calls] == [
+        ("read_bills", {"year": 2024}, "ok"),
+        ("pay", {"bill": 1}, "invalid_arguments"),
+        ("pay", {"bill": 2}, "ok"),
+    ]
+    assert [len(step.program_calls) for step in trace.steps] == [2, 1, 0]
+
+
+def test_calls_that_a_program_made_do_not_count_as_the_models() -> None:
+    trace = imported(CAMEL).trace()
+
+    assert (trace.totals.steps, trace.totals.tool_calls, trace.tool_calls) == (3, 0, ())
+
+
+def test_a_programs_calls_are_part_of_the_traces_hash_and_of_its_document() -> None:
+    trace = imported(CAMEL).trace()
+    other = run_of(*CAMEL["messages"][2:-2], made("pay", {"bill": 3}, "paid"), says("Both are paid."))
+
+    assert parse_trace(trace_json(trace)) == trace
+    assert imported(other).trace().trace_hash != trace.trace_hash
+
+
+def test_a_programs_calls_follow_those_the_reply_asked_for() -> None:
+    recording = imported(
+        run_of(asks(call("list", {})), result("one"), made("pay", {"bill": 1}, "paid"), says("Done."))
+    )
+
+    assert replay_run(recording).verdict == "same"
+    assert [c.name for c in recording.trace().tool_calls] == ["list"]
+    assert [c.name for c in recording.trace().program_calls] == ["pay"]

@@ -2,6 +2,7 @@ import csv
 import gzip
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,3 +83,25 @@ def test_a_whole_real_segment_fits_the_ground_truth(tmp_path: Path) -> None:
         row = rows[recording.header.task.split("/", 1)[1]]
         found = measured(recording.trace())
         assert found == {name: row[name] for name in found}
+
+
+@needs_real
+@pytest.mark.skipif(not os.environ.get("GOLDRUN_FULL"), reason="takes minutes; set GOLDRUN_FULL=1")
+def test_all_real_runs_fit_the_ground_truth_and_replay(tmp_path: Path) -> None:
+    rows = {(r["family"], r["pipeline"], r["suite"], r["task"]): r for r in truth_rows()}
+    assert len(rows) == 10_489
+
+    for family in ("agentdyn", "drift"):
+        out = tmp_path / family
+        summary = import_paths("agentdojo", [REAL / "runs" / family], out)
+        assert (summary.skipped, summary.damaged) == ([], [])
+        for recording in iter_recordings(out):
+            header = recording.header
+            assert header.task is not None
+            suite, task = header.task.split("/", 1)
+            row = rows.pop((family, str(header.labels["pipeline"]), suite, task))
+            found = measured(recording.trace())
+            assert found == {name: row[name] for name in found}
+            verdict = replay_run(recording).verdict
+            assert verdict == ("same" if header.assert_only is None else "assert-only"), header.task
+    assert rows == {}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.cassette.golden import read_cassette
+from harness.cassette.golden_cassette import read_cassette
 from harness.cassette.store import iter_recordings
 from harness.errors import ImportFailed
 from harness.importers.registry import import_paths

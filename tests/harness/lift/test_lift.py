@@ -206,8 +206,8 @@ def test_a_body_the_recorder_decoded_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("interactions: [", "damaged YAML"),
-        ("a: 1\n b: 2\n", "damaged YAML"),
+        ("interactions: [", "not YAML"),
+        ("a: 1\n b: 2\n", "not YAML"),
         ("", "empty"),
         ("[1, 2]", "not a recording of a known layout"),
         ("interactions: [1]", "lacks a request or a response"),
@@ -215,7 +215,7 @@ def test_a_body_the_recorder_decoded_is_taken_as_it_is() -> None:
         ("a: 1\n---\nb: 2\n", "a second document"),
         ("a: &x [*x]", "holds itself"),
         ("? [1]\n: 2\n", "a mapping key is no scalar"),
-        ("a: \x00", "damaged YAML"),
+        ("a: \x00", "not YAML"),
     ],
 )
 def test_a_damaged_or_foreign_file_is_an_import_error_that_names_it(
@@ -234,7 +234,7 @@ def test_a_damaged_or_foreign_file_is_an_import_error_that_names_it(
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 def test_deep_yaml_is_refused_and_kills_nothing(opening: str) -> None:
-    with pytest.raises(ImportFailed, match=f"nested deeper than {MAX_DEPTH}|damaged YAML"):
+    with pytest.raises(ImportFailed, match=f"nested deeper than {MAX_DEPTH}|not YAML"):
         parse_yaml((opening * 200_000).encode(), where="deep.yaml")
 
 
@@ -265,7 +265,7 @@ def test_a_bad_file_does_not_stop_the_others(tmp_path: Path) -> None:
 
     assert document["schema"] == "goldrun.lift/1"
     errors = [file["error"] for file in document["files"]]
-    assert errors[0].startswith("damaged YAML")
+    assert errors[0].startswith("not YAML")
     assert errors[1] is None
     assert "cannot be read" in errors[2]
     assert told == [(0, 3), (1, 3), (2, 3)]

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from harness.cassette.golden import write_cassette
+from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.redact_check import check_secrets
 from harness.cassette.segment import SegmentWriter, read_segment
 from harness.cassette.store import iter_recordings

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import CassetteError
-from harness.redaction.logs import RedactingFilter
+from harness.redaction.log_filter import RedactingFilter
 from harness.redaction.redactor import (
     Redactor,
     known_credentials,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.record import MemorySink
-from harness.replay.divergence import ReplayDivergence, describe, first_difference, windows
+from harness.replay.divergence import ReplayDivergence, describe
 from harness.replay.matching import Matchers, RecordingIndex, last_message_key, loose_tool_key
 from harness.replay.performer import ReplayPerformer
 from harness.sessions.replay import agent_setup, recorded_setup, replay_run
@@ -214,28 +214,6 @@ def test_ignored_argument_paths_may_differ_and_no_others() -> None:
     assert replay_run(other(9, "apple"), matchers=strict).divergences[0].path == "arguments.count"
     assert replay_run(other(9, "apple"), matchers=loose).divergences == ()
     assert replay_run(other(2, "pear"), matchers=loose).divergences[0].path == "arguments.item"
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@given(json_values, json_values)
-def test_a_difference_is_found_exactly_where_values_differ(a: Any, b: Any) -> None:
-    assert (first_difference(a, b) is None) == (fingerprint(a) == fingerprint(b))
-    assert first_difference(a, a) is None
-
-
-@given(st.text(max_size=200), st.text(max_size=200))
-def test_windows_show_the_first_difference_of_two_texts(a: str, b: str) -> None:
-    left, right = windows(a, b)
-
-    assert (left == right) == (a == b) or a[: len(a)] == a
-    assert len(left) <= 122
-    assert len(right) <= 122
 
 
 @given(

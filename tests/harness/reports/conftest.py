@@ -33,6 +33,7 @@ def build_run(
     loops: int = 0,
     model_calls: int | None = None,
     output_tokens: int | None = None,
+    replayed: bool = False,
     **fields: Any,
 ) -> Trace:
     """Return a small trace whose totals are as told."""
@@ -50,6 +51,8 @@ def build_run(
         )
         for i in range(calls)
     )
+    labels: dict[str, Any] = {} if passed is None else {"passed": passed}
+    labels |= {"replayed": True} if replayed else {}
     step = Step(index=0, model=ModelStep(lane="0.model/1", request_model=model), tool_calls=made)
     out = output_tokens if output_tokens is not None else (None if tokens is None else tokens // 10)
     source = fields.pop("source", "prod")
@@ -64,7 +67,7 @@ def build_run(
         suite=fields.pop("suite", "refunds"),
         task=task,
         repeat=repeat,
-        labels={} if passed is None else {"passed": passed},
+        labels=labels,
         stop_reason=stop,
         steps=(step,),
         totals=Totals(

@@ -30,7 +30,7 @@ def _runs(make_run: MakeRun, **changes: Any) -> list[Trace]:
 
 
 def _nonzero(found: Attribution) -> dict[str, float]:
-    return {name: value for name, value in found.effects.items() if value}
+    return {name: value for name, value in found.factors.items() if value}
 
 
 def test_a_dearer_price_is_price_and_costs_the_same_at_constant_prices(
@@ -60,7 +60,7 @@ def test_prices_by_kind_are_told_apart_from_a_shift_to_output(
 
     same = _attribution(compare_runs(runs(1000, 4000, 0, "p1"), runs(1000, 4000, 300, "p2")))
 
-    assert set(_nonzero(same)) == {"tokens_per_call"}
+    assert set(_nonzero(same)) == {"input", "output"}
 
 
 def test_more_calls_are_calls_per_run(make_run: MakeRun, compare_runs: CompareRuns) -> None:
@@ -69,16 +69,19 @@ def test_more_calls_are_calls_per_run(make_run: MakeRun, compare_runs: CompareRu
     assert _nonzero(_attribution(compare_runs(_runs(make_run), second))) == {"calls_per_run": 0.004}
 
 
-def test_longer_calls_are_tokens_per_call(make_run: MakeRun, compare_runs: CompareRuns) -> None:
+def test_longer_calls_are_input_and_output(make_run: MakeRun, compare_runs: CompareRuns) -> None:
     second = _runs(make_run, tokens=3000, cost=6_000_000)
 
-    assert _nonzero(_attribution(compare_runs(_runs(make_run), second))) == {"tokens_per_call": 0.002}
+    found = _nonzero(_attribution(compare_runs(_runs(make_run), second)))
+
+    assert set(found) == {"input", "output"}
+    assert sum(found.values()) == pytest.approx(0.002)
 
 
-def test_another_model_is_model_mix(make_run: MakeRun, compare_runs: CompareRuns) -> None:
+def test_another_model_is_routing(make_run: MakeRun, compare_runs: CompareRuns) -> None:
     second = _runs(make_run, model="gpt-5-mini", cost=1_000_000)
 
-    assert _nonzero(_attribution(compare_runs(_runs(make_run), second))) == {"model_mix": -0.003}
+    assert _nonzero(_attribution(compare_runs(_runs(make_run), second))) == {"routing": -0.003}
 
 
 def test_more_runs_of_dear_tasks_are_task_mix(make_run: MakeRun, compare_runs: CompareRuns) -> None:
@@ -95,8 +98,8 @@ def test_without_costs_tokens_are_explained_and_without_tokens_calls(
 ) -> None:
     tokens = _attribution(compare_runs(_runs(make_run, cost=None), _runs(make_run, cost=None, tokens=4000)))
 
-    assert (tokens.measure, _nonzero(tokens)) == ("total_tokens", {"tokens_per_call": 2000.0})
-    assert tokens.effects["price"] is None
+    assert (tokens.measure, _nonzero(tokens)) == ("total_tokens", {"input": 1800.0, "output": 200.0})
+    assert tokens.factors["price"] is None
     assert tokens.constant_price is None
 
 
@@ -135,7 +138,7 @@ def test_the_effects_add_up_to_the_change(
         ingest(traces, deploy=label, history=history)
 
     found = _attribution(compare(history, baseline="a", candidate="b"))
-    parts = [round(value * 10**9) for value in found.effects.values() if value is not None]
+    parts = [round(value * 10**9) for value in found.factors.values() if value is not None]
 
     assert sum(parts) == round(found.delta * 10**9)
     assert round(found.candidate * 10**9) - round(found.baseline * 10**9) == sum(parts)

@@ -41,7 +41,7 @@ def test_the_document_has_the_fields_of_the_contract(make_run: MakeRun, compare_
     assert names == ["cost_usd", "total_tokens", "tool_calls", "duration_s", "steps"]
     wanted = {"metric", "baseline", "candidate", "ratio", "ci_low", "ci_high", "p", "decision"}
     assert all(wanted <= set(m) for m in document["metrics"])
-    assert [s["metric"] for s in document["shares"]][:4] == ["completion", "passed", "loop", "deny"]
+    assert [s["metric"] for s in document["shares"]][:4] == ["completion", "passed", "loop", "loops"]
     assert json.loads(json.dumps(document, allow_nan=False)) == document
 
 
@@ -106,9 +106,10 @@ def test_unknown_costs_are_not_available_and_never_zero(make_run: MakeRun, compa
     report = compare_runs(first, second)
     cost = _metric(report, "cost_usd")
 
-    assert (cost.decision, cost.baseline, cost.candidate, cost.ratio) == ("not_available", None, None, None)
-    assert report.verdict == "ok"
-    assert "cost_usd of 10 paired tasks is unknown in the candidate" in report.comparability
+    assert (cost.decision, cost.baseline, cost.candidate, cost.ratio) == ("insufficient", None, None, None)
+    assert report.verdict == "insufficient"
+    assert "cost known for only 0 % of runs" in report.headline
+    assert "cost is unknown for 10 runs of the candidate" in report.comparability
     assert report.summary["candidate"]["cost_usd_per_run"] is None
 
 
@@ -125,12 +126,10 @@ def test_fewer_than_eight_live_pairs_are_insufficient(make_run: MakeRun, compare
 def test_no_pair_is_an_error(make_run: MakeRun, compare_runs: CompareRuns) -> None:
     with pytest.raises(DataError, match="0 pairs"):
         compare_runs([make_run("x")], [make_run("y")])
-    with pytest.raises(DataError, match=r"0 pairs.*runs that name no task"):
-        compare_runs([make_run(None)], [make_run(None)])
 
 
 def test_replayed_goldens_regress_with_one_call_more(make_run: MakeRun, compare_runs: CompareRuns) -> None:
-    first = [make_run(f"t{i}", source="golden", calls=3) for i in range(3)]
+    first = [make_run(f"t{i}", source="golden", replayed=True, calls=3) for i in range(3)]
     second = [make_run(f"t{i}", source="replay", calls=3 + (i == 1)) for i in range(3)]
 
     report = compare_runs(first, second)
@@ -143,7 +142,7 @@ def test_replayed_goldens_regress_with_one_call_more(make_run: MakeRun, compare_
 
 
 def test_replayed_goldens_that_are_equal_are_ok(make_run: MakeRun, compare_runs: CompareRuns) -> None:
-    runs = [make_run("t", source="golden", passed=True)]
+    runs = [make_run("t", source="golden", passed=True, replayed=True)]
 
     report = compare_runs(runs, runs)
 
@@ -153,8 +152,8 @@ def test_replayed_goldens_that_are_equal_are_ok(make_run: MakeRun, compare_runs:
 def test_a_replayed_golden_that_stops_differently_regresses(
     make_run: MakeRun, compare_runs: CompareRuns
 ) -> None:
-    first = [make_run(f"t{i}", source="golden") for i in range(3)]
-    second = [make_run(f"t{i}", source="golden", stop="finish" if i else "max_steps") for i in range(3)]
+    first = [make_run(f"t{i}", source="golden", replayed=True) for i in range(3)]
+    second = [make_run(f"t{i}", source="golden", replayed=True, stop="finish" if i else "max_steps") for i in range(3)]
 
     report = compare_runs(first, second)
 
@@ -190,16 +189,15 @@ def test_a_candidate_that_uses_no_tools_is_a_regression(make_run: MakeRun, compa
     report = compare_runs(first, second)
 
     assert report.verdict == "regressed"
-    assert _metric(report, "tool_calls").decision == "regressed"
-    assert _metric(report, "cost_usd").decision == "warn"
-    assert "12 tasks used tools, 0 still do" in report.causes[0]
+    assert _metric(report, "cost_usd").decision == _metric(report, "tool_calls").decision == "does_less"
+    assert "runs that use tools 12 -> 0 runs" in report.headline
 
 
 def test_a_replayed_golden_that_lost_its_tools_is_a_regression(
     make_run: MakeRun, compare_runs: CompareRuns
 ) -> None:
-    first = [make_run(f"t{i}", source="golden", calls=4) for i in range(2)]
-    second = [make_run(f"t{i}", source="golden", calls=4 * i) for i in range(2)]
+    first = [make_run(f"t{i}", source="golden", replayed=True, calls=4) for i in range(2)]
+    second = [make_run(f"t{i}", source="golden", replayed=True, calls=4 * i) for i in range(2)]
 
     assert compare_runs(first, second).verdict == "regressed"
 
@@ -207,8 +205,8 @@ def test_a_replayed_golden_that_lost_its_tools_is_a_regression(
 def test_fewer_calls_with_the_same_results_are_an_improvement(
     make_run: MakeRun, compare_runs: CompareRuns
 ) -> None:
-    first = [make_run(f"t{i}", calls=6 + i % 3, passed=True) for i in range(20)]
-    second = [make_run(f"t{i}", calls=3 + i % 2, passed=True) for i in range(20)]
+    first = [make_run(f"t{i}", calls=6 + i % 3, passed=True) for i in range(90)]
+    second = [make_run(f"t{i}", calls=3 + i % 2, passed=True) for i in range(90)]
 
     report = compare_runs(first, second)
 
@@ -221,7 +219,8 @@ def test_duration_decides_only_when_asked(make_run: MakeRun, compare_runs: Compa
 
     free, gated = compare_runs(first, second), compare_runs(first, second, gates=["duration_s"])
 
-    assert _metric(free, "duration_s").decision == "regressed"
+    assert _metric(free, "duration_s").decision == "warn"
+    assert not _metric(free, "duration_s").gated
     assert (free.verdict, gated.verdict) == ("ok", "regressed")
 
 
@@ -261,28 +260,6 @@ def test_single_runs_are_shown_without_a_finding(make_run: MakeRun, compare_runs
     shown = [t for t in compare_runs(first, second).tasks if t.metric == "tool_calls"]
 
     assert [(t.task, t.q, t.decision) for t in shown] == [("refunds/t04", None, "insufficient")]
-
-
-def test_runs_without_a_task_are_compared_within_their_stratum(
-    make_run: MakeRun, compare_runs: CompareRuns
-) -> None:
-    paired = [make_run(f"t{i}") for i in range(8)]
-
-    def free(calls: int, tenants: dict[str, int]) -> list[Trace]:
-        return [
-            make_run(None, tenant=t, calls=calls + (t == "big") * 20, request_id=f"req_{t}_{i}")
-            for t, count in tenants.items()
-            for i in range(count)
-        ]
-
-    report = compare_runs(
-        [*paired, *free(5, {"big": 5, "small": 20})], [*paired, *free(5, {"big": 20, "small": 5})]
-    )
-
-    calls = {s.stratum: s for s in report.strata if s.metric == "tool_calls"}
-    assert set(calls) == {"test / big / support / gpt-4o", "test / small / support / gpt-4o"}
-    assert {s.ratio for s in calls.values()} == {1.0}
-    assert report.verdict == "ok"
 
 
 def test_seed_metrics_are_there_by_tenant_and_by_tool(make_run: MakeRun, compare_runs: CompareRuns) -> None:

@@ -129,7 +129,7 @@ def test_a_guard_that_repeats_the_prompt_regresses_calls_loops_and_budget_stops(
 
     calls = next(m for m in report.metrics if m.metric == "tool_calls")
     budget = next(s for s in report.shares if s.metric == "stop:budget")
-    loop = next(s for s in report.shares if s.metric == "loop")
+    loop = next(s for s in report.shares if s.metric == "loops")
     assert report.verdict == calls.decision == budget.decision == loop.decision == "regressed"
     assert report.pairs.paired == 439
     assert (calls.baseline, calls.candidate) == (3750, 5960)
@@ -156,9 +156,10 @@ def test_one_deploy_recorded_twice_is_noise(compared: Compared) -> None:
 def test_a_deploy_that_uses_no_tools_any_more_is_a_regression(compared: Compared) -> None:
     report = compared(GEMINI, f"{GEMINI}-tool_filter")
 
-    assert (_decision(report, "tool_calls"), report.verdict) == ("regressed", "regressed")
+    assert (_decision(report, "tool_calls"), report.verdict) == ("does_less", "regressed")
+    assert _decision(report, "tool_use") == "regressed"
     assert "improved" not in {metric.decision for metric in report.metrics}
-    assert "tool use collapsed: 229 tasks used tools, 0 still do" in report.causes[0]
+    assert "runs that use tools 229 -> 0 runs" in report.headline
 
 
 def test_tokens_regress_where_calls_do_not(compared: Compared) -> None:

@@ -32,7 +32,11 @@ def test_the_verdict_comes_first_and_the_command_last(make_run: MakeRun, compare
     text = render_text(_changed(make_run, compare_runs))
     lines = text.splitlines()
 
-    assert lines[0] == ("REGRESSED: b against a: tool calls, completion, runs stopped by budget")
+    assert lines[0] == (
+        "REGRESSED: b against a: cost unchanged at $0.04; tool calls +150 % (40 -> 100; typical x2.00);"
+        " completion 20 -> 0 runs; runs stopped by budget 0 -> 20 runs;"
+        " 20 tasks broken (refunds/kb.search 0, refunds/kb.search 1, ...), 0 fixed"
+    )
     assert lines[-1].startswith("again: goldrun report --baseline a --candidate b --history ")
     assert "runs stopped by budget 0 -> 20 runs (0.0 % -> 100.0 %): max_steps 0 -> 20" in text
     assert "tool calls +150 % over 20 paired tasks (40 -> 100" in text
@@ -43,7 +47,7 @@ def test_an_unchanged_deploy_says_ok(make_run: MakeRun, compare_runs: CompareRun
 
     text = render_text(compare_runs(runs, runs))
 
-    assert text.startswith("OK: no regression: b against a\n")
+    assert text.startswith("OK: no regression: b against a: cost unchanged at $0.02\n")
     assert "why:" not in text
 
 
@@ -64,7 +68,7 @@ def test_hostile_names_form_no_markup(make_run: MakeRun, compare_runs: CompareRu
     assert "://evil" not in outside
     rows = [line for line in text.splitlines() if line.startswith("|")]
     for line in rows:
-        assert len(re.findall(r"(?<!\\)\|", line)) in (3, 6, 8)
+        assert len(re.findall(r"(?<!\\)\|", line)) in (3, 6, 7, 8)
 
 
 def test_a_code_span_cannot_be_left() -> None:
@@ -98,4 +102,4 @@ def test_a_report_loads_neither_pandas_nor_pyarrow_dataset(tmp_path: Path, make_
     )
 
     assert done.stdout.endswith("LOADED []\n")
-    assert compare(tmp_path, baseline="a", candidate="a").verdict == "ok"
+    assert compare(tmp_path, baseline="a", candidate="a").verdict == "insufficient"

@@ -9,18 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.reports.metrics import decide_ratio
+from harness.reports.gating import rejections
 from harness.reports.stats import (
     benjamini_hochberg,
+    clustered_estimate,
+    flip_p,
     holm,
     mcnemar_p,
-    mean_interval,
     newcombe,
     newcombe_paired,
+    paired_estimate,
     seed_for,
     shrunken_t_p,
-    sign_flip_p,
     student_p,
+    t_quantile,
+    total_estimate,
     wilson,
 )
 
@@ -55,24 +58,25 @@ def test_holm_and_benjamini_hochberg_correct_in_the_order_given() -> None:
 def test_sign_flip_of_eight_equal_signs_is_one_in_128() -> None:
     rng = np.random.default_rng(1)
 
-    assert sign_flip_p(np.arange(1.0, 9.0), rng) == 2 / 256
-    assert sign_flip_p(np.arange(1.0, 9.0), rng, one_sided=True) == 1 / 256
+    assert flip_p(np.arange(1.0, 9.0), rng) == (1 / 256, 1.0)
+    assert flip_p(-np.arange(1.0, 9.0), rng) == (1.0, 1 / 256)
 
 
 def test_no_change_at_all_has_no_width() -> None:
-    interval = mean_interval(np.zeros(30), seed=1)
+    interval = paired_estimate(np.zeros(30), seed=1)
 
     assert (interval.low, interval.high, interval.p) == (0.0, 0.0, 1.0)
 
 
 def test_many_pairs_take_the_normal_law_and_agree_with_resampling() -> None:
-    values = np.random.default_rng(3).normal(0.01, 1, 25_000)
+    values = np.random.default_rng(3).normal(0.01, 1, 1_250)
+    first, second = np.exp(values), np.exp(values[::-1])
 
-    exact, resampled = mean_interval(values, seed=1), mean_interval(values[:20_000], seed=1)
+    exact, resampled = paired_estimate(values, seed=1), paired_estimate(values[:1000], seed=1)
+    totals = total_estimate(first, second, seed=1), total_estimate(first[:1000], second[:1000], seed=1)
 
-    assert exact.high - exact.low == pytest.approx(
-        (resampled.high - resampled.low) * math.sqrt(0.8), rel=0.03
-    )
+    assert exact.error == pytest.approx(resampled.error * math.sqrt(0.8), rel=0.06)
+    assert totals[0].error == pytest.approx(totals[1].error * math.sqrt(0.8), rel=0.15)
 
 
 @settings(max_examples=30, deadline=None)
@@ -80,29 +84,38 @@ def test_many_pairs_take_the_normal_law_and_agree_with_resampling() -> None:
 def test_intervals_are_seeded_and_hold_the_mean(values: list[float], seed: int) -> None:
     data = np.array(values)
 
-    first, again = mean_interval(data, seed=seed), mean_interval(data, seed=seed)
+    first, again = paired_estimate(data, seed=seed), paired_estimate(data, seed=seed)
+    mirrored = paired_estimate(-data, seed=seed)
 
     assert first == again
     assert first.low - 1e-9 <= first.value <= first.high + 1e-9
     assert 0 < first.p <= 1
+    assert mirrored.value == -first.value
 
 
-def _alarms(rng: np.random.Generator, *, change: float, tasks: int, repeats: int, trials: int) -> float:
-    found = 0
-    for trial in range(trials):
-        noise = rng.normal(0, 0.25, (2, tasks, repeats)).mean(axis=2)
-        interval = mean_interval(noise[1] - noise[0] + math.log(1 + change), seed=trial)
-        decision = decide_ratio(interval.value, significant=interval.significant, pairs=tasks)
-        found += decision == "regressed"
-    return found / trials
+def test_the_t_quantile_is_that_of_the_tables() -> None:
+    assert [t_quantile(d) for d in (1.0, 4.0, 30.0)] == pytest.approx([12.706, 2.776, 2.042], abs=1e-3)
 
 
-def test_no_change_rarely_alarms_and_ten_percent_is_found() -> None:
-    rng = np.random.default_rng(11)
+def test_runs_of_one_cluster_count_as_one_unit() -> None:
+    influence = np.repeat(np.random.default_rng(2).normal(0, 0.01, 10), 50)
+    apart, together = np.arange(500), np.repeat(np.arange(10), 50)
 
-    assert _alarms(rng, change=0.0, tasks=30, repeats=5, trials=150) <= 0.06
-    assert _alarms(rng, change=0.0, tasks=8, repeats=5, trials=150) <= 0.06
-    assert _alarms(rng, change=0.1, tasks=30, repeats=5, trials=400) >= 0.88
+    one = clustered_estimate(influence, 0.1, apart, units=250)
+    other = clustered_estimate(influence, 0.1, together, units=250)
+
+    assert other.error == pytest.approx(one.error * math.sqrt(50), rel=0.1)
+
+
+def test_the_rate_of_a_stage_passes_on_only_when_all_of_it_is_rejected() -> None:
+    share = {"shares": {"deny": 0.05}}
+
+    assert rejections({"cost": {"cost": 0.5}, "work": {}, **share}) == frozenset()
+    assert rejections({"cost": {"cost": 0.001}, "work": {}, **share}) == {"cost", "deny"}
+    assert rejections({"work": {"calls": 0.0001, "tokens": 0.5}, "shares": {"deny": 0.001}}) == {
+        "calls",
+        "deny",
+    }
 
 
 def test_doubled_tasks_are_found_among_many_without_false_findings() -> None:

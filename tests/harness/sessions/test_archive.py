@@ -45,3 +45,16 @@ def test_of_a_run_that_was_carried_on_the_whole_recording_is_found(tmp_path: Pat
 
     assert run is not None
     assert run.stop_reason == "finish"
+
+
+def test_of_two_parts_the_one_that_knows_more_outcomes_is_found(tmp_path: Path) -> None:
+    record(tmp_path / "whole.jsonl", "acme")
+    lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "whole.jsonl").unlink()
+    (tmp_path / "z_first.jsonl").write_bytes(b"".join(lines[:3]))
+    (tmp_path / "a_resumed_and_cut_again.jsonl").write_bytes(b"".join(lines[:2]))
+
+    run = FolderArchive(tmp_path).find(RunKey(tenant="acme", environment="prod", request_id="req_1"))
+
+    assert run is not None
+    assert [i.answered for i in run.interactions] == [True]

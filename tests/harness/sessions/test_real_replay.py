@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.cassette.document import content_root
+from harness.cassette.golden_document import content_root
 from harness.cassette.store import iter_recordings
 from harness.cli.main import run
 from harness.importers.registry import import_paths

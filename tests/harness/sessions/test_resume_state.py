@@ -156,6 +156,35 @@ def test_a_child_run_that_was_cut_off_with_its_parent_is_run_again_and_writes_on
     assert journaled == {"req_1", "req_1/0.tool0/1~2"}
 
 
+def test_without_a_store_a_read_whose_child_runs_may_have_written_is_in_doubt(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+
+    @tool(write=True)
+    async def pay(cents: int) -> str:
+        with made.open("a") as file:
+            file.write(f"{cents}\n")
+        return "paid"
+
+    @tool(children=True)
+    async def ask_clerk(ctx: ToolContext) -> str:
+        assert ctx.child is not None
+        result = await ctx.child(clerk, "pay 5 cents")
+        return f"{result.stop_reason}"
+
+    script = ScriptedModel([calls(("pay", {"cents": 5})), calls(("pay", {"cents": 6})), "done"])
+    clerk = Agent(name="clerk", model="m1", tools=(pay,), client=script)
+    parent = Agent(name="boss", model="m1", tools=(ask_clerk,))
+    # The child run has paid once when it dies.
+    cut_run(parent, [calls(("ask_clerk", {}))], tmp_path / "run.jsonl", "1.tool0/1")
+
+    (recording,) = [r for r in iter_recordings(tmp_path / "run.jsonl") if r.header.request_id == "req_1"]
+    world = World(model=ScriptedModel(["done"]))
+    result = asyncio.run(resume_run(recording, parent, world, out=tmp_path / "more.jsonl"))
+
+    assert result.stop_reason == "in_doubt:ask_clerk"
+    assert made.read_text() == "5\n"
+
+
 @pytest.mark.parametrize("fault", ["raises", "garbage"])
 def test_a_reconcile_that_cannot_tell_leaves_a_resumed_run_in_doubt(tmp_path: Path, fault: str) -> None:
     async def reconcile(bound: object, key: str) -> Any:

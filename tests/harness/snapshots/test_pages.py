@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.golden.matchers import check_expectation, mismatches
+from harness.golden.rules.matchers import check_expectation, mismatches
 
 ROOT = Path(__file__).resolve().parents[3]
 

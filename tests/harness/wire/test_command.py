@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.wire.command import child_environment, run_command
-from harness.wire.store import read_http
+from harness.wire.http_recording import read_http
 from runtime.errors import UsageError
 
 AGENT = """

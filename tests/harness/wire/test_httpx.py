@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from harness.wire.http_recording import read_http
 from harness.wire.misses import WireMiss
 from harness.wire.session import record_http
-from harness.wire.store import read_http
 
 CHUNKS = 41
 MODULES = ("httpx", "httpx2")

@@ -12,8 +12,8 @@ from harness.errors import CassetteError, ImportFailed
 from harness.lift.exchanges import read_exchanges
 from harness.lift.lift import lift_file, lift_paths
 from harness.wire.export import export_vcr
+from harness.wire.http_recording import is_http_recording, read_http
 from harness.wire.session import record_http
-from harness.wire.store import is_http_recording, read_http
 from runtime.core.messages import ModelRequest
 from runtime.testing.loopback import LoopbackProvider
 from runtime.testing.scripted import calls, says

@@ -12,9 +12,9 @@ import httpx
 import pytest
 import vcr
 
+from harness.wire.http_recording import read_http
 from harness.wire.neighbours import mocks_below
 from harness.wire.session import record_http
-from harness.wire.store import read_http
 from runtime.errors import UsageError
 
 BOTH = "a cassette of vcrpy and a recording of goldrun are open for the same calls"

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
+from harness.wire.http_recording import read_http
 from harness.wire.misses import WireMiss
 from harness.wire.proxy import RecordingProxy
 from harness.wire.session import HttpSession
-from harness.wire.store import read_http
 from runtime.errors import UsageError
 
 CHUNKS = 41

@@ -11,24 +11,19 @@ from typing import Any
 
 import httpx
 import pytest
-import typer
 
-from harness.cli import wire_commands
-from harness.wire.store import read_http
+from harness.cli.main import app
+from harness.wire.http_recording import read_http
 from runtime.errors import UsageError
 
 ROOT = Path(__file__).parents[3]
 AGENT = "import sys, httpx; print(httpx.post(sys.argv[1] + '/echo', json={'q': '--x'}, trust_env=False).text)"
-MAIN = (
-    "import sys, typer; from harness.cli import wire_commands as w; app = typer.Typer(); w.register(app); "
-    "app.command()(lambda: 0); sys.exit(app(sys.argv[1:], standalone_mode=False))"
-)
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-c", MAIN, "record", *arguments],
+        [sys.executable, "-m", "harness.cli.main", "record", *arguments],
         cwd=cwd,
         env=environment,
         capture_output=True,
@@ -38,9 +33,6 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def call(*arguments: str) -> int:
-    app = typer.Typer()
-    wire_commands.register(app)
-    app.command(name="other")(lambda: 0)
     return int(app(["record", *arguments], standalone_mode=False))
 
 
@@ -80,8 +72,8 @@ def test_a_replay_needs_its_recording() -> None:
 def test_the_proxy_runs_until_it_is_stopped(server: Any, tmp_path: Path) -> None:
     command = [
         sys.executable,
-        "-c",
-        MAIN,
+        "-m",
+        "harness.cli.main",
         "record",
         "--proxy",
         "--upstream",

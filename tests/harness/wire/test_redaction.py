@@ -14,13 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.redaction.redactor import Redactor
-from harness.wire.edits import Edit, apply_edits, clean_pieces
-from harness.wire.exchange import HttpAnswer, HttpError, Sent, pack, unpack
-from harness.wire.matching import request_key
+from harness.wire.exchange import HttpAnswer, HttpError, SentRequest, pack, unpack
+from harness.wire.http_recording import read_http
 from harness.wire.misses import WireMiss
+from harness.wire.request_key import request_key
 from harness.wire.scrub import Scrubber
 from harness.wire.session import record_http
-from harness.wire.store import read_http
 
 KEY = "sk-proj-Zk3vQ9xT7mB2nL5wR8yH4cD6"
 BEARER = "Bearer tok3n-9f8e7d6c5b4a39281706"
@@ -171,29 +170,10 @@ def test_unredacted_recordings_say_so_and_replay(server: Any, tmp_path: Path) ->
 def test_a_clean_body_keeps_its_bytes() -> None:
     for body in (b'{ "max_tokens" : 5, "u" : "\\u00e9" }', b"\x00\xff\x80", "grüß".encode()):
         request = Scrubber(Redactor()).request(
-            Sent(stack="t", method="POST", url="http://a.test/", body=body)
+            SentRequest(stack="t", method="POST", url="http://a.test/", body=body)
         )
 
         assert unpack(request.body) == body
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.text(max_size=6), min_size=1, max_size=6), st.data())
-def test_edits_keep_the_number_of_pieces_and_make_the_edited_text(
-    pieces: list[str], data: st.DataObject
-) -> None:
-    text = "".join(pieces)
-    places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=4, unique=True)))
-    edits = [Edit(a, b, "<x>") for a, b in zip(places[::2], places[1::2], strict=False)]
-    expected, done = "", 0
-    for edit in edits:
-        expected += text[done : edit.start] + edit.new
-        done = edit.end
-
-    told = apply_edits(pieces, edits)
-
-    assert len(told) == len(pieces)
-    assert "".join(told) == expected + text[done:]
 
 
 @settings(max_examples=60, deadline=None)
@@ -203,9 +183,8 @@ def test_however_a_text_is_cut_it_is_cleaned_as_a_whole(around: str, cuts: list[
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     pieces = [text[a:b] for a, b in pairwise(places)]
 
-    told = clean_pieces(pieces, Redactor().text)
+    told = Redactor().redact_chunks(pieces)
 
-    assert told is not None
     assert "".join(told) == Redactor().text(text)
     assert len(told) == len(pieces)
 
@@ -215,7 +194,9 @@ def test_however_a_text_is_cut_it_is_cleaned_as_a_whole(around: str, cuts: list[
 def test_keys_do_not_depend_on_the_order_of_fields(value: dict[str, Any]) -> None:
     def key(fields: Any) -> str:
         body = json.dumps(dict(fields)).encode()
-        return request_key(Scrubber(Redactor()).request(Sent(stack="t", method="POST", url="u", body=body)))
+        return request_key(
+            Scrubber(Redactor()).request(SentRequest(stack="t", method="POST", url="u", body=body))
+        )
 
     assert key(value.items()) == key(reversed(list(value.items())))
 

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from harness.errors import CassetteError
+from harness.wire.http_recording import read_http
 from harness.wire.misses import Unanswered, WireMiss
 from harness.wire.session import Mode, record_http
-from harness.wire.store import read_http
 from runtime.errors import UsageError
 
 
@@ -232,7 +232,7 @@ def test_unused_exchanges_fail_only_when_all_are_required(server: Any, tmp_path:
     with record_http(tmp_path / "a") as session:
         ask(server.url, 2)
     strict = record_http(tmp_path / "a", require_all=True)
-    with pytest.raises(WireMiss, match="1 recorded exchanges were not asked for: 0"), strict:
+    with pytest.raises(WireMiss, match="1 recorded exchanges were not used: 0"), strict:
         ask(server.url, 2)
 
     assert session.unused == (0,)

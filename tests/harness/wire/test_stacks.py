@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from harness.wire.http_recording import read_http
 from harness.wire.misses import WireMiss
 from harness.wire.session import record_http
-from harness.wire.store import read_http
 
 
 def installed(name: str) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.control.rule_paths import Astray, astray
+from runtime.control.rule_paths import UnknownPath, unknown_path
 from runtime.tools.tool import tool
 
 
@@ -85,7 +85,7 @@ SCHEMA = buy.decl.schema.parameters
     ],
 )
 def test_paths_that_arguments_can_have(path: str) -> None:
-    assert astray(SCHEMA, path) is None
+    assert unknown_path(SCHEMA, path) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_paths_that_arguments_can_have(path: str) -> None:
     ],
 )
 def test_paths_that_no_arguments_can_have(path: str, part: str, within: str, known: tuple[str, ...]) -> None:
-    assert astray(SCHEMA, path) == Astray(part=part, within=within, known=known)
+    assert unknown_path(SCHEMA, path) == UnknownPath(part=part, within=within, known=known)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_paths_that_no_arguments_can_have(path: str, part: str, within: str, kno
     ],
 )
 def test_schemas_that_pydantic_does_not_write(schema: dict[str, Any], path: str, open_: bool) -> None:
-    assert (astray(schema, path) is None) is open_
+    assert (unknown_path(schema, path) is None) is open_
 
 
 names = st.sampled_from(["a", "b", "c"])
@@ -158,4 +158,4 @@ def _paths(schema: dict[str, Any]) -> set[str]:
 
 @given(shapes, st.lists(names, min_size=1, max_size=4).map(".".join))
 def test_a_path_is_known_if_the_schema_has_it(schema: dict[str, Any], path: str) -> None:
-    assert (astray(schema, path) is None) == (path in _paths(schema))
+    assert (unknown_path(schema, path) is None) == (path in _paths(schema))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.core.lanes import lane, parse_lane, step_of
+from runtime.core.lanes import admits_model, call_lane, is_first_attempt, lane, parse_lane, step_of
 
 whats = st.sampled_from(["model", "tool", "approval", "wait", "admit", "input", "toolwait"])
 counts = st.integers(0, 10**6)
@@ -43,3 +43,22 @@ def test_other_texts_are_no_lane(text: str) -> None:
 def test_begin_and_end_belong_to_no_step() -> None:
     assert step_of("begin") is None
     assert step_of("end") is None
+
+
+@given(counts, st.none() | counts, st.integers(1, 30), st.sampled_from(["", "4.admit1/2>"]))
+def test_an_admission_names_the_call_that_it_is_for(
+    step: int, index: int | None, attempt: int, prefix: str
+) -> None:
+    text = prefix + lane(step, "admit", index=index, attempt=attempt)
+
+    assert admits_model(text) == (index is None)
+    what = "model" if index is None else "tool"
+    assert call_lane(text) == prefix + lane(step, what, index=index, attempt=attempt)
+    assert is_first_attempt(text) == (parse_lane(text).attempt == 1)
+
+
+@given(counts, counts, st.sampled_from(["", "4.approval1/2>"]))
+def test_an_approval_names_the_call_that_it_is_for(step: int, index: int, prefix: str) -> None:
+    text = prefix + lane(step, "approval", index=index)
+
+    assert call_lane(text) == prefix + lane(step, "tool", index=index)

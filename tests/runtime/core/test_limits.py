@@ -101,3 +101,10 @@ def test_a_list_of_names_is_kept_as_a_tuple() -> None:
     names.append("shell.exec")
 
     assert policy.allow == ("kb.search",)
+
+
+def test_a_number_that_no_float_can_hold_is_refused_like_any_other() -> None:
+    with pytest.raises(UsageError, match="max_seconds is a whole number of 1329 bits, not a finite number"):
+        Budget(max_seconds=10**400)
+    with pytest.raises(UsageError, match="first_s"):
+        RetryPolicy(first_s=-(10**400))

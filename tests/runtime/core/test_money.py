@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.money import Rate, Tier, Usage, usd_text, usd_to_nanos
+from runtime.core.policy import Budget
 
 prices = st.integers(0, 10**11)
 tiers = st.lists(st.tuples(st.integers(0, 5_000), prices), max_size=2).map(
@@ -36,6 +37,16 @@ tokens = st.integers(0, 10_000)
 )
 def test_dollars_become_exact_nanos(usd: Any, nanos: int) -> None:
     assert usd_to_nanos(usd) == nanos
+
+
+def test_dollars_are_exact_whatever_the_precision_of_the_callers_decimals() -> None:
+    with localcontext() as context:
+        context.prec = 4
+
+        budget = Budget(max_usd="1234567.123456789")
+
+    assert budget.max_usd == Decimal("1234567.123456789")
+    assert budget.max_usd_nanos == 1_234_567_123_456_789
 
 
 @pytest.mark.parametrize("usd", ["-1", "nan", "inf", "ten"])

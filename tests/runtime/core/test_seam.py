@@ -48,7 +48,7 @@ from runtime.execution.live.performer import LivePerformer
 from runtime.execution.world import World
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.recording import Recording, recording_of
-from runtime.observability.events import ObservingPerformer
+from runtime.observability.run_events import ObservingPerformer
 from runtime.testing import FakeClock, GrantAll
 from runtime.testing.ram_store import RamControlStore
 from runtime.testing.scripted import ScriptedModel
@@ -191,7 +191,7 @@ DISPATCHING = (
     "runtime/journal/builder.py",
     "runtime/execution/live/performer.py",
     "runtime/execution/guarded/performer.py",
-    "runtime/observability/events.py",
+    "runtime/observability/run_events.py",
     "harness/replay/performer.py",
 )
 ORCHESTRATOR = ("runtime/orchestrator/tool_step.py", "runtime/orchestrator/loop.py")

@@ -147,3 +147,19 @@ def test_the_policy_hash_of_the_first_version_stands_for_ever() -> None:
 
 def test_a_rule_that_version_1_cannot_name_changes_the_policy_hash() -> None:
     assert policy_hash(Policy(), Budget(max_parallel=8)) != policy_hash(Policy(), Budget())
+
+
+def test_a_rule_that_the_header_cannot_mean_is_refused_and_not_passed_over() -> None:
+    rule = ArgumentRule(path="n", at_most=3)
+    policy = Policy(arguments={"t": (rule,)})
+    whole = stored(Header(agent="a", request_id="r", run_id="r", tenant="t", environment="e", policy=policy))
+    bare = {n: v for n, v in whole["policy"]["arguments"]["t"][0].items() if n != "at_most"}
+
+    with pytest.raises(msgspec.ValidationError, match="policy has max_cost, unknown"):
+        header_from({**whole, "policy": {**whole["policy"], "max_cost": 1}})
+    with pytest.raises(msgspec.ValidationError, match="budget has max_usd_nanos, unknown"):
+        header_from({**whole, "budget": {**whole["budget"], "max_usd_nanos": 1}})
+    with pytest.raises(msgspec.ValidationError, match="argument rule lacks at_most"):
+        header_from({**whole, "policy": {**whole["policy"], "arguments": {"t": [bare]}}})
+    with pytest.raises(msgspec.ValidationError, match="a budget of version 2"):
+        header_from({name: value for name, value in whole.items() if name != "version"})

@@ -16,8 +16,8 @@ from runtime.core.policy import ArgumentRule, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare
 from runtime.errors import UsageError
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.governor import Governor
-from runtime.execution.rules import ControlRules
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
 from runtime.tools.tool import Tool, tool

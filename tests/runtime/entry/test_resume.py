@@ -24,7 +24,7 @@ from runtime import Agent, Governor, Request, ScriptedModel, SqliteControlStore,
 from runtime.entry.resume import resume_from
 from runtime.execution.world import World
 from runtime.journal.files import JournalWriter, read_journal
-from runtime.journal.recorder import JournalSink, RecordingPerformer
+from runtime.journal.recording_performer import JournalSink, RecordingPerformer
 from runtime.journal.recording import recording_of
 from runtime.testing import calls
 from runtime.models.prices import PriceTable

@@ -17,10 +17,10 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult
 from runtime.entry.service import KEY_VARIABLE, Principal, Service
 from runtime.entry.state import State
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.governor import Governor
-from runtime.execution.rules import ControlRules
-from runtime.observability.events import Event
 from runtime.observability.metrics import MetricsSink
+from runtime.observability.run_events import Event
 from runtime.observability.summary import summary
 from runtime.ports.control_values import Run
 from runtime.ports.tools import ToolContext

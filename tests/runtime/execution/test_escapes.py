@@ -13,7 +13,7 @@ import pytest
 from runtime.core.policy import Policy, RetryPolicy
 from runtime.entry.run import RunResult, run_agent_async
 from runtime.errors import Signal
-from runtime.ports.faults import failure_of
+from runtime.ports.tool_failures import failure_of
 from runtime.testing import FakeClock, ScriptedModel, calls
 from runtime.tools.tool import Tool, ToolError, tool
 from tests.runtime.failure_modes.world import agent_of

@@ -101,7 +101,7 @@ def open_tool(name: str, effects: list[Call]) -> Tool:
             effects.append((name, bound))
             return ToolResult(content="done")
 
-    return Port(act, made.decl, made.arguments, kind="async", reconcile=None)
+    return Port(act, made.decl, made._arguments, kind="async", reconcile=None)
 
 
 def shop(names: list[str], effects: list[Call], policy: Policy) -> Agent:

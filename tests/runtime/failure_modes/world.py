@@ -17,9 +17,9 @@ from typing import Any, TypeVar, cast
 from runtime.core.effects import CallTool, Performer
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
+from runtime.execution.control_rules import ControlRules
 from runtime.execution.governor import Governor
-from runtime.execution.rules import ControlRules
-from runtime.observability.events import Event, ObservingPerformer
+from runtime.observability.run_events import Event, ObservingPerformer
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 from runtime.state.control.sqlite_store import SqliteControlStore

@@ -184,16 +184,8 @@ def test_equal_override_files_have_equal_ids_and_others_do_not(tmp_path: Path) -
         ("schema: prices/1\nmodels: {m: {input: 1}}", "models.m.output: "),
         ("schema: prices/1\nmodels: {m: {input: 1, output: 1, inputs: 1}}", "models.m.inputs: "),
         ("schema: prices/1\nmodels: {m: {input: -1, output: 1}}", "models.m.input: "),
-        ("schema: prices/1\nmodels: {m: {input: .nan, output: 1}}", "models.m.input: "),
-        ("schema: prices/1\nmodels: {m: {input: yes, output: 1}}", "models.m.input: "),
-        ("schema: prices/1\nmodels: {yes: {input: 1, output: 1}}", "(got 'True')"),
-        (
-            "schema: prices/1\nmodels: {m: {input: 1, output: 1}, m: {input: 2, output: 1}}",
-            "'m' stands twice",
-        ),
-        ("schema: [", "no YAML"),
-        ("[" * 3000, "no YAML"),
-        ("", "document: "),
+        ("schema: prices/1\nmodels: {m: {input: true, output: 1}}", "models.m.input: "),
+        ("schema: prices/1\nmodels: {m: {input: , output: 1}}", "models.m.input: "),
     ],
 )
 def test_wrong_override_file_is_refused_with_file_and_field(tmp_path: Path, text: str, said: str) -> None:
@@ -204,6 +196,36 @@ def test_wrong_override_file_is_refused_with_file_and_field(tmp_path: Path, text
         PriceTable.default(file)
 
     assert caught.value.where == str(file)
+    assert said in caught.value.what
+    assert caught.value.next_step is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("models:\n  m:\n    input: 1:30\n    output: 1", 3, "1:30 without quotes is a number to base 60"),
+        ("models:\n  m:\n    input: 010\n    output: 1", 3, "010 without quotes is an octal"),
+        ("models:\n  m:\n    input: 1_0\n    output: 1", 3, "1_0 without quotes is a number to some"),
+        ("models: {m: {input: .nan, output: 1}}", 1, ".nan without quotes"),
+        ("models: {m: {input: yes, output: 1}}", 1, "yes without quotes"),
+        ("models:\n  yes: {input: 1, output: 1}", 2, "yes without quotes"),
+        ("models:\n  m: {input: 1, output: 1}\n  m: {input: 2, output: 1}", 3, "'m' stands twice"),
+        ("base: &b {input: 1, output: 1}\nmodels:\n  m: {<<: *b}", 3, "merge keys"),
+        ("schema: [1}", 1, "not YAML"),
+        ("[" * 3000, 1, "nested deeper"),
+        ("", 1, "the file is empty"),
+    ],
+)
+def test_an_override_file_that_two_readers_read_differently_is_refused_with_its_line(
+    tmp_path: Path, text: str, line: int, said: str
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text(text)
+
+    with pytest.raises(UsageError) as caught:
+        PriceTable.default(file)
+
+    assert caught.value.where == f"{file}:{line}"
     assert said in caught.value.what
     assert caught.value.next_step is not None
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import JournalError, UsageError
 from runtime.observability.audit import AuditCheckpoint, AuditLog, verify_audit
-from runtime.observability.events import Event
+from runtime.observability.run_events import Event
 
 KEY = b"k" * 32
 LINES = 10

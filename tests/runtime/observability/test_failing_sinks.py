@@ -11,8 +11,7 @@ from runtime.core.effects import FailureKind
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
 from runtime.observability import backlog as backlog_module
-from runtime.observability import events
-from runtime.observability.events import Event, ObservingPerformer
+from runtime.observability.run_events import NOT_KEPT, Event, ObservingPerformer
 from runtime.testing import ScriptedModel, calls, says
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
@@ -116,5 +115,5 @@ def test_mode_42_healthy_sink_is_told_all_while_another_fails() -> None:
 
 
 def test_failure_for_a_write_that_was_not_started_may_be_repeated_and_is_not_in_doubt() -> None:
-    assert events.NOT_KEPT.kind is FailureKind.UNAVAILABLE
-    assert events.NOT_KEPT.retryable
+    assert NOT_KEPT.kind is FailureKind.UNAVAILABLE
+    assert NOT_KEPT.retryable

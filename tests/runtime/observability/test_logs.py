@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from runtime.observability.events import Event
 from runtime.observability.logs import LogSink, line_of, run_names
+from runtime.observability.run_events import Event
 
 
 @pytest.fixture(autouse=True)

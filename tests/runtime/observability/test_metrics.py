@@ -12,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.core.run import Totals
 from runtime.errors import UsageError
-from runtime.observability.events import Event
 from runtime.observability.metrics import MetricsSink
+from runtime.observability.run_events import Event
 from runtime.observability.summary import summary
 from runtime.ports.control_values import BreakerView
 

@@ -11,7 +11,7 @@ import pytest
 
 from runtime import RetryableError, RetryPolicy, tool
 from runtime.core.effects import FailureKind
-from runtime.ports.faults import failure_of
+from runtime.ports.tool_failures import failure_of
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
 from runtime.tools.kinds import ProcessToolError

@@ -26,7 +26,7 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.world import World as RunWorld
-from runtime.ports.faults import failure_of
+from runtime.ports.tool_failures import failure_of
 from runtime.ports.tools import ToolContext
 from runtime.testing import FakeClock, ScriptedModel, calls, fails, says
 from runtime.tools.tool import RetryableError, Tool, tool

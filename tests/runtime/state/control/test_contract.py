@@ -46,7 +46,7 @@ def test_a_refused_reservation_holds_nothing_anywhere(store: ControlStore) -> No
 
     assert answer.refusal is not None
     assert (answer.refusal.scope, answer.refusal.unit) == ("b", "nanos")
-    assert (answer.refusal.cap, answer.refusal.used, answer.refusal.asked) == (9, 0, 10)
+    assert (answer.refusal.cap, answer.refusal.used, answer.refusal.requested) == (9, 0, 10)
     assert [use.held for use in store.read_spend(("a", "b"), now=1.0)] == [Amount(), Amount()]
 
 

@@ -1,0 +1,1 @@
+"""The verbs of `goldrun`, one file each: what its arguments are, and what it does."""

@@ -1,0 +1,117 @@
+"""`goldrun promote`: from a production run to a golden task."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cassette.file_io import replace_file
+from harness.cassette.golden_cassette import write_cassette
+from harness.cassette.remote import is_url, read_remote_segment
+from harness.cassette.segment import read_segment
+from harness.cassette.store import kind_of, read_recording, split_target
+from harness.cli.options import Json
+from harness.cli.output import emit_json, say, warn
+from harness.golden.baseline import baseline_path
+from harness.golden.loader import load_task
+from harness.golden.project import Project
+from harness.golden.runner import run_task
+from harness.golden.task import SUFFIX
+from harness.golden.update import update_baseline
+from harness.sessions.promote import Promotion, promote_run
+from harness.text import safe_text
+from runtime.errors import ExitCode, UsageError
+from runtime.journal.recording import Recording
+
+_TASK = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)+\Z")
+
+
+def promote(
+    target: Annotated[str, typer.Argument(help="The production run: SEGMENT#REQUEST_ID.")],
+    task: Annotated[str, typer.Option(help="Name of the golden task: suite/name.")],
+    agent: Annotated[
+        str | None, typer.Option(help="Run this agent's code in the task: module:factory.")
+    ] = None,
+    root: Annotated[Path, typer.Option(help="Project folder with golden/ and cassettes/.")] = Path(),
+    json: Json = False,
+) -> int:
+    """Make a golden task, its cassette and its baseline from a production run."""
+    if _TASK.match(task) is None:
+        raise UsageError(
+            f"{task!r} is no task name", next_step="use suite/name: letters, digits, _ . - and /"
+        )
+    project = Project(root.resolve())
+    path = project.golden / f"{task}{SUFFIX}"
+    cassette = project.cassettes / f"{task}.cassette.json"
+    for file_path in (path, cassette, baseline_path(path)):
+        if file_path.exists():
+            raise UsageError(
+                "the file is there already",
+                where=str(file_path),
+                next_step="choose another name, or remove it first",
+            )
+    recording, origin = _production_run(target)
+    made = promote_run(recording, task, agent=agent, origin=origin)
+    write_cassette(cassette, made.recording, provenance=made.provenance)
+    with replace_file(path) as file:
+        file.write(_task_yaml(made, target).encode())
+    golden = load_task(path)
+    update_baseline(golden, project, new=True, changed=False)
+    outcome = run_task(golden, project)
+    report = {
+        "schema": "goldrun.promote/1",
+        "task": task,
+        "passed": outcome.passed,
+        "files": [str(p) for p in (path, cassette, baseline_path(path))],
+        "redaction": made.redaction.document(),
+        "provenance": made.provenance,
+    }
+    if json:
+        emit_json(report)
+    else:
+        _print_report(report)
+    if not outcome.passed:
+        warn(f"the task does not pass yet; see `goldrun test {path}`")
+    return ExitCode.OK if outcome.passed else ExitCode.CHECK_FAILED
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    redaction = report["redaction"]
+    say(f"promoted to {report['task']}: {'passes' if report['passed'] else 'FAILS'}")
+    for path in report["files"]:
+        say(f"  {safe_text(path, 160)}")
+    findings = ", ".join(f"{rule} {count}" for rule, count in sorted(redaction["found"].items())) or "none"
+    say(
+        f"  redaction: {redaction['pseudonyms']} pseudonyms, {redaction['renamed']} renamed, newly found: {findings}"
+    )
+
+
+def _production_run(target: str) -> tuple[Recording, dict[str, Any]]:
+    """Return a run and where it came from, with the roots that prove it."""
+    if is_url(target):
+        address, _, name = target.rpartition("#")
+        segment = read_remote_segment(address)
+    else:
+        path, request_id = split_target(target)
+        if request_id is None or kind_of(path) != "segment":
+            recording = read_recording(target)
+            return recording, {"promoted_from": path.name}
+        name, segment = request_id, read_segment(path)
+    entry = segment.find(name)
+    origin = {
+        "promoted_from": segment.name.replace("\\", "/").rpartition("/")[2],
+        "segment_root": segment.root,
+        "run_root": entry.root,
+    }
+    return segment.load(entry), origin
+
+
+def _task_yaml(made: Promotion, target: str) -> str:
+    import yaml
+
+    source = safe_text(target.replace("\\", "/").rpartition("/")[2], 160)
+    body = yaml.safe_dump(made.task, sort_keys=False, allow_unicode=True, width=110)
+    return f"# Promoted from {source}. Say here what must not happen again.\n{body}"

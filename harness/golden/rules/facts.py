@@ -1,0 +1,202 @@
+"""What the rules look at (the facts of a run) and what they say (findings and failures)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.golden.rules.matchers import Mismatch, argument_mismatches, described, path_text, shown
+from runtime.core.trace import ToolStep, Trace
+
+RulePath = tuple[str | int, ...]
+FailureKind = Literal["failed", "vacuous"]
+NOT_STARTED = frozenset({"denied", "unknown_tool", "invalid_arguments", "not_started"})
+"""Statuses of calls that never reached their tool."""
+SHOWN_CALLS = 8
+"""How many calls a message lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActualCall:
+    """One tool call of the run; `position` counts all calls from 0, `step` is the index of its step."""
+
+    position: int
+    step: int
+    tool: ToolStep
+
+    @property
+    def started(self) -> bool:
+        """Whether the call reached its tool."""
+        return self.tool.attempts > 0 and self.tool.status not in NOT_STARTED
+
+    def __str__(self) -> str:
+        status = "" if self.tool.status == "ok" else f" [{self.tool.status}]"
+        return f"{self.tool.name}({shown(self.tool.arguments)}){status} at step {self.step}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a run when its rules are judged.
+
+    Attributes:
+        trace: The run.
+        calls: Its tool calls in order.
+        baseline: The accepted trace, if one is stored.
+        known_tools: Tools the agent has, and those the run or the baseline calls; `None` where they are unknown.
+        folder: Where relative file names start.
+    """
+
+    trace: Trace
+    calls: tuple[ActualCall, ...]
+    baseline: Trace | None = None
+    known_tools: frozenset[str] | None = None
+    folder: str = "."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a rule says: where in the task it stands, what it expects and what it found.
+
+    Attributes:
+        path: The rule's place in the task.
+        expected: What was expected.
+        actual: What there is.
+        nearest: What came nearest, or a suggestion.
+        step: Step of the run the finding is about; `None` for the run as a whole.
+        kind: `vacuous` for a rule that can match nothing.
+    """
+
+    path: RulePath
+    expected: str
+    actual: str
+    nearest: str | None = None
+    step: int | None = None
+    kind: FailureKind = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckFailure:
+    """A rule that does not hold.
+
+    Attributes:
+        rule: Its place in the task, for example `expect.tools.calls[0]`.
+        where: `file:line`.
+        expected: What was expected.
+        actual: What there is.
+        nearest: What came nearest, or a suggestion; `None` if nothing did.
+        kind: `vacuous` for a rule that can match nothing: a mistake in the task, whatever the run does.
+        step: Step of the run it is about; `None` for the run as a whole.
+        consequence: Whether it follows a divergence of the replay, which is then the thing to look at.
+    """
+
+    rule: str
+    where: str
+    expected: str
+    actual: str
+    nearest: str | None = None
+    kind: FailureKind = "failed"
+    step: int | None = None
+    consequence: bool = False
+
+    @property
+    def message(self) -> str:
+        """The failure in two to four lines."""
+        note = " (follows the divergence)" if self.consequence else ""
+        text = f"{self.where}: {self.rule}{note}\n  expected: {self.expected}\n  actual:   {self.actual}"
+        return text if self.nearest is None else f"{text}\n  nearest:  {self.nearest}"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def failure_of(finding: Finding, where: str, *, tainted_from: int | None = None) -> CheckFailure:
+    """Return the failure of a finding, placed in its file.
+
+    Args:
+        finding: What the rule says.
+        where: `file:line` of the rule.
+        tainted_from: Step of the first divergence; what is about that step, a later one or the whole run is
+            a consequence of it.
+    """
+    follows = tainted_from is not None and (finding.step is None or finding.step >= tainted_from)
+    return CheckFailure(
+        rule=path_text(finding.path),
+        where=where,
+        expected=finding.expected,
+        actual=finding.actual,
+        nearest=finding.nearest,
+        kind=finding.kind,
+        step=finding.step,
+        consequence=follows and finding.kind == "failed",
+    )
+
+
+def facts_of(
+    trace: Trace,
+    *,
+    baseline: Trace | None = None,
+    known_tools: frozenset[str] | None = None,
+    folder: str = ".",
+) -> Facts:
+    """Return the facts of a run; tools the trace itself knows are used where none are given."""
+    calls = tuple(
+        ActualCall(position=i, step=step, tool=tool)
+        for i, (step, tool) in enumerate((s.index, c) for s in trace.steps for c in s.tool_calls)
+    )
+    if known_tools is None and trace.tools_known is not None:
+        known_tools = frozenset(trace.tools_known)
+    if known_tools is not None:
+        called = {c.tool.name for c in calls} | {d.tool for d in trace.denials if d.tool is not None}
+        if baseline is not None:
+            called |= {c.name for c in baseline.tool_calls}
+        known_tools = known_tools | called
+    return Facts(trace=trace, calls=calls, baseline=baseline, known_tools=known_tools, folder=folder)
+
+
+def vacuous(path: RulePath, tool: str, facts: Facts) -> Finding | None:
+    """Return what is wrong with a tool name that no call can have; `None` if one can."""
+    if facts.known_tools is None or tool in facts.known_tools:
+        return None
+    near = suggestion(tool, facts.known_tools)
+    known = ", ".join(sorted(facts.known_tools)) or "none"
+    return Finding(
+        path=path,
+        expected="the name of a tool the agent has",
+        actual=f"{tool!r} is no tool of the agent, so the rule can match nothing; tools are {known}",
+        nearest=None if near is None else f"did you mean {near!r}?",
+        kind="vacuous",
+    )
+
+
+def suggestion(word: str, names: Iterable[str]) -> str | None:
+    """Return the name that is nearest to a word; `None` if none is near."""
+    return next(iter(difflib.get_close_matches(word, sorted(names), 1)), None)
+
+
+def call_list(calls: Iterable[ActualCall]) -> str:
+    """Return calls in words, the first few of many."""
+    all_calls = list(calls)
+    text = "; ".join(str(call) for call in all_calls[:SHOWN_CALLS])
+    more = len(all_calls) - SHOWN_CALLS
+    return f"{text}; and {more} more" if more > 0 else text or "no call"
+
+
+def spec_mismatches(
+    tool: str, args: dict[str, object] | None, status: tuple[str, ...] | None, call: ActualCall
+) -> list[Mismatch]:
+    """Return where a call of the right tool is not as specified; empty if it fits."""
+    found: list[Mismatch] = []
+    if call.tool.name != tool:
+        found.append(Mismatch(("tool",), tool, call.tool.name))
+    if status is not None and call.tool.status not in status:
+        found.append(Mismatch(("status",), " or ".join(status), call.tool.status))
+    return found if args is None else found + argument_mismatches(args, call.tool.arguments)
+
+
+def spec_text(tool: str, args: dict[str, object] | None, status: tuple[str, ...] | None) -> str:
+    """Return the specification of a call in words."""
+    inside = ", ".join(f"{name}: {described(value)}" for name, value in (args or {}).items())
+    state = "" if status is None else f" [{' or '.join(status)}]"
+    return f"{tool}({inside}){state}" if inside else f"{tool}{state}"

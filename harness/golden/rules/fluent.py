@@ -1,0 +1,197 @@
+"""The rules of golden tasks in Python, with the same names: `check(trace).stop_reason("finish").verify()`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from runtime.errors import UsageError
+from harness.golden.rules import calls as call_rules
+from harness.golden.rules import totals as run_rules
+from harness.golden.rules.expect import (
+    Approvals,
+    Cost,
+    Counts,
+    Output,
+    Pairs,
+    Specs,
+    StopPatterns,
+    Tokens,
+    Tools,
+    Turns,
+)
+from harness.golden.rules.facts import CheckFailure, Finding, facts_of, failure_of
+from harness.golden.rules.matchers import path_text
+from harness.golden.rules.pairing import Mode
+from runtime.core.trace import Trace
+
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {}
+
+
+def check(
+    trace: Trace,
+    *,
+    baseline: Trace | None = None,
+    known_tools: frozenset[str] | None = None,
+    folder: Path = Path(),
+) -> TraceCheck:
+    """Return an object whose methods are the rules of golden tasks.
+
+    Rules are judged when they are called; `verify()` or the end of a `with` block raises one AssertionError that
+    lists all failures. A check that is never verified warns.
+
+    Args:
+        trace: What a run did.
+        baseline: The accepted trace, for rules that compare with it.
+        known_tools: Tools the agent has; `None` takes those the trace knows.
+        folder: Where relative names of JSON Schema files start.
+    """
+    return TraceCheck(trace, baseline=baseline, known_tools=known_tools, folder=folder)
+
+
+class TraceCheck:
+    """Rules on one trace; each method returns the object itself.
+
+    Attributes:
+        failures: The rules that did not hold so far.
+    """
+
+    def __init__(
+        self, trace: Trace, *, baseline: Trace | None, known_tools: frozenset[str] | None, folder: Path
+    ) -> None:
+        self._facts = facts_of(trace, baseline=baseline, known_tools=known_tools, folder=folder.as_posix())
+        self.failures: list[CheckFailure] = []
+        self._open = False
+
+    def stop_reason(self, *patterns: str) -> TraceCheck:
+        """Expect the stop reason to match one of some texts or globs."""
+        return self._judge("stop_reason", StopPatterns, list(patterns), run_rules.check_stop_reason)
+
+    def tools(self, mode: Mode, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect calls in a mode: exact, in_order, any_order, subset or superset."""
+        return self._judge("tools", Tools, {"mode": mode, "calls": list(calls)}, call_rules.check_tools)
+
+    def tools_exact(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect these calls in this order and no others."""
+        return self.tools("exact", *calls)
+
+    def tools_in_order(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect these calls in this order; others may stand between."""
+        return self.tools("in_order", *calls)
+
+    def tools_any_order(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect these calls in any order and no others."""
+        return self.tools("any_order", *calls)
+
+    def tools_subset(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect no other calls than these."""
+        return self.tools("subset", *calls)
+
+    def tools_superset(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect at least these calls."""
+        return self.tools("superset", *calls)
+
+    def never(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect that none of these calls is asked for."""
+        return self._judge("never", Specs, list(calls), call_rules.check_never)
+
+    def before(self, first: str | dict[str, Any], second: str | dict[str, Any]) -> TraceCheck:
+        """Expect the first call in a turn before the second, if the second starts."""
+        return self._judge("before", Pairs, [[first, second]], call_rules.check_before)
+
+    def same_turn(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect one turn that asks for all these calls."""
+        return self._judge("same_turn", Turns, [list(calls)], call_rules.check_same_turn)
+
+    def at_most_once(self, *calls: str | dict[str, Any]) -> TraceCheck:
+        """Expect that the effect of equal calls happens at most once."""
+        return self._judge("at_most_once", Specs, list(calls), call_rules.check_at_most_once)
+
+    def approvals(self, tool: str, decision: str | None = None) -> TraceCheck:
+        """Expect that an approval of a tool was asked for, and how it was answered."""
+        rule = [{"tool": tool, "decision": decision}]
+        return self._judge("approvals", Approvals, rule, call_rules.check_approvals)
+
+    def counts(self, **bounds: Any) -> TraceCheck:
+        """Expect counts: numbers, or `{"min": n, "max": n}`; names as in a task file."""
+        return self._judge("counts", Counts, bounds, run_rules.check_counts)
+
+    def loop_free(self) -> TraceCheck:
+        """Expect no tool called three times in a row with equal arguments."""
+        return self._add(run_rules.check_loop_free(self._facts, ("loop_free",)))
+
+    def cost(self, **limits: Any) -> TraceCheck:
+        """Expect a cost: `max_usd=0.03`, `vs_baseline={"max_ratio": 1.1}`."""
+        return self._judge("cost", Cost, limits, run_rules.check_cost)
+
+    def tokens(self, **bounds: Any) -> TraceCheck:
+        """Expect token counts: `input`, `output`, `total`."""
+        return self._judge("tokens", Tokens, bounds, run_rules.check_tokens)
+
+    def output(self, **rules: Any) -> TraceCheck:
+        """Expect an output: `contains`, `not_contains`, `regex`, `equals`, `json_schema`."""
+        return self._judge("output", Output, rules, run_rules.check_output)
+
+    def trace(self) -> TraceCheck:
+        """Expect the run to be as in the baseline."""
+        return self._add(run_rules.check_trace(self._facts, ("trace",)))
+
+    def verify(self) -> None:
+        """Raise one AssertionError that lists all failures, if there are any."""
+        self._open = False
+        if self.failures:
+            count = len(self.failures)
+            head = f"{count} rule{'s do' if count > 1 else ' does'} not hold"
+            raise AssertionError("\n".join([head, *(f.message for f in self.failures)]))
+
+    def __enter__(self) -> TraceCheck:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._open = False
+        if kind is None:
+            self.verify()
+
+    def __del__(self) -> None:
+        if getattr(self, "_open", False):
+            warnings.warn("a trace check was never verified; call verify()", ResourceWarning, stacklevel=2)
+
+    def _judge(
+        self,
+        name: str,
+        shape: Any,
+        rule: Any,
+        judge: Callable[[Any, Any, tuple[str | int, ...]], Iterator[Finding]],
+    ) -> TraceCheck:
+        return self._add(judge(self._read(name, shape, rule), self._facts, (name,)))
+
+    def _read(self, name: str, shape: Any, rule: Any) -> Any:
+        adapter = _ADAPTERS.setdefault(name + str(shape), TypeAdapter(shape))
+        try:
+            return adapter.validate_python(rule)
+        except ValidationError as error:
+            entries = error.errors(include_url=False)
+            texts = [f"{path_text((name, *e['loc']))}: {e['msg']}, found {e['input']!r}" for e in entries]
+            raise UsageError("; ".join(texts), where=_caller(), next_step="correct the rule") from error
+
+    def _add(self, found: Iterator[Finding]) -> TraceCheck:
+        self._open = True
+        where = _caller()
+        self.failures += [failure_of(finding, where) for finding in found]
+        return self
+
+
+def _caller() -> str:
+    """Return `file:line` of the nearest frame outside this file."""
+    frame = sys._getframe(1)  # noqa: SLF001  # the only way to a caller's line without building a traceback
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -1,0 +1,161 @@
+"""The recording performer: one for every run that is recorded, fresh or resumed.
+
+Rules.
+1. The intent of an effect is written before it is carried out, its outcome before the flow sees it. So a journal that
+   a crash cut off names each call that may have happened.
+2. A cancelled effect has an outcome too. Without one, a replay would wait for an answer that never came.
+3. A record that cannot be written ends the run with `PerformerError`: a run continues recorded or not at all.
+
+The redactor and the destination are parameters, so this module knows neither redaction nor sealing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Protocol
+
+from msgspec import structs
+
+from runtime.core.effects import AnyOutcome, Begin, End, Performer, SingleEffect
+from runtime.core.keys import Cleaner
+from runtime.core.run import Header
+from runtime.errors import BugError, GoldrunError
+from runtime.journal.builder import RecordBuilder
+from runtime.journal.files import JournalWriter
+from runtime.journal.recording import Recording, recording_of
+from runtime.journal.records import Chain, Record, encode_payload
+from runtime.ports.performers import CANCELLED, PerformerError
+
+
+class Sink(Protocol):
+    """Takes the records of one run; a record is acknowledged when `append` returns."""
+
+    def open(self, header: Header) -> str:
+        """Begin the run and return the name that its records carry; empty where the sink holds one run."""
+        ...
+
+    def append(self, record: Record) -> None:
+        """Keep one record."""
+        ...
+
+    def root(self, run: str) -> str:
+        """Return the chain over a run's records so far, in hex."""
+        ...
+
+
+class MemorySink:
+    """Keeps the records of one run in memory."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._chain = Chain()
+
+    def open(self, header: Header) -> str:
+        """Begin the run; its records carry no name."""
+        return ""
+
+    def append(self, record: Record) -> None:
+        """Keep one record."""
+        self.records.append(record)
+        self._chain.extend(encode_payload(record))
+
+    def root(self, run: str) -> str:
+        """Return the chain over the records so far, in hex."""
+        return self._chain.root
+
+    def recording(self) -> Recording:
+        """Return the run that was recorded."""
+        return recording_of(self.records, source="memory")
+
+
+class JournalSink:
+    """Appends to a journal that other runs share; a second run of one name gets a name of its own."""
+
+    def __init__(self, writer: JournalWriter) -> None:
+        self._writer = writer
+
+    def open(self, header: Header) -> str:
+        """Begin the run and return its name in the file."""
+        return self._writer.claim(header.run_id)
+
+    def append(self, record: Record) -> None:
+        """Append one record.
+
+        Raises:
+            JournalError: If it could not be written.
+        """
+        self._writer.append(record)
+
+    def root(self, run: str) -> str:
+        """Return the chain over a run's records so far, in hex."""
+        return self._writer.root(run)
+
+
+class RecordingPerformer:
+    """Records one run: intent before the call, outcome before the flow sees it."""
+
+    def __init__(
+        self, inner: Performer, sink: Sink, *, cleaner: Cleaner | None, key_id: str | None = None
+    ) -> None:
+        """Record around a performer.
+
+        Args:
+            inner: Performs.
+            sink: Where records go.
+            cleaner: Takes secrets out; `None` records them.
+            key_id: Id of the cleaner's key, for the header; `None` if it numbers secrets.
+        """
+        self._inner = inner
+        self._sink = sink
+        self._cleaner = cleaner
+        self._key_id = key_id
+        self._builder: RecordBuilder | None = None
+        self._run = ""
+
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
+        """Record an effect around its performance.
+
+        Raises:
+            PerformerError: If the recording cannot be written; the run cannot carry on.
+        """
+        self._before(effect)
+        try:
+            outcome = await self._inner.perform(effect)
+        except asyncio.CancelledError:
+            # The caller went away; that is what ends the run, also where it cannot be written down.
+            with suppress(PerformerError):
+                self._after(effect, CANCELLED)
+            raise
+        self._after(effect, outcome)
+        return outcome
+
+    def _before(self, effect: SingleEffect) -> None:
+        try:
+            if isinstance(effect, Begin):
+                self._run = self._sink.open(effect.header)
+                self._builder = RecordBuilder(run=self._run, cleaner=self._cleaner)
+                if self._key_id is not None:
+                    effect = Begin(structs.replace(effect.header, redaction_key=self._key_id))
+            if self._builder is None:
+                raise BugError("an effect was performed before Begin")
+            intent = self._builder.intent(effect)
+            if intent is not None:
+                self._sink.append(intent)
+        except BugError:
+            raise
+        except GoldrunError as fault:
+            raise PerformerError(str(fault)) from fault
+
+    def _after(self, effect: SingleEffect, outcome: AnyOutcome) -> None:
+        builder = self._builder
+        assert builder is not None
+        try:
+            root = self._sink.root(self._run) if isinstance(effect, End) else None
+            record = builder.outcome(effect, outcome, root=root)
+            if record is not None:
+                self._sink.append(record)
+        except BugError:
+            raise
+        except GoldrunError as fault:
+            raise PerformerError(str(fault)) from fault
