@@ -23,7 +23,11 @@ nox.options.sessions = ["lint", "types", "tests", "golden", "docs_check", "build
 ROOT = Path(__file__).resolve().parent
 TYPED = ("runtime", "harness", "tests", "examples", "benchmarks", "noxfile.py")
 CONSTRAINTS = ".ci/constraints.txt"
-FULL_COUNTS = ("tests/runtime/failure_modes", "tests/runtime/state", "tests/harness/reports/test_simulations.py")
+FULL_COUNTS = (
+    "tests/runtime/failure_modes",
+    "tests/runtime/state",
+    "tests/harness/reports/test_simulations.py",
+)
 SHELL = ("bash", "-euo", "pipefail", "-c")
 
 

@@ -12,47 +12,102 @@ if TYPE_CHECKING:
     from harness.cassette.golden_cassette import read_cassette, write_cassette
     from harness.cassette.store import iter_recordings
     from harness.diff import TraceDiff, diff_traces
+    from harness.diff.document import CallDiff, Change, Delta, Divergence, SameRun
     from harness.errors import CassetteError, ImportFailed, TaskError
     from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
     from harness.golden.record import record_task
+    from harness.golden.rules.expect import (
+        ApprovalSpec,
+        CallSpec,
+        Cost,
+        Counts,
+        Expect,
+        ExpectedCall,
+        Output,
+        Range,
+        Tokens,
+        Tools,
+        VsBaseline,
+    )
     from harness.golden.rules.facts import CheckFailure
-    from harness.golden.rules.fluent import check
+    from harness.golden.rules.fluent import TraceCheck, check
     from harness.golden.runner import GoldenOutcome, run_task
-    from harness.golden.task import GoldenTask
+    from harness.golden.task import (
+        GoldenTask,
+        InputMessage,
+        MatchSpec,
+        Quarantine,
+        ReplaySpec,
+        TaskInput,
+        ToolMatch,
+    )
     from harness.golden.update import update_baseline
     from harness.importers.runlog import ForeignRunLog, Said
+    from harness.record.janitor import Stats
     from harness.record.production import ProductionRecorder
     from harness.record.recorder import Recorder
     from harness.record.retention import Retention
     from harness.record.sampling import Sampling
     from harness.record.settings import Settings
     from harness.redaction.redactor import Redactor, process_redactor
+    from harness.redaction.rules import Rule, Ruleset
     from harness.redaction.scan import ScanError
+    from harness.replay.divergence import EffectDivergence
+    from harness.replay.matching import Matchers
     from harness.sessions.replay import RunReplay, replay_run
-    from harness.wire.misses import WireMiss
+    from harness.wire.misses import Miss, WireMiss
     from harness.wire.session import HttpSession, record_http
 
 __all__ = [
+    "ApprovalSpec",
+    "CallDiff",
+    "CallSpec",
     "CassetteError",
+    "Change",
     "CheckFailure",
+    "Cost",
+    "Counts",
+    "Delta",
+    "Divergence",
+    "EffectDivergence",
+    "Expect",
+    "ExpectedCall",
     "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
     "HttpSession",
     "ImportFailed",
+    "InputMessage",
+    "MatchSpec",
+    "Matchers",
+    "Miss",
+    "Output",
     "ProductionRecorder",
     "Project",
+    "Quarantine",
+    "Range",
     "Recorder",
     "Redactor",
+    "ReplaySpec",
     "Retention",
+    "Rule",
+    "Ruleset",
     "RunReplay",
     "Said",
+    "SameRun",
     "Sampling",
     "ScanError",
     "Settings",
+    "Stats",
     "TaskError",
+    "TaskInput",
+    "Tokens",
+    "ToolMatch",
+    "Tools",
+    "TraceCheck",
     "TraceDiff",
+    "VsBaseline",
     "WireMiss",
     "check",
     "diff_traces",
@@ -69,41 +124,40 @@ __all__ = [
     "write_cassette",
 ]
 
-_HOME = {
-    "ForeignRunLog": "harness.importers.runlog",
-    "Said": "harness.importers.runlog",
-    "CassetteError": "harness.errors",
-    "CheckFailure": "harness.golden.rules.facts",
-    "GoldenOutcome": "harness.golden.runner",
-    "GoldenTask": "harness.golden.task",
-    "HttpSession": "harness.wire.session",
-    "ImportFailed": "harness.errors",
-    "ProductionRecorder": "harness.record.production",
-    "Project": "harness.golden.project",
-    "Recorder": "harness.record.recorder",
-    "Redactor": "harness.redaction.redactor",
-    "Retention": "harness.record.retention",
-    "RunReplay": "harness.sessions.replay",
-    "Sampling": "harness.record.sampling",
-    "ScanError": "harness.redaction.scan",
-    "Settings": "harness.record.settings",
-    "TaskError": "harness.errors",
-    "TraceDiff": "harness.diff",
-    "WireMiss": "harness.wire.misses",
-    "check": "harness.golden.rules.fluent",
-    "diff_traces": "harness.diff",
-    "find_tasks": "harness.golden.loader",
-    "iter_recordings": "harness.cassette.store",
-    "load_task": "harness.golden.loader",
-    "process_redactor": "harness.redaction.redactor",
-    "read_cassette": "harness.cassette.golden_cassette",
-    "record_http": "harness.wire.session",
-    "record_task": "harness.golden.record",
-    "replay_run": "harness.sessions.replay",
-    "run_task": "harness.golden.runner",
-    "update_baseline": "harness.golden.update",
-    "write_cassette": "harness.cassette.golden_cassette",
+_ROOMS = {
+    "harness.cassette.golden_cassette": "read_cassette write_cassette",
+    "harness.cassette.store": "iter_recordings",
+    "harness.diff": "TraceDiff diff_traces",
+    "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
+    "harness.errors": "CassetteError ImportFailed TaskError",
+    "harness.golden.loader": "find_tasks load_task",
+    "harness.golden.project": "Project",
+    "harness.golden.record": "record_task",
+    "harness.golden.rules.expect": (
+        "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall Output Range Tokens Tools VsBaseline"
+    ),
+    "harness.golden.rules.facts": "CheckFailure",
+    "harness.golden.rules.fluent": "TraceCheck check",
+    "harness.golden.runner": "GoldenOutcome run_task",
+    "harness.golden.task": "GoldenTask InputMessage MatchSpec Quarantine ReplaySpec TaskInput ToolMatch",
+    "harness.golden.update": "update_baseline",
+    "harness.importers.runlog": "ForeignRunLog Said",
+    "harness.record.janitor": "Stats",
+    "harness.record.production": "ProductionRecorder",
+    "harness.record.recorder": "Recorder",
+    "harness.record.retention": "Retention",
+    "harness.record.sampling": "Sampling",
+    "harness.record.settings": "Settings",
+    "harness.redaction.redactor": "Redactor process_redactor",
+    "harness.redaction.rules": "Rule Ruleset",
+    "harness.redaction.scan": "ScanError",
+    "harness.replay.divergence": "EffectDivergence",
+    "harness.replay.matching": "Matchers",
+    "harness.sessions.replay": "RunReplay replay_run",
+    "harness.wire.misses": "Miss WireMiss",
+    "harness.wire.session": "HttpSession record_http",
 }
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

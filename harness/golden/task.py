@@ -161,7 +161,7 @@ class GoldenTask(Model):
         return f"{self._path.as_posix()}:{self.line_of(rule)}"
 
     def bind(self, path: Path, lines: Lines) -> None:
-        """Tell the task where it stands; called once by the loader."""
+        """Tell the task where it stands; called once by the loader. Internal to goldrun."""
         self._path = path
         self._lines = lines
 

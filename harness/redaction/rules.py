@@ -122,26 +122,26 @@ class Ruleset:
 
     @cached_property
     def gate(self) -> Finder:
-        """What every text is looked at with first."""
+        """What every text is looked at with first. Internal to goldrun."""
         return self._gate(lambda rule: True, (_FIELD_GATE, _ENCODED_GATE, *_ALWAYS))
 
     @cached_property
     def keywords(self) -> KeywordSet:
-        """All keywords of the rules; looking for them one by one was most of the time that sealing took."""
+        """All keywords, sought at once: one by one took most of the time of sealing. Internal to goldrun."""
         return compile_keywords(list(self._ranks), engine=self._engine)
 
     @cached_property
     def runs(self) -> Finder:
-        """Runs of encoded text, which may say a secret."""
+        """Runs of encoded text, which may say a secret. Internal to goldrun."""
         return compile_finder(_ENCODED_RUN, where="redaction rules", engine=self._engine)
 
     @cached_property
     def wire(self) -> Finder:
-        """The gate of the tripwire."""
+        """The gate of the tripwire. Internal to goldrun."""
         return self._gate(lambda rule: rule.tripwire, (_ENCODED_GATE,))
 
     def possible(self, data: bytes, *, tripwire: bool = False) -> list[CompiledRule]:
-        """Return the rules whose keywords stand in the data, in order of rank."""
+        """Return the rules whose keywords stand in the data, in order of rank. Internal to goldrun."""
         ranks = {rank for number in self.keywords.found(data) for rank in self._ranks_of[number]}
         return [self._compile(rank) for rank in sorted(ranks) if self.rules[rank].tripwire or not tripwire]
 

@@ -111,7 +111,7 @@ class HttpSession:
 
     @property
     def outer(self) -> Channel | None:
-        """The session around this one."""
+        """The session around this one. Internal to goldrun."""
         return self._outer
 
     @property
@@ -142,14 +142,14 @@ class HttpSession:
         return () if self._recorder is None else tuple(self._recorder.files)
 
     def begin(self, sent: SentRequest) -> OpenExchange:
-        """Record that a request is about to be sent."""
+        """Record that a request is about to be sent. Internal to goldrun."""
         assert self._recorder is not None
         if not self._mocks:
             self._mocks = mocks_below()
         return self._recorder.begin(sent)
 
     def serve(self, sent: SentRequest) -> ServedExchange:
-        """Return the recorded answer to a request.
+        """Return the recorded answer to a request. Internal to goldrun.
 
         Raises:
             Unanswered: If there is none.

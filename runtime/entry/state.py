@@ -68,7 +68,7 @@ class State:
         self._memory = self._open()
 
     def of(self, scope: Scope, *, audit: MemoryAudit) -> Stores:
-        """Return what a scope shares; the audit is called with each change of memory before it counts."""
+        """Return what a scope shares; the audit sees each change of memory before it counts. Internal to goldrun."""
         with self._lock:
             if scope not in self._artifacts:
                 self._artifacts[scope] = self._artifacts_of(scope)

@@ -63,7 +63,7 @@ class Governor:
         )
 
     def guard(self, header: Header, *, fencing: int = 1) -> RunGuard:
-        """Return the guard of a run; the running event loop watches it until it is closed."""
+        """Return the guard of a run; the running event loop watches it until it is closed. Internal to goldrun."""
         runs = self._watch.runs_here()
         guard = RunGuard(self.store, self.rules, self.now, self._watch, runs, header, fencing=fencing)
         runs.live.add(guard)
