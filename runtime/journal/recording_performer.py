@@ -20,7 +20,7 @@ from msgspec import structs
 from runtime.core.effects import AnyOutcome, Begin, End, Performer, SingleEffect
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header
-from runtime.errors import BugError, GoldrunError
+from runtime.errors import BugError, GoldrunError, UsageError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording import Recording, recording_of
@@ -118,6 +118,7 @@ class RecordingPerformer:
 
         Raises:
             PerformerError: If the recording cannot be written; the run cannot carry on.
+            UsageError: If an effect comes before the run's `Begin`: the caller's wrap kept that back.
         """
         self._before(effect)
         try:
@@ -137,15 +138,20 @@ class RecordingPerformer:
                 self._builder = RecordBuilder(run=self._run, cleaner=self._cleaner)
                 if self._key_id is not None:
                     effect = Begin(structs.replace(effect.header, redaction_key=self._key_id))
-            if self._builder is None:
-                raise BugError("an effect was performed before Begin")
-            intent = self._builder.intent(effect)
-            if intent is not None:
-                self._sink.append(intent)
+            if self._builder is not None:
+                intent = self._builder.intent(effect)
+                if intent is not None:
+                    self._sink.append(intent)
         except BugError:
             raise
         except GoldrunError as fault:
             raise PerformerError(str(fault)) from fault
+        if self._builder is None:
+            raise UsageError(
+                f"{type(effect).__name__} reached the recorder before the run's Begin",
+                where="RecordingPerformer",
+                next_step="give run_agent a wrap that puts a new recorder around each run and hands all effects on",
+            )
 
     def _after(self, effect: SingleEffect, outcome: AnyOutcome) -> None:
         builder = self._builder

@@ -42,7 +42,7 @@ from runtime.core.effects import (
 from runtime.core.fold import failure_status
 from runtime.core.messages import ModelReply
 from runtime.core.run import Header
-from runtime.errors import BugError, UsageError
+from runtime.errors import UsageError
 from runtime.observability.backlog import Buffered
 from runtime.observability.event import Event, EventKind, EventSink, memory_event, named
 from runtime.ports.tools import TellsLate
@@ -89,12 +89,20 @@ class ObservingPerformer:
         return sum(sink.lost + len(sink.waiting) for sink in self._sinks)
 
     async def perform(self, effect: SingleEffect) -> AnyOutcome:
-        """Perform an effect between its events."""
+        """Perform an effect between its events.
+
+        Raises:
+            UsageError: If an effect comes before the run's `Begin`: the caller's wrap kept that back.
+        """
         if isinstance(effect, Begin):
             self._begin(effect.header)
             return await self._inner.perform(effect)
         if self._header is None:
-            raise BugError("an effect was performed before Begin")
+            raise UsageError(
+                f"{type(effect).__name__} reached the observer before the run's Begin",
+                where="ObservingPerformer",
+                next_step="give run_agent a wrap that puts a new observer around each run and hands all effects on",
+            )
         if isinstance(effect, CallModel | CallTool):
             return await self._perform_call(effect)
         if isinstance(effect, Admit) and not self._may_start(effect):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from runtime.core.effects import AnyOutcome, Begin, CallTool, Outcome, Refuse, SingleEffect
+from harness.record.recorder import memory_wrap
+from runtime.core.effects import AnyOutcome, Begin, CallTool, Outcome, Performer, SingleEffect
 from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
-from runtime.entry.run import run_agent_async
-from runtime.errors import BugError, UsageError
+from runtime.entry.run import run_agent, run_agent_async
+from runtime.errors import UsageError
 from runtime.observability.audit import AuditLog, verify_audit
 from runtime.observability.logs import LogSink
 from runtime.observability.metrics import MetricsSink
@@ -263,20 +265,43 @@ class Answers:
         return self.outcome
 
 
-def test_effect_before_begin_is_a_bug() -> None:
-    effect = Refuse(
-        lane="0.tool0/1",
-        call_id="c",
-        name="look",
-        arguments={},
-        args_hash="",
-        status="denied",
-        message="",
-        rule="policy",
-    )
+class KeepsBeginBack:
+    """A mistake of a caller: it hands a run's `Begin` to the live performer, and all else to the wrapped one."""
 
-    with pytest.raises(BugError, match="before Begin"):
-        asyncio.run(ObservingPerformer(Answers(Outcome()), (), key=KEY).perform(effect))
+    def __init__(self, live: Performer, wrapped: Performer) -> None:
+        self.live = live
+        self.wrapped = wrapped
+
+    async def perform(self, effect: SingleEffect) -> AnyOutcome:
+        return await (self.live if isinstance(effect, Begin) else self.wrapped).perform(effect)
+
+
+def observed(inner: Performer) -> Performer:
+    return ObservingPerformer(inner, (), key=KEY)
+
+
+def recorded(inner: Performer) -> Performer:
+    return memory_wrap()[1](inner)
+
+
+@pytest.mark.parametrize(
+    ("around", "where"), [(observed, "ObservingPerformer"), (recorded, "RecordingPerformer")]
+)
+def test_wrap_that_keeps_begin_back_is_a_wrong_use_that_says_what_to_do(
+    around: Callable[[Performer], Performer], where: str
+) -> None:
+    agent = Agent(name="asker", model="m", policy=Policy())
+
+    with pytest.raises(
+        UsageError, match=f"{where}: .* before the run's Begin\n  next: give run_agent a wrap"
+    ):
+        run_agent(
+            agent,
+            "hello",
+            model=ScriptedModel([says("hi")]),
+            prices=Prices(),
+            wrap=lambda live: KeepsBeginBack(live, around(live)),
+        )
 
 
 def test_call_without_a_recorded_outcome_is_interrupted() -> None:
