@@ -338,4 +338,7 @@ def test_damaged_files_of_every_layout_are_read_in_part_or_refused(
 
     (lifted,) = iter_lifted([path], dialect=data.draw(st.sampled_from([None, "openai-chat", "gemini"])))
 
-    json.dumps(file_json(lifted), ensure_ascii=False, allow_nan=False).encode()
+    told = file_json(lifted)
+    written = json.dumps(told, ensure_ascii=False, allow_nan=False).encode()
+    assert json.loads(written).keys() == told.keys()
+    assert told["error"] is None or told["error"].strip()
