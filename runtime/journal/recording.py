@@ -328,7 +328,6 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
     """
     header: Header | None = None
     end: EndBody | None = None
-    intents: dict[str, Record] = {}
     found: dict[str, Interaction] = {}
     for record in records:
         if record.phase == "begin":
@@ -338,13 +337,15 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
         elif record.phase == "end":
             end = _decode_end(record.outcome)
         elif record.phase == "intent":
-            intents[record.lane] = record
             found[record.lane] = Interaction(None, record)
         else:
             before = found.get(record.lane)
-            if before is not None and before.answered:
+            if before is None:
+                found[record.lane] = Interaction(None, record)
+            elif before.answered:
                 raise JournalError(f"lane {record.lane} has two outcomes (record {record.seq})", where=source)
-            found[record.lane] = Interaction(intents.get(record.lane), record)
+            else:
+                found[record.lane] = Interaction(before.record, record)
     if header is None:
         raise JournalError("no run begins here: the file is empty or of another format", where=source)
     return Recording(
