@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.cassette.golden_cassette import read_cassette, write_cassette
-    from harness.cassette.store import iter_recordings
     from harness.diff import TraceDiff, diff_traces
     from harness.diff.document import CallDiff, Change, Delta, Divergence, SameRun
     from harness.errors import CassetteError, ImportFailed, TaskError
@@ -55,8 +54,10 @@ if TYPE_CHECKING:
     from harness.redaction.scan import ScanError
     from harness.replay.divergence import EffectDivergence
     from harness.replay.matching import Matchers
+    from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
     from harness.wire.misses import Miss, WireMiss
+    from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession, record_http
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "Retention",
     "Rule",
     "Ruleset",
+    "RunIdentity",
     "RunReplay",
     "Said",
     "SameRun",
@@ -126,7 +128,7 @@ __all__ = [
 
 _ROOMS = {
     "harness.cassette.golden_cassette": "read_cassette write_cassette",
-    "harness.cassette.store": "iter_recordings",
+    "harness.sessions.recordings": "iter_recordings",
     "harness.diff": "TraceDiff diff_traces",
     "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
     "harness.errors": "CassetteError ImportFailed TaskError",
@@ -155,6 +157,7 @@ _ROOMS = {
     "harness.replay.matching": "Matchers",
     "harness.sessions.replay": "RunReplay replay_run",
     "harness.wire.misses": "Miss WireMiss",
+    "harness.wire.run_identity": "RunIdentity",
     "harness.wire.session": "HttpSession record_http",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

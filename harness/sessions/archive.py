@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cassette.store import iter_recordings
+from harness.sessions.recordings import iter_recordings
 from runtime.journal.recording import Recording
 from runtime.ports.control_values import RunKey
 

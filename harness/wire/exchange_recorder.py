@@ -23,9 +23,10 @@ from harness.wire.client_errors import describe_error, end_of
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, SentRequest, pack
 from harness.wire.http_recording import FORMAT, ExchangeWriter, RecordingHead, refuse_open
 from harness.wire.request_key import request_key
+from harness.wire.run_identity import RunIdentity
 from harness.wire.scrub import Scrubber
 from runtime.errors import JournalError, UsageError
-from runtime.execution.clock import Clock
+from runtime.execution.clock import Clock, new_request_id
 from runtime.journal.records import raw
 
 MAX_KEPT_BYTES = 24 * 1024 * 1024
@@ -47,6 +48,11 @@ class OpenExchange:
         self._head: tuple[int | None, str, Headers] = (None, "", ())
         self._chunks: list[tuple[float, bytes]] = []
         self._length = 0
+
+    @property
+    def sent_at(self) -> float:
+        """Seconds since the recording began, at the sending."""
+        return round(self._began, 6)
 
     def head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
         """Take the head of the answer."""
@@ -95,7 +101,15 @@ class WireRecorder:
         files: Files written, also by processes forked from this one as far as this process knows.
     """
 
-    def __init__(self, path: Path, *, redact: bool, clock: Clock, siblings: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        redact: bool,
+        clock: Clock,
+        siblings: bool = False,
+        identity: RunIdentity | None = None,
+    ) -> None:
         """Take the place to write to; the file is made by `open` or with the first exchange.
 
         Args:
@@ -103,6 +117,7 @@ class WireRecorder:
             redact: Whether secrets are taken out.
             clock: Says when.
             siblings: Whether to take another name where the file is there or in use.
+            identity: What the run is called.
         """
         self.path = path
         self.count = 0
@@ -110,6 +125,7 @@ class WireRecorder:
         self._redact = redact
         self._clock = clock
         self._siblings = siblings
+        self._identity = identity or RunIdentity()
         self._lock = threading.Lock()
         self._writer: ExchangeWriter | None = None
         self._fault: JournalError | CassetteError | UsageError | None = None
@@ -221,8 +237,11 @@ class WireRecorder:
     def _open(self) -> None:
         if self._writer is not None:
             return
+        names = msgspec.structs.asdict(self._identity)
         head = RecordingHead(
+            **{**names, "request_id": self._identity.request_id or new_request_id()},
             format=FORMAT,
+            kind="http",
             started_at=self._clock.now().isoformat(),
             redaction="default" if self._redact else "none",
             python=platform.python_version(),
@@ -243,7 +262,7 @@ class WireRecorder:
             self._scrubber.dropped += 1
             request = HttpRequest(method=request.method, url="", dropped=reason)
             body = raw(request)
-        self._writer.intent(exchange.number, sent.stack, request_key(request), body, round(self.now_s(), 6))
+        self._writer.intent(exchange.number, sent.stack, request_key(request), body, exchange.sent_at)
 
     def _answer_body(self, answer: HttpAnswer) -> msgspec.Raw:
         clean = self._scrubber.answer(answer)
@@ -257,8 +276,12 @@ class WireRecorder:
 
 def _claim(path: Path, head: RecordingHead, *, siblings: bool) -> tuple[ExchangeWriter, Path]:
     """Return a writer and the file that its recording is to become."""
+    request_id = head.request_id
     for number in range(1, 10_000):
         target = path if number == 1 else sibling(path, number)
+        if number > 1 and request_id is not None:
+            # Each process's part of the recording is a run of its own.
+            head = msgspec.structs.replace(head, request_id=f"{request_id}-{number}")
         try:
             if siblings:
                 if target.exists():

@@ -20,6 +20,7 @@ from harness.wire.misses import Miss, Unanswered, WireMiss
 from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
 from harness.wire.player import Player, ServedExchange
 from harness.wire.routing import Channel, bind
+from harness.wire.run_identity import RunIdentity
 from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 
@@ -36,6 +37,13 @@ def record_http(
     redact: bool = True,
     pace: bool | float = False,
     require_all: bool = False,
+    agent: str | None = None,
+    agent_version: str | None = None,
+    deploy: str | None = None,
+    task: str | None = None,
+    tenant: str | None = None,
+    environment: str | None = None,
+    request_id: str | None = None,
 ) -> HttpSession:
     """Record or replay the HTTP traffic of a block: `with`, `async with`, or as a decorator.
 
@@ -50,12 +58,29 @@ def record_http(
         redact: Take secrets out before anything is written.
         pace: Wait on replay as was waited: `True`, or a share such as 0.1.
         require_all: Raise if a replay did not ask for every recorded exchange.
+        agent: Name of the agent, for lists and reports.
+        agent_version: Its version.
+        deploy: Version label that reports compare.
+        task: What the run is about; reports pair runs by it.
+        tenant: Whose run it is.
+        environment: Which world: `prod`, `staging`, `test`, ...
+        request_id: Finds the run; made here if not given. Names that are not given are taken from the environment:
+            `GOLDRUN_AGENT`, `GOLDRUN_DEPLOY` and so on.
 
     Raises:
         UsageError: If the mode is none of these, the file's form is not written here, or a cassette of vcrpy is
             open when the block begins.
     """
-    return HttpSession(path, mode=mode, redact=redact, pace=pace, require_all=require_all)
+    identity = RunIdentity(
+        request_id=request_id,
+        tenant=tenant,
+        environment=environment,
+        agent=agent,
+        agent_version=agent_version,
+        deploy=deploy,
+        task=task,
+    )
+    return HttpSession(path, mode=mode, redact=redact, pace=pace, require_all=require_all, identity=identity)
 
 
 class HttpSession:
@@ -76,6 +101,7 @@ class HttpSession:
         pace: bool | float = False,
         require_all: bool = False,
         siblings: bool = False,
+        identity: RunIdentity | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Take the settings; see `record_http`. With `siblings` each process has a file of its own."""
@@ -87,6 +113,7 @@ class HttpSession:
         self._pace = pace
         self._require_all = require_all
         self._siblings = siblings
+        self._identity = identity or RunIdentity()
         self._clock = clock or SystemClock()
         self._recorder: WireRecorder | None = None
         self._player: Player | None = None
@@ -174,7 +201,11 @@ class HttpSession:
             self._player = Player(self._replayed_files())
         else:
             self._recorder = WireRecorder(
-                self.path, redact=self._redact, clock=self._clock, siblings=self._siblings
+                self.path,
+                redact=self._redact,
+                clock=self._clock,
+                siblings=self._siblings,
+                identity=self._identity.completed(os.environ),
             )
             if not self._siblings:
                 self._recorder.open()
@@ -267,6 +298,7 @@ class HttpSession:
             pace=self._pace,
             require_all=self._require_all,
             siblings=self._siblings,
+            identity=self._identity,
             clock=self._clock,
         )
 
