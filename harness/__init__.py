@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from harness.diff import TraceDiff, diff_traces
     from harness.diff.document import CallDiff, Change, Delta, Divergence, SameRun
     from harness.errors import CassetteError, ImportFailed, TaskError
+    from harness.golden.http_cassette import HttpCassette
     from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
     from harness.golden.record import record_task
@@ -77,6 +78,7 @@ __all__ = [
     "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
+    "HttpCassette",
     "HttpSession",
     "ImportFailed",
     "InputMessage",
@@ -132,6 +134,7 @@ _ROOMS = {
     "harness.diff": "TraceDiff diff_traces",
     "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
     "harness.errors": "CassetteError ImportFailed TaskError",
+    "harness.golden.http_cassette": "HttpCassette",
     "harness.golden.loader": "find_tasks load_task",
     "harness.golden.project": "Project",
     "harness.golden.record": "record_task",

@@ -92,13 +92,22 @@ def read_exchanges(path: Path, *, bare: bool = False) -> HttpRecording:
     """
     data = read_regular_file(path)
     if data.startswith(b"{") and own_layout.is_own(path):
-        own = own_layout.open_own(path)
-        layout, sent = own_layout.LAYOUT, [_own(each) for each in own_layout.read_own(own)]
-    else:
-        own = None
-        layout, sent = sent_exchanges(data, where=path.as_posix(), bare=bare)
-    exchanges = tuple(_exchange(each, idx) for idx, each in enumerate(sent))
-    return HttpRecording(layout=layout, exchanges=exchanges, own=own)
+        return own_exchanges(own_layout.open_own(path))
+    layout, sent = sent_exchanges(data, where=path.as_posix(), bare=bare)
+    return HttpRecording(
+        layout=layout, exchanges=tuple(_exchange(each, idx) for idx, each in enumerate(sent))
+    )
+
+
+def own_exchanges(file: HttpFile) -> HttpRecording:
+    """Return the exchanges of one of our recordings, each under the number it has there.
+
+    Raises:
+        ImportFailed: If an answer is damaged.
+    """
+    sent = zip(file.exchanges, own_layout.read_own(file), strict=True)
+    exchanges = tuple(_exchange(_own(own), stored.number) for stored, own in sent)
+    return HttpRecording(layout=own_layout.LAYOUT, exchanges=exchanges, own=file)
 
 
 def _own(own: own_layout.OwnExchange) -> Sent:

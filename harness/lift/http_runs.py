@@ -7,9 +7,10 @@ from pathlib import Path
 
 from harness.cassette.index import Found
 from harness.lift.decoding import decode_exchange
-from harness.lift.exchanges import read_exchanges
+from harness.lift.exchanges import own_exchanges
 from harness.lift.lift import runs_of
-from harness.wire.http_recording import is_http_recording, read_http
+from harness.lift.traces import LiftedRun
+from harness.wire.http_recording import HttpFile, is_http_recording, read_http
 from harness.wire.run_identity import RunIdentity
 from runtime.journal.recording import Recording
 
@@ -53,8 +54,17 @@ def find_http(path: Path, request_id: str) -> list[Found] | None:
     ]
 
 
-def _runs(path: Path, identity: RunIdentity | None) -> Iterator[Recording]:
-    recording = read_exchanges(path)
+def lifted_runs(file: HttpFile, *, identity: RunIdentity | None = None) -> Iterator[LiftedRun]:
+    """Yield the conversations of an HTTP recording; arguments as of `http_runs`.
+
+    Raises:
+        ImportFailed: If an answer is damaged.
+    """
+    recording = own_exchanges(file)
     exchanges = tuple(decode_exchange(exchange) for exchange in recording.exchanges)
-    for run in runs_of(recording, exchanges, name=path.name, identity=identity):
+    yield from runs_of(recording, exchanges, name=file.path.name, identity=identity)
+
+
+def _runs(path: Path, identity: RunIdentity | None) -> Iterator[Recording]:
+    for run in lifted_runs(read_http(path), identity=identity):
         yield run.recording(f"{path}#{run.header.request_id}")

@@ -21,7 +21,14 @@ from harness.errors import CassetteError
 from harness.redaction.redactor import process_redactor
 from harness.wire.client_errors import describe_error, end_of
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, SentRequest, pack
-from harness.wire.http_recording import FORMAT, ExchangeWriter, RecordingHead, refuse_open
+from harness.wire.http_recording import (
+    FORMAT,
+    ExchangeWriter,
+    HttpFile,
+    RecordingHead,
+    read_http,
+    refuse_open,
+)
 from harness.wire.request_key import request_key
 from harness.wire.run_identity import RunIdentity
 from harness.wire.scrub import Scrubber
@@ -135,6 +142,17 @@ class WireRecorder:
     def dropped(self) -> int:
         """How many bodies were left out because they could not be searched for secrets."""
         return self._scrubber.dropped
+
+    def so_far(self) -> HttpFile | None:
+        """Return what was written so far; `None` if nothing was.
+
+        Raises:
+            CassetteError: If it cannot be read.
+        """
+        with self._lock:
+            if not self.files:
+                return None
+            return read_http(self.files[-1] if self._writer is None else self._writer.path)
 
     def now_s(self) -> float:
         """Return seconds since the recording began."""

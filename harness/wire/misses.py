@@ -36,6 +36,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
         recorded: The recorded value around the difference.
         sent: The value sent now.
         detail: What else there is to say.
+        cause: What changed, in the words of replay: prompt, tool schema, model, upstream result, count, ...
     """
 
     verdict: MissVerdict
@@ -47,6 +48,14 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     recorded: str | None = None
     sent: str | None = None
     detail: str | None = None
+    cause: str = "code"
+
+    def line(self) -> str:
+        """Return the miss in one line, its cause first."""
+        request = f"{self.method} {self.url} (call {self.call})"
+        if self.path is not None:
+            return f"cause: {self.cause}: {self.path}: {self.recorded} -> {self.sent}; {request}"
+        return f"cause: {self.cause}: {request}: {self.detail}"
 
     def text(self) -> str:
         """Return the miss in words."""

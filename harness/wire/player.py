@@ -49,6 +49,7 @@ class Player:
         path: The first file.
         misses: What could not be answered, in order.
         calls: Requests made.
+        head: Header of the first file.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -61,6 +62,8 @@ class Player:
         self.path = paths[0]
         self.misses: list[Miss] = []
         self.calls = 0
+        self.head = files[0].head
+        self._served: list[StoredExchange] = []
         self.is_cut_off = any(not file.ended for file in files)
         exchanges = [exchange for file in files for exchange in file.exchanges]
         self.exchanges = tuple(exchanges)
@@ -73,6 +76,12 @@ class Player:
         with self._lock:
             return self._index.unused
 
+    @property
+    def served(self) -> tuple[StoredExchange, ...]:
+        """The exchanges that were asked for, with the requests as they were sent now, in recorded order."""
+        with self._lock:
+            return tuple(sorted(self._served, key=lambda exchange: exchange.number))
+
     def serve(self, sent: SentRequest) -> ServedExchange:
         """Return the answer to a request.
 
@@ -83,6 +92,8 @@ class Player:
             self.calls += 1
             call = self.calls
             found = self._index.take(sent, call)
+            if not isinstance(found, Miss):
+                self._served.append(found)
         if isinstance(found, Miss):
             if self.is_cut_off and found.detail is not None:
                 found = msgspec.structs.replace(found, detail=f"{found.detail}; the recording was cut off")

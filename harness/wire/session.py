@@ -10,12 +10,12 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from harness.wire import patch
 from harness.wire.exchange import SentRequest
 from harness.wire.exchange_recorder import OpenExchange, WireRecorder
-from harness.wire.http_recording import SUFFIX, refuse_open
+from harness.wire.http_recording import SUFFIX, HttpFile, refuse_open
 from harness.wire.misses import Miss, Unanswered, WireMiss
 from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
 from harness.wire.player import Player, ServedExchange
@@ -168,6 +168,22 @@ class HttpSession:
         """Files this process wrote."""
         return () if self._recorder is None else tuple(self._recorder.files)
 
+    def so_far(self) -> HttpFile:
+        """Return the exchanges that were recorded, or answered from the recording, up to now. Internal to goldrun.
+
+        Raises:
+            UsageError: If the session was not begun.
+            CassetteError: If the recording cannot be read.
+        """
+        if self._player is not None:
+            return HttpFile(path=self.path, head=self._player.head, exchanges=self._player.served, ended=True)
+        written = None if self._recorder is None else self._recorder.so_far()
+        if written is None:
+            raise UsageError(
+                "nothing was recorded yet", where=str(self.path), next_step="ask once the agent has run"
+            )
+        return written
+
     def begin(self, sent: SentRequest) -> OpenExchange:
         """Record that a request is about to be sent. Internal to goldrun."""
         assert self._recorder is not None
@@ -184,7 +200,7 @@ class HttpSession:
         assert self._player is not None
         return self._player.serve(sent)
 
-    def open(self) -> HttpSession:
+    def open(self) -> Self:
         """Start without binding a context; for callers that hand it to clients themselves.
 
         Raises:
@@ -249,7 +265,7 @@ class HttpSession:
                 stacklevel=3,
             )
 
-    def __enter__(self) -> HttpSession:
+    def __enter__(self) -> Self:
         refuse_open_vcr(str(self.path))
         patch.install()
         try:
@@ -277,7 +293,7 @@ class HttpSession:
             # The signal has said all the error says; any other cause is worth keeping.
             raise miss from (None if isinstance(error, Unanswered) else error)
 
-    async def __aenter__(self) -> HttpSession:
+    async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(
