@@ -86,7 +86,7 @@ class NetworkGuard:
             self._refuse(f"{host}:{port}")
 
     def start(self, program: str) -> None:
-        """Take note of a process, or refuse it."""
+        """Remember a process that starts, or refuse it."""
         if self._block_processes:
             self._refuse(f"the process {program}")
         self.started.append(program)

@@ -44,17 +44,17 @@ class ReplayGuard:
 
     def warn(self, where: str) -> None:
         """Warn of what the guard did not see."""
-        unseen = [f"{name} is loaded" for name in loaded_native()]
+        unwatched = [f"{name} is loaded" for name in loaded_native()]
         # Children that are Python follow the guard's environment.
         foreign = [name for name in self._guard.started if not Path(name).name.startswith("python")]
         programs = list(dict.fromkeys(foreign))
         if programs:
             more = f" and {len(programs) - _SHOWN} more" if len(programs) > _SHOWN else ""
-            unseen.append(f"started {', '.join(programs[:_SHOWN])}{more}")
-        if unseen:
+            unwatched.append(f"started {', '.join(programs[:_SHOWN])}{more}")
+        if unwatched:
             warnings.warn(
                 f"{where}: a replay does not watch the connections of native clients and other programs: "
-                f"{'; '.join(unseen)}",
+                f"{'; '.join(unwatched)}",
                 RuntimeWarning,
                 stacklevel=4,
             )
