@@ -18,7 +18,7 @@ class FolderArchive:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
 
     def find(self, key: RunKey) -> Recording | None:
         """Return the latest recording of a run: of those that were resumed, the one with the most outcomes.

@@ -48,8 +48,8 @@ class OpenExchange:
     __slots__ = ("_began", "_chunks", "_head", "_length", "_recorder", "number", "sent")
 
     def __init__(self, recorder: WireRecorder, number: int, sent: SentRequest, began: float) -> None:
-        self.number = number
-        self.sent = sent
+        self.number: int = number
+        self.sent: SentRequest = sent
         self._recorder = recorder
         self._began = began
         self._head: tuple[int | None, str, Headers] = (None, "", ())
@@ -127,7 +127,7 @@ class WireRecorder:
             identity: What the run is called.
         """
         self.path = path
-        self.count = 0
+        self.count: int = 0
         self.files: list[Path] = []
         self._redact = redact
         self._clock = clock

@@ -91,8 +91,8 @@ class WireMiss(CheckFailed, AssertionError):
     """
 
     def __init__(self, misses: Sequence[Miss], *, where: str, unused: Sequence[int] = ()) -> None:
-        self.misses = tuple(misses)
-        self.unused = tuple(unused)
+        self.misses: tuple[Miss, ...] = tuple(misses)
+        self.unused: tuple[int, ...] = tuple(unused)
         shown = [miss.text() for miss in self.misses[:_MOST_SHOWN]]
         if len(self.misses) > _MOST_SHOWN:
             shown.append(f"and {len(self.misses) - _MOST_SHOWN} more")

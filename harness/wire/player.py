@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from harness.wire.exchange import HttpAnswer, SentRequest
+from harness.wire.exchange import HttpAnswer, HttpRequest, SentRequest
 from harness.wire.exchange_index import HttpIndex
-from harness.wire.http_recording import StoredExchange, read_http
+from harness.wire.http_recording import RecordingHead, StoredExchange, read_http
 from harness.wire.misses import Miss, MissVerdict, Unanswered
 
 _CUT_OFF = "the recording was cut off while this exchange was in flight"
@@ -26,10 +26,10 @@ class ServedExchange:
 
     def __init__(self, player: Player, call: int, exchange: StoredExchange, answer: HttpAnswer) -> None:
         self._player = player
-        self.call = call
-        self.request = exchange.request
-        self.answer = answer
-        self.duration_s = exchange.duration_s or 0.0
+        self.call: int = call
+        self.request: HttpRequest = exchange.request
+        self.answer: HttpAnswer = answer
+        self.duration_s: float = exchange.duration_s or 0.0
 
     def refuse(self, verdict: MissVerdict, detail: str) -> NoReturn:
         """Stop the client: it asks for more than was recorded.
@@ -60,14 +60,14 @@ class Player:
             CassetteError: If one cannot be read.
         """
         files = [read_http(path) for path in paths]
-        self.path = paths[0]
+        self.path: Path = paths[0]
         self.misses: list[Miss] = []
-        self.calls = 0
-        self.head = files[0].head
+        self.calls: int = 0
+        self.head: RecordingHead = files[0].head
         self._served: list[StoredExchange] = []
-        self.is_cut_off = any(not file.ended for file in files)
+        self.is_cut_off: bool = any(not file.ended for file in files)
         exchanges = [exchange for file in files for exchange in file.exchanges]
-        self.exchanges = tuple(exchanges)
+        self.exchanges: tuple[StoredExchange, ...] = tuple(exchanges)
         self._index = HttpIndex(exchanges, redacted=any(f.head.redaction != "none" for f in files))
         self._lock = threading.Lock()
 

@@ -118,7 +118,7 @@ class HttpSession:
         clock: Clock | None = None,
     ) -> None:
         """Take the settings; see `record_http`. With `siblings` each process has a file of its own."""
-        self.path = _file(Path(path))
+        self.path: Path = _file(Path(path))
         if mode not in _MODES:
             raise UsageError(f"mode {mode!r} is none of {', '.join(_MODES)}", where="record_http")
         self.mode: Mode = mode
