@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from harness.replay.matching import Matchers
     from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
+    from harness.wire.match_rules import MatchHosts, MatchIgnore, MatchRules
     from harness.wire.misses import Miss, WireMiss
     from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession, record_http
@@ -82,6 +83,9 @@ __all__ = [
     "HttpSession",
     "ImportFailed",
     "InputMessage",
+    "MatchHosts",
+    "MatchIgnore",
+    "MatchRules",
     "MatchSpec",
     "Matchers",
     "Miss",
@@ -159,6 +163,7 @@ _ROOMS = {
     "harness.replay.divergence": "EffectDivergence",
     "harness.replay.matching": "Matchers",
     "harness.sessions.replay": "RunReplay replay_run",
+    "harness.wire.match_rules": "MatchHosts MatchIgnore MatchRules",
     "harness.wire.misses": "Miss WireMiss",
     "harness.wire.run_identity": "RunIdentity",
     "harness.wire.session": "HttpSession record_http",

@@ -27,11 +27,11 @@ REPORTED = pytest.StashKey[bool]()
 MARKER = "cassette"
 FOLDER = Path("cassettes", "http")
 HELP = (
-    "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False, agent=None, agent_version=None, "
-    "deploy=None, task=None, tenant=None, environment=None, request_id=None): "
+    "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False, block_processes=False, match=None, "
+    "agent=None, agent_version=None, deploy=None, task=None, tenant=None, environment=None, request_id=None): "
     "record or replay the HTTP traffic of the test"
 )
-_SETTINGS = frozenset({"mode", "redact", "pace", "require_all"})
+_SETTINGS = frozenset({"mode", "redact", "pace", "require_all", "block_processes", "match"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]")
 _EARLIER = re.compile(r"[^A-Za-z0-9._/=-]+")
 _LONGEST = 120
