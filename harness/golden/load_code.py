@@ -50,7 +50,9 @@ def load_code(reference: str, *, where: str, error: type[GoldrunError] = UsageEr
         )
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as cause:  # what a module does on import is its own; any failure is an answer to the user
+    except (
+        Exception
+    ) as cause:  # what a module does on import is its own; any failure is an answer to the user
         raise error(
             f"module {module_name!r} cannot be imported: {type(cause).__name__}: {cause}",
             where=where,

@@ -55,7 +55,9 @@ def find_files(path: Path) -> list[Path]:
     if not path.is_dir():
         raise TaskError("there is no such file or folder", where=str(path), next_step="check the path")
     # Hidden folders belong to tools: an environment's packages and a repository's objects are not ours to rewrite.
-    visible = (p for p in path.rglob("*") if not any(part[0] == "." for part in p.relative_to(path).parts[:-1]))
+    visible = (
+        p for p in path.rglob("*") if not any(part[0] == "." for part in p.relative_to(path).parts[:-1])
+    )
     return sorted(p for p in visible if p.name.endswith(_ENDINGS) and p.is_file() and _is_ours(p))
 
 

@@ -19,9 +19,9 @@ from harness.golden.rules.invariants import check_invariants
 from harness.golden.project import Project, load_agent
 from harness.golden.task import GoldenTask
 from harness.replay.divergence import EffectDivergence, describe
+from harness.replay.change_names import schema_change
 from harness.replay.matching import Matchers
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
-from harness.text import safe_text
 from runtime.core.ids import run_id
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
@@ -29,8 +29,6 @@ from runtime.entry.run import Request
 from runtime.errors import GoldrunError
 from runtime.execution.clock import SystemClock
 from runtime.journal.recording import Recording
-
-SHOWN_DIVERGENCES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +158,11 @@ def _replay(task: GoldenTask, recording: Recording, agent: Agent | None, deploy:
         try:
             setup = agent_setup(agent, request_of(task, agent, deploy=deploy), recording.header)
         except GoldrunError as fault:
-            raise TaskError(fault.what, where=task.where("policy"), next_step=fault.next_step) from fault
+            what = fault.what
+            before, now = recording.header.tool_schemas, tuple(t.decl.schema for t in agent.tools)
+            if before and (changed := schema_change(before, now)) is not None:
+                what = f"tool schema: {changed}; {what}"
+            raise TaskError(what, where=task.where("policy"), next_step=fault.next_step) from fault
     replay = replay_run(recording, setup=setup, matchers=matchers, collect=True)
     if replay.trace is None:
         raise CassetteError(
@@ -247,66 +249,3 @@ def _known_tools(recording: Recording, agent: Agent | None) -> frozenset[str] | 
 
 def _shown(path: Any, project: Project) -> str:
     return str(path.relative_to(project.root)) if path.is_relative_to(project.root) else path.name
-
-
-def failure_text(outcome: GoldenOutcome) -> str:
-    """Return one screen about a failed task: cause first, then every failed rule."""
-    lines = [f"golden task {outcome.task.task} failed"]
-    if outcome.divergences:
-        first = outcome.divergences[0]
-        lines.append(f"  cause: {outcome.cause or 'unknown'}")
-        lines.append(f"  first divergence: {describe(first)}")
-        if first.recorded is not None or first.replayed is not None:
-            lines.append(f"    recorded: {_short(first.recorded)}")
-            lines.append(f"    now:      {_short(first.replayed)}")
-        rest = outcome.divergences[1 : SHOWN_DIVERGENCES + 1]
-        lines += [f"  then: {describe(d)}" for d in rest]
-        more = len(outcome.divergences) - 1 - len(rest)
-        if more > 0:
-            lines.append(f"  and {more} more that follow from it")
-    lines += _change_lines(outcome)
-    lines += _validation_lines(outcome)
-    for failure in outcome.failures:
-        lines += [f"  {line}" for line in failure.message.splitlines()]
-    lines.append(f"  next: {_next_step(outcome)}")
-    return "\n".join(lines)
-
-
-def _change_lines(outcome: GoldenOutcome) -> list[str]:
-    before, now = outcome.recorded, outcome.trace
-    rows = [
-        ("stop reason", before.stop_reason, now.stop_reason),
-        ("tool calls", before.totals.tool_calls, now.totals.tool_calls),
-        ("tool executions", before.totals.tool_executions, now.totals.tool_executions),
-        ("model calls", before.totals.model_calls, now.totals.model_calls),
-    ]
-    changed = [f"{name} {a} -> {b}" for name, a, b in rows if a != b]
-    return [f"  recorded -> now: {', '.join(changed)}"] if changed else []
-
-
-def _validation_lines(outcome: GoldenOutcome) -> list[str]:
-    """Show what the model was told of arguments that no longer validate; each text once."""
-    told = {c.error: c.name for c in outcome.trace.tool_calls if c.status == "invalid_arguments" and c.error}
-    before = {c.error for c in outcome.recorded.tool_calls}
-    shown = [(name, text) for text, name in told.items() if text not in before][:SHOWN_DIVERGENCES]
-    return [f"  validation errors of {name}: {_short(_problems(text))}" for name, text in shown]
-
-
-def _problems(text: str) -> str:
-    return "; ".join(line.removeprefix("- ") for line in text.splitlines()[1:])
-
-
-def _next_step(outcome: GoldenOutcome) -> str:
-    task = outcome.task.task
-    if outcome.divergences:
-        anew = (
-            "import or lift its recording again"
-            if outcome.task.is_recorded
-            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it anew"
-        )
-        return f"undo the change, or if it is wanted: {anew}"
-    return "correct the rule in the task file, or the agent"
-
-
-def _short(value: Any) -> str:
-    return safe_text(value if isinstance(value, str) else repr(value), 160)

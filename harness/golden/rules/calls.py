@@ -17,7 +17,15 @@ from harness.golden.rules.facts import (
     suggestion,
     vacuous,
 )
-from harness.golden.rules.pairing import DIRECTIONS, Mode, ExpectedSlot, Times, default_times, match_calls, slots_of
+from harness.golden.rules.pairing import (
+    DIRECTIONS,
+    Mode,
+    ExpectedSlot,
+    Times,
+    default_times,
+    match_calls,
+    slots_of,
+)
 
 
 def fits(spec: CallSpec, call: ActualCall) -> bool:
@@ -192,7 +200,12 @@ def _times_text(times: Times) -> str:
 
 
 def _missing(
-    spec: ExpectedCall, slots: Sequence[ExpectedSlot], index: int, facts: Facts, path: RulePath, direction: str
+    spec: ExpectedCall,
+    slots: Sequence[ExpectedSlot],
+    index: int,
+    facts: Facts,
+    path: RulePath,
+    direction: str,
 ) -> Finding:
     fitting = slots[index].fits
     shared = any(set(fitting) & set(s.fits) for i, s in enumerate(slots) if i != index)
