@@ -62,7 +62,7 @@ class ReplayPerformer:
         self._now: float | None = None
         self._header: Header | None = None
         self.divergences: list[EffectDivergence] = []
-        self.effects = 0
+        self.effects: int = 0
 
     def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the recorded outcome of an effect.
