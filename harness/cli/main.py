@@ -1,6 +1,6 @@
-"""`goldrun`: the commands and the one place where errors become exit codes.
+"""`goldrun`: the commands, and the one place where errors become exit codes.
 
-A command's file is loaded when the command is named, so `goldrun --help` loads none and stays quick.
+A command's file is imported when the user names the command, so `goldrun --help` imports none and stays fast.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code; the edge where errors become codes."""
+    """Run one command and return its exit code: errors become codes here and nowhere else."""
     try:
         result = app(arguments, standalone_mode=False, prog_name="goldrun")
     except typer.Exit as stop:
@@ -135,7 +135,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:
-        # Typer carries its own copy of click and exports no base class of its usage errors.
+        # Typer vendors click and exports no base class of its usage errors, so they are recognised by `show`.
         show = getattr(error, "show", None)
         if callable(show) and hasattr(error, "exit_code"):
             show()

@@ -1,4 +1,4 @@
-"""The options that several commands share, so that each has one name and one help text."""
+"""Options that several commands share: one name and one help text each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Redact = Annotated[bool, typer.Option(help="Take secrets out before anything is 
 HISTORY = Path("reports/history")
 History = Annotated[Path, typer.Option(help="Folder of the Parquet history.")]
 
-# Of the commands that act on a control store.
+# For commands that act on a control store.
 DEFAULT_STORE = Path("goldrun-control.db")
 Store = Annotated[Path, typer.Option(envvar="GOLDRUN_CONTROL_STORE", help="The control store's file.")]
 Reason = Annotated[str, typer.Option(help="Why; kept with who and when, see `goldrun ops acts`.")]

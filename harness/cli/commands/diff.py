@@ -1,4 +1,4 @@
-"""`goldrun diff`: two runs compared call by call, or two deploys task by task."""
+"""`goldrun diff`: compare two runs call by call, or two deploys task by task."""
 
 from __future__ import annotations
 

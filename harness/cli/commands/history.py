@@ -1,4 +1,4 @@
-"""`goldrun history`: what the history holds, and how to keep it in order."""
+"""`goldrun history`: list, inspect and maintain the history."""
 
 from __future__ import annotations
 

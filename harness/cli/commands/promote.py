@@ -1,4 +1,4 @@
-"""`goldrun promote`: from a production run to a golden task."""
+"""`goldrun promote`: make a golden task from a production run."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _production_run(target: str) -> tuple[Recording, dict[str, Any]]:
-    """Return a run and where it came from, with the roots that prove it."""
+    """Return a run and its provenance: the source file and the Merkle roots that prove it."""
     if is_url(target):
         address, _, name = target.rpartition("#")
         segment = read_remote_segment(address)

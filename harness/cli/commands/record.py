@@ -1,4 +1,4 @@
-"""`goldrun record`: golden tasks, any command with its HTTP traffic, or a recording proxy."""
+"""`goldrun record`: record golden tasks, a command's HTTP traffic, or the traffic of a proxy."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def record(
             "or `goldrun record --proxy --upstream URL`",
         )
     if tasks:
-        # Golden tasks need pydantic and the YAML reader; a recorded command should not wait for them.
+        # Golden tasks need pydantic and the YAML reader. Loaded here, they do not delay a recorded command.
         from harness.cli.record_tasks import record_tasks
 
         return record_tasks(tasks, script=script, base_url=base_url, api_key_env=api_key_env)

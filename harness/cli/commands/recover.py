@@ -1,4 +1,4 @@
-"""`goldrun recover`: journals that a dead process left become segments."""
+"""`goldrun recover`: seal the journals of dead processes into segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`goldrun redact-check`: files that were written, searched for secrets."""
+"""`goldrun redact-check`: search written files for secrets."""
 
 from __future__ import annotations
 

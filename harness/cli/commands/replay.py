@@ -1,4 +1,4 @@
-"""`goldrun replay`: run recordings again, with progress, and report every run."""
+"""`goldrun replay`: run recordings again, with progress, and report each run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from runtime.errors import ExitCode
 from runtime.journal.recording import Recording
 
 SHOWN_RUNS = 20
-"""Diverged runs printed in full; the rest is counted."""
+"""How many diverged runs are printed in full; the others are only counted."""
 
 
 def replay(
@@ -59,7 +59,7 @@ def _replay_all(paths: list[str], code: Agent | None, *, collect: bool, keep_run
 
 
 class _Tally:
-    """Counts of replayed runs, and their JSON documents where `--json` prints them."""
+    """Counts of the replayed runs, and their JSON documents for `--json`."""
 
     def __init__(self, *, keep_runs: bool) -> None:
         self._keep = keep_runs
@@ -106,7 +106,7 @@ def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunR
     if agent is None:
         return replay_run(recording, collect=collect)
     header = recording.header
-    # Policy and budget are the code's own: what they changed is what the replay should show.
+    # Policy and budget come from the code, not from the recording: the replay should show their changes.
     request = replace(Request.of(header), source="replay", policy=None, budget=None)
     return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
 

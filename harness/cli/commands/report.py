@@ -1,4 +1,4 @@
-"""`goldrun report`: two deploys compared, and whether the candidate is worse."""
+"""`goldrun report`: compare two deploys, and say whether the candidate is worse."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _deltas(entries: list[str]) -> dict[str, float]:
     """Return the values of `METRIC=VALUE` options.
 
     Raises:
-        UsageError: If one is no such pair.
+        UsageError: If an entry is not such a pair.
     """
     from harness.reports.metrics import METRICS
 

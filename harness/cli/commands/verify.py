@@ -1,4 +1,4 @@
-"""`goldrun verify`: whether recordings are intact, and whether they are complete."""
+"""`goldrun verify`: check that recordings are intact and complete."""
 
 from __future__ import annotations
 

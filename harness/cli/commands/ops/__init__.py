@@ -1,4 +1,4 @@
-"""`goldrun ops`: what an operator does with a control store, one file for each kind of thing acted on."""
+"""`goldrun ops`: an operator's commands on a control store, one file for each kind of object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`goldrun ops approvals`, `approve`, `deny`: calls that wait for a person's answer."""
+"""`goldrun ops approvals`, `approve`, `deny`: list and answer pending approvals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`goldrun ops audit`: whether an audit log is intact and complete."""
+"""`goldrun ops audit`: verify that an audit log is intact and complete."""
 
 from __future__ import annotations
 

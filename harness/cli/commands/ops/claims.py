@@ -1,4 +1,4 @@
-"""`goldrun ops claims`, `settle`: idempotency claims of writes, and those in doubt."""
+"""`goldrun ops claims`, `settle`: list idempotency claims, and settle writes in doubt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`goldrun ops budget`, `caps`, `breakers`, `close-breaker`: what limits calls, seen and changed by an operator."""
+"""`goldrun ops budget`, `caps`, `breakers`, `close-breaker`: show and change the limits on calls."""
 
 from __future__ import annotations
 

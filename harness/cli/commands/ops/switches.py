@@ -1,4 +1,4 @@
-"""`goldrun ops kill`, `disable`, `enable`, `switches`: stop what runs, and let it start again."""
+"""`goldrun ops kill`, `disable`, `enable`, `switches`: stop runs and calls, and let them start again."""
 
 from __future__ import annotations
 
