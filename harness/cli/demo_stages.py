@@ -84,7 +84,9 @@ class DemoProject:
             )
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise UsageError(
-                f"{str(root)!r} is no empty folder", where="--keep", next_step="name a new or empty folder"
+                f"{str(root)!r} is not an empty folder",
+                where="--keep",
+                next_step="name a new or empty folder",
             )
         source = importlib.resources.files("harness.cli").joinpath("demo_project")
         for file in source.iterdir():

@@ -76,7 +76,7 @@ def _trace_file(path: Path) -> Trace:
         return parse_trace(json.loads(path.read_bytes()))
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"this is no trace: {error}",
+            f"this is not a trace: {error}",
             where=str(path),
             next_step="name a cassette, a segment, or a trace made by `goldrun show --json`",
         ) from error

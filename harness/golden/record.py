@@ -55,7 +55,7 @@ def record_task(
         except GoldrunError as fault:
             raise TaskError(fault.what, where=task.where("agent"), next_step=fault.next_step) from fault
     if result.error is not None:
-        raise TaskError(f"the run died: {result.error}", where=task.where("agent"))
+        raise TaskError(f"the run crashed: {result.error}", where=task.where("agent"))
     path = project.cassette_path(task)
     write_cassette(path, sink.recording(), provenance={"recorded_by": "goldrun record"}, overwrite=True)
     return path, result

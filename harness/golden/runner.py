@@ -130,7 +130,7 @@ def run_task_unjudged(task: GoldenTask, project: Project) -> Trace:
         raise TaskError(
             f"no baseline is written from a diverged replay: {describe(replay.divergences[0])}",
             where=task.where("task"),
-            next_step=f"record it anew first: `goldrun record {task.task}`",
+            next_step=f"record it again first: `goldrun record {task.task}`",
         )
     return _identified(replay, task, None)
 
@@ -302,7 +302,7 @@ def _next_step(outcome: GoldenOutcome) -> str:
         anew = (
             "import or lift its recording again"
             if outcome.task.is_recorded
-            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it anew"
+            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it again"
         )
         return f"undo the change, or if it is wanted: {anew}"
     return "correct the rule in the task file, or the agent"

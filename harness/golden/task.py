@@ -40,7 +40,7 @@ def _date(value: Any) -> Any:
     # Pydantic also accepts numbers as dates. A task file must hold a date as text.
     if isinstance(value, str | date):
         return value
-    raise PydanticCustomError("date", "{text}", {"text": f"{value!r} is no date like 2026-12-01"})
+    raise PydanticCustomError("date", "{text}", {"text": f"{value!r} is not a date like 2026-12-01"})
 
 
 class InputMessage(Model):

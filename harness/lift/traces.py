@@ -1,7 +1,8 @@
-"""Conversations become traces through the one fold, as (effect, outcome) pairs.
+"""Turn conversations into traces: write them as (effect, outcome) pairs, and fold those as any other run.
 
-What was not recorded is null: times, tenant and environment. A recorded tool result is `ok`: the wire does not
-say whether it tells of an error. A run ends `open` if calls of its last reply were not answered.
+Values that were not recorded are null: times, tenant and environment. A recorded tool result has the status `ok`,
+because the wire does not say whether it reports an error. A run ends `open` if calls of its last reply were not
+answered.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ASSERT_ONLY = "lifted from HTTP traffic: what the agent did between model calls 
 _UNANSWERED = "the recording ends before this call was answered"
 _UNKNOWN_FAILURE = Failure(kind=FailureKind.ERROR, message="no answer was recorded", phase="response")
 _UNDER_WAY = frozenset({"queued", "in_progress"})
-"""What a background response says of itself before it is done."""
+"""Statuses of a background response that is not done."""
 _STOP_KINDS = {
     FailureKind.RATE_LIMITED: StopKind.MODEL_RATE_LIMITED,
     FailureKind.TIMEOUT: StopKind.MODEL_TIMEOUT,
@@ -46,7 +47,7 @@ def conversation_trace(conversation: LiftedConversation, *, source_id: str) -> T
 
     Args:
         conversation: Its turns.
-        source_id: Names file and conversation; the request id is made of it, so that lifting twice gives the same.
+        source_id: Names file and conversation. The request id derives from it, so lifting twice gives the same ids.
     """
     pairs: list[tuple[SingleEffect, AnyOutcome]] = []
     for step, turn in enumerate(conversation.turns):
@@ -73,7 +74,7 @@ def _call_pairs(turn: Turn, step: int) -> list[tuple[SingleEffect, AnyOutcome]]:
 def _call_pair(
     call: ToolCallPart, step: int, index: int, result: str | None
 ) -> tuple[SingleEffect, AnyOutcome]:
-    # Providers repeat call ids within a run or leave them out; a position never repeats.
+    # Providers repeat call ids within a run or omit them. A position is unique.
     place = lane(step, "tool", index=index)
     args_hash = fingerprint(call.arguments)
     if result is not None:
@@ -135,7 +136,7 @@ def _header(conversation: LiftedConversation, source_id: str) -> Header:
 
 
 def _is_computed(conversation: LiftedConversation) -> bool:
-    """Tell whether any price comes from tokens and the price table."""
+    """Return whether any price was computed from tokens and the price table."""
     exchanges = [attempt.exchange for turn in conversation.turns for attempt in turn.attempts]
     return any(
         e.reply is not None and e.reply.cost_nanousd is not None and not e.is_cost_stated for e in exchanges
@@ -143,7 +144,7 @@ def _is_computed(conversation: LiftedConversation) -> bool:
 
 
 def _schemas(requests: list[ModelRequest]) -> list[ToolSchema]:
-    """Return the schemas seen, by first appearance; a later form of a name replaces an earlier one."""
+    """Return the tool schemas in order of first appearance; a later schema of a name replaces an earlier one."""
     seen: dict[str, ToolSchema] = {}
     for request in requests:
         seen.update({tool.name: tool for tool in request.tools})

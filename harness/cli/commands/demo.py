@@ -107,7 +107,7 @@ class Story:
 
 
 def demo(
-    keep: Annotated[Path | None, typer.Option(help="Work in this empty folder and leave it there.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Work in this empty folder and keep it.")] = None,
 ) -> int:
     """Show the whole loop on a support agent: record, golden suite, two bad deploys, diff, cost report."""
     return run_demo(keep)

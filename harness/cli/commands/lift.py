@@ -22,7 +22,7 @@ def lift(
     paths: Annotated[list[Path], typer.Argument(help="Recordings of HTTP traffic: files, folders, globs.")],
     dialect: Annotated[
         str | None,
-        typer.Option(help="Dialect of bodies whose URL does not tell it, like openai-chat or gemini."),
+        typer.Option(help="Dialect of bodies whose URL does not reveal it, like openai-chat or gemini."),
     ] = None,
     json: Json = False,
 ) -> int:
@@ -80,11 +80,11 @@ class _Summary:
             counts = self.counts
             say(
                 f"{counts['exchanges']} exchanges in {counts['files']} files became {counts['traces']} traces; "
-                f"{counts['ignored']} exchanges are no model's and were ignored"
+                f"{counts['ignored']} exchanges are not model calls and were ignored"
             )
         if self.skipped:
             shown = ", ".join(self.skipped[:3]) + (" ..." if len(self.skipped) > 3 else "")
-            warn(f"{len(self.skipped)} files of the folders are no recordings and were skipped: {shown}")
+            warn(f"{len(self.skipped)} files in the folders are not recordings and were skipped: {shown}")
         for endpoint, files in sorted(self.unknown.items()):
             warn(
                 f"not decoded: {endpoint} in {files} files; if it is a model's, state its form with --dialect"

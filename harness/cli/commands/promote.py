@@ -41,7 +41,7 @@ def promote(
     """Make a golden task, its cassette and its baseline from a production run."""
     if _TASK.match(task) is None:
         raise UsageError(
-            f"{task!r} is no task name", next_step="use suite/name: letters, digits, _ . - and /"
+            f"{task!r} is not a task name", next_step="use suite/name: letters, digits, _ . - and /"
         )
     project = Project(root.resolve())
     path = project.golden / f"{task}{SUFFIX}"

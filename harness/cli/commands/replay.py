@@ -28,11 +28,11 @@ SHOWN_RUNS = 20
 
 def replay(
     paths: Annotated[list[str], typer.Argument(help="Cassettes, segments, folders, or FILE#REQUEST_ID.")],
-    collect: Annotated[bool, typer.Option(help="Serve on past the first divergence of a run.")] = False,
+    collect: Annotated[bool, typer.Option(help="Continue after the first divergence of a run.")] = False,
     agent: Annotated[str | None, typer.Option(help="Run this agent's code: module:factory.")] = None,
     json: Json = False,
 ) -> int:
-    """Run recorded runs through the real orchestrator again and say whether they are the same."""
+    """Run recordings through the real orchestrator again, and say whether the runs are the same."""
     with importable(Path.cwd()):
         code = None if agent is None else build_agent(agent, where="--agent")
         tally = _replay_all(paths, code, collect=collect, keep_runs=json)

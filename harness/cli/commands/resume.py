@@ -66,7 +66,7 @@ def resume(
     store: Annotated[
         Path | None,
         typer.Option(
-            envvar="GOLDRUN_CONTROL_STORE", help="The control store it ran under; needed if it had one."
+            envvar="GOLDRUN_CONTROL_STORE", help="The control store of the run; needed if it had one."
         ),
     ] = None,
     rules: Annotated[
@@ -80,7 +80,7 @@ def resume(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Carry a run that a crash cut off to its end, once; what was completed is not done again."""
+    """Finish a crashed run, once; completed calls are not repeated."""
     options = ResumeOptions(
         agent=agent,
         out=out,

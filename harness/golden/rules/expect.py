@@ -225,7 +225,7 @@ def stop_problem(pattern: str) -> str | None:
     if not kinds:
         near = difflib.get_close_matches(kind, [k.value for k in StopKind], 1)
         hint = f"did you mean {near[0]!r}?" if near else f"kinds are {', '.join(StopKind)}"
-        return f"{pattern!r} is no stop reason; {hint}"
+        return f"{pattern!r} is not a stop reason; {hint}"
     if colon and not subject:
         return f"{pattern!r} has nothing after the colon; write {kind}:* for any"
     if kind.endswith("*"):

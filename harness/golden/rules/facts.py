@@ -164,7 +164,7 @@ def vacuous(path: RulePath, tool: str, facts: Facts) -> Finding | None:
     return Finding(
         path=path,
         expected="the name of a tool the agent has",
-        actual=f"{tool!r} is no tool of the agent, so the rule can match nothing; tools are {known}",
+        actual=f"{tool!r} is not a tool of the agent, so the rule can match nothing; tools are {known}",
         nearest=None if near is None else f"did you mean {near!r}?",
         kind="vacuous",
     )

@@ -169,7 +169,7 @@ def _list(expected: list[Any], actual: Any, path: ValuePath) -> list[Mismatch]:
 def _regex(operand: str, actual: Any, path: ValuePath) -> list[Mismatch]:
     if isinstance(actual, str) and compiled(operand).search(actual) is not None:
         return []
-    got = shown(actual) if isinstance(actual, str | _Missing) else f"{shown(actual)}, which is no text"
+    got = shown(actual) if isinstance(actual, str | _Missing) else f"{shown(actual)}, which is not text"
     return [Mismatch(path, f"text with regex {operand!r}", got)]
 
 
@@ -297,7 +297,7 @@ def _operand_problem(name: str, operand: Any) -> str | None:
         case "absent" if not isinstance(operand, bool):
             return f"{operand!r} is neither true nor false"
         case "one_of" if not isinstance(operand, list) or not operand:
-            return f"{operand!r} is no list of at least one value"
+            return f"{operand!r} is not a list of at least one value"
         case "contains" if operand in ("", [], {}):
             return f"{operand!r} is contained in everything"
         case "between":
@@ -317,11 +317,11 @@ def _operand_problem(name: str, operand: Any) -> str | None:
 def regex_problem(pattern: Any) -> str | None:
     """Return why a value is not a regular expression; `None` if it is one."""
     if not isinstance(pattern, str):
-        return f"{pattern!r} is no text"
+        return f"{pattern!r} is not text"
     try:
         compiled(pattern)
     except re.error as error:
-        return f"{pattern!r} is no regular expression: {error}"
+        return f"{pattern!r} is not a regular expression: {error}"
     return None
 
 

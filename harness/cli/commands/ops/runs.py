@@ -52,7 +52,7 @@ def runs(
 
 
 def acts(limit: Limit = 50, store: Store = DEFAULT_STORE, json: Json = False) -> int:
-    """List what operators did with this command: who, when, what and why; latest first."""
+    """List the acts of operators: who, when, what and why; latest first."""
     with open_store(store) as control:
         all_acts = control.list_acts(limit=limit)
     rows = [
