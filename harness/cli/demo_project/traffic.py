@@ -43,7 +43,7 @@ class SimulatedClock:
     """A clock that only `sleep` moves."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds: float = 0.0
 
     def monotonic_s(self) -> float:
         """Return the seconds that have passed."""
