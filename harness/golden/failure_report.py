@@ -61,10 +61,10 @@ def _change_lines(outcome: GoldenOutcome) -> list[str]:
 
 
 def _validation_lines(outcome: GoldenOutcome) -> list[str]:
-    """Show what the model was told of arguments that no longer validate; each text once."""
-    told = {c.error: c.name for c in outcome.trace.tool_calls if c.status == "invalid_arguments" and c.error}
+    """Return the validation errors that the recording does not have; equal ones once."""
+    errors = {c.error: c.name for c in outcome.trace.tool_calls if c.status == "invalid_arguments" and c.error}
     before = {c.error for c in outcome.recorded.tool_calls}
-    shown = [(name, text) for text, name in told.items() if text not in before][:SHOWN_DIVERGENCES]
+    shown = [(name, text) for text, name in errors.items() if text not in before][:SHOWN_DIVERGENCES]
     return [f"  validation errors of {name}: {_short(_problems(text))}" for name, text in shown]
 
 
@@ -78,7 +78,7 @@ def _next_step(outcome: GoldenOutcome) -> str:
         anew = (
             "import or lift its recording again"
             if outcome.task.is_recorded
-            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it anew"
+            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it again"
         )
         return f"undo the change, or if it is wanted: {anew}"
     return "correct the rule in the task file, or the agent"

@@ -33,15 +33,15 @@ from runtime.journal.recording import Recording
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenOutcome:
-    """What one golden task came to.
+    """The outcome of one golden task.
 
     Attributes:
         task: The task.
         recorded: Trace of the cassette.
         trace: Trace of the replay.
-        failures: Every failed rule.
-        divergences: Where the replay left the cassette.
-        seconds: CPU-independent wall time of the task.
+        failures: All failed rules.
+        divergences: Where the replay differed from the cassette.
+        seconds: Wall time of the task.
         quarantined: Whether failures are reported but tolerated.
     """
 
@@ -56,7 +56,7 @@ class GoldenOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether all rules hold and the replay is as recorded."""
+        """Whether all rules hold and the replay equals the recording."""
         return not self.failures and not self.divergences
 
     @property
@@ -71,11 +71,11 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
 
     Args:
         task: The task.
-        project: Where its cassette stands.
+        project: The project that holds its cassette.
         deploy: Version label for the trace.
 
     Raises:
-        TaskError: If the task cannot be run: no cassette, no baseline, a wrong agent.
+        TaskError: If the task cannot run: no cassette, no baseline, or a wrong agent.
         CassetteError: If the cassette is damaged.
     """
     started = time.perf_counter()
@@ -88,7 +88,7 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
         failures = tuple(_judge(task, trace, recording, agent, replay.divergences))
     return GoldenOutcome(
         task=task,
-        # A run that replays as recorded has one trace; folding it again would tell nothing new.
+        # If the replay equals the recording, both have the same trace, so the recording need not be folded too.
         recorded=trace if replay.verdict == "same" else recording.trace(),
         trace=trace,
         failures=failures,
@@ -110,15 +110,15 @@ def _check_channels(task: GoldenTask) -> None:
 
 
 def is_quarantined(task: GoldenTask) -> bool:
-    """Return whether a task's failure is tolerated today; an expired quarantine tolerates nothing."""
+    """Return whether failures of a task are tolerated today; an expired quarantine tolerates none."""
     return task.quarantine is not None and not task.quarantine.is_expired(SystemClock().now().date())
 
 
 def run_task_unjudged(task: GoldenTask, project: Project) -> Trace:
-    """Return the trace of a task's replay without judging it, to write a baseline from.
+    """Return the trace of a task's replay without judging it. It becomes the baseline.
 
     Raises:
-        TaskError: If the task cannot be run, or the replay is not as recorded.
+        TaskError: If the task cannot run, or the replay differs from the recording.
     """
     recording = load_recording(task, project)
     with importable(project.root):
@@ -128,7 +128,7 @@ def run_task_unjudged(task: GoldenTask, project: Project) -> Trace:
         raise TaskError(
             f"no baseline is written from a diverged replay: {describe(replay.divergences[0])}",
             where=task.where("task"),
-            next_step=f"record it anew first: `goldrun record {task.task}`",
+            next_step=f"record it again first: `goldrun record {task.task}`",
         )
     return _identified(replay, task, None)
 
@@ -174,7 +174,7 @@ def _replay(task: GoldenTask, recording: Recording, agent: Agent | None, deploy:
 
 
 def request_of(task: GoldenTask, agent: Agent, *, deploy: str | None = None) -> Request:
-    """Return a task's request: its input, and its policy and budget over the agent's."""
+    """Return a task's request: its input, and its policy and budget in place of the agent's."""
     policy = None if task.policy is None else task.policy.to_policy(agent.policy)
     budget = None if task.policy is None else task.policy.to_budget(agent.budget)
     return Request(

@@ -1,4 +1,4 @@
-"""`goldrun test`: golden tasks under pytest, or on the same engine without it."""
+"""`goldrun test`: run golden tasks under pytest, or on the same engine without it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from harness.golden.rules.pairing import (
 
 
 def fits(spec: CallSpec, call: ActualCall) -> bool:
-    """Return whether a call is as specified."""
+    """Return whether a call fits a specification."""
     return call.tool.name == spec.tool and not spec_mismatches(spec.tool, spec.args, spec.status, call)
 
 
@@ -39,7 +39,7 @@ def text_of(spec: CallSpec) -> str:
 
 
 def check_tools(rule: Tools, facts: Facts, path: RulePath = ("expect", "tools")) -> Iterator[Finding]:
-    """Yield what does not fit between the expected calls and those of the run."""
+    """Yield the differences between the expected calls and the calls of the run."""
     vague = [f for i, c in enumerate(rule.calls) if (f := vacuous((*path, "calls", i), c.tool, facts))]
     yield from vague
     if vague:
@@ -66,7 +66,7 @@ def check_tools(rule: Tools, facts: Facts, path: RulePath = ("expect", "tools"))
 def check_never(
     rules: Sequence[CallSpec], facts: Facts, path: RulePath = ("expect", "never")
 ) -> Iterator[Finding]:
-    """Yield each forbidden call that the model asked for, whatever became of it."""
+    """Yield each forbidden call that the model requested, whether or not it ran."""
     for index, spec in enumerate(rules):
         if (vague := vacuous((*path, index), spec.tool, facts)) is not None:
             yield vague
@@ -84,10 +84,10 @@ def check_never(
 def check_before(
     rules: Sequence[tuple[CallSpec, CallSpec]], facts: Facts, path: RulePath = ("expect", "before")
 ) -> Iterator[Finding]:
-    """Yield each pair whose second call started without a started first call in an earlier turn.
+    """Yield each pair whose second call started although no first call had started in an earlier turn.
 
-    Calls of one turn run together, so none of them is before another. A second call that never started breaks
-    nothing.
+    Calls of one turn run together, so none of them is before another. If the second call never starts, the rule
+    holds.
     """
     for index, (first, second) in enumerate(rules):
         vague = [f for i, s in enumerate((first, second)) if (f := vacuous((*path, index, i), s.tool, facts))]
@@ -115,7 +115,7 @@ def check_before(
 def check_same_turn(
     rules: Sequence[tuple[CallSpec, ...]], facts: Facts, path: RulePath = ("expect", "same_turn")
 ) -> Iterator[Finding]:
-    """Yield each group of calls that no single turn asks for together."""
+    """Yield each group of calls that no single turn requests together."""
     for index, group in enumerate(rules):
         vague = [f for i, s in enumerate(group) if (f := vacuous((*path, index, i), s.tool, facts))]
         yield from vague
@@ -140,8 +140,8 @@ def check_at_most_once(
 ) -> Iterator[Finding]:
     """Yield each call whose effect may have happened more than once.
 
-    Attempts under one idempotency key count once. Calls without a key are the same if name and arguments are,
-    and each of their attempts counts. Two calls with equal arguments are two effects, whatever their keys.
+    Calls are equal if name and arguments are equal. All attempts under one idempotency key count as one effect;
+    without a key, each attempt counts. Equal calls under two keys are two effects.
     """
     for index, spec in enumerate(rules):
         if (vague := vacuous((*path, index), spec.tool, facts)) is not None:
@@ -168,16 +168,16 @@ def check_at_most_once(
 def check_approvals(
     rules: Sequence[ApprovalSpec], facts: Facts, path: RulePath = ("expect", "approvals")
 ) -> Iterator[Finding]:
-    """Yield each approval that was not asked for, or answered otherwise."""
+    """Yield each expected approval that was never requested, or was decided otherwise."""
     for index, rule in enumerate(rules):
         if (vague := vacuous((*path, index), rule.tool, facts)) is not None:
             yield vague
             continue
-        asked = [a for a in facts.trace.approvals if a.tool == rule.tool]
-        if any(rule.decision in (None, a.decision) for a in asked):
+        approvals = [a for a in facts.trace.approvals if a.tool == rule.tool]
+        if any(rule.decision in (None, a.decision) for a in approvals):
             continue
         answer = "" if rule.decision is None else f" answered {rule.decision!r}"
-        found = ", ".join(f"{a.decision!r} at step {a.step}" for a in asked)
+        found = ", ".join(f"{a.decision!r} at step {a.step}" for a in approvals)
         yield Finding(
             path=(*path, index),
             expected=f"an approval of {rule.tool}{answer}",
@@ -265,7 +265,7 @@ def _matched(group: tuple[CallSpec, ...], calls: list[ActualCall]) -> int:
 
 
 def _effects(group: list[ActualCall]) -> int:
-    """Return how often the effect of equal calls may have happened."""
+    """Return how often the effect of equal calls may have happened: once per key, and once per keyless attempt."""
     keyed = {c.tool.idempotency_key for c in group if c.tool.idempotency_key is not None}
     return len(keyed) + sum(max(c.tool.attempts, 1) for c in group if c.tool.idempotency_key is None)
 

@@ -1,4 +1,4 @@
-"""Judge a trace by the rules of a golden task; every rule that does not hold is reported."""
+"""Judge a trace by the rules of a golden task, and report every rule that does not hold."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def evaluate(
     header: Header | None = None,
     tainted_from: int | None = None,
 ) -> list[CheckFailure]:
-    """Return each rule of a task that the trace of its run breaks, in the order of the file.
+    """Return each rule of a task that the run's trace breaks, in file order.
 
     Args:
         task: The golden task.
-        trace: What its run did.
-        baseline: The accepted trace, if one is stored; rules that need it fail without.
-        known_tools: Tools the agent has; `None` takes those of the header or the trace, where they are known.
+        trace: The run's trace.
+        baseline: The accepted trace, if one is stored; rules that need it fail without it.
+        known_tools: The agent's tools; `None` takes those of the header or the trace, if they are known.
         header: The run's header.
-        tainted_from: Step of the replay's first divergence; failures about that step, a later one or the run
-            as a whole are marked as its consequence.
+        tainted_from: Step of the replay's first divergence. Failures about that step, a later step or the whole
+            run are marked as its consequence.
 
     Returns:
-        The failures; a rule that can match nothing is one of kind `vacuous`.
+        The failures. A rule that can match nothing is a failure of kind `vacuous`.
     """
     if known_tools is None and header is not None and header.tools != "opaque":
         known_tools = frozenset(tool.schema.name for tool in header.tools)
@@ -64,7 +64,7 @@ def evaluate(
 
 
 def findings(expect: Expect, facts: Facts) -> Iterator[Finding]:
-    """Yield what each rule finds."""
+    """Yield the findings of each rule."""
     if expect.stop_reason is not None:
         yield from check_stop_reason(expect.stop_reason, facts)
     if expect.tools is not None:
@@ -89,10 +89,10 @@ def findings(expect: Expect, facts: Facts) -> Iterator[Finding]:
 
 
 def _policy_names(task: GoldenTask, facts: Facts, known_tools: frozenset[str] | None) -> Iterator[Finding]:
-    """Yield names in the policy that no tool has.
+    """Yield names in the policy that are not the name of any tool.
 
-    A misspelt name in `approve` would let a call go without approval. One in `allow` is told only where another
-    tool has nearly that name: a shared list may well allow more tools than an agent has.
+    A misspelt name in `approve` would let a call start without approval. A name in `allow` is reported only if a
+    tool has nearly the same name, because a shared list may allow more tools than this agent has.
     """
     if task.policy is None or facts.known_tools is None:
         return

@@ -1,4 +1,4 @@
-"""What a golden task may expect: the pydantic models of the section `expect`, unknown fields refused."""
+"""Pydantic models of a golden task's section `expect`; unknown fields are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.core.stop import SUBJECT_KINDS, StopKind
 
 
 class Model(BaseModel):
-    """Base of the models of a task file: frozen, unknown fields refused."""
+    """Base of a task file's models: frozen, and unknown fields are refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +27,7 @@ Text = Annotated[str, Strict(), Field(min_length=1)]
 
 
 def listed(value: Any) -> Any:
-    """Return a single text as a list of one, so that both may be written."""
+    """Return a single string as a list of one, so that a file may hold either."""
     return [value] if isinstance(value, str) else value
 
 
@@ -39,7 +39,7 @@ Texts = Annotated[
 
 
 def _problem(kind: str, text: str, path: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    # The text goes in as context: braces in a template would be read as fields.
+    # The text is passed as context, because pydantic would read braces in a message template as fields.
     return PydanticCustomError(kind, "{text}", {"text": text, "path": list(path)})
 
 
@@ -50,7 +50,7 @@ def _check_matchers(value: Any) -> Any:
 
 
 def _check_args(value: dict[str, Any]) -> dict[str, Any]:
-    # Argument names stand at the top, so an argument called `regex` is no matcher.
+    # The keys at the top are names of arguments, so an argument called `regex` is not a matcher.
     for name, expected in value.items():
         for problem in check_expectation(expected, (name,)):
             raise _problem("matcher", str(problem), problem.path)
@@ -68,7 +68,7 @@ def _check_regexes(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class Range(Model):
-    """A count between two bounds, both included; a plain number means exactly that many."""
+    """An inclusive range for a count; a plain number means exactly that many."""
 
     min: Whole | None = None
     max: Whole | None = None
@@ -82,7 +82,7 @@ class Range(Model):
         return self
 
     def holds(self, value: int) -> bool:
-        """Return whether a count is within the bounds."""
+        """Return whether a count is within the range."""
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
     def __str__(self) -> str:
@@ -117,12 +117,12 @@ TimesRange = Annotated[
 
 
 class CallSpec(Model):
-    """Calls of one tool; a plain name means any call of it.
+    """A specification of calls to one tool; a plain name means any call to it.
 
     Attributes:
         tool: Exact tool name.
-        args: Expectations on arguments; what is not named is not looked at.
-        status: What became of the call; any if not given.
+        args: Expected arguments; arguments that are not named may have any value.
+        status: Accepted statuses of the call; any if not given.
     """
 
     tool: Text
@@ -149,7 +149,7 @@ Specs = Annotated[tuple[Spec, ...], Field(min_length=1)]
 
 
 class Tools(Model):
-    """Which calls a run makes; the modes are defined in `harness.golden.rules.pairing`."""
+    """The calls that a run makes; `harness.golden.rules.pairing` defines the modes."""
 
     mode: Mode
     calls: tuple[Expected, ...]
@@ -164,7 +164,7 @@ class Tools(Model):
 
 
 class Counts(Model):
-    """How many of each; a number means exactly that many."""
+    """Expected counts; a plain number means exactly that many."""
 
     tool_calls: Count | None = None
     tool_executions: Count | None = None
@@ -181,14 +181,14 @@ class Counts(Model):
 
 
 class VsBaseline(Model):
-    """Cost against the stored baseline: fails above the ratio, if the difference is worth it."""
+    """Cost relative to the baseline: fails above the ratio, unless the difference is below a minimum."""
 
     max_ratio: Annotated[Number, Field(gt=0)]
     min_delta_usd: Number = 0.0
 
 
 class Cost(Model):
-    """What a run may cost, in dollars. An unknown price fails."""
+    """The most that a run may cost, in dollars. An unknown price fails."""
 
     max_usd: Number | None = None
     vs_baseline: VsBaseline | None = None
@@ -201,7 +201,7 @@ class Cost(Model):
 
 
 class Tokens(Model):
-    """How many tokens a run may use. Unknown usage fails."""
+    """Token counts that a run may have. Unknown usage fails."""
 
     input: Count | None = None
     output: Count | None = None
@@ -209,7 +209,7 @@ class Tokens(Model):
 
 
 class Output(Model):
-    """What the run's last text says."""
+    """Expectations on the run's final text."""
 
     contains: Texts | None = None
     not_contains: Texts | None = None
@@ -219,17 +219,17 @@ class Output(Model):
 
 
 def stop_problem(pattern: str) -> str | None:
-    """Return why a pattern can match no stop reason; `None` if it can."""
+    """Return why a pattern can never match a stop reason; `None` if it can."""
     kind, colon, subject = pattern.partition(":")
     kinds = [k for k in StopKind if fnmatch.fnmatchcase(k.value, kind)]
     if not kinds:
         near = difflib.get_close_matches(kind, [k.value for k in StopKind], 1)
         hint = f"did you mean {near[0]!r}?" if near else f"kinds are {', '.join(StopKind)}"
-        return f"{pattern!r} is no stop reason; {hint}"
+        return f"{pattern!r} is not a stop reason; {hint}"
     if colon and not subject:
         return f"{pattern!r} has nothing after the colon; write {kind}:* for any"
     if kind.endswith("*"):
-        return None  # the glob may reach over the colon
+        return None  # a glob before the colon may also match the colon and the subject
     subjects = [k in SUBJECT_KINDS for k in kinds]
     if colon and not any(subjects):
         return f"{pattern!r} matches no stop reason: {kind} has no subject"
@@ -266,7 +266,7 @@ StopPatterns = Annotated[
 
 
 class ApprovalSpec(Model):
-    """An approval that must have been asked for."""
+    """An approval that must have been requested."""
 
     tool: Text
     decision: Literal["granted", "denied", "timeout", "unanswered"] | None = None
@@ -278,7 +278,7 @@ Approvals = Annotated[tuple[ApprovalSpec, ...], Field(min_length=1)]
 
 
 class Expect(Model):
-    """All that a task expects; what is not given is not checked."""
+    """All expectations of a task; a rule that is not given is not checked."""
 
     stop_reason: StopPatterns | None = None
     tools: Tools | None = None

@@ -1,11 +1,11 @@
 """Compare a value with an expectation: plain values exactly, matcher objects by their one rule.
 
 Rules.
-1. A matcher is an object with exactly one key out of `MATCHERS`. Anything else is a plain value.
-2. Plain values are equal with their JSON types: `true` is not 1, while 1 and 1.0 are one number.
-3. Objects and lists may hold matchers at any depth. Keys and lengths are exact there; `{contains: {...}}` takes
-   an object in part. The arguments of a call are taken in part: what is not named is not looked at.
-4. `{equals: value}` takes the value as it stands, for an object that looks like a matcher. So does `deep`.
+1. A matcher is an object with exactly one key, which is one of `MATCHERS`. Anything else is a plain value.
+2. Plain values compare with their JSON types: `true` is not 1, but 1 and 1.0 are one number.
+3. Objects and lists may hold matchers at any depth. Their keys and lengths must be equal; `{contains: {...}}`
+   compares only the named keys of an object. The arguments of a call also compare only the named keys.
+4. `{equals: value}` takes the value literally, so that an object may look like a matcher. So does `deep`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda v: v is None,
 }
 SHOWN_CHARS = 120
-"""Longest form of a value in a message."""
+"""Maximum length of a value in a message."""
 
 
 class _Missing:
-    """The value of an argument that is not there."""
+    """The value of a missing argument."""
 
     def __repr__(self) -> str:
         return "nothing"
@@ -46,12 +46,12 @@ MISSING = _Missing()
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """Where a value is not as expected.
+    """One place at which a value differs from its expectation.
 
     Attributes:
         path: Keys and indices from the compared root.
         expected: What was expected, in words.
-        actual: What was there.
+        actual: The value there.
     """
 
     path: ValuePath
@@ -63,7 +63,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class MatcherProblem(Exception):
-    """A matcher that is written wrongly; `path` leads to it."""
+    """A malformed matcher; `path` leads to it."""
 
     def __init__(self, what: str, path: ValuePath) -> None:
         self.path = path
@@ -71,7 +71,7 @@ class MatcherProblem(Exception):
 
 
 def mismatches(expected: Any, actual: Any, path: ValuePath = ()) -> list[Mismatch]:
-    """Return each place where a value is not as expected; empty if it matches."""
+    """Return each place where a value differs from its expectation; empty if it matches."""
     name = matcher_name(expected)
     if name is not None:
         return MATCHERS[name](expected[name], actual, path)
@@ -85,7 +85,7 @@ def mismatches(expected: Any, actual: Any, path: ValuePath = ()) -> list[Mismatc
 
 
 def argument_mismatches(expected: dict[str, Any], actual: Any, path: ValuePath = ("args",)) -> list[Mismatch]:
-    """Return where a call's arguments are not as expected; arguments that are not named are not looked at."""
+    """Return where a call's arguments differ from the expected ones; arguments that are not named are ignored."""
     if not isinstance(actual, dict):
         return [Mismatch(path, "an object", f"malformed arguments {shown(actual)}")]
     found: list[Mismatch] = []
@@ -95,7 +95,7 @@ def argument_mismatches(expected: dict[str, Any], actual: Any, path: ValuePath =
 
 
 def matcher_name(expected: Any) -> str | None:
-    """Return which matcher an expectation is; `None` for a plain value."""
+    """Return the name of the matcher that an expectation is; `None` for a plain value."""
     if isinstance(expected, dict) and len(expected) == 1:
         (name,) = expected
         return name if name in MATCHERS else None
@@ -169,7 +169,7 @@ def _list(expected: list[Any], actual: Any, path: ValuePath) -> list[Mismatch]:
 def _regex(operand: str, actual: Any, path: ValuePath) -> list[Mismatch]:
     if isinstance(actual, str) and compiled(operand).search(actual) is not None:
         return []
-    got = shown(actual) if isinstance(actual, str | _Missing) else f"{shown(actual)}, which is no text"
+    got = shown(actual) if isinstance(actual, str | _Missing) else f"{shown(actual)}, which is not text"
     return [Mismatch(path, f"text with regex {operand!r}", got)]
 
 
@@ -270,7 +270,7 @@ MATCHERS: dict[str, Callable[[Any, Any, ValuePath], list[Mismatch]]] = {
 
 
 def check_expectation(expected: Any, path: ValuePath = ()) -> Iterator[MatcherProblem]:
-    """Yield what is written wrongly in an expectation, with its path."""
+    """Yield each malformed matcher of an expectation."""
     name = matcher_name(expected)
     if name is not None:
         operand = expected[name]
@@ -297,7 +297,7 @@ def _operand_problem(name: str, operand: Any) -> str | None:
         case "absent" if not isinstance(operand, bool):
             return f"{operand!r} is neither true nor false"
         case "one_of" if not isinstance(operand, list) or not operand:
-            return f"{operand!r} is no list of at least one value"
+            return f"{operand!r} is not a list of at least one value"
         case "contains" if operand in ("", [], {}):
             return f"{operand!r} is contained in everything"
         case "between":
@@ -315,19 +315,19 @@ def _operand_problem(name: str, operand: Any) -> str | None:
 
 
 def regex_problem(pattern: Any) -> str | None:
-    """Return why a value is no regular expression; `None` if it is one."""
+    """Return why a value is not a regular expression; `None` if it is one."""
     if not isinstance(pattern, str):
-        return f"{pattern!r} is no text"
+        return f"{pattern!r} is not text"
     try:
         compiled(pattern)
     except re.error as error:
-        return f"{pattern!r} is no regular expression: {error}"
+        return f"{pattern!r} is not a regular expression: {error}"
     return None
 
 
 @functools.lru_cache(maxsize=4096)
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Return a compiled pattern; the same one for the same text."""
+    """Return a compiled pattern, from a cache."""
     return re.compile(pattern)
 
 

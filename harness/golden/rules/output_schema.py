@@ -1,4 +1,4 @@
-"""Check a JSON value against a JSON Schema that stands in the task or in a file beside it."""
+"""Check a JSON value against a JSON Schema in the task or in a file beside it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from harness.golden.rules.matchers import path_text
 
 
 class SchemaProblem(Exception):
-    """A schema that is missing, unreadable, wrong or points outside."""
+    """A schema that is missing, unreadable or wrong, or that refers to something outside itself."""
 
 
 def schema_problems(schema: dict[str, Any] | str, value: Any, folder: Path) -> list[tuple[str, str]]:
-    """Return where a value breaks a schema, as pairs of place and text.
+    """Return where a value breaks a schema, as pairs of place and message.
 
     Args:
         schema: The schema, or its file name relative to `folder`.

@@ -28,7 +28,7 @@ _TOOL_KINDS = frozenset(
         "concurrency_limited",
     }
 )
-"""Stop reasons whose subject is a tool the agent has; a denial may name one it has not."""
+"""Stop reasons whose subject is a tool of the agent. A denial is not among them: it may name an unknown tool."""
 _NO_BASELINE = "no baseline is stored"
 _RECORD_BASELINE = "accept one with --golden-update=new"
 
@@ -36,7 +36,7 @@ _RECORD_BASELINE = "accept one with --golden-update=new"
 def check_stop_reason(
     patterns: tuple[str, ...], facts: Facts, path: RulePath = ("expect", "stop_reason")
 ) -> Iterator[Finding]:
-    """Yield the run's stop reason if no pattern matches it, and patterns that name an unknown tool."""
+    """Yield a finding if no pattern matches the stop reason, and one for each pattern with an unknown tool."""
     for pattern in patterns:
         kind, _, subject = pattern.partition(":")
         literal = subject and not set(subject) & set("*?[")
@@ -91,7 +91,7 @@ def check_loop_free(facts: Facts, path: RulePath = ("expect", "loop_free")) -> I
 
 
 def check_cost(rule: Cost, facts: Facts, path: RulePath = ("expect", "cost")) -> Iterator[Finding]:
-    """Yield each limit of cost that is passed; an unknown price fails."""
+    """Yield each cost limit that is exceeded; an unknown price fails."""
     nanos = facts.trace.totals.cost_nanousd
     if rule.max_usd is not None:
         limit = usd_to_nanos(rule.max_usd)
@@ -140,7 +140,7 @@ def check_tokens(rule: Tokens, facts: Facts, path: RulePath = ("expect", "tokens
 
 
 def check_output(rule: Output, facts: Facts, path: RulePath = ("expect", "output")) -> Iterator[Finding]:
-    """Yield what the run's output lacks or should not hold; a run without output fails."""
+    """Yield each expectation that the output does not fulfil; a run without output fails."""
     output = facts.trace.output
     if output is None:
         actual = f"the run has no output; it ended with {facts.trace.stop_reason}"
@@ -169,7 +169,7 @@ def check_output(rule: Output, facts: Facts, path: RulePath = ("expect", "output
 
 
 def check_trace(facts: Facts, path: RulePath = ("expect", "trace")) -> Iterator[Finding]:
-    """Yield what differs from the baseline; a missing baseline fails."""
+    """Yield the first difference from the baseline; a missing baseline fails."""
     if facts.baseline is None:
         expected = "the stored baseline trace"
         yield Finding(path=path, expected=expected, actual=_NO_BASELINE, nearest=_RECORD_BASELINE)
@@ -186,7 +186,7 @@ def check_trace(facts: Facts, path: RulePath = ("expect", "trace")) -> Iterator[
 
 
 def _count_hint(name: str, facts: Facts) -> str | None:
-    """Return which calls make a count what it is."""
+    """Return the calls that make up a count, as a hint."""
     totals = facts.trace.totals
     match name:
         case "tool_calls":

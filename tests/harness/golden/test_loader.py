@@ -108,10 +108,10 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
 
     for line in (
         "golden/a/b.golden.yaml:4: input.tenat: unknown field; did you mean 'tenant'?",
-        "golden/a/b.golden.yaml:6: expect.stop_reason[0]: 'finsih' is no stop reason; did you mean 'finish'?",
+        "golden/a/b.golden.yaml:6: expect.stop_reason[0]: 'finsih' is not a stop reason; did you mean 'finish'?",
         "golden/a/b.golden.yaml:7: expect.counts.retries: ",
         "golden/a/b.golden.yaml:9: expect.tools.mode: 'inorder' is none of exact, in_order",
-        "golden/a/b.golden.yaml:12: expect.tools.calls[0].args.q.regex: regex: '(' is no regular expression",
+        "golden/a/b.golden.yaml:12: expect.tools.calls[0].args.q.regex: regex: '(' is not a regular expression",
         "next: ",
     ):
         assert line in text
@@ -137,7 +137,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
         ("expect: {cost: {max_usd: '1'}}", "a number is expected"),
         ("expect: {tools: {mode: in_order, calls: []}}", "can never fail"),
         ("expect: {tools: {mode: exact, calls: [{tool: x, times: [2, 1]}]}}", "no number is between"),
-        ("expect: {output: {regex: '('}}", "no regular expression"),
+        ("expect: {output: {regex: '('}}", "not a regular expression"),
         ("expect: {output: {contains: ['']}}", "contains"),
         ("expect: {trace: golden}", "none of baseline"),
         ("tags: [a b]", "no tag"),
@@ -145,7 +145,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines() -> None:
         ("input: {prompt: a, messages: [{role: user, content: b}]}", "keep one of them"),
         ("replay: {match: {model: loose}}", "none of strict, position, last_message"),
         ("quarantine: {reason: x, owner: y, until: soon}", "quarantine.until"),
-        ("quarantine: {reason: x, owner: y, until: 3}", "no date like"),
+        ("quarantine: {reason: x, owner: y, until: 3}", "not a date like"),
         ("policy: {budget: {max_steps: '25'}}", "a whole number is expected, found '25'"),
         ("expect: {loop_free: no}", 'write false, or "no"'),
         ("input: {prompt: x, request_id: 12:30:45}", "base 60"),
