@@ -62,7 +62,9 @@ def _change_lines(outcome: GoldenOutcome) -> list[str]:
 
 def _validation_lines(outcome: GoldenOutcome) -> list[str]:
     """Return the validation errors that the recording does not have; equal ones once."""
-    errors = {c.error: c.name for c in outcome.trace.tool_calls if c.status == "invalid_arguments" and c.error}
+    errors = {
+        c.error: c.name for c in outcome.trace.tool_calls if c.status == "invalid_arguments" and c.error
+    }
     before = {c.error for c in outcome.recorded.tool_calls}
     shown = [(name, text) for text, name in errors.items() if text not in before][:SHOWN_DIVERGENCES]
     return [f"  validation errors of {name}: {_short(_problems(text))}" for name, text in shown]

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import TaskError
 from harness.golden.rules.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
-from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 from runtime.documents.strict_yaml import Lines, read_yaml
 from runtime.documents.yaml_events import YamlProblem
+from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 
 _FIX = "correct the named fields in the task file"
 _WORDS = {

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from harness.cassette.golden_cassette import read_cassette
-from harness.redaction.redactor import looks_secret
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, read_baseline
 from harness.golden.load_code import importable
-from harness.golden.rules.evaluation import CheckFailure, evaluate
-from harness.golden.rules.invariants import check_invariants
 from harness.golden.project import Project, load_agent
+from harness.golden.rules.evaluation import judged, task_facts
+from harness.golden.rules.facts import CheckFailure, failure_of
+from harness.golden.rules.invariants import check_invariants
+from harness.golden.rules.vacuity import ignored_nothing, unchecked_names
 from harness.golden.task import GoldenTask
-from harness.replay.divergence import EffectDivergence, describe
+from harness.redaction.redactor import looks_secret
 from harness.replay.change_names import schema_change
+from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
 from runtime.core.ids import run_id
@@ -85,7 +86,7 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
         agent = None if task.is_recorded else load_agent(task, project)
         replay = _replay(task, recording, agent, deploy)
         trace = _identified(replay, task, deploy)
-        failures = tuple(_judge(task, trace, recording, agent, replay.divergences))
+        failures, notes = _judge(task, trace, recording, agent, replay.divergences)
     return GoldenOutcome(
         task=task,
         # If the replay equals the recording, both have the same trace, so the recording need not be folded too.
@@ -95,7 +96,7 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
         divergences=replay.divergences,
         seconds=time.perf_counter() - started,
         quarantined=is_quarantined(task),
-        notes=replay.warnings,
+        notes=(*replay.warnings, *notes),
     )
 
 
@@ -216,21 +217,30 @@ def _judge(
     recording: Recording,
     agent: Agent | None,
     divergences: tuple[EffectDivergence, ...],
-) -> Iterable[CheckFailure]:
+) -> tuple[tuple[CheckFailure, ...], tuple[str, ...]]:
+    """Return the rules that do not hold, and what could not be checked."""
     baseline = read_baseline(task, baseline_path(task.path)) if needs_baseline(task) else None
-    known = _known_tools(recording, agent)
     tainted_from = next((d.step for d in divergences), None)
-    yield from evaluate(
+    facts = task_facts(
         task,
         trace,
         baseline=baseline,
-        known_tools=known,
+        known_tools=_known_tools(recording, agent),
         header=recording.header,
-        tainted_from=tainted_from,
+        tools=() if agent is None else (t.decl for t in agent.tools),
     )
-    yield from check_invariants(
-        task, trace, header=recording.header, looks_secret=looks_secret, tainted_from=tainted_from
-    )
+    ignore = task.replay.match.tools.ignore
+    ignored = ignored_nothing(ignore, recording.trace().tool_calls + trace.tool_calls) if ignore else ()
+    failures = [
+        *(failure_of(finding, task.where(finding.path)) for finding in ignored),
+        *judged(task, facts, tainted_from=tainted_from),
+        *check_invariants(
+            task, trace, header=recording.header, looks_secret=looks_secret, tainted_from=tainted_from
+        ),
+    ]
+    unsure = unchecked_names(task.expect, facts)
+    notes = (f"nothing says which tools there are; not checked: {', '.join(unsure)}",) if unsure else ()
+    return tuple(failures), notes
 
 
 def needs_baseline(task: GoldenTask) -> bool:

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Private
 from pydantic_core import PydanticCustomError
 
 from harness.golden.rules.expect import Expect, Model, Text, Whole
-from runtime.documents.strict_yaml import Lines
 from runtime.core.messages import Message, system_message, user_message
+from runtime.documents.strict_yaml import Lines
 from runtime.entry.policy_file import PolicySpec
 
 SUFFIX = ".golden.yaml"
@@ -125,7 +125,7 @@ class GoldenTask(Model):
     cassette: Name | None = None
     policy: PolicySpec | None = None
     replay: ReplaySpec = ReplaySpec()
-    expect: Expect = Expect()
+    expect: Expect = Field(default_factory=Expect.model_construct)
     quarantine: Quarantine | None = None
 
     _path: Path = PrivateAttr(default=Path())

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from runtime.errors import UsageError
 from harness.golden.rules import calls as call_rules
 from harness.golden.rules import totals as run_rules
 from harness.golden.rules.expect import (
     Approvals,
     Cost,
     Counts,
+    Onces,
     Output,
     Pairs,
     Specs,
@@ -29,7 +29,9 @@ from harness.golden.rules.expect import (
 from harness.golden.rules.facts import CheckFailure, Finding, facts_of, failure_of
 from harness.golden.rules.matchers import path_text
 from harness.golden.rules.pairing import Mode
+from runtime.core.run import ToolDecl
 from runtime.core.trace import Trace
+from runtime.errors import UsageError
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}
 
@@ -39,6 +41,7 @@ def check(
     *,
     baseline: Trace | None = None,
     known_tools: frozenset[str] | None = None,
+    tools: Iterable[ToolDecl] = (),
     folder: Path = Path(),
 ) -> TraceCheck:
     """Return an object whose methods are the rules of golden tasks.
@@ -50,9 +53,10 @@ def check(
         trace: The run's trace.
         baseline: The accepted trace, for rules that compare with it.
         known_tools: The agent's tools; `None` takes those that the trace knows.
+        tools: Declarations of the agent's tools (`tool.decl`), against which argument names and values are checked.
         folder: Folder to which names of JSON Schema files are relative.
     """
-    return TraceCheck(trace, baseline=baseline, known_tools=known_tools, folder=folder)
+    return TraceCheck(trace, baseline=baseline, known_tools=known_tools, tools=tools, folder=folder)
 
 
 class TraceCheck:
@@ -63,9 +67,20 @@ class TraceCheck:
     """
 
     def __init__(
-        self, trace: Trace, *, baseline: Trace | None, known_tools: frozenset[str] | None, folder: Path
+        self,
+        trace: Trace,
+        *,
+        baseline: Trace | None,
+        known_tools: frozenset[str] | None,
+        tools: Iterable[ToolDecl],
+        folder: Path,
     ) -> None:
-        self._facts = facts_of(trace, baseline=baseline, known_tools=known_tools, folder=folder.as_posix())
+        declared = tuple(tools)
+        if known_tools is None and declared:
+            known_tools = frozenset(decl.schema.name for decl in declared)
+        self._facts = facts_of(
+            trace, baseline=baseline, known_tools=known_tools, tools=declared, folder=folder.as_posix()
+        )
         self.failures: list[CheckFailure] = []
         self._open = False
 
@@ -111,7 +126,7 @@ class TraceCheck:
 
     def at_most_once(self, *calls: str | dict[str, Any]) -> TraceCheck:
         """Expect that the effect of each call happens at most once."""
-        return self._judge("at_most_once", Specs, list(calls), call_rules.check_at_most_once)
+        return self._judge("at_most_once", Onces, list(calls), call_rules.check_at_most_once)
 
     def approvals(self, tool: str, decision: str | None = None) -> TraceCheck:
         """Expect that an approval of a tool was requested, and optionally its decision."""
