@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Counts,
         Expect,
         ExpectedCall,
+        OnceSpec,
         Output,
         Range,
         Tokens,
@@ -89,6 +90,7 @@ __all__ = [
     "MatchSpec",
     "Matchers",
     "Miss",
+    "OnceSpec",
     "Output",
     "ProductionRecorder",
     "Project",
@@ -143,7 +145,7 @@ _ROOMS = {
     "harness.golden.project": "Project",
     "harness.golden.record": "record_task",
     "harness.golden.rules.expect": (
-        "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall Output Range Tokens Tools VsBaseline"
+        "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall OnceSpec Output Range Tokens Tools VsBaseline"
     ),
     "harness.golden.rules.facts": "CheckFailure",
     "harness.golden.rules.fluent": "TraceCheck check",

@@ -256,8 +256,9 @@ def _relative(path: Path) -> Path:
 
 def _run(item: GoldenItem, task: GoldenTask) -> None:
     with real_dates():
+        from harness.golden.failure_report import failure_text
         from harness.golden.project import project_of
-        from harness.golden.runner import failure_text, run_task
+        from harness.golden.runner import run_task
 
     config = item.config
     deploy = config.getoption("--deploy")

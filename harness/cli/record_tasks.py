@@ -1,4 +1,4 @@
-"""`goldrun record TASK`: golden tasks run against a model, and their cassettes."""
+"""`goldrun record TASK`: run golden tasks against a model and write their cassettes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a project keeps its golden tasks, cassettes and reports, and how an agent factory is loaded."""
+"""The folders of a project (golden tasks, cassettes, reports), and the loading of a task's agent."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Project:
         return self.root / "reports" / "history"
 
     def cassette_path(self, task: GoldenTask) -> Path:
-        """Return where a task's cassette stands."""
+        """Return the path of a task's cassette."""
         return self.cassettes / f"{task.cassette_name}{CASSETTE_SUFFIX}"
 
 
 def project_of(path: Path) -> Project:
-    """Return the project a golden task file belongs to: the folder above the nearest `golden/`.
+    """Return the project of a golden task file: the folder above the nearest `golden/`.
 
-    A file outside any `golden/` belongs to its own folder.
+    A file outside any `golden/` has its own folder as project.
     """
     resolved = path.resolve()
     for parent in resolved.parents:
@@ -56,12 +56,12 @@ def project_of(path: Path) -> Project:
 
 
 def load_agent(task: GoldenTask, project: Project) -> Agent:
-    """Return the agent a task names as `module:factory`.
+    """Return the agent that a task names as `module:factory`.
 
     Callers that run the agent hold `importable(project.root)` around it.
 
     Raises:
-        TaskError: If the module or factory is missing, or gives no agent.
+        TaskError: If the module or factory is missing, or the factory returns no agent.
     """
     with importable(project.root):
         return build_agent(task.agent, where=task.where("agent"), error=TaskError)

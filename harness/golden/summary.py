@@ -1,4 +1,4 @@
-"""What a golden run says at its end: one verdict line and the tasks that changed."""
+"""The summary of a golden run: one verdict line, and the tasks that changed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runtime.core.trace import Trace, parse_trace, trace_json
 
 
 def summary_row(outcome: GoldenOutcome) -> dict[str, Any]:
-    """Return a task's outcome as plain values that cross process borders."""
+    """Return a task's outcome as plain values, which can be sent between processes."""
     before, now = outcome.recorded, outcome.trace
     return {
         "task": outcome.task.task,
@@ -33,7 +33,7 @@ def summary_row(outcome: GoldenOutcome) -> dict[str, Any]:
 
 
 def judged_trace(outcome: GoldenOutcome) -> Trace:
-    """Return the replayed trace, with what the task's rules say of it among its labels."""
+    """Return the replayed trace with the result of the task's rules among its labels."""
     verdict = {"passed": outcome.passed, "failed_rules": [f.rule for f in outcome.failures], "replayed": True}
     return msgspec.structs.replace(outcome.trace, labels={**outcome.trace.labels, **verdict})
 
@@ -44,7 +44,7 @@ def trace_text(outcome: GoldenOutcome) -> str:
 
 
 def traces_of(texts: list[str]) -> list[Trace]:
-    """Return the traces of `trace_text` documents."""
+    """Return the traces of documents that `trace_text` made."""
     return [parse_trace(msgspec.json.decode(text)) for text in texts]
 
 

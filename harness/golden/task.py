@@ -11,13 +11,13 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Private
 from pydantic_core import PydanticCustomError
 
 from harness.golden.rules.expect import Expect, Model, Text, Whole
-from runtime.documents.strict_yaml import Lines
 from runtime.core.messages import Message, system_message, user_message
+from runtime.documents.strict_yaml import Lines
 from runtime.entry.policy_file import PolicySpec
 
 SUFFIX = ".golden.yaml"
 RECORDED = "recorded"
-"""Agent of tasks whose run follows from the cassette's header alone."""
+"""Value of `agent` for tasks that are replayed from the cassette alone, without agent code."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)*\Z")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
@@ -37,10 +37,10 @@ Name = Annotated[Text, _matching(_NAME, "name like suite/task (letters, digits, 
 
 
 def _date(value: Any) -> Any:
-    # pydantic also takes numbers as dates; a file has them as text.
+    # Pydantic also accepts numbers as dates. A task file must hold a date as text.
     if isinstance(value, str | date):
         return value
-    raise PydanticCustomError("date", "{text}", {"text": f"{value!r} is no date like 2026-12-01"})
+    raise PydanticCustomError("date", "{text}", {"text": f"{value!r} is not a date like 2026-12-01"})
 
 
 class InputMessage(Model):
@@ -51,7 +51,7 @@ class InputMessage(Model):
 
 
 class TaskInput(Model):
-    """What the agent is given. Tenant and environment are bound at entry, never chosen by the model."""
+    """The agent's input. Tenant and environment are bound at entry and never chosen by the model."""
 
     prompt: Text | None = None
     messages: Annotated[tuple[InputMessage, ...], Field(min_length=1)] | None = None
@@ -67,7 +67,7 @@ class TaskInput(Model):
         return self
 
     def to_messages(self) -> tuple[Message, ...]:
-        """Return the messages before the first reply; empty where the task gives none."""
+        """Return the messages before the first reply; empty if the task gives none."""
         if self.prompt is not None:
             return (user_message(self.prompt),)
         make = {"system": system_message, "user": user_message}
@@ -75,7 +75,7 @@ class TaskInput(Model):
 
 
 class ToolMatch(Model):
-    """How tool calls are matched; paths like `args.request_time` are not compared."""
+    """How tool calls are matched; ignored paths like `args.request_time` are not compared."""
 
     ignore: tuple[Text, ...] = ()
 
@@ -88,7 +88,7 @@ class MatchSpec(Model):
 
 
 class ReplaySpec(Model):
-    """Which channels are answered from the cassette, and how they are matched."""
+    """The channels that are answered from the cassette, and how effects are matched."""
 
     model: Literal["recorded", "live"] = "recorded"
     tools: Literal["recorded", "live"] = "recorded"
@@ -96,14 +96,14 @@ class ReplaySpec(Model):
 
 
 class Quarantine(Model):
-    """Why a task's failure is tolerated, by whom, and until when; an expired one fails."""
+    """Why a task's failures are tolerated, by whom, and until when. An expired quarantine fails the task."""
 
     reason: Text
     owner: Text
     until: Annotated[date, BeforeValidator(_date, json_schema_input_type=date)]
 
     def is_expired(self, today: date) -> bool:
-        """Return whether the last day of the quarantine is over."""
+        """Return whether the quarantine's last day has passed."""
         return today > self.until
 
 
@@ -125,7 +125,7 @@ class GoldenTask(Model):
     cassette: Name | None = None
     policy: PolicySpec | None = None
     replay: ReplaySpec = ReplaySpec()
-    expect: Expect = Expect()
+    expect: Expect = Field(default_factory=Expect.model_construct)
     quarantine: Quarantine | None = None
 
     _path: Path = PrivateAttr(default=Path())
@@ -139,21 +139,21 @@ class GoldenTask(Model):
 
     @property
     def path(self) -> Path:
-        """The file the task was read from."""
+        """The file of the task."""
         return self._path
 
     @property
     def cassette_name(self) -> str:
-        """Name of the cassette under `cassettes/`; the task's own if none is given."""
+        """Name of the cassette under `cassettes/`; the task's own name if none is given."""
         return self.cassette or self.task
 
     @property
     def is_recorded(self) -> bool:
-        """Whether the run follows from the cassette alone, without agent code."""
+        """Whether the run is replayed from the cassette alone, without agent code."""
         return self.agent == RECORDED
 
     def line_of(self, rule: str | tuple[str | int, ...]) -> int:
-        """Return the line, from 1, of a rule like `expect.tools.calls[0]`, or of the nearest field above it."""
+        """Return the line (from 1) of a rule like `expect.tools.calls[0]`, or of the nearest parent field."""
         return self._lines.at(split_path(rule) if isinstance(rule, str) else rule)
 
     def where(self, rule: str | tuple[str | int, ...]) -> str:
@@ -161,7 +161,7 @@ class GoldenTask(Model):
         return f"{self._path.as_posix()}:{self.line_of(rule)}"
 
     def bind(self, path: Path, lines: Lines) -> None:
-        """Tell the task where it stands; called once by the loader. Internal to goldrun."""
+        """Set the task's file and lines; the loader calls this once. Internal to goldrun."""
         self._path = path
         self._lines = lines
 

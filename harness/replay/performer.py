@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from harness.replay.divergence import EffectDivergence, ReplayDivergence, Verdict
-from harness.replay.divergence_causes import explain, missing_cause
+from harness.replay.divergence_causes import explain, explain_missing
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from runtime.core.effects import (
     KIND_OF,
@@ -37,6 +37,7 @@ from runtime.core.effects import (
 )
 from runtime.core.keys import Cleaner, Keyer
 from runtime.core.lanes import step_of
+from runtime.core.run import Header
 from runtime.journal.recording import Interaction
 
 _GRANTED = Admission()
@@ -59,6 +60,7 @@ class ReplayPerformer:
         self._uncleaned: list[SingleEffect] | None = None if cleaner is None else []
         self._used: set[str] = set()
         self._now: float | None = None
+        self._header: Header | None = None
         self.divergences: list[EffectDivergence] = []
         self.effects: int = 0
 
@@ -70,6 +72,8 @@ class ReplayPerformer:
         """
         self.effects += 1
         if isinstance(effect, (Begin, End)):
+            if isinstance(effect, Begin):
+                self._header = effect.header
             return Outcome(at=self._now)
         index = self._index
         lane = effect.lane
@@ -99,6 +103,8 @@ class ReplayPerformer:
     def leftovers(self, stop_reason: str) -> list[EffectDivergence]:
         """Return a divergence for each recorded interaction that was not used."""
         tainted = bool(self.divergences)
+        recording = self._index.recording
+        unused = [i for i in recording.interactions if i.lane not in self._used and i.kind not in NEUTRAL]
         return [
             EffectDivergence(
                 step=step_of(i.lane),
@@ -106,11 +112,12 @@ class ReplayPerformer:
                 kind=i.kind.value,
                 name=i.name,
                 verdict="missing",
-                cause=missing_cause(i, stop_reason),
+                cause=why.cause,
+                summary=why.summary,
                 tainted=tainted,
             )
-            for i in self._index.recording.interactions
-            if i.lane not in self._used and i.kind not in NEUTRAL
+            for i in unused
+            for why in (explain_missing(i, stop_reason, recording.header, self._header),)
         ]
 
     def _serve(self, interaction: Interaction) -> AnyOutcome:
@@ -147,7 +154,7 @@ class ReplayPerformer:
         served: Interaction | None,
     ) -> AnyOutcome:
         assert not isinstance(effect, Begin | End)
-        why = explain(effect, recorded, self._index.recording, verdict, self._cleaner)
+        why = explain(effect, recorded, self._index.recording, verdict, self._cleaner, self._header)
         divergence = EffectDivergence(
             step=step_of(effect.lane),
             lane=effect.lane,
@@ -158,6 +165,7 @@ class ReplayPerformer:
             cause=why.cause,
             recorded=why.recorded,
             replayed=why.replayed,
+            summary=why.summary,
             tainted=bool(self.divergences),
         )
         self.divergences.append(divergence)

@@ -59,8 +59,13 @@ class RecordedPrices:
     rates: Mapping[str, Rate]
 
     def rate(self, model: str, provider: str | None) -> Rate | None:
-        """Return the recorded rate of a model."""
-        return self.rates.get(model)
+        """Return the recorded rate of a model; that of the dearest recorded one for a model that is new.
+
+        So a run whose model changed gets as far as its first request, where the change shows. Its replies keep
+        their recorded cost.
+        """
+        known = self.rates.get(model)
+        return known or max(self.rates.values(), key=lambda r: (r.output, r.input), default=None)
 
 
 _VALIDATORS: dict[str, dict[str, ToolSpec]] = {}

@@ -61,7 +61,7 @@ def record_http(
         path: The recording; without a suffix `.jsonl` is added.
         mode: `record` writes a recording, in place of an earlier one once it is whole; `replay` answers from it;
             `auto` replays where the file is there, else records.
-        redact: Take secrets out before anything is written.
+        redact: Remove secrets before anything is written.
         pace: Wait on replay as was waited: `True`, or a share such as 0.1.
         require_all: Raise if a replay did not ask for every recorded exchange.
         block_processes: Refuse to start processes in a replay; else they are named in a warning.

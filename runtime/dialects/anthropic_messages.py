@@ -5,13 +5,13 @@ of a thinking block is kept and sent back unchanged. Blocks of tools that the pr
 execution, MCP) are no calls of the agent: replies leave them out, requests keep their digest.
 
 Input tokens are counted differently: the provider's `input_tokens` leave cached ones out, `Usage.input_tokens` holds
-them all. `told_usage` turns back to the provider's counting.
+them all. `provider_usage` turns back to the provider's counting.
 """
 
 from __future__ import annotations
 
 from runtime.dialects.anthropic_messages_error import decode_error, encode_error
-from runtime.dialects.anthropic_messages_parts import told_usage
+from runtime.dialects.anthropic_messages_parts import provider_usage
 from runtime.dialects.anthropic_messages_reply import decode_reply, encode_reply
 from runtime.dialects.anthropic_messages_request import decode_request, encode_request
 from runtime.dialects.anthropic_messages_stream import StreamDecoder, encode_stream, event_name
@@ -28,5 +28,5 @@ __all__ = [
     "encode_request",
     "encode_stream",
     "event_name",
-    "told_usage",
+    "provider_usage",
 ]

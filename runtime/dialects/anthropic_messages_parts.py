@@ -138,7 +138,7 @@ def decode_usage(wire: Any) -> Usage | None:
     return None if usage == Usage() else usage
 
 
-def told_usage(usage: Usage) -> Usage:
+def provider_usage(usage: Usage) -> Usage:
     """Return usage in the provider's own counting, where input tokens leave cached ones out."""
     if usage.input_tokens is None:
         return usage
@@ -148,7 +148,7 @@ def told_usage(usage: Usage) -> Usage:
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
     """Return the `usage` object; what is not known is left out."""
-    told = told_usage(usage)
+    told = provider_usage(usage)
     wire: dict[str, Any] = {
         "input_tokens": told.input_tokens,
         "cache_creation_input_tokens": told.cache_write_tokens,

@@ -8,12 +8,12 @@ Theory of operation. A block is an object with one field that names its kind. A 
 type of a message names the event, so an event is read as `{type: payload}`, the form that SDKs show and Nova sends.
 
 Input tokens are counted differently: the provider's `inputTokens` leave cached ones out, `Usage.input_tokens` holds
-them all. `told_usage` turns back to the provider's counting.
+them all. `provider_usage` turns back to the provider's counting.
 """
 
 from __future__ import annotations
 
-from runtime.dialects.anthropic_messages_parts import told_usage
+from runtime.dialects.anthropic_messages_parts import provider_usage
 from runtime.dialects.bedrock_converse_reply import StreamDecoder, decode_reply, event_of
 from runtime.dialects.bedrock_converse_request import decode_request, encode_request
 from runtime.dialects.errors import DialectError
@@ -27,5 +27,5 @@ __all__ = [
     "decode_request",
     "encode_request",
     "event_of",
-    "told_usage",
+    "provider_usage",
 ]

@@ -10,14 +10,14 @@ thought; sent back, it returns to that part. Calls have an id only of late: with
 function and by how many calls of that function come before it in the message, and so is its result.
 
 Output tokens are counted differently: the provider leaves thoughts out, `Usage.output_tokens` holds them all, as
-they are billed. So are the input tokens of tools that the provider runs. `told_usage` is what it said itself.
+they are billed. So are the input tokens of tools that the provider runs. `provider_usage` is what it said itself.
 """
 
 from __future__ import annotations
 
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.gemini_parts import told_usage
+from runtime.dialects.gemini_parts import provider_usage
 from runtime.dialects.gemini_reply import StreamDecoder, decode_reply
 from runtime.dialects.gemini_request import decode_request, encode_request
 
@@ -28,5 +28,5 @@ __all__ = [
     "decode_reply",
     "decode_request",
     "encode_request",
-    "told_usage",
+    "provider_usage",
 ]

@@ -112,7 +112,7 @@ def _response_text(response: Any) -> str:
 
 def decode_usage(wire: Any) -> Usage | None:
     """Return what `usageMetadata` says in our counting: thoughts are output, results of Google's tools input."""
-    told = told_usage(wire)
+    told = provider_usage(wire)
     if told is None:
         return None
     tools = first_count(field(mapping(wire), "toolUsePromptTokenCount", "tool_use_prompt_token_count"))
@@ -124,7 +124,7 @@ def decode_usage(wire: Any) -> Usage | None:
     )
 
 
-def told_usage(wire: Any) -> Usage | None:
+def provider_usage(wire: Any) -> Usage | None:
     """Return what `usageMetadata` says in the provider's own counting; `None` where it says nothing."""
     if not isinstance(wire, dict):
         return None

@@ -22,7 +22,7 @@ from runtime.dialects.gemini_parts import (
     first_candidate,
     normal_finish,
     part_of,
-    told_usage,
+    provider_usage,
 )
 from runtime.dialects.streams import JsonStream, joined
 
@@ -60,9 +60,9 @@ class StreamDecoder(JsonStream):
         self._usage: dict[str, Any] = {}
 
     @property
-    def told(self) -> Usage | None:
+    def provider_usage(self) -> Usage | None:
         """Usage in the provider's own counting."""
-        return told_usage(self._usage)
+        return provider_usage(self._usage)
 
     def take(self, event: dict[str, Any]) -> list[str]:
         """Take one chunk and return its text deltas; never raises."""

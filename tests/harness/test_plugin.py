@@ -131,7 +131,7 @@ def test_a_red_task_shows_rule_file_line_expected_and_actual(project: Path, run_
 
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
-    assert "golden task support/flaky_carrier failed" in done.stdout
+    assert "task: support/flaky_carrier" in done.stdout
     assert "expected: max_usd" in done.stdout
     assert "actual:   finish" in done.stdout
     assert "Traceback" not in done.stdout

@@ -1,4 +1,4 @@
-"""`goldrun import`: foreign run logs become cassettes."""
+"""`goldrun import`: turn foreign run logs into cassettes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`goldrun promote`: from a production run to a golden task."""
+"""`goldrun promote`: make a golden task from a production run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def promote(
     """Make a golden task, its cassette and its baseline from a production run."""
     if _TASK.match(task) is None:
         raise UsageError(
-            f"{task!r} is no task name", next_step="use suite/name: letters, digits, _ . - and /"
+            f"{task!r} is not a task name", next_step="use suite/name: letters, digits, _ . - and /"
         )
     project = Project(root.resolve())
     path = project.golden / f"{task}{SUFFIX}"
@@ -91,7 +91,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _production_run(target: str) -> tuple[Recording, dict[str, Any]]:
-    """Return a run and where it came from, with the roots that prove it."""
+    """Return a run and its provenance: the source file and the Merkle roots that prove it."""
     if is_url(target):
         address, _, name = target.rpartition("#")
         segment = read_remote_segment(address)

@@ -1,4 +1,4 @@
-"""`goldrun replay`: run recordings again, with progress, and report every run."""
+"""`goldrun replay`: run recordings again, with progress, and report each run."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from runtime.errors import ExitCode
 from runtime.journal.recording import Recording
 
 SHOWN_RUNS = 20
-"""Diverged runs printed in full; the rest is counted."""
+"""How many diverged runs are printed in full; the others are only counted."""
 
 
 def replay(
     paths: Annotated[list[str], typer.Argument(help="Cassettes, segments, folders, or FILE#REQUEST_ID.")],
-    collect: Annotated[bool, typer.Option(help="Serve on past the first divergence of a run.")] = False,
+    collect: Annotated[bool, typer.Option(help="Continue after the first divergence of a run.")] = False,
     agent: Annotated[str | None, typer.Option(help="Run this agent's code: module:factory.")] = None,
     json: Json = False,
 ) -> int:
-    """Run recorded runs through the real orchestrator again and say whether they are the same."""
+    """Run recordings through the real orchestrator again, and say whether the runs are the same."""
     with importable(Path.cwd()):
         code = None if agent is None else build_agent(agent, where="--agent")
         tally = _replay_all(paths, code, collect=collect, keep_runs=json)
@@ -59,7 +59,7 @@ def _replay_all(paths: list[str], code: Agent | None, *, collect: bool, keep_run
 
 
 class _Tally:
-    """Counts of replayed runs, and their JSON documents where `--json` prints them."""
+    """Counts of the replayed runs, and their JSON documents for `--json`."""
 
     def __init__(self, *, keep_runs: bool) -> None:
         self._keep = keep_runs
@@ -106,7 +106,7 @@ def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunR
     if agent is None:
         return replay_run(recording, collect=collect)
     header = recording.header
-    # Policy and budget are the code's own: what they changed is what the replay should show.
+    # Policy and budget come from the code, not from the recording: the replay should show their changes.
     request = replace(Request.of(header), source="replay", policy=None, budget=None)
     return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
 

@@ -1,4 +1,4 @@
-"""`goldrun report`: two deploys compared, and whether the candidate is worse."""
+"""`goldrun report`: compare two deploys, and say whether the candidate is worse."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def report(
     baseline: Annotated[str, typer.Option(help="Deploy to compare with.")],
     candidate: Annotated[str, typer.Option(help="Deploy to judge.")],
     history: History = HISTORY,
-    key: Annotated[str, typer.Option(help="What is compared: task, stratum or label:NAME.")] = "task",
+    key: Annotated[str, typer.Option(help="Unit of comparison: task, stratum or label:NAME.")] = "task",
     markdown: Annotated[Path | None, typer.Option(help="Also write Markdown to this file.")] = None,
     gate: Annotated[
-        list[str] | None, typer.Option(help="Further metric that decides, e.g. duration_s.")
+        list[str] | None, typer.Option(help="Additional metric to judge, e.g. duration_s.")
     ] = None,
-    max_ratio: Annotated[float, typer.Option(help="Largest growth of a replayed task that is ok.")] = 1.01,
+    max_ratio: Annotated[float, typer.Option(help="Tolerated growth of a replayed task, as a ratio.")] = 1.01,
     min_delta: Annotated[
-        list[str] | None, typer.Option(help="METRIC=VALUE: growth of a replayed task that is ok.")
+        list[str] | None, typer.Option(help="METRIC=VALUE: tolerated growth of a replayed task.")
     ] = None,
-    fail_on: Annotated[str, typer.Option(help="What exits with 1: regressed or warn.")] = "regressed",
-    skip_damaged: Annotated[bool, typer.Option(help="Leave out damaged files of the history.")] = False,
+    fail_on: Annotated[str, typer.Option(help="Verdict that exits with 1: regressed or warn.")] = "regressed",
+    skip_damaged: Annotated[bool, typer.Option(help="Leave damaged files of the history out.")] = False,
     json: Json = False,
 ) -> int:
     """Compare two deploys: what changed, is it worse, and why."""
@@ -35,7 +35,7 @@ def report(
     from harness.reports.metrics import ExactLimits
 
     if fail_on not in {"regressed", "warn"}:
-        raise UsageError(f"{fail_on!r} is nothing to fail on", next_step="use regressed or warn")
+        raise UsageError(f"{fail_on!r} is not a verdict to fail on", next_step="use regressed or warn")
     found = compare(
         history,
         baseline=baseline,
@@ -64,7 +64,7 @@ def _deltas(entries: list[str]) -> dict[str, float]:
     """Return the values of `METRIC=VALUE` options.
 
     Raises:
-        UsageError: If one is no such pair.
+        UsageError: If an entry is not such a pair.
     """
     from harness.reports.metrics import METRICS
 
@@ -78,7 +78,8 @@ def _deltas(entries: list[str]) -> dict[str, float]:
             amount = -1.0
         if not mark or name not in names or not 0 <= amount < float("inf"):
             raise UsageError(
-                f"{entry!r} is no growth of a metric", next_step=f"use METRIC=VALUE with {', '.join(names)}"
+                f"{entry!r} is not a growth of a metric",
+                next_step=f"use METRIC=VALUE with {', '.join(names)}",
             )
         found[name] = amount
     return found

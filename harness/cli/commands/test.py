@@ -1,4 +1,4 @@
-"""`goldrun test`: golden tasks under pytest, or on the same engine without it."""
+"""`goldrun test`: run golden tasks under pytest, or on the same engine without it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import typer
 from harness.cli.options import Json
 from harness.cli.output import emit_json, progress, say
 from harness.errors import TaskError
+from harness.golden.failure_report import failure_text
 from harness.golden.loader import find_tasks, load_task
 from harness.golden.project import project_of
-from harness.golden.runner import failure_text, run_task
+from harness.golden.runner import run_task
 from harness.golden.summary import judged_trace, summary_lines, summary_row
 from harness.golden.task import SUFFIX
 from runtime.core.trace import Trace

@@ -213,7 +213,7 @@ def test_gemini_s_own_counting_leaves_thoughts_and_results_of_its_tools_apart() 
     reply = gemini.decode_reply({"candidates": [], "usageMetadata": wire})
 
     assert reply.usage == Usage(input_tokens=302, output_tokens=214, reasoning_tokens=20)
-    assert gemini.told_usage(wire) == Usage(input_tokens=13, output_tokens=194, reasoning_tokens=20)
+    assert gemini.provider_usage(wire) == Usage(input_tokens=13, output_tokens=194, reasoning_tokens=20)
 
 
 @pytest.mark.parametrize(

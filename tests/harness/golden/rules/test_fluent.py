@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.errors import UsageError
 from harness.golden.rules.expect import Expect
 from harness.golden.rules.fluent import TraceCheck, check
 from runtime.core.trace import Trace
+from runtime.errors import UsageError
 
 MakeTrace = Callable[..., Trace]
 SEARCH, CREATE = ("kb.search", {"q": "8812"}), ("ticket.create", {"order": "8812"})
