@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from runtime.control.breaker import Sample
+from runtime.control.budgets import never_reached
 from runtime.control.ledger import NOTHING, Amount, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
 from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
@@ -309,19 +310,13 @@ def _worst(effect: Admit) -> Amount:
     return Amount(nanos, effect.limits.reserved_tokens or 0, steps=steps)
 
 
-def never_happened(failure: Failure) -> bool:
-    """Return whether a failed call surely had no effect."""
-    refused = failure.kind in {FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}
-    return failure.phase == "connect" or refused
-
-
 def _actual(grant: _Grant, outcome: AnyOutcome) -> Amount:
     """Return what a call used: what it reports, else what was held for it; nothing where nothing was done."""
     failure: Failure | None = outcome.failure
     counted = Amount(tool_calls=grant.reserved.tool_calls, steps=grant.reserved.steps)
     if failure is not None and failure.phase == "connect" and failure.kind is FailureKind.INTERRUPTED:
         return NOTHING
-    if failure is not None and (never_happened(failure) or failure.phase == "rejected"):
+    if failure is not None and never_reached(failure):
         return counted
     reply = outcome.value if isinstance(outcome.value, ModelReply) else None
     cost = None if reply is None else reply.cost_nanousd

@@ -20,11 +20,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runtime.control.budgets import never_reached
 from runtime.control.claims import ClaimAnswer
 from runtime.control.scopes import scope_key
 from runtime.core.effects import AnyOutcome, CallTool, FailureKind, Outcome, ToolResult
 from runtime.core.run import Header, ToolDecl
-from runtime.execution.guarded.admission import never_happened
 from runtime.execution.guarded.business_keys import business_hash, claim_hash, has_business_key
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
@@ -144,7 +144,7 @@ class RunClaims:
                 claim.key, fencing=claim.fencing, state="done", now=self._now(), result=result
             )
             return
-        nothing_done = failure is None or never_happened(failure)
+        nothing_done = failure is None or (failure.phase != "rejected" and never_reached(failure))
         if failure is not None and self.is_repeatable(tool):
             # A second call does no harm, so a failure that came back keeps nobody from it.
             came_back = failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}
