@@ -29,6 +29,7 @@ def prepare(
     started_at: str | None = None,
     inputs: Literal["none", "recorded"] = "none",
     rules: ControlRules | None = None,
+    draws: bool = False,
 ) -> RunSetup:
     """Return the setup of a run, its budget and policy checked.
 
@@ -39,6 +40,7 @@ def prepare(
         started_at: Wall time, ISO 8601 UTC.
         inputs: Whether further input is asked for after each step.
         rules: Limits across runs that hold for this one; `None` where no control store guards it.
+        draws: Whether its calls draw their worst case from a slice that it shares.
 
     Raises:
         UsageError: If policy or budget hold a wrong value, the policy names a tool or an argument the agent lacks,
@@ -52,6 +54,8 @@ def prepare(
     models = (agent.model, *agent.fallbacks)
     rates = {m: rate for m in models if (rate := table.rate(m, agent.provider)) is not None}
     metered = _check_limits(agent, budget, [m for m in models if m not in rates], rules)
+    # What draws from a shared slice says the worst case of each call, as far as it is known.
+    metered = metered or (draws and configured_output(agent.model_parameters) is not None)
     header = Header(
         request_id=request_id,
         run_id=run_id(request_id, deploy=request.deploy, source=request.source, repeat=request.repeat),

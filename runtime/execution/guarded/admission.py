@@ -21,13 +21,12 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from runtime.control.amounts import actual_of, sample_of, worst_of
 from runtime.control.breaker import Sample
-from runtime.control.budgets import never_reached
 from runtime.control.ledger import NOTHING, Amount, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
-from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
-from runtime.core.lanes import call_lane, is_first_attempt
-from runtime.core.messages import ModelReply
+from runtime.core.effects import Admission, Admit, AnyOutcome
+from runtime.core.lanes import call_lane
 from runtime.core.run import Header
 from runtime.execution.control_rules import ControlRules
 from runtime.ports.control_store import ControlStore
@@ -37,7 +36,6 @@ _HOLD_MARGIN_S = 120.0
 """How much longer than a call's timeout its money is held, should nobody settle it."""
 
 _GRANTED = Admission()
-_DEPENDENCY_FAILED = frozenset({FailureKind.TIMEOUT, FailureKind.ERROR, FailureKind.UNAVAILABLE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +189,7 @@ class Grants:
         if abandoned and grant.lease is not None:
             self._abandoned[lane] = grant.lease
             grant = replace(grant, lease=None)
-        self._end(grant, lane, _actual(grant, outcome), _sample(outcome))
+        self._end(grant, lane, actual_of(grant.reserved, outcome), sample_of(outcome))
 
     def end_abandoned(self, lane: str) -> None:
         """Release the lease of an abandoned call that has ended."""
@@ -240,7 +238,7 @@ class Grants:
             # A lane is admitted once by each execution: a try that is refused holds nothing.
             reservation=key_below(self._holds, lane, self._fencing),
             scopes=self._scopes_at(now),
-            amount=_worst(effect),
+            amount=worst_of(effect),
             hold_s=(effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S,
             rate=(rules.tool_rates if of_tool else rules.model_rates).get(name),
         )
@@ -299,38 +297,3 @@ def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
             words = None if full is None else f"{full.unit} of {full.scope}: {full.used} of {full.cap} used"
             unit = None if full is None else full.unit
             return Admission(granted=False, cause="spend", detail=words, unit=unit), None
-
-
-def _worst(effect: Admit) -> Amount:
-    """Return the most that a call can use; a step is counted once, whatever it takes to make it."""
-    nanos = effect.limits.reserved_nanousd or 0
-    if effect.subject == "tool":
-        return Amount(nanos, tool_calls=1)
-    steps = 1 if is_first_attempt(effect.lane) else 0
-    return Amount(nanos, effect.limits.reserved_tokens or 0, steps=steps)
-
-
-def _actual(grant: _Grant, outcome: AnyOutcome) -> Amount:
-    """Return what a call used: what it reports, else what was held for it; nothing where nothing was done."""
-    failure: Failure | None = outcome.failure
-    counted = Amount(tool_calls=grant.reserved.tool_calls, steps=grant.reserved.steps)
-    if failure is not None and failure.phase == "connect" and failure.kind is FailureKind.INTERRUPTED:
-        return NOTHING
-    if failure is not None and never_reached(failure):
-        return counted
-    reply = outcome.value if isinstance(outcome.value, ModelReply) else None
-    cost = None if reply is None else reply.cost_nanousd
-    nanos = grant.reserved.nanos if cost is None else cost
-    usage = None if reply is None else reply.usage
-    tokens = grant.reserved.tokens
-    if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
-        tokens = usage.input_tokens + usage.output_tokens
-    return counted + Amount(nanos=nanos, tokens=tokens)
-
-
-def _sample(outcome: AnyOutcome) -> Sample:
-    if outcome.failure is None:
-        return "ok"
-    if outcome.failure.phase == "rejected":  # the other side is well; what it was sent was not
-        return "neutral"
-    return "failed" if outcome.failure.kind in _DEPENDENCY_FAILED else "neutral"

@@ -101,3 +101,91 @@ def test_a_call_that_a_switch_cut_is_paid_before_the_fallback_is_asked(world: Wo
     assert meter.received[0] > cap // 2  # the clamped call takes nearly all of it
     assert sum(meter.received) <= cap
     assert result.stop_reason == "max_usd"
+
+
+@pytest.mark.parametrize("governed", [False, True])
+@pytest.mark.parametrize("deep", [False, True])
+def test_children_that_run_at_one_time_draw_from_one_slice(world: World, governed: bool, deep: bool) -> None:
+    leaf = agent_of(name="leaf", max_output_tokens=50)
+
+    @tool(children=True)
+    async def fan(ctx: ToolContext) -> str:
+        assert ctx.child is not None
+        ended = await asyncio.gather(*(ctx.child(leaf, "go") for _ in range(4)))
+        return " ".join(sorted(e.stop_reason for e in ended))
+
+    middle = agent_of(fan, name="middle", max_output_tokens=50)
+
+    @tool(children=True)
+    async def ask(ctx: ToolContext) -> str:
+        assert ctx.child is not None
+        ended = await asyncio.gather(*(ctx.child(middle, "go") for _ in range(3)))
+        return str(sum(e.spent.steps for e in ended))
+
+    def answer(request: ModelRequest) -> Any:
+        told_already = any(m.role == "tool" for m in request.messages)
+        return says("done") if told_already or not request.tools else calls((request.tools[0].name, {}))
+
+    root = agent_of(
+        ask if deep else fan, max_output_tokens=50, budget=Budget(max_usd="0.000002", max_steps=40)
+    )
+    meter = Meter(answer)
+    if governed:
+        result = asyncio.run(world.run(root, [], model=meter))
+    else:
+        result = asyncio.run(
+            within(run_agent_async(root, Request(prompt="go"), model=meter, prices=Prices()))
+        )
+
+    assert sum(meter.received) <= CAP
+    assert len(meter.received) >= 4  # children do not wait for one that holds all of it
+    assert result.spent is not None
+    assert result.spent.nanos <= CAP
+    if not deep:
+        assert result.stop_reason == "finish"
+
+
+def test_a_child_that_goes_on_after_its_call_was_given_up_makes_no_further_call() -> None:
+    asked: list[str] = []
+    late: list[asyncio.Task[RunResult]] = []
+
+    async def main() -> RunResult:
+        go_on = asyncio.Event()
+
+        @tool
+        async def look() -> str:
+            await go_on.wait()
+            return "seen"
+
+        child = agent_of(look, name="child", max_output_tokens=50)
+
+        @tool(children=True, timeout_s=0.05)
+        async def ask(ctx: ToolContext) -> str:
+            assert ctx.child is not None
+            late.append(asyncio.ensure_future(ctx.child(child, "go")))
+            await asyncio.shield(late[0])
+            return "never"
+
+        def answer(request: ModelRequest) -> Any:
+            name = request.tools[0].name
+            asked.append(name)
+            return says("done") if any(m.role == "tool" for m in request.messages) else calls((name, {}))
+
+        parent = agent_of(
+            ask,
+            max_output_tokens=50,
+            budget=Budget(max_usd="0.000002"),
+            policy=Policy(on_failure="tell"),
+            tool_retry=NO_RETRY,
+        )
+        result = await within(
+            run_agent_async(parent, Request(prompt="go"), model=Meter(answer), prices=Prices())
+        )
+        go_on.set()
+        assert (await within(late[0])).stop_reason == "max_steps"
+        return result
+
+    result = asyncio.run(main())
+
+    assert asked == ["ask", "look", "ask"]
+    assert result.stop_reason == "finish"
