@@ -8,14 +8,15 @@ the slice whatever order their calls come in, and none holds more than what its 
                   ^                                 |
                   +---- each draw also counts ------+
 
-What was drawn and never settled counts as used: it may have happened. A call that was given up closes its slice, so
-that a child which still runs makes no further call that nobody would pay for.
+What was drawn and never settled counts as used: it may have happened. A call that is over closes its slice, so that
+a child which still runs makes no further call that nobody would pay for.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from runtime.control.amounts import actual_of, worst_of
 from runtime.control.ledger import NOTHING, Amount, Caps, ScopeUse, Unit, refuse
@@ -39,10 +40,32 @@ from runtime.execution.live.performer import LivePerformer
 CarriesOut = GuardedPerformer | LivePerformer
 
 
-class SharedSlice:
-    """What the child runs of one call may use together, and what they used."""
+@dataclass(slots=True)
+class _Sums:
+    """What one slice allows and what was used of it."""
 
-    __slots__ = ("_above", "_caps", "_closed", "_held", "_lock", "_spent")
+    caps: Caps
+    spent: Amount = NOTHING
+    held: Amount = NOTHING
+    closed: bool = False
+
+    def short_of(self, amount: Amount) -> Unit | None:
+        """Return the unit of which a further amount would be too much."""
+        if self.closed:
+            return "steps"
+        refusal = refuse(ScopeUse(key="", spent=self.spent, held=self.held), self.caps, amount)
+        return None if refusal is None else refusal.unit
+
+
+class SharedSlice:
+    """What the child runs of one call may use together, and what they used.
+
+    Attributes:
+        chain: The sums of this slice and of those above it.
+        lock: Held while they are changed.
+    """
+
+    __slots__ = ("_sums", "chain", "lock")
 
     def __init__(self, limit: BudgetSlice, above: SharedSlice | None = None) -> None:
         """Begin with nothing used.
@@ -51,62 +74,53 @@ class SharedSlice:
             limit: The slice.
             above: The slice of the call that the run of this one belongs to.
         """
-        self._caps = Caps(
-            nanos=limit.max_usd_nanos,
-            tokens=limit.max_tokens,
-            tool_calls=limit.max_tool_calls,
-            steps=limit.max_steps,
+        self._sums = _Sums(
+            Caps(
+                nanos=limit.max_usd_nanos,
+                tokens=limit.max_tokens,
+                tool_calls=limit.max_tool_calls,
+                steps=limit.max_steps,
+            )
         )
-        self._above = above
+        self.chain: tuple[_Sums, ...] = (self._sums, *(() if above is None else above.chain))
         # A tool in a thread may run its children in an event loop of its own.
-        self._lock: threading.Lock = threading.Lock() if above is None else above._lock
-        self._spent = self._held = NOTHING
-        self._closed = False
+        self.lock: threading.Lock = threading.Lock() if above is None else above.lock
 
     def draw(self, amount: Amount) -> Unit | None:
         """Hold an amount in this slice and all above it, or in none; return the unit that is short."""
-        with self._lock:
-            for each in self._chain():
-                if each._closed:
-                    return "steps"
-                use = ScopeUse(key="", spent=each._spent, held=each._held)
-                short = refuse(use, each._caps, amount)
+        with self.lock:
+            for each in self.chain:
+                short = each.short_of(amount)
                 if short is not None:
-                    return short.unit
-            for each in self._chain():
-                each._held += amount
+                    return short
+            self._move(NOTHING - amount, NOTHING)
         return None
-
-    def settle(self, held: Amount, actual: Amount) -> None:
-        """End a draw with what was used."""
-        with self._lock:
-            for each in self._chain():
-                each._held -= held
-                each._spent += actual
 
     def hold(self, amount: Amount) -> None:
         """Count an amount that is used whether there is room for it or not."""
         self.settle(NOTHING - amount, NOTHING)
 
+    def settle(self, held: Amount, actual: Amount) -> None:
+        """End a draw with what was used."""
+        with self.lock:
+            self._move(held, actual)
+
     def close(self) -> None:
         """Allow no further draw."""
-        with self._lock:
-            self._closed = True
+        with self.lock:
+            self._sums.closed = True
 
     @property
     def used(self) -> Used:
         """What was used so far; what is held may have happened."""
-        with self._lock:
-            sum_ = self._spent + self._held
-        return Used(steps=sum_.steps, tool_calls=sum_.tool_calls, tokens=sum_.tokens, nanos=sum_.nanos)
+        with self.lock:
+            total = self._sums.spent + self._sums.held
+        return Used(steps=total.steps, tool_calls=total.tool_calls, tokens=total.tokens, nanos=total.nanos)
 
-    def _chain(self) -> list[SharedSlice]:
-        chain: list[SharedSlice] = []
-        each: SharedSlice | None = self
-        while each is not None:
-            chain.append(each)
-            each = each._above
-        return chain
+    def _move(self, held: Amount, actual: Amount) -> None:
+        for each in self.chain:
+            each.held -= held
+            each.spent += actual
 
 
 class SlicedPerformer:

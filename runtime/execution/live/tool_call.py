@@ -96,7 +96,7 @@ class ToolCalls:
                 answer = failure_of(error, clean=None if state is None else state.failed)
             finally:
                 if children is not None:
-                    # What they used is told now; a child of an abandoned call must use no more.
+                    # What they used is reported now; a child of an abandoned call must use no more.
                     children.close()
             return self._ended(effect, answer, children, state)
 
