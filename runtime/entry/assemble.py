@@ -34,11 +34,12 @@ from runtime.entry.state import bind_state
 from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
+from runtime.execution.guarded.admission import tree_scope
 from runtime.execution.guarded.performer import GuardedPerformer
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
-from runtime.execution.shared_slice import SharedSlice, SlicedPerformer
+from runtime.execution.shared_slice import SharedSlice, SlicedPerformer, TreePlace
 from runtime.execution.world import RunBinding, World
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
@@ -168,7 +169,7 @@ def assemble(
     known: Known | None = None,
     elapsed_s: float = 0.0,
     unended: StopKind = StopKind.INTERNAL_ERROR,
-    shares: SharedSlice | None = None,
+    place: TreePlace | None = None,
 ) -> DrivenRun:
     """Return a run that is ready to be driven; it is entered in the control store, if there is one.
 
@@ -180,7 +181,7 @@ def assemble(
         known: Makes the source of outcomes that are known already.
         elapsed_s: Seconds that the run has used before.
         unended: Its stop reason in the index if not even `End` could be performed.
-        shares: The slice that a child run draws from.
+        place: Where a child run stands in its tree.
 
     Raises:
         DuplicateRunError: If the run is fresh and the store knows another one of its request id.
@@ -196,11 +197,12 @@ def assemble(
         rates=header.rates,
         state=state,
         cap=_cap(agent, state.artifacts),
-        children=_children_of(header, world, fencing, shares),
+        children=_children_of(header, world, fencing, place),
         elapsed_s=elapsed_s,
     )
     tools = {t.name: t for t in agent.tools} if world.tools is None else world.tools
-    guard = None if governor is None else governor.guard(header, fencing=fencing)
+    tree = None if place is None else place.scope
+    guard = None if governor is None else governor.guard(header, fencing=fencing, tree=tree)
     live = LivePerformer(replace(world, tools=tools), binding, guard=guard)
 
     def chain() -> Performer:
@@ -209,8 +211,8 @@ def assemble(
             reconcile = reconcilers_of(agent)
             carried_out = GuardedPerformer(live, guard, desk=world.desk, reconcile=reconcile)
         performer: Performer = carried_out
-        if shares is not None:
-            performer = SlicedPerformer(carried_out, shares, live.elapsed_s)
+        if place is not None:
+            performer = SlicedPerformer(carried_out, place.shares, live.elapsed_s)
         if known is not None:
             performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guard)), state)
         wrapped = performer if world.wrap is None else world.wrap(performer)
@@ -225,10 +227,8 @@ def assemble(
     return DrivenRun(setup, chain, guard, unended=unended)
 
 
-def begin_run(
-    agent: Agent, request: Request, world: World, *, shares: SharedSlice | None = None
-) -> DrivenRun:
-    """Return a fresh run that is ready to be driven: a run of its own, or a child that draws from a slice."""
+def begin_run(agent: Agent, request: Request, world: World, *, place: TreePlace | None = None) -> DrivenRun:
+    """Return a fresh run that is ready to be driven: a run of its own, or a child in its tree."""
     governor = world.governor
     setup = prepare(
         agent,
@@ -237,19 +237,23 @@ def begin_run(
         started_at=world.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         inputs="none" if world.inputs is None else "recorded",
         rules=None if governor is None else governor.rules,
-        draws=shares is not None,
+        draws=place is not None,
     )
-    return assemble(agent, setup, world, shares=shares)
+    return assemble(agent, setup, world, place=place)
 
 
 def _children_of(
-    parent: Header, world: World, execution: int, above: SharedSlice | None
+    parent: Header, world: World, execution: int, place: TreePlace | None
 ) -> Callable[[CallTool], CallChildren]:
     """Return what makes the child runs of a call: in the same world, recorded and guarded alike."""
+    above = None if place is None else place.shares
+    scope = tree_scope(parent) if place is None else place.scope
 
     async def start(child: Agent, wanted: ChildRequest, shares: SharedSlice, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await begin_run(child, child_request(wanted, parent), own, shares=shares).run(cut)
+        return await begin_run(child, child_request(wanted, parent), own, place=TreePlace(shares, scope)).run(
+            cut
+        )
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution, above=above)

@@ -19,6 +19,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from runtime.control.ledger import SpendScope
 from runtime.control.switches import Board, Target, refusal
 from runtime.core.effects import CallTool, Failure, ToolResult
 from runtime.core.run import Header
@@ -80,6 +81,7 @@ class RunGuard:
         header: Header,
         *,
         fencing: int,
+        tree: SpendScope | None = None,
     ) -> None:
         """Guard a run that is entered in the index.
 
@@ -91,26 +93,27 @@ class RunGuard:
             runs: The runs of the same event loop.
             header: The run's header.
             fencing: The number under which this process has the run.
+            tree: Where what it uses counts, for a run that another one started.
         """
-        self.store = store
+        self.store: ControlStore = store
         self._watch = watch
         self._runs = runs
         self._fencing = fencing
-        self.header = header
-        self.rules = rules
-        self.now = now
-        self.target = Target(
+        self.header: Header = header
+        self.rules: ControlRules = rules
+        self.now: Callable[[], float] = now
+        self.target: Target = Target(
             tenant=header.tenant,
             environment=header.environment,
             agent=header.agent,
             request_id=header.request_id,
         )
         owner = f"{header.run_id}#{fencing}/"
-        self.grants = Grants(store, rules, now, header, owner=owner, fencing=fencing)
-        self.claims = RunClaims(store, now, header, owner=owner)
+        self.grants: Grants = Grants(store, rules, now, header, owner=owner, fencing=fencing, tree=tree)
+        self.claims: RunClaims = RunClaims(store, now, header, owner=owner)
         self.calls: dict[str, tuple[str | None, str | None]] = {}
         self.halted: str | None = None
-        self.may_have_approvals = fencing > 1
+        self.may_have_approvals: bool = fencing > 1
         self._under_way: dict[str, Work] = {}
         self._beaten_at = now()
         self._unregistered: asyncio.Future[None] | None = None

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.control.amounts import actual_of, worst_of
-from runtime.control.ledger import NOTHING, Amount, Caps, ScopeUse, Unit, refuse
+from runtime.control.ledger import NOTHING, Amount, Caps, ScopeUse, SpendScope, Unit, refuse
 from runtime.core.effects import (
     Admission,
     Admit,
@@ -121,6 +121,19 @@ class SharedSlice:
         for each in self.chain:
             each.held -= held
             each.spent += actual
+
+
+@dataclass(frozen=True, slots=True)
+class TreePlace:
+    """Where a child run stands in its tree.
+
+    Attributes:
+        shares: The slice that it draws from.
+        scope: Where what the whole tree uses counts in a control store.
+    """
+
+    shares: SharedSlice
+    scope: SpendScope
 
 
 class SlicedPerformer:

@@ -76,13 +76,13 @@ class Interaction:
     __slots__ = ("_outcome", "guard", "intent", "key", "kind", "lane", "name", "record")
 
     def __init__(self, intent: Record | None, record: Record) -> None:
-        self.intent = intent
-        self.record = record
-        self.lane = record.lane
-        self.kind = record.kind
-        self.name = record.name
-        self.key = record.key if record.key is not None or intent is None else intent.key
-        self.guard = record.phase == "guard"
+        self.intent: Record | None = intent
+        self.record: Record = record
+        self.lane: str = record.lane
+        self.kind: EffectKind = record.kind
+        self.name: str | None = record.name
+        self.key: str | None = record.key if record.key is not None or intent is None else intent.key
+        self.guard: bool = record.phase == "guard"
         self._outcome: AnyOutcome | None = None
 
     @property

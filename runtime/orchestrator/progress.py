@@ -60,13 +60,13 @@ class Progress:
 
     def __init__(self, setup: RunSetup) -> None:
         header = setup.header
-        self.setup = setup
-        self.step = 0
-        self.spent = Spent()
-        self.model_retries = 0
-        self.tool_retries = 0
-        self.has_lost = False
-        self.loops = LoopGuard(header.policy.loop)
+        self.setup: RunSetup = setup
+        self.step: int = 0
+        self.spent: Spent = Spent()
+        self.model_retries: int = 0
+        self.tool_retries: int = 0
+        self.has_lost: bool = False
+        self.loops: LoopGuard = LoopGuard(header.policy.loop)
         self.output: str | None = None
         opening = () if header.instructions is None else (system_message(header.instructions),)
         self.messages: list[Message] = [*opening, *header.input]

@@ -97,7 +97,15 @@ class ClaimStore(Protocol):
     """Idempotency claims; see `runtime.control.claims`."""
 
     def claim(
-        self, key: str, *, args_hash: str, owner: str, now: float, lease_s: float, repeatable: bool = False
+        self,
+        key: str,
+        *,
+        args_hash: str,
+        owner: str,
+        now: float,
+        lease_s: float,
+        repeatable: bool = False,
+        keep_s: float | None = None,
     ) -> ClaimAnswer:
         """Ask to carry out a write; exactly one owner wins at a time. See `runtime.control.claims.take`."""
         ...

@@ -185,7 +185,15 @@ class RamClaims(RamPart):
         self._claims: dict[str, Claim] = {}
 
     def claim(
-        self, key: str, *, args_hash: str, owner: str, now: float, lease_s: float, repeatable: bool = False
+        self,
+        key: str,
+        *,
+        args_hash: str,
+        owner: str,
+        now: float,
+        lease_s: float,
+        repeatable: bool = False,
+        keep_s: float | None = None,
     ) -> ClaimAnswer:
         """Ask to carry out a write."""
         with self._lock:
@@ -197,6 +205,7 @@ class RamClaims(RamPart):
                 now=now,
                 lease_s=lease_s,
                 repeatable=repeatable,
+                keep_s=keep_s,
             )
             self._claims[key] = answer.claim
         return answer

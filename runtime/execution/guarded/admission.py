@@ -23,7 +23,7 @@ import msgspec
 
 from runtime.control.amounts import actual_of, sample_of, worst_of
 from runtime.control.breaker import Sample
-from runtime.control.ledger import NOTHING, Amount, SpendScope
+from runtime.control.ledger import NO_CAPS, NOTHING, Amount, Caps, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
 from runtime.core.effects import Admission, Admit, AnyOutcome
 from runtime.core.lanes import call_lane
@@ -79,9 +79,9 @@ class Grants:
         "_owner",
         "_renewed_at",
         "_rules",
-        "_run",
         "_scopes",
         "_store",
+        "_tree",
     )
 
     def __init__(
@@ -93,6 +93,7 @@ class Grants:
         *,
         owner: str,
         fencing: int = 1,
+        tree: SpendScope | None = None,
     ) -> None:
         """Begin with nothing held.
 
@@ -103,6 +104,7 @@ class Grants:
             header: The run's header.
             owner: Names this execution of the run; a lane is added to it for each lease and probe.
             fencing: The number under which this process has the run.
+            tree: The scope of the outermost run, for a run that another one started.
         """
         tenant, environment = header.tenant, header.environment
         self._fencing = str(fencing)
@@ -116,8 +118,9 @@ class Grants:
         self._owner = owner
         self._holds = scope_key(tenant, environment, "hold", header.run_id)
         self._keys: dict[tuple[str, str], str] = {}
-        self._run = SpendScope(run_scope(tenant, environment, header.request_id))
-        self._everything = SpendScope(GLOBAL, rules.everything)
+        self._tree = tree or tree_scope(header)
+        # Nobody can cap it but the rules, and a row that all runs change is the first to be waited for.
+        self._everything = () if rules.everything == NO_CAPS else (SpendScope(GLOBAL, rules.everything),)
         self._day: int | None = None
         self._scopes: tuple[SpendScope, ...] = ()
 
@@ -251,12 +254,12 @@ class Grants:
         return key
 
     def _scopes_at(self, now: float) -> tuple[SpendScope, ...]:
-        """Return where an amount counts: the run, its tenant's day (UTC), and everything."""
+        """Return where an amount counts: the run tree, its tenant's day (UTC), and everything if that has a cap."""
         day = int(now // 86_400)
         if day != self._day:
             header, self._day = self._header, day
             today = SpendScope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
-            self._scopes = (self._run, today, self._everything)
+            self._scopes = (self._tree, today, *self._everything)
         return self._scopes
 
     def _give_back(self, grant: _Grant, lane: str) -> None:
@@ -277,6 +280,12 @@ class Grants:
             ),
             now=self._now(),
         )
+
+
+def tree_scope(header: Header) -> SpendScope:
+    """Return where all that a run and its child runs use counts together, under the caps of its own budget."""
+    key = run_scope(header.tenant, header.environment, header.root or header.request_id)
+    return SpendScope(key, Caps(nanos=header.budget.max_usd_nanos, tokens=header.budget.max_tokens))
 
 
 def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:

@@ -29,6 +29,9 @@ from runtime.execution.guarded.business_keys import business_hash, claim_hash, h
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 
+DEDUPE_S = 7 * 86_400.0
+"""For how long calls with equal business keys are one, where their tool does not say."""
+
 _LEASE_MARGIN_S = 30.0
 """How much longer than a call's timeout its claim is held without a word."""
 
@@ -76,10 +79,11 @@ class RunClaims:
         """Return the key under which a call is claimed: its business key, else a write's idempotency key."""
         decl = self._decls.get(call.name)
         if decl is not None and has_business_key(decl, call):
-            # It holds for the tenant, not for one run: two runs that pay one invoice are one payment.
+            # By default for the tenant, not for one run: two runs that pay one invoice are one payment.
             header = self._header
+            of_run = (header.root or header.request_id,) if decl.dedupe_scope == "run" else ()
             return scope_key(
-                header.tenant, header.environment, "dedupe", call.name, business_hash(decl, call)
+                header.tenant, header.environment, "dedupe", *of_run, call.name, business_hash(decl, call)
             )
         return call.limits.idempotency_key if call.write else None
 
@@ -96,7 +100,14 @@ class RunClaims:
             now=self._now(),
             lease_s=(call.limits.timeout_s or 600.0) + _LEASE_MARGIN_S,
             repeatable=self.is_repeatable(call.name),
+            keep_s=self._keep_s(call),
         )
+
+    def _keep_s(self, call: CallTool) -> float | None:
+        decl = self._decls.get(call.name)
+        if decl is None or not has_business_key(decl, call):
+            return None  # of one run alone, which may be resumed at any time
+        return DEDUPE_S if decl.dedupe_s is None else decl.dedupe_s
 
     def won(self, key: str, lane: str, *, fencing: int) -> None:
         """Keep a claim that was won, so that the call's end finds it."""

@@ -21,7 +21,15 @@ class SqliteClaims:
     _file: SqliteFile
 
     def claim(
-        self, key: str, *, args_hash: str, owner: str, now: float, lease_s: float, repeatable: bool = False
+        self,
+        key: str,
+        *,
+        args_hash: str,
+        owner: str,
+        now: float,
+        lease_s: float,
+        repeatable: bool = False,
+        keep_s: float | None = None,
     ) -> ClaimAnswer:
         """Ask to carry out a write."""
         with self._file.write_synced() as db:
@@ -34,6 +42,7 @@ class SqliteClaims:
                 now=now,
                 lease_s=lease_s,
                 repeatable=repeatable,
+                keep_s=keep_s,
             )
             if answer.claim != found:
                 _save(db, answer.claim)

@@ -31,8 +31,8 @@ class _Link:
     __slots__ = ("db", "syncs")
 
     def __init__(self, db: sqlite3.Connection) -> None:
-        self.db = db
-        self.syncs = False
+        self.db: sqlite3.Connection = db
+        self.syncs: bool = False
 
 
 class Use:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runtime.control.scopes import run_scope
 from runtime.control.switches import Switch, SwitchRef
 from runtime.core.effects import Failure, Limits
 from runtime.core.messages import ModelReply, ModelRequest
@@ -16,7 +17,7 @@ from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.ports.tools import ToolContext
 from runtime.testing import calls, says
 from runtime.tools.tool import tool
-from tests.runtime.failure_modes.world import World, agent_of, within
+from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, within
 from tests.support.agents import Prices
 
 CAP = 2_000
@@ -44,6 +45,13 @@ class Meter:
         """Hold nothing."""
 
 
+def booked(world: World) -> tuple[int, int]:
+    """Return the nano-dollars that the root's scope has as spent and as held."""
+    (use,) = world.store.read_spend((run_scope(TENANT, ENVIRONMENT, "req_1"),), now=world.governor.now())
+    assert use.caps.nanos == CAP
+    return use.spent.nanos, use.held.nanos
+
+
 async def never() -> ModelReply:
     await asyncio.Event().wait()
     raise AssertionError("nobody sets it")
@@ -69,6 +77,7 @@ def test_children_that_pass_their_own_deadline_are_paid_by_the_root(world: World
     meter = Meter(answer)
     if governed:
         result = asyncio.run(world.run(parent, [], model=meter))
+        assert booked(world) == (sum(meter.received), 0)
     else:
         result = asyncio.run(
             within(run_agent_async(parent, Request(prompt="go"), model=meter, prices=Prices()))
@@ -132,6 +141,7 @@ def test_children_that_run_at_one_time_draw_from_one_slice(world: World, governe
     meter = Meter(answer)
     if governed:
         result = asyncio.run(world.run(root, [], model=meter))
+        assert 0 < booked(world)[0] <= CAP
     else:
         result = asyncio.run(
             within(run_agent_async(root, Request(prompt="go"), model=meter, prices=Prices()))
