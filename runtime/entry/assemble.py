@@ -16,7 +16,7 @@ and a drill: each is another source of known outcomes, or another wrapper.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -38,6 +38,7 @@ from runtime.execution.guarded.performer import GuardedPerformer
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
+from runtime.execution.time_limit import finish
 from runtime.execution.world import RunBinding, World
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
@@ -94,11 +95,11 @@ class RunParts:
 
 Known = Callable[[RunParts], OutcomeSource]
 """Makes the source of known outcomes of one run."""
-Enter = Callable[[Governor, Header], int]
+Enter = Callable[[Governor, Header], Awaitable[int]]
 """Enters a run in a control store's index and returns its fencing number."""
 
 
-def enter_new(governor: Governor, header: Header) -> int:
+async def enter_new(governor: Governor, header: Header) -> int:
     """Enter a fresh run.
 
     Raises:
@@ -106,7 +107,7 @@ def enter_new(governor: Governor, header: Header) -> int:
         ControlUnavailable: If the store cannot be used.
     """
     payload = fingerprint([header.agent, header.input, header.policy_hash])
-    opened = governor.open_run(header, payload_hash=payload)
+    opened = await governor.open_run(header, payload_hash=payload)
     if not opened.first:
         raise DuplicateRunError(opened.run, conflict=opened.conflict)
     return opened.run.fencing
@@ -158,7 +159,7 @@ class DrivenRun:
             self._cut(finished.trace)
 
 
-def assemble(
+async def assemble(
     agent: Agent,
     setup: RunSetup,
     world: World,
@@ -188,7 +189,7 @@ def assemble(
     state = bind_state(header, world.state, slots=agent.scratch, artifacts=world.artifacts, audit=world.audit)
     governor = world.governor
     # Entered only once all else that can fail has been done: an entered run counts as alive until it is closed.
-    fencing = 1 if governor is None else enter(governor, header)
+    fencing = 1 if governor is None else await finish(enter(governor, header))
     binding = RunBinding(
         rates=header.rates,
         state=state,
@@ -220,7 +221,7 @@ def assemble(
     return DrivenRun(setup, chain, guard, unended=unended)
 
 
-def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
+async def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
     """Return a fresh run that is ready to be driven: a run of its own, or a child of another."""
     governor = world.governor
     setup = prepare(
@@ -231,7 +232,7 @@ def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
         inputs="none" if world.inputs is None else "recorded",
         rules=None if governor is None else governor.rules,
     )
-    return assemble(agent, setup, world)
+    return await assemble(agent, setup, world)
 
 
 def _children_of(parent: Header, world: World, execution: int) -> Callable[[CallTool], CallChildren]:
@@ -239,7 +240,7 @@ def _children_of(parent: Header, world: World, execution: int) -> Callable[[Call
 
     async def start(child: Agent, wanted: ChildRequest, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await begin_run(child, child_request(wanted, parent), own).run(cut)
+        return await (await begin_run(child, child_request(wanted, parent), own)).run(cut)
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution)
