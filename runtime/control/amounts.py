@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.control.breaker import Sample
 from runtime.control.budgets import never_reached
 from runtime.control.ledger import NOTHING, Amount
-from runtime.core.effects import Admit, AnyOutcome, CallModel, CallTool, FailureKind
+from runtime.core.effects import Admit, AnyOutcome, CallModel, CallTool, FailureKind, ToolResult
 from runtime.core.lanes import is_first_attempt
 from runtime.core.messages import ModelReply
 
@@ -27,7 +27,7 @@ def actual_of(reserved: Amount, outcome: AnyOutcome) -> Amount:
     counted = Amount(tool_calls=reserved.tool_calls, steps=reserved.steps)
     if failure is not None and failure.phase == "connect" and failure.kind is FailureKind.INTERRUPTED:
         return NOTHING
-    if failure is not None and never_reached(failure):
+    if _is_kept(outcome) or (failure is not None and never_reached(failure)):
         return counted
     reply = outcome.value if isinstance(outcome.value, ModelReply) else None
     cost = None if reply is None else reply.cost_nanousd
@@ -41,8 +41,15 @@ def actual_of(reserved: Amount, outcome: AnyOutcome) -> Amount:
 
 def sample_of(outcome: AnyOutcome) -> Sample:
     """Return what a call says of its dependency."""
-    if outcome.failure is None:
-        return "ok"
-    if outcome.failure.phase == "rejected":  # the other side is well; what it was sent was not
+    failure = outcome.failure
+    if failure is None:
+        # A kept result says nothing: the dependency was not asked.
+        return "neutral" if _is_kept(outcome) else "ok"
+    if failure.cause is not None or failure.phase == "rejected":
+        # A guard of ours said so; or the other side is well, and what it was sent was not.
         return "neutral"
-    return "failed" if outcome.failure.kind in _DEPENDENCY_FAILED else "neutral"
+    return "failed" if failure.kind in _DEPENDENCY_FAILED else "neutral"
+
+
+def _is_kept(outcome: AnyOutcome) -> bool:
+    return isinstance(outcome.value, ToolResult) and outcome.value.status == "cached"

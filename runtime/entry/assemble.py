@@ -16,7 +16,7 @@ and a drill: each is another source of known outcomes, or another wrapper.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -34,12 +34,13 @@ from runtime.entry.state import bind_state
 from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
-from runtime.execution.guarded.admission import tree_scope
 from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.guarded.refusals import tree_scope
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
 from runtime.execution.shared_slice import SharedSlice, SlicedPerformer, TreePlace
+from runtime.execution.time_limit import finish
 from runtime.execution.world import RunBinding, World
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
@@ -96,11 +97,11 @@ class RunParts:
 
 Known = Callable[[RunParts], OutcomeSource]
 """Makes the source of known outcomes of one run."""
-Enter = Callable[[Governor, Header], int]
+Enter = Callable[[Governor, Header], Awaitable[int]]
 """Enters a run in a control store's index and returns its fencing number."""
 
 
-def enter_new(governor: Governor, header: Header) -> int:
+async def enter_new(governor: Governor, header: Header) -> int:
     """Enter a fresh run.
 
     Raises:
@@ -108,7 +109,7 @@ def enter_new(governor: Governor, header: Header) -> int:
         ControlUnavailable: If the store cannot be used.
     """
     payload = fingerprint([header.agent, header.input, header.policy_hash])
-    opened = governor.open_run(header, payload_hash=payload)
+    opened = await governor.open_run(header, payload_hash=payload)
     if not opened.first:
         raise DuplicateRunError(opened.run, conflict=opened.conflict)
     return opened.run.fencing
@@ -160,7 +161,7 @@ class DrivenRun:
             self._cut(finished.trace)
 
 
-def assemble(
+async def assemble(
     agent: Agent,
     setup: RunSetup,
     world: World,
@@ -192,7 +193,7 @@ def assemble(
     state = bind_state(header, world.state, slots=agent.scratch, artifacts=world.artifacts, audit=world.audit)
     governor = world.governor
     # Entered only once all else that can fail has been done: an entered run counts as alive until it is closed.
-    fencing = 1 if governor is None else enter(governor, header)
+    fencing = 1 if governor is None else await finish(enter(governor, header))
     binding = RunBinding(
         rates=header.rates,
         state=state,
@@ -227,7 +228,9 @@ def assemble(
     return DrivenRun(setup, chain, guard, unended=unended)
 
 
-def begin_run(agent: Agent, request: Request, world: World, *, place: TreePlace | None = None) -> DrivenRun:
+async def begin_run(
+    agent: Agent, request: Request, world: World, *, place: TreePlace | None = None
+) -> DrivenRun:
     """Return a fresh run that is ready to be driven: a run of its own, or a child in its tree."""
     governor = world.governor
     setup = prepare(
@@ -239,7 +242,7 @@ def begin_run(agent: Agent, request: Request, world: World, *, place: TreePlace 
         rules=None if governor is None else governor.rules,
         draws=place is not None,
     )
-    return assemble(agent, setup, world, place=place)
+    return await assemble(agent, setup, world, place=place)
 
 
 def _children_of(
@@ -251,9 +254,8 @@ def _children_of(
 
     async def start(child: Agent, wanted: ChildRequest, shares: SharedSlice, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await begin_run(child, child_request(wanted, parent), own, place=TreePlace(shares, scope)).run(
-            cut
-        )
+        place = TreePlace(shares, scope)
+        return await (await begin_run(child, child_request(wanted, parent), own, place=place)).run(cut)
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution, above=above)

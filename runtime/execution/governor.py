@@ -42,14 +42,14 @@ class Governor:
         """Return epoch seconds of a clock that never goes back."""
         return self._anchor + self._monotonic_s()
 
-    def open_run(self, header: Header, *, payload_hash: str) -> RunOpened:
+    async def open_run(self, header: Header, *, payload_hash: str) -> RunOpened:
         """Enter a run in the index; a second delivery of its request id is answered with the first.
 
         Raises:
             ControlUnavailable: If the store cannot be written.
         """
         now = self.now()
-        return self.store.open_run(
+        return await self.store.open_run(
             Run(
                 key=key_of(header),
                 run_id=header.run_id,

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.errors import UsageError
 from runtime.ports.tools import ToolContext
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes.world import HandClock, World, agent_of, rules
@@ -61,7 +61,7 @@ def test_a_run_and_its_child_are_one_run_to_a_business_key(world: World) -> None
 
 @pytest.mark.parametrize(("options", "seconds"), [({}, 7 * 86_400.0), ({"dedupe_s": 60.0}, 60.0)])
 def test_a_business_key_answers_for_its_lifetime_and_is_free_after_it(
-    store: SqliteControlStore, options: dict[str, Any], seconds: float
+    store: BlockingControlStore, options: dict[str, Any], seconds: float
 ) -> None:
     clock = HandClock()
     world = World(store, rules(breaker=None), clock=clock)
