@@ -113,6 +113,7 @@ if TYPE_CHECKING:
         Run,
         RunKey,
         RunOpened,
+        RunOwner,
         RunStopped,
     )
     from runtime.ports.models import ModelPort, StreamObserver
@@ -261,6 +262,7 @@ __all__ = [
     "RunKey",
     "RunMemory",
     "RunOpened",
+    "RunOwner",
     "RunResult",
     "RunSetup",
     "RunState",
@@ -364,7 +366,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunStopped"
+        "RunOpened RunOwner RunStopped"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",

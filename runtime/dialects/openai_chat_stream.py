@@ -16,6 +16,7 @@ from runtime.dialects.failures import decode_error
 from runtime.dialects.fields import entries, mapping, string
 from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import (
+    billed,
     content_pieces,
     decode_usage,
     encode_usage,
@@ -67,6 +68,7 @@ class StreamDecoder(JsonStream):
         self._model: str | None = None
         self._id: str | None = None
         self._usage: Usage | None = None
+        self._tier = ""
         self._cost: int | None = None
 
     def finish(self) -> ModelReply:
@@ -87,7 +89,7 @@ class StreamDecoder(JsonStream):
             raw_finish_reason=self._finish,
             response_model=self._model,
             response_id=self._id,
-            usage=self._usage,
+            usage=billed(self._usage, self._tier),
             cost_nanousd=self._cost,
         )
 
@@ -117,6 +119,7 @@ class StreamDecoder(JsonStream):
         # Groq states usage in a field of its own, Moonshot in its choice.
         own = [mapping(chunk.get("x_groq")), *entries(chunk.get("choices"))[:1]]
         wire = chunk.get("usage") or next((each["usage"] for each in own if each.get("usage")), None)
+        self._tier = string(chunk.get("service_tier")) or self._tier
         usage = decode_usage(wire)
         if usage is not None:
             self._usage = usage

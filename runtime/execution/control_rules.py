@@ -23,8 +23,9 @@ class ControlRules:
         everything: What all runs together may use.
         max_wait_s: How long an admission waits for a slot or a rate; never past the run's deadline.
         lease_s: Seconds a slot is held without a sign of life.
-        poll_s: How often pulled switches are looked for while a call is under way.
-        stale_s: How long reads go on with the last known switches while the store cannot be read; writes never do.
+        poll_s: How often the switches are read; at most every 0.5 s, because nothing starts with switches that were
+            read more than 2 s ago.
+        stale_s: How long calls that are under way go on while the switches cannot be read.
     """
 
     tool_rates: Mapping[str, RateRule] = field(default_factory=dict)

@@ -1,8 +1,9 @@
 """The guarded performer: the live one under the control store.
 
 For each call: switches before it starts -> slot -> idempotency claim -> call, cut off by switches -> claim ended ->
-grant settled -> outcome. So a write is never carried out twice, and an outcome is known to the store before the flow
-sees it. What cannot be read or written is refused (`control_unavailable`), never guessed.
+grant settled -> outcome. So a write is never carried out twice, and its outcome is known to the store before the flow
+sees it. Admissions and claims name the epoch of the switches that were looked at; the store refuses those that are
+under others. What cannot be read or written is refused (`control_unavailable`), never guessed.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ from runtime.execution.interruption import interruption
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
-from runtime.execution.time_limit import HaltedError
-from runtime.ports.control_values import ControlUnavailable
+from runtime.execution.time_limit import HaltedError, finish, is_cancelled
+from runtime.ports.control_values import ControlUnavailable, RunTakenOver, SwitchesChanged
 from runtime.ports.tools import ApprovalDesk, Reconcile
 
 
@@ -92,7 +93,10 @@ class GuardedPerformer:
                 outcome = await self._inner.perform(effect)
                 await self._guard.close(effect.stop_reason)
                 return outcome
-            case Begin() | Refuse() | Wait() | Input():
+            case Begin():
+                await self._guard.ready()
+                return await self._inner.perform(effect)
+            case Refuse() | Wait() | Input():
                 return await self._inner.perform(effect)
             case _:
                 assert_never(effect)
@@ -113,7 +117,14 @@ class GuardedPerformer:
                 cause = "unavailable" if cause == "control_unavailable" else cause
                 return self._timed(started, value=Admission(granted=False, cause=cause))
             try:
-                admission, after_s = self._grants.admit(effect)
+                admission, after_s = await self._grants.admit(effect, epoch=self._guard.epoch)
+            except SwitchesChanged:
+                with contextlib.suppress(ControlUnavailable):  # then the board's lease lapses
+                    await self._guard.refresh()
+                continue
+            except RunTakenOver as error:
+                refused = Admission(granted=False, cause="unavailable", detail=error.what)
+                return self._timed(started, value=refused)
             except ControlUnavailable as error:
                 needs_none = self._needs_no_grant(effect)
                 refused = Admission(granted=False, cause="unavailable", detail=error.what)
@@ -130,7 +141,7 @@ class GuardedPerformer:
             await asyncio.sleep(min(max(after_s, 0.005), left, 0.05))
 
     def _needs_no_grant(self, effect: Admit) -> bool:
-        """Return whether a call may start without the store, which `cause` permits for `stale_s` seconds.
+        """Return whether a call may start without the store, which `cause` permits while the switches are known.
 
         Reads, and replies that no cap across runs pays for: nothing is overspent and nothing is changed by them.
         """
@@ -162,10 +173,9 @@ class GuardedPerformer:
     ) -> AnyOutcome:
         """Return the outcome of a call; its grant is settled with it, whatever it is."""
         started = self._inner.elapsed_s()
-        write = isinstance(effect, CallTool) and effect.write
-        cause = self._guard.cause(tool=tool, model=model, fresh=write)
+        cause = self._guard.cause(tool=tool, model=model)
         if cause is not None:
-            outcome = self._timed(started, failure=interruption(cause, begun=False))
+            outcome = self._never_began(cause, started)
         else:
             self._guard.calls[effect.lane] = (tool, model)
             try:
@@ -178,18 +188,15 @@ class GuardedPerformer:
                 outcome = self._interrupted("control_unavailable", started)
             except asyncio.CancelledError:
                 # The caller went away; the other side may have done the work, and is paid for it.
-                with contextlib.suppress(ControlUnavailable):
-                    self._settle(effect.lane, self._interrupted("cancelled", started))
+                self._settle(effect.lane, self._interrupted("cancelled", started))
                 raise
             finally:
                 self._guard.calls.pop(effect.lane, None)
-        # Where the store is away the hold expires to its estimate; the outcome is the truth all the same.
-        with contextlib.suppress(ControlUnavailable):
-            self._settle(effect.lane, outcome)
+        self._settle(effect.lane, outcome)
         return outcome
 
     def _settle(self, lane: str, outcome: AnyOutcome) -> None:
-        self._grants.settle(lane, outcome, abandoned=self._inner.is_abandoned(lane))
+        self._guard.settle(lane, outcome, abandoned=self._inner.is_abandoned(lane))
 
     async def _slot(self, effect: CallTool) -> AnyOutcome | None:
         """Wait for a slot that other calls of the run have; return why the call cannot begin, if it cannot."""
@@ -200,8 +207,8 @@ class GuardedPerformer:
             if cause is None and deadline is not None and self._inner.elapsed_s() >= deadline:
                 cause = "deadline"
             if cause is not None:
-                return self._timed(started, failure=interruption(cause, begun=False))
-            waiting = self._grants.take_slot(effect.lane, effect.name)
+                return self._never_began(cause, started)
+            waiting = await self._grants.take_slot(effect.lane, effect.name)
             if waiting is None:
                 return None
             waited_s = self._inner.elapsed_s() - started
@@ -209,7 +216,11 @@ class GuardedPerformer:
             if not waiting.ours and waited_s > self._guard.rules.max_wait_s:
                 message = f"no slot of '{effect.name}' was free"
                 failure = Failure(
-                    kind=FailureKind.UNAVAILABLE, message=message, retryable=True, phase="connect"
+                    kind=FailureKind.UNAVAILABLE,
+                    message=message,
+                    retryable=True,
+                    phase="connect",
+                    cause="concurrency",
                 )
                 return self._timed(started, failure=failure)
             await asyncio.sleep(min(max(waiting.after_s, 0.005), 0.05))
@@ -222,30 +233,45 @@ class GuardedPerformer:
             return await self._inner.perform(effect)
         started = self._inner.elapsed_s()
         try:
-            answer = claims.claim(key, effect)
+            answer = await finish(claims.claim(key, effect, epoch=self._guard.epoch))
+        except SwitchesChanged:
+            return await self._claimed_anew(effect, started)
         except ControlUnavailable:
-            return self._timed(started, failure=interruption("control_unavailable", begun=False))
+            return self._never_began("control_unavailable", started)
         if answer.verdict != "won":
             return await self._not_won(effect, answer, started)
         claims.won(key, effect.lane, fencing=answer.claim.fencing)
+        if is_cancelled():
+            with contextlib.suppress(ControlUnavailable):  # then it lapses into doubt
+                await finish(claims.end(effect, self._never_began("cancelled", started)))
+            await asyncio.sleep(0)  # the caller went away while the store was asked
         try:
             outcome = await self._inner.perform(effect)
         except asyncio.CancelledError:
             with contextlib.suppress(ControlUnavailable):  # then it lapses into doubt
                 # Kept open as of an abandoned call: one that ends in this turn has a result all the same.
-                claims.end(effect, self._interrupted("cancelled", started), abandoned=True)
+                await finish(claims.end(effect, self._interrupted("cancelled", started), abandoned=True))
             raise
         abandoned = self._inner.is_abandoned(effect.lane)
         can_reconcile = effect.name in self._reconciler.tools and not claims.is_repeatable(effect.name)
         if can_reconcile and was_lost(outcome) and not abandoned:
             outcome = await self._reconciled(effect, answer.claim.key, outcome)
         try:
-            claims.end(effect, outcome, abandoned=self._inner.is_abandoned(effect.lane))
+            await finish(claims.end(effect, outcome, abandoned=self._inner.is_abandoned(effect.lane)))
         except ControlUnavailable:
             # The claim lapses into doubt. A call that never began is in none here.
             if outcome.failure is None or outcome.failure.phase != "connect":
                 raise
         return outcome
+
+    async def _claimed_anew(self, effect: CallTool, started: float) -> AnyOutcome:
+        """Carry out a call whose claim was refused because switches were changed, unless they stop it."""
+        try:
+            await self._guard.refresh()
+        except ControlUnavailable:
+            return self._never_began("control_unavailable", started)
+        cause = self._guard.cause(tool=effect.name)
+        return await self._claimed(effect) if cause is None else self._never_began(cause, started)
 
     async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
         match answer.verdict:
@@ -277,7 +303,7 @@ class GuardedPerformer:
             return self._interrupted(halt.cause, started)
         if isinstance(finding, str):
             return self._timed(started, failure=doubt(effect, finding))
-        self._claims.settle_doubt(answer.claim.key, finding.result)
+        await self._claims.settle_doubt(answer.claim.key, finding.result)
         if finding.result is not None:
             kept = msgspec.structs.replace(finding.result, status="cached")
             return self._timed(started, value=self._inner.capped(effect, kept))
@@ -300,6 +326,9 @@ class GuardedPerformer:
             started,
             failure=msgspec.structs.replace(failure, message=message, retryable=True, phase="connect"),
         )
+
+    def _never_began(self, cause: str, started: float) -> AnyOutcome:
+        return self._timed(started, failure=interruption(cause, begun=False))
 
     def _interrupted(self, cause: str, started: float) -> AnyOutcome:
         return self._timed(started, failure=interruption(cause, begun=True))

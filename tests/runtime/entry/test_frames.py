@@ -16,6 +16,7 @@ from typing import Any
 from harness.record import Recorder
 from runtime import Agent, Governor, Request, ScriptedModel, SqliteControlStore, run_agent, tool
 from runtime.ports.tools import ToolContext
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import calls
 from tests.support.agents import Prices
 
@@ -51,9 +52,11 @@ def awaits(task: asyncio.Task[Any]) -> Iterator[CodeType]:
 
 
 def frames_above() -> list[str]:
-    """Return our frames above the caller, in whatever task they stand; the watch over switches is above nobody."""
+    """Return our frames above the caller, in whatever task they stand; those of the control store are above nobody."""
     here = asyncio.current_task()
-    waiting = [t for t in asyncio.all_tasks() if t is not here and t.get_name() != "goldrun-control-watch"]
+    waiting = [
+        t for t in asyncio.all_tasks() if t is not here and not t.get_name().startswith("goldrun-control-")
+    ]
     codes = [code for task in waiting for code in awaits(task)]
     codes += stack(sys._getframe(2))
     return [name_of(code) for code in codes if is_ours(code)]
@@ -66,7 +69,7 @@ async def pay(order: int, ctx: ToolContext) -> str:
 
 
 def test_at_most_15_of_our_frames_stand_above_a_tool_in_a_governed_and_recorded_run(tmp_path: Path) -> None:
-    store = SqliteControlStore(tmp_path / "control.db")
+    store = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
     agent = Agent(name="clerk", model="m1", tools=(pay,))
     request = Request(prompt="pay", tenant="acme", environment="test", request_id="req_1")
     script: list[Any] = [calls(("pay", {"order": 1})), "paid"]
@@ -77,7 +80,7 @@ def test_at_most_15_of_our_frames_stand_above_a_tool_in_a_governed_and_recorded_
             request,
             model=ScriptedModel(script),
             wrap=recorder.wrap,
-            governor=Governor(store),
+            governor=Governor(store.store),
             prices=Prices(),
         )
     store.close()
