@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.cassette.golden_cassette import read_cassette, write_cassette
-    from harness.cassette.store import iter_recordings
     from harness.diff import TraceDiff, diff_traces
     from harness.diff.document import CallDiff, Change, Delta, Divergence, SameRun
     from harness.errors import CassetteError, ImportFailed, TaskError
+    from harness.golden.http_cassette import HttpCassette
     from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
     from harness.golden.record import record_task
@@ -55,8 +55,10 @@ if TYPE_CHECKING:
     from harness.redaction.scan import ScanError
     from harness.replay.divergence import EffectDivergence
     from harness.replay.matching import Matchers
+    from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
     from harness.wire.misses import Miss, WireMiss
+    from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession, record_http
 
 __all__ = [
@@ -76,6 +78,7 @@ __all__ = [
     "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
+    "HttpCassette",
     "HttpSession",
     "ImportFailed",
     "InputMessage",
@@ -93,6 +96,7 @@ __all__ = [
     "Retention",
     "Rule",
     "Ruleset",
+    "RunIdentity",
     "RunReplay",
     "Said",
     "SameRun",
@@ -126,10 +130,11 @@ __all__ = [
 
 _ROOMS = {
     "harness.cassette.golden_cassette": "read_cassette write_cassette",
-    "harness.cassette.store": "iter_recordings",
+    "harness.sessions.recordings": "iter_recordings",
     "harness.diff": "TraceDiff diff_traces",
     "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
     "harness.errors": "CassetteError ImportFailed TaskError",
+    "harness.golden.http_cassette": "HttpCassette",
     "harness.golden.loader": "find_tasks load_task",
     "harness.golden.project": "Project",
     "harness.golden.record": "record_task",
@@ -155,6 +160,7 @@ _ROOMS = {
     "harness.replay.matching": "Matchers",
     "harness.sessions.replay": "RunReplay replay_run",
     "harness.wire.misses": "Miss WireMiss",
+    "harness.wire.run_identity": "RunIdentity",
     "harness.wire.session": "HttpSession record_http",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}

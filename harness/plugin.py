@@ -52,8 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep a place for outcomes."""
     config.addinivalue_line(
         "markers",
-        "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False): "
-        "record or replay the HTTP traffic of the test",
+        "cassette(name=None, **settings): record or replay the HTTP traffic of the test; settings as of "
+        "harness.record_http",
     )
     config.addinivalue_line(
         "markers", "frozen_clock(moment): freeze the clock of the test there, with the fixture of this name"
@@ -82,14 +82,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def cassette(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Record or replay the HTTP traffic of the test; gives the session (`harness.wire.session.HttpSession`).
+    """Record or replay the HTTP traffic of the test; gives a `harness.HttpCassette`: `trace`, `check()`, `cost`.
 
     Recordings stand below `cassettes/http/`. They are replayed; `--golden-mode=record` records them.
     """
     with real_dates():
+        from harness.golden.http_cassette import HttpCassette
         from harness.wire.pytest_support import cassette_session
 
-    yield from cassette_session(request, record=request.config.getoption("--golden-mode") == "record")
+    record = request.config.getoption("--golden-mode") == "record"
+    yield from cassette_session(request, record=record, make=HttpCassette)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Let a test fail of what its cassette missed, in one report of a few lines, whatever the client raised of it."""
+    problem = None
+    try:
+        result = yield
+    except BaseException as error:
+        problem = _cassette_problem(item)
+        # A test that was left for another reason, or stopped by a key, keeps its own end.
+        if problem is None or isinstance(error, KeyboardInterrupt | pytest.skip.Exception):
+            raise
+    else:
+        problem = _cassette_problem(item)
+        if problem is None:
+            return result
+    pytest.fail(problem, pytrace=False)
+
+
+def _cassette_problem(item: pytest.Item) -> str | None:
+    if "cassette" not in getattr(item, "fixturenames", ()):
+        return None
+    from harness.golden.http_cassette import HttpCassette
+    from harness.wire.pytest_support import REPORTED, SESSION
+
+    session = item.stash.get(SESSION, None)
+    problem = session.problem() if isinstance(session, HttpCassette) else None
+    item.stash[REPORTED] = problem is not None
+    return problem
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import bisect
 import hashlib
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,11 +59,20 @@ class _Stated(msgspec.Struct, frozen=True):
     size: int
 
 
-def find_run(root: str | Path, request_id: str) -> list[Found]:
+OtherRuns = Callable[[Path, str], list[Found] | None]
+"""Finds runs by request id in a file named like a journal; `None` if it is an ordinary journal."""
+
+
+def find_run(root: str | Path, request_id: str, *, other: OtherRuns | None = None) -> list[Found]:
     """Return the runs of a request id or run id below a folder or in an object store, sealed ones first.
 
     Segments are searched by their footers (or the index file), journals that are still open by their text.
     Files that cannot be read are passed over: what is lost in one must not hide what is in another.
+
+    Args:
+        root: The folder, or the URL of an object store.
+        request_id: Request id or run id.
+        other: Finds runs in journals that hold none of ours.
 
     Raises:
         CassetteError: If the folder is missing.
@@ -74,7 +83,7 @@ def find_run(root: str | Path, request_id: str) -> list[Found]:
     folder = Path(root)
     if not folder.is_dir():
         raise CassetteError("there is no such folder", where=str(folder), next_step="check the path")
-    return [*_in_folder(folder, request_id), *_in_journals(folder, request_id)]
+    return [*_in_folder(folder, request_id), *_in_journals(folder, request_id, other)]
 
 
 def write_index(folder: Path) -> int:
@@ -146,9 +155,15 @@ def _in_store(store: Store, request_id: str) -> Iterator[Found]:
                 yield from _matches(segment, request_id, f"{store.url}/{name}")
 
 
-def _in_journals(folder: Path, request_id: str) -> Iterator[Found]:
+def _in_journals(folder: Path, request_id: str, other: OtherRuns | None) -> Iterator[Found]:
     needle = msgspec.json.encode(request_id)
     for path in sorted(folder.rglob("*.jsonl")):
+        if other is not None:
+            with suppress(CassetteError):
+                found = other(path, request_id)
+                if found is not None:
+                    yield from found
+                    continue
         if not _holds(path, needle):
             continue
         try:

@@ -31,7 +31,7 @@ class FileRanges:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.name = str(path)
+        self.name: str = str(path)
 
     def size(self) -> int:
         """Return how many bytes the file has.

@@ -28,7 +28,7 @@ class Store:
     def __init__(self, filesystem: Any, root: str, *, url: str) -> None:
         self._filesystem = filesystem
         self._root = root.rstrip("/")
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
 
     def upload(self, path: Path) -> str:
         """Put a local file into the store under its own name and return its address.

@@ -51,12 +51,12 @@ class Segment:
     def __init__(self, ranges: Ranges, tail: Tail) -> None:
         footer = tail.footer
         self.ranges = ranges
-        self.name = ranges.name
+        self.name: str = ranges.name
         self.footer = footer
-        self.version = footer.version
-        self.root = footer.root
-        self.runs = tuple(run for run in footer.runs if not run.is_deleted)
-        self.tombstones = tuple(run for run in footer.runs if run.is_deleted)
+        self.version: int = footer.version
+        self.root: str = footer.root
+        self.runs: tuple[SegmentRun, ...] = tuple(run for run in footer.runs if not run.is_deleted)
+        self.tombstones: tuple[SegmentRun, ...] = tuple(run for run in footer.runs if run.is_deleted)
         self._packed = tail.dictionary
         self._shared: bytes | None = None
         self._positions: dict[str, list[SegmentRun]] | None = None

@@ -69,7 +69,7 @@ class SegmentWriter:
         tenant_blind: bool = False,
         sealed_at: str | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.sampled_out = self.dropped = 0
         self._runs: list[SegmentRun] = []
         self._known: set[str] = set()

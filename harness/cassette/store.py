@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from harness.cassette.file_io import guarded
@@ -16,15 +16,20 @@ from runtime.journal.recording import Recording, recording_of
 
 CASSETTE, JOURNAL, SEGMENT = ".cassette.json", ".jsonl", ".seg"
 SUFFIXES = (CASSETTE, JOURNAL, SEGMENT)
+JournalView = Callable[[Path], Iterator[Recording] | None]
+"""Reads a file that is named like a journal as runs; `None` if it is an ordinary journal."""
 
 
-def iter_recordings(target: str | Path, *, allow_edited: bool = False) -> Iterator[Recording]:
+def iter_recordings(
+    target: str | Path, *, allow_edited: bool = False, view: JournalView | None = None
+) -> Iterator[Recording]:
     """Yield the recordings of a target one after the other; memory does not grow with their number.
 
     Args:
         target: A `*.cassette.json`, a journal `*.jsonl`, a segment `*.seg`, a folder (recursive, sorted by
             path), `FILE#REQUEST_ID` for one run of a file, or either for a segment in an object store.
         allow_edited: Read golden documents that were edited by hand, marked as such.
+        view: Reads journals that hold no runs of ours as runs.
 
     Raises:
         CassetteError: If the target is missing, empty, damaged or foreign, or a folder holds no recording.
@@ -35,23 +40,29 @@ def iter_recordings(target: str | Path, *, allow_edited: bool = False) -> Iterat
         return
     path, name = split_target(target)
     if name is not None:
-        yield _one(path, name)
+        yield _one(path, name, view)
     elif _is_folder(path):
         for file in recording_files(path):
-            yield from _of_file(file, allow_edited=allow_edited)
+            yield from _of_file(file, allow_edited=allow_edited, view=view)
     else:
-        yield from _of_file(path, allow_edited=allow_edited)
+        yield from _of_file(path, allow_edited=allow_edited, view=view)
 
 
-def read_recording(target: str | Path) -> Recording:
-    """Return the one recording of a target.
+def read_recording(target: str | Path, *, view: JournalView | None = None) -> Recording:
+    """Return the one recording of a target; `view` as of `iter_recordings`.
 
     Raises:
         CassetteError: If it cannot be read.
         UsageError: If the target holds several.
     """
-    found = iter_recordings(target)
-    first = next(found)
+    found = iter_recordings(target, view=view)
+    first = next(found, None)
+    if first is None:
+        raise CassetteError(
+            "this file holds no run",
+            where=str(target),
+            next_step=f"see what it holds with `goldrun lift {target}`",
+        )
     if next(found, None) is not None:
         raise UsageError(
             "the target holds several runs", where=str(target), next_step="name one as FILE#REQUEST_ID"
@@ -59,8 +70,8 @@ def read_recording(target: str | Path) -> Recording:
     return first
 
 
-def count_recordings(target: str | Path) -> int:
-    """Return how many recordings a target holds, from the index where there is one.
+def count_recordings(target: str | Path, *, view: JournalView | None = None) -> int:
+    """Return how many recordings a target holds, from the index where there is one; `view` as of `iter_recordings`.
 
     Raises:
         CassetteError: As `iter_recordings`, as far as counting sees it.
@@ -69,10 +80,10 @@ def count_recordings(target: str | Path) -> int:
         return sum(1 for _ in _remote(target))
     path, name = split_target(target)
     if name is not None:
-        _one(path, name)
+        _one(path, name, view)
         return 1
     files = recording_files(path) if _is_folder(path) else [path]
-    return sum(map(_count, files))
+    return sum(_count(file, view) for file in files)
 
 
 def recording_files(folder: Path) -> list[Path]:
@@ -113,26 +124,30 @@ def _remote(address: str) -> Iterator[Recording]:
         yield from segment
 
 
-def _of_file(path: Path, *, allow_edited: bool = False) -> Iterator[Recording]:
+def _of_file(
+    path: Path, *, allow_edited: bool = False, view: JournalView | None = None
+) -> Iterator[Recording]:
     _check_there(path)
     match kind_of(path):
         case "cassette":
             yield read_cassette(path, allow_edited=allow_edited)
         case "segment":
             yield from read_segment(path)
+        case _ if view is not None and (runs := view(path)) is not None:
+            yield from runs
         case _:
             with guarded(str(path)):
                 for run in read_journal(path):
                     yield recording_of(run.records, source=f"{path}#{run.run}", torn=run.torn)
 
 
-def _one(path: Path, name: str) -> Recording:
+def _one(path: Path, name: str, view: JournalView | None) -> Recording:
     _check_there(path)
     if _is_folder(path):
         raise UsageError("a folder has no runs of its own", where=str(path), next_step="name a file of it")
     if kind_of(path) == "segment":
         return read_segment(path).open(name)
-    for recording in _of_file(path):
+    for recording in _of_file(path, view=view):
         if name in {recording.header.request_id, recording.header.run_id}:
             return recording
     raise CassetteError(
@@ -142,7 +157,7 @@ def _one(path: Path, name: str) -> Recording:
     )
 
 
-def _count(path: Path) -> int:
+def _count(path: Path, view: JournalView | None) -> int:
     _check_there(path)
     match kind_of(path):
         case "cassette":
@@ -151,6 +166,8 @@ def _count(path: Path) -> int:
         case "segment":
             segment: Segment = read_segment(path)
             return len(segment)
+        case _ if view is not None and (runs := view(path)) is not None:
+            return sum(1 for _ in runs)
         case _:
             with guarded(str(path)):
                 return sum(1 for _ in read_journal(path))

@@ -5,6 +5,7 @@ Intact: every checksum, chain and root fits. Complete: every run has its end, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class Verified:
 
     Attributes:
         path: The file.
-        kind: cassette, segment or journal.
+        kind: cassette, segment, journal or http.
         intact: Whether everything that is there is as it was written.
         complete: Whether nothing is missing; false where it is not intact.
         runs: Runs that were read.
@@ -39,6 +40,7 @@ class Verified:
         torn_bytes: Bytes of a torn last record.
         root: Root of the file, where it states one.
         error: What is damaged.
+        gaps: What was not recorded, in words.
     """
 
     path: str
@@ -51,21 +53,31 @@ class Verified:
     torn_bytes: int = 0
     root: str | None = None
     error: str | None = None
+    gaps: tuple[str, ...] = ()
 
 
-def verify_path(path: Path) -> list[Verified]:
+Verifier = Callable[[Path], Verified | None]
+"""Verifies a file that is named like a journal; `None` if it is an ordinary journal."""
+
+
+def verify_path(path: Path, *, other: Verifier | None = None) -> list[Verified]:
     """Verify a file, or every recording below a folder; damage is an answer here, no exception.
+
+    Args:
+        path: The file or folder.
+        other: Verifies journals that hold no runs of ours.
 
     Raises:
         CassetteError: If there is no such file, or the folder holds no recording.
     """
     if not path.exists():
         raise CassetteError("there is no such file or folder", where=str(path), next_step="check the path")
-    return [verify_file(file) for file in (recording_files(path) if path.is_dir() else [path])]
+    files = recording_files(path) if path.is_dir() else [path]
+    return [verify_file(file, other=other) for file in files]
 
 
-def verify_file(path: Path) -> Verified:
-    """Verify one recording, reading all of it."""
+def verify_file(path: Path, *, other: Verifier | None = None) -> Verified:
+    """Verify one recording, reading all of it; `other` as of `verify_path`."""
     kind = "unknown"
     try:
         kind = kind_of(path)
@@ -74,6 +86,8 @@ def verify_file(path: Path) -> Verified:
                 return _cassette(path)
             case "segment":
                 return verify_segment(read_segment(path))
+            case _ if other is not None and (verified := other(path)) is not None:
+                return verified
             case _:
                 return _journal(path)
     except CassetteError as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.cassette.store import iter_recordings
+from harness.sessions.recordings import iter_recordings
 from runtime.core.trace import Trace
 from runtime.errors import BugError, CheckFailed, UsageError
 

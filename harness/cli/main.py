@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -18,7 +18,7 @@ from runtime.errors import ExitCode, GoldrunError
 class Commands(LazyGroup):
     """The commands, in the order of the help."""
 
-    verbs = (
+    verbs: ClassVar[tuple[Verb, ...]] = (
         Verb(
             "demo",
             "demo:demo",
@@ -85,7 +85,7 @@ class Commands(LazyGroup):
     )
 
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="goldrun",
     cls=Commands,
     help="Record, replay, test and compare runs of tool-calling LLM agents.",

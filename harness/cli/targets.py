@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 from harness.cassette.index import find_run
-from harness.cassette.store import iter_recordings, split_target
+from harness.cassette.store import split_target
 from harness.errors import CassetteError
+from harness.lift.http_runs import find_http
+from harness.sessions.recordings import iter_recordings
 from runtime.core.trace import Trace, parse_trace
 from runtime.errors import DataError, UsageError
 
@@ -52,7 +54,9 @@ def resolve_target(target: str, root: str) -> str:
     path, request_id = split_target(target)
     if request_id is not None or path.exists() or len(path.parts) != 1 or path.suffix in FILE_ENDINGS:
         return target
-    targets = sorted({one.target for one in find_run(root, target) if one.deleted_at is None})
+    targets = sorted(
+        {one.target for one in find_run(root, target, other=find_http) if one.deleted_at is None}
+    )
     if not targets:
         raise no_such_run(target, root)
     if len(targets) > 1:

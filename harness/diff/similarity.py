@@ -34,10 +34,10 @@ class Features:
 
     def __init__(self, call: Call) -> None:
         self.group: str | None
-        self.names = _argument_names(call)
+        self.names: frozenset[str] | None = _argument_names(call)
         if isinstance(call, ToolStep):
             self.group = call.name
-            self.args = args_key(call) if call.arguments else ""
+            self.args: str = args_key(call) if call.arguments else ""
             found = {"()"}
             _flatten(call.arguments, "", found)
         else:
@@ -45,8 +45,8 @@ class Features:
             self.args = ""
             found = {f"finish={call.finish_reason}", *(f"tool={name}" for name in call.tool_names)}
             _add_words("text", call.text, found)
-        self.tokens = frozenset(found)
-        self.size = len(found)
+        self.tokens: frozenset[str] = frozenset(found)
+        self.size: int = len(found)
 
 
 def args_key(call: ToolStep) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
@@ -110,7 +110,7 @@ class Quarantine(Model):
 class GoldenTask(Model):
     """One golden task: an input with expectations, read from `<task>.golden.yaml`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="goldrun golden task")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, title="goldrun golden task")
 
     schema_: Literal["golden/1"] = Field(alias="schema")
     task: Name

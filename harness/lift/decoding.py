@@ -39,6 +39,8 @@ class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
         failure: How the call failed, if it did.
         error: What to report of the exchange: a failure, or why it was not decoded.
         is_ignored: Whether it is no model's traffic.
+        at: Seconds since the recording began, at the sending; `None` where unknown.
+        duration_s: Seconds until it ended; `None` where unknown.
     """
 
     idx: int
@@ -52,6 +54,8 @@ class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     error: str | None = None
     is_ignored: bool = False
+    at: float | None = None
+    duration_s: float | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +79,8 @@ def decode_exchange(exchange: Exchange, dialect: str | None = None) -> LiftedExc
         endpoint=endpoint,
         status=exchange.status,
         is_streamed=exchange.framing is not None,
+        at=exchange.at,
+        duration_s=exchange.duration_s,
     )
     if endpoint.dialect is None:
         is_other = _is_other(exchange, endpoint)

@@ -16,6 +16,7 @@ from harness.lift import own_layout
 from harness.lift.bodies import decode_body
 from harness.lift.files import read_regular_file
 from harness.lift.layouts import Sent, sent_exchanges
+from harness.wire.http_recording import HttpFile
 from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import parse_document
 
@@ -47,6 +48,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
         reply_json: The response's body as a value; `None` where it is none.
         framing: How the answer is streamed; `None` where it is not.
         problem: Why the response body is not whole, if so.
+        at: Seconds since the recording began, at the sending; `None` where unknown.
+        duration_s: Seconds until it ended; `None` where unknown.
     """
 
     idx: int
@@ -59,13 +62,22 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     reply_json: Any = None
     framing: Framing | None = None
     problem: str | None = None
+    at: float | None = None
+    duration_s: float | None = None
 
 
 class HttpRecording(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchanges of one file and the layout they were kept in."""
+    """The exchanges of one file and the layout they were kept in.
+
+    Attributes:
+        layout: Name of the layout.
+        exchanges: In recorded order.
+        own: The recording as it stands, where it is one of ours.
+    """
 
     layout: str
     exchanges: tuple[Exchange, ...]
+    own: HttpFile | None = None
 
 
 def read_exchanges(path: Path, *, bare: bool = False) -> HttpRecording:
@@ -80,13 +92,22 @@ def read_exchanges(path: Path, *, bare: bool = False) -> HttpRecording:
     """
     data = read_regular_file(path)
     if data.startswith(b"{") and own_layout.is_own(path):
-        own = [_own(each) for each in own_layout.read_own(path)]
-        layout, sent = own_layout.LAYOUT, own
-    else:
-        layout, sent = sent_exchanges(data, where=path.as_posix(), bare=bare)
+        return own_exchanges(own_layout.open_own(path))
+    layout, sent = sent_exchanges(data, where=path.as_posix(), bare=bare)
     return HttpRecording(
         layout=layout, exchanges=tuple(_exchange(each, idx) for idx, each in enumerate(sent))
     )
+
+
+def own_exchanges(file: HttpFile) -> HttpRecording:
+    """Return the exchanges of one of our recordings, each under the number it has there.
+
+    Raises:
+        ImportFailed: If an answer is damaged.
+    """
+    sent = zip(file.exchanges, own_layout.read_own(file), strict=True)
+    exchanges = tuple(_exchange(_own(own), stored.number) for stored, own in sent)
+    return HttpRecording(layout=own_layout.LAYOUT, exchanges=exchanges, own=file)
 
 
 def _own(own: own_layout.OwnExchange) -> Sent:
@@ -99,6 +120,8 @@ def _own(own: own_layout.OwnExchange) -> Sent:
         headers=own.headers,
         body=own.body,
         problem=own.problem,
+        at=own.at,
+        duration_s=own.duration_s,
     )
 
 
@@ -127,6 +150,8 @@ def _exchange(sent: Sent, idx: int) -> Exchange:
         reply_json=answer,
         framing=framing,
         problem=sent.problem or body.problem,
+        at=sent.at,
+        duration_s=sent.duration_s,
     )
 
 

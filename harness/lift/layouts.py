@@ -51,6 +51,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
         body: The bytes.
         reply_json: The body as a value, where it was kept so.
         problem: Why the answer is not whole, if so.
+        at: Seconds since the recording began, at the sending; `None` where unknown.
+        duration_s: Seconds until it ended; `None` where unknown.
     """
 
     method: str = "POST"
@@ -63,6 +65,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     reply_json: Any = None
     problem: str | None = None
+    at: float | None = None
+    duration_s: float | None = None
 
 
 def sent_exchanges(data: bytes, *, where: str, bare: bool) -> tuple[str, list[Sent]]:

@@ -11,11 +11,12 @@ import msgspec
 from harness.errors import ImportFailed
 from harness.lift.codecs import DIALECTS
 from harness.lift.decoding import LiftedExchange, decode_exchange, exchange_json
-from harness.lift.exchanges import read_exchanges
+from harness.lift.exchanges import HttpRecording, read_exchanges
 from harness.lift.files import expand
 from harness.lift.layouts import NOT_A_RECORDING
 from harness.lift.threading import thread
-from harness.lift.traces import conversation_trace
+from harness.lift.traces import LiftedRun, RunNames, conversation_run
+from harness.wire.run_identity import RunIdentity
 from runtime.core.canonical import fingerprint
 from runtime.core.messages import ModelReply
 from runtime.core.trace import Trace, trace_json
@@ -61,12 +62,48 @@ def lift_file(path: Path, *, dialect: str | None = None) -> LiftedFile:
     check_dialect(dialect)
     recording = read_exchanges(path, bare=dialect is not None)
     exchanges = tuple(decode_exchange(exchange, dialect) for exchange in recording.exchanges)
-    identity = [path.name, *_identity(exchanges)]
-    traces = tuple(
-        conversation_trace(conversation, source_id=fingerprint([*identity, number])[:24])
-        for number, conversation in enumerate(thread(exchanges))
-    )
+    traces = tuple(run.trace() for run in runs_of(recording, exchanges, name=path.name))
     return LiftedFile(path=path.as_posix(), layout=recording.layout, exchanges=exchanges, traces=traces)
+
+
+def runs_of(
+    recording: HttpRecording,
+    exchanges: tuple[LiftedExchange, ...],
+    *,
+    name: str,
+    identity: RunIdentity | None = None,
+) -> Iterator[LiftedRun]:
+    """Yield the conversations of a recording as runs.
+
+    Those of one of our recordings are `<request id>.<number of the first exchange>`, whatever else a later version
+    reads in it; a recording that was not given a request id has one of its content.
+
+    Args:
+        recording: The recording.
+        exchanges: What its exchanges mean.
+        name: Name of the file.
+        identity: What the runs are called where the recording does not say so.
+    """
+    conversations = thread(exchanges)
+    said = _identity(exchanges) if conversations else []
+    if recording.own is None:
+        for number, conversation in enumerate(conversations):
+            request_id = f"req_{fingerprint([name, *said, number])[:24]}"
+            yield conversation_run(
+                conversation, RunNames(request_id=request_id, identity=identity or RunIdentity())
+            )
+        return
+    head = recording.own.head
+    root = head.request_id or f"req_{fingerprint(said)[:24]}"
+    for conversation in conversations:
+        first = conversation.turns[0].attempts[0].exchange.idx
+        names = RunNames(
+            request_id=f"{root}.{first}",
+            identity=head.filled(identity),
+            started_at=head.started_at,
+            redaction="none" if head.redaction == "none" else "default",
+        )
+        yield conversation_run(conversation, names)
 
 
 def check_dialect(dialect: str | None) -> None:

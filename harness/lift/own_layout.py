@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import CassetteError, ImportFailed
-from harness.wire.exchange import HttpAnswer, HttpRequest, header_value, unpack
-from harness.wire.http_recording import is_http_recording, read_http
+from harness.wire.exchange import HttpAnswer, header_value, unpack
+from harness.wire.http_recording import HttpFile, StoredExchange, is_http_recording, read_http
 
 LAYOUT = "goldrun.http/1"
 _ENDS = {
@@ -31,6 +31,8 @@ class OwnExchange(msgspec.Struct, frozen=True, kw_only=True):
         headers: Response headers, names in lower case.
         body: The bytes.
         problem: Why the answer is not whole, if so.
+        at: Seconds since the recording began, at the sending; `None` where unknown.
+        duration_s: Seconds until it ended; `None` where unknown.
     """
 
     method: str
@@ -41,6 +43,8 @@ class OwnExchange(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str]
     body: bytes
     problem: str | None
+    at: float | None = None
+    duration_s: float | None = None
 
 
 def is_own(path: Path) -> bool:
@@ -48,20 +52,33 @@ def is_own(path: Path) -> bool:
     return is_http_recording(path)
 
 
-def read_own(path: Path) -> Iterator[OwnExchange]:
+def read_own(file: HttpFile) -> Iterator[OwnExchange]:
     """Yield the exchanges of one of our recordings, in the order of sending.
 
     Raises:
         ImportFailed: If it is damaged.
     """
     try:
-        for exchange in read_http(path).exchanges:
-            yield _exchange(exchange.request, exchange.answer)
+        for exchange in file.exchanges:
+            yield _exchange(exchange)
     except CassetteError as error:
         raise ImportFailed(error.what, where=error.where, next_step=error.next_step) from error
 
 
-def _exchange(request: HttpRequest, answer: HttpAnswer | None) -> OwnExchange:
+def open_own(path: Path) -> HttpFile:
+    """Return one of our recordings, its answers not decoded yet.
+
+    Raises:
+        ImportFailed: If it is damaged.
+    """
+    try:
+        return read_http(path)
+    except CassetteError as error:
+        raise ImportFailed(error.what, where=error.where, next_step=error.next_step) from error
+
+
+def _exchange(exchange: StoredExchange) -> OwnExchange:
+    request, answer = exchange.request, exchange.answer
     known = answer or HttpAnswer(end="reset")
     return OwnExchange(
         method=request.method,
@@ -72,6 +89,8 @@ def _exchange(request: HttpRequest, answer: HttpAnswer | None) -> OwnExchange:
         headers={name.lower(): value for name, value in known.headers},
         body=known.content,
         problem=_problem(answer, header_value(known.headers, "content-type")),
+        at=exchange.at,
+        duration_s=exchange.duration_s,
     )
 
 

@@ -1,17 +1,26 @@
-"""Conversations become traces through the one fold, as (effect, outcome) pairs.
+"""Conversations become runs: a header and (effect, outcome) pairs, from which trace and records are made.
 
 What was not recorded is null: times, tenant and environment. A recorded tool result is `ok`: the wire does not
-say whether it tells of an error. A run ends `open` if calls of its last reply were not answered.
+say whether it tells of an error. A run ends `open` if calls of its last reply were not answered. A run's time begins
+at the sending of its first request; when a tool ran is not known.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
 from harness.lift.pricing import table_id
 from harness.lift.threading import Attempt, LiftedConversation, Turn
+from harness.wire.run_identity import UNKNOWN, RunIdentity
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import (
     DONE,
     AnyOutcome,
+    Begin,
     CallModel,
     CallTool,
     End,
@@ -29,8 +38,12 @@ from runtime.core.messages import ModelRequest, ToolCallPart, ToolSchema
 from runtime.core.run import Header, ToolDecl, with_hashes
 from runtime.core.stop import StopKind, StopReason
 from runtime.core.trace import Trace
+from runtime.journal.builder import RecordBuilder
+from runtime.journal.recording import Recording, recording_of
 
-ASSERT_ONLY = "lifted from HTTP traffic: what the agent did between model calls was not recorded"
+ASSERT_ONLY = (
+    "recorded over HTTP: the agent's own code made these calls, and only that code can make them again"
+)
 _UNANSWERED = "the recording ends before this call was answered"
 _UNKNOWN_FAILURE = Failure(kind=FailureKind.ERROR, message="no answer was recorded", phase="response")
 _UNDER_WAY = frozenset({"queued", "in_progress"})
@@ -41,27 +54,68 @@ _STOP_KINDS = {
 }
 
 
-def conversation_trace(conversation: LiftedConversation, *, source_id: str) -> Trace:
-    """Return the trace of one conversation.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNames:
+    """What a run is called.
 
-    Args:
-        conversation: Its turns.
-        source_id: Names file and conversation; the request id is made of it, so that lifting twice gives the same.
+    Attributes:
+        request_id: Finds it.
+        identity: Whose it is, with what was said beside the recording.
+        started_at: UTC time at which the recording began, ISO 8601.
+        redaction: As of the header.
     """
+
+    request_id: str
+    identity: RunIdentity
+    started_at: str | None = None
+    redaction: Literal["default", "none"] = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftedRun:
+    """A conversation as a run."""
+
+    header: Header
+    pairs: list[tuple[SingleEffect, AnyOutcome]]
+    end: End
+
+    def trace(self) -> Trace:
+        """Return the run's trace."""
+        return fold_trace(self.header, self.pairs, self.end)
+
+    def recording(self, source: str) -> Recording:
+        """Return the run as a recording; `source` says where it was read from."""
+        end = msgspec.structs.replace(self.end, totals=self.trace().totals)
+        builder = RecordBuilder()
+        records = [builder.intent(Begin(header=self.header))]
+        for effect, outcome in self.pairs:
+            records += (builder.intent(effect), builder.outcome(effect, outcome))
+        records.append(builder.outcome(end, Outcome()))
+        return recording_of([record for record in records if record is not None], source=source)
+
+
+def conversation_run(conversation: LiftedConversation, names: RunNames) -> LiftedRun:
+    """Return one conversation as a run."""
+    began = conversation.turns[0].attempts[0].exchange.at
     pairs: list[tuple[SingleEffect, AnyOutcome]] = []
     for step, turn in enumerate(conversation.turns):
         for number, attempt in enumerate(turn.attempts, start=1):
             effect = CallModel(lane=lane(step, "model", attempt=number), request=attempt.request)
-            pairs.append((effect, _model_outcome(attempt)))
+            pairs.append((effect, _model_outcome(attempt, began)))
         pairs += _call_pairs(turn, step)
-    header = _header(conversation, source_id)
-    return fold_trace(header, pairs, _end(conversation.turns[-1]))
+    header = _header(conversation, names, began)
+    return LiftedRun(header=header, pairs=pairs, end=_end(conversation.turns[-1]))
 
 
-def _model_outcome(attempt: Attempt) -> AnyOutcome:
+def _model_outcome(attempt: Attempt, began: float | None) -> AnyOutcome:
+    exchange = attempt.exchange
+    at = None
+    if began is not None and exchange.at is not None and exchange.duration_s is not None:
+        at = round(max(exchange.at - began, 0.0) + exchange.duration_s, 6)
     if attempt.reply is not None:
-        return Outcome(value=attempt.reply)
-    return Outcome(failure=attempt.exchange.failure or _UNKNOWN_FAILURE)
+        return Outcome(value=attempt.reply, at=at, duration_s=exchange.duration_s)
+    failure = exchange.failure or _UNKNOWN_FAILURE
+    return Outcome(failure=failure, at=at, duration_s=exchange.duration_s)
 
 
 def _call_pairs(turn: Turn, step: int) -> list[tuple[SingleEffect, AnyOutcome]]:
@@ -106,25 +160,31 @@ def _end(turn: Turn) -> End:
     return End(stop_reason=str(StopReason(StopKind.FINISH)), output=last.reply.text or last.reply.refusal)
 
 
-def _header(conversation: LiftedConversation, source_id: str) -> Header:
+def _header(conversation: LiftedConversation, names: RunNames, began: float | None) -> Header:
     first = conversation.turns[0].last
     requests = [attempt.request for turn in conversation.turns for attempt in turn.attempts]
-    request_id = f"req_{source_id}"
+    known = names.identity.known()
     schemas = _schemas(requests)
     return with_hashes(
         Header(
-            request_id=request_id,
-            run_id=run_id(request_id, deploy=None, source="lift"),
-            tenant="unknown",
-            environment="unknown",
-            agent="recorded",
+            request_id=names.request_id,
+            run_id=run_id(names.request_id, deploy=known.deploy, source="lift"),
+            tenant=known.tenant or UNKNOWN,
+            environment=known.environment or UNKNOWN,
+            agent=known.agent or UNKNOWN,
+            agent_version=known.agent_version,
+            deploy=known.deploy,
             source="lift",
+            suite=None if known.task is None else known.task.partition("/")[0],
+            task=known.task,
+            started_at=_started_at(names.started_at, began),
             input=first.request.messages,
             models=tuple(dict.fromkeys(r.model for r in requests)),
             provider=first.exchange.endpoint.provider,
             parameters=dict(first.request.parameters),
             tools=tuple(ToolDecl(schema=schema) for schema in schemas) if schemas else "opaque",
             price_table=table_id() if _is_computed(conversation) else None,
+            redaction=names.redaction,
             assert_only=ASSERT_ONLY,
             labels={
                 "link": conversation.sureness,
@@ -132,6 +192,16 @@ def _header(conversation: LiftedConversation, source_id: str) -> Header:
             },
         )
     )
+
+
+def _started_at(recording: str | None, began: float | None) -> str | None:
+    """Return the wall time of a run's first request; `None` where the recording does not tell it."""
+    if recording is None or began is None:
+        return recording
+    try:
+        return (datetime.fromisoformat(recording) + timedelta(seconds=began)).isoformat()
+    except ValueError:
+        return None
 
 
 def _is_computed(conversation: LiftedConversation) -> bool:

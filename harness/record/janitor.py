@@ -68,8 +68,12 @@ class Counters:
 
     def __init__(self) -> None:
         self.runs = self.recorded = self.dropped = self.write_failures = 0
-        self.sampled_out = self.refused = 0
-        self.sealed = self.sealed_runs = self.sealed_bytes = self.seal_failures = 0
+        self.sampled_out: int = 0
+        self.refused: int = 0
+        self.sealed: int = 0
+        self.sealed_runs: int = 0
+        self.sealed_bytes: int = 0
+        self.seal_failures: int = 0
         self.shipped = self.ship_failures = self.cleared = 0
         self.last_failure: str | None = None
 

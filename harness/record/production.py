@@ -66,7 +66,7 @@ class ProductionRecorder:
                 where=url,
                 next_step="name a folder that survives a crash as `spool`",
             )
-        self.folder = Path(target if spool is None else spool)
+        self.folder: Path = Path(target if spool is None else spool)
         self._settings = settings or Settings()
         self._key = _redaction_key(self.folder, self._settings.on_failure) if self._settings.redact else None
         self._clock = clock or SystemClock()

@@ -24,7 +24,7 @@ class Recorder:
     """
 
     def __init__(self, path: Path | str, *, redact: bool = True) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._redact = redact
         self._writer: JournalWriter | None = None
 

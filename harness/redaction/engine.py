@@ -43,7 +43,7 @@ class PythonFinder:
 
     def __init__(self, pattern: bytes) -> None:
         self._pattern = re.compile(pattern)
-        self.groups = dict(self._pattern.groupindex)
+        self.groups: dict[str, int] = dict(self._pattern.groupindex)
 
     def test(self, data: bytes) -> bool:
         """Return whether there is a match."""

@@ -65,7 +65,7 @@ class Keyed:
             )
         self._key = key
         self.names: dict[bytes, str] = {}
-        self.key_id = self._mac(b"goldrun.redaction.key-id/1")
+        self.key_id: str = self._mac(b"goldrun.redaction.key-id/1")
 
     def name(self, secret: bytes) -> str:
         """Return the pseudonym of a secret."""

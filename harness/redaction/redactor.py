@@ -112,7 +112,7 @@ class Redactor:
         self._gate = self._rules.gate.test
         self._names: Numbers | Keyed = Numbers() if key is None else Keyed(key)
         self._max_bytes = max_body_bytes
-        self.key_id = None if key is None else Keyed(key).key_id
+        self.key_id: str | None = None if key is None else Keyed(key).key_id
         self.counts: dict[str, int] = {}
 
     @property

@@ -60,7 +60,7 @@ class ReplayPerformer:
         self._used: set[str] = set()
         self._now: float | None = None
         self.divergences: list[EffectDivergence] = []
-        self.effects = 0
+        self.effects: int = 0
 
     def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return the recorded outcome of an effect.

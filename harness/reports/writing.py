@@ -27,7 +27,7 @@ class Writer:
     """Collects rows of one deploy, writes them in batches, and commits all of them at once."""
 
     def __init__(self, history: Path, deploy: str, manifest: Manifest) -> None:
-        self.added = 0
+        self.added: int = 0
         self._history = history
         self._deploy = deploy
         self._manifest = manifest

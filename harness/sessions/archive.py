@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cassette.store import iter_recordings
+from harness.sessions.recordings import iter_recordings
 from runtime.journal.recording import Recording
 from runtime.ports.control_values import RunKey
 
@@ -18,7 +18,7 @@ class FolderArchive:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
 
     def find(self, key: RunKey) -> Recording | None:
         """Return the latest recording of a run: of those that were resumed, the one with the most outcomes.

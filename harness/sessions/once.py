@@ -57,7 +57,7 @@ class ResumeMark:
     def __init__(self, recording: Path, run_id: str, *, out: Path) -> None:
         stem = recording.name.removesuffix(recording.suffix)
         name = digest(run_id.encode())[:_NAME_CHARS]
-        self.path = recording.with_name(f"{stem}.{name}.resumed")
+        self.path: Path = recording.with_name(f"{stem}.{name}.resumed")
         self._out = out
 
     def check(self) -> None:

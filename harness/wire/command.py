@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.wire.run_identity import RunIdentity
 from harness.wire.session import HttpSession
 from runtime.errors import ExitCode, GoldrunError, UsageError
 
@@ -51,6 +52,7 @@ def run_command(
     mode: Literal["record", "replay"] = "record",
     redact: bool = True,
     pace: float = 0.0,
+    identity: RunIdentity | None = None,
 ) -> CommandRun:
     """Run a command with its HTTP traffic recorded, or answered from a recording.
 
@@ -60,6 +62,7 @@ def run_command(
         mode: `record` writes new files; `replay` answers from them, and a miss makes the exit code 1.
         redact: Take secrets out before anything is written.
         pace: Share of the recorded waiting that a replay waits too.
+        identity: What the run is called.
 
     Raises:
         UsageError: If there is no such program, or a recording is there already.
@@ -73,6 +76,7 @@ def run_command(
         )
     before = set(_siblings(path))
     environment = child_environment(os.environ, path, mode=mode, redact=redact, pace=pace)
+    environment.update((identity or RunIdentity()).variables())
     with subprocess.Popen([program, *command[1:]], env=environment) as child, _signals_passed(child):
         code = _wait(child)
     written = () if mode == "replay" else tuple(p for p in _siblings(path) if p not in before)
@@ -121,7 +125,7 @@ def _end(session: HttpSession) -> None:
         _leave(error)
 
 
-def _leave(error: GoldrunError | GoldrunError) -> None:
+def _leave(error: GoldrunError) -> None:
     """End the process with an error's code; at exit there is no other way to set it."""
     sys.stderr.write(f"goldrun: {type(error).__name__}: {error}\n")
     sys.stderr.flush()

@@ -12,9 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+import msgspec
+
 from harness.redaction.redactor import process_redactor
 from harness.wire.exchange import HttpRequest, SentRequest, unpack
 from harness.wire.http_recording import StoredExchange
+from harness.wire.miss_causes import miss_cause
 from harness.wire.misses import Miss, request_difference
 from harness.wire.request_key import raw_digest, request_key
 from harness.wire.scrub import Scrubber
@@ -56,6 +59,7 @@ class HttpIndex:
             sent: The request.
             call: Which call of the session it is, for the message.
         """
+        request = None
         slot = self._by_bytes.get(raw_digest(sent.method, sent.url, sent.body))
         if slot is None:
             # A redactor of its own: what a key holds may not depend on what was sent before.
@@ -67,7 +71,9 @@ class HttpIndex:
             return self._repeated(sent, slot, call)
         number = slot.numbers[slot.used]
         slot.used += 1
-        return self._exchanges[number]
+        exchange = self._exchanges[number]
+        # What was sent may differ in what is not compared, and a trace of the replay tells what was sent.
+        return exchange if request is None else msgspec.structs.replace(exchange, request=request)
 
     def _repeated(self, sent: SentRequest, slot: _Slot, call: int) -> Miss:
         request = self._exchanges[slot.numbers[-1]].request
@@ -79,6 +85,7 @@ class HttpIndex:
             call=call,
             nearest=slot.numbers[-1],
             detail=f"recorded {times}",
+            cause="count",
         )
 
     def _miss(self, request: HttpRequest, call: int) -> Miss:
@@ -96,6 +103,7 @@ class HttpIndex:
             path=path,
             recorded=recorded,
             sent=sent,
+            cause=miss_cause(self._exchanges[nearest].request, path),
         )
 
     def _nearest(self, request: HttpRequest) -> int | None:

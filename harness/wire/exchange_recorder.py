@@ -21,11 +21,19 @@ from harness.errors import CassetteError
 from harness.redaction.redactor import process_redactor
 from harness.wire.client_errors import describe_error, end_of
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, SentRequest, pack
-from harness.wire.http_recording import FORMAT, ExchangeWriter, RecordingHead, refuse_open
+from harness.wire.http_recording import (
+    FORMAT,
+    ExchangeWriter,
+    HttpFile,
+    RecordingHead,
+    read_http,
+    refuse_open,
+)
 from harness.wire.request_key import request_key
+from harness.wire.run_identity import RunIdentity
 from harness.wire.scrub import Scrubber
 from runtime.errors import JournalError, UsageError
-from runtime.execution.clock import Clock
+from runtime.execution.clock import Clock, new_request_id
 from runtime.journal.records import raw
 
 MAX_KEPT_BYTES = 24 * 1024 * 1024
@@ -40,13 +48,18 @@ class OpenExchange:
     __slots__ = ("_began", "_chunks", "_head", "_length", "_recorder", "number", "sent")
 
     def __init__(self, recorder: WireRecorder, number: int, sent: SentRequest, began: float) -> None:
-        self.number = number
-        self.sent = sent
+        self.number: int = number
+        self.sent: SentRequest = sent
         self._recorder = recorder
         self._began = began
         self._head: tuple[int | None, str, Headers] = (None, "", ())
         self._chunks: list[tuple[float, bytes]] = []
         self._length = 0
+
+    @property
+    def sent_at(self) -> float:
+        """Seconds since the recording began, at the sending."""
+        return round(self._began, 6)
 
     def head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
         """Take the head of the answer."""
@@ -95,7 +108,15 @@ class WireRecorder:
         files: Files written, also by processes forked from this one as far as this process knows.
     """
 
-    def __init__(self, path: Path, *, redact: bool, clock: Clock, siblings: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        redact: bool,
+        clock: Clock,
+        siblings: bool = False,
+        identity: RunIdentity | None = None,
+    ) -> None:
         """Take the place to write to; the file is made by `open` or with the first exchange.
 
         Args:
@@ -103,13 +124,15 @@ class WireRecorder:
             redact: Whether secrets are taken out.
             clock: Says when.
             siblings: Whether to take another name where the file is there or in use.
+            identity: What the run is called.
         """
         self.path = path
-        self.count = 0
+        self.count: int = 0
         self.files: list[Path] = []
         self._redact = redact
         self._clock = clock
         self._siblings = siblings
+        self._identity = identity or RunIdentity()
         self._lock = threading.Lock()
         self._writer: ExchangeWriter | None = None
         self._fault: JournalError | CassetteError | UsageError | None = None
@@ -119,6 +142,17 @@ class WireRecorder:
     def dropped(self) -> int:
         """How many bodies were left out because they could not be searched for secrets."""
         return self._scrubber.dropped
+
+    def so_far(self) -> HttpFile | None:
+        """Return what was written so far; `None` if nothing was.
+
+        Raises:
+            CassetteError: If it cannot be read.
+        """
+        with self._lock:
+            if not self.files:
+                return None
+            return read_http(self.files[-1] if self._writer is None else self._writer.path)
 
     def now_s(self) -> float:
         """Return seconds since the recording began."""
@@ -221,8 +255,11 @@ class WireRecorder:
     def _open(self) -> None:
         if self._writer is not None:
             return
+        names = msgspec.structs.asdict(self._identity)
         head = RecordingHead(
+            **{**names, "request_id": self._identity.request_id or new_request_id()},
             format=FORMAT,
+            kind="http",
             started_at=self._clock.now().isoformat(),
             redaction="default" if self._redact else "none",
             python=platform.python_version(),
@@ -243,7 +280,7 @@ class WireRecorder:
             self._scrubber.dropped += 1
             request = HttpRequest(method=request.method, url="", dropped=reason)
             body = raw(request)
-        self._writer.intent(exchange.number, sent.stack, request_key(request), body, round(self.now_s(), 6))
+        self._writer.intent(exchange.number, sent.stack, request_key(request), body, exchange.sent_at)
 
     def _answer_body(self, answer: HttpAnswer) -> msgspec.Raw:
         clean = self._scrubber.answer(answer)
@@ -257,8 +294,12 @@ class WireRecorder:
 
 def _claim(path: Path, head: RecordingHead, *, siblings: bool) -> tuple[ExchangeWriter, Path]:
     """Return a writer and the file that its recording is to become."""
+    request_id = head.request_id
     for number in range(1, 10_000):
         target = path if number == 1 else sibling(path, number)
+        if number > 1 and request_id is not None:
+            # Each process's part of the recording is a run of its own.
+            head = msgspec.structs.replace(head, request_id=f"{request_id}-{number}")
         try:
             if siblings:
                 if target.exists():

@@ -17,6 +17,7 @@ from harness.cassette.file_io import guarded
 from harness.errors import CassetteError
 from harness.wire.exchange import HttpAnswer, HttpRequest
 from harness.wire.request_key import request_key
+from harness.wire.run_identity import RunIdentity
 from runtime.core.effects import EffectKind
 from runtime.core.lanes import BEGIN_LANE, END_LANE, lane
 from runtime.errors import UsageError
@@ -31,11 +32,12 @@ SUFFIX = ".jsonl"
 _HEAD_BYTES = 4096
 
 
-class RecordingHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The header of a recording.
+class RecordingHead(RunIdentity, frozen=True, kw_only=True, omit_defaults=True):
+    """The header of a recording; recordings made before runs had names lack all of `RunIdentity`.
 
     Attributes:
         format: `goldrun.http/1`.
+        kind: `http`, where it is stated.
         started_at: UTC, ISO 8601.
         redaction: `default`, or `none` where secrets were kept.
         python: Version of the interpreter.
@@ -43,10 +45,11 @@ class RecordingHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """
 
     format: str = ""
+    kind: str = ""
     started_at: str | None = None
     redaction: str = "default"
     python: str = ""
-    clients: dict[str, str] = {}
+    clients: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class StoredExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -88,14 +91,14 @@ class HttpFile(msgspec.Struct, frozen=True, kw_only=True):
         head: Its header.
         exchanges: In the order of sending.
         ended: Whether the recording was closed; else its process was killed.
-        torn: Whether a torn last record was dropped.
+        torn_bytes: Bytes of a torn last record, which was dropped.
     """
 
     path: Path
     head: RecordingHead
     exchanges: tuple[StoredExchange, ...]
     ended: bool
-    torn: bool
+    torn_bytes: int = 0
 
 
 class ExchangeWriter:
@@ -165,7 +168,8 @@ def read_http(path: Path) -> HttpFile:
     with guarded(where):
         if not path.is_file():
             raise CassetteError("there is no such recording", where=where, next_step="record it first")
-        runs = list(read_journal(path))
+        reader = read_journal(path)
+        runs = list(reader)
     run = runs[0]
     first = run.records[0]
     head = _head(first)
@@ -180,7 +184,11 @@ def read_http(path: Path) -> HttpFile:
             f"format {head.format!r} is not read here", where=where, next_step=f"this version reads {FORMAT}"
         )
     return HttpFile(
-        path=path, head=head, exchanges=_exchanges(run.records, where), ended=run.ended, torn=run.torn
+        path=path,
+        head=head,
+        exchanges=_exchanges(run.records, where),
+        ended=run.ended,
+        torn_bytes=reader.torn_bytes,
     )
 
 
@@ -215,7 +223,7 @@ def _head(record: Record) -> RecordingHead | None:
         return None
     try:
         return msgspec.json.decode(record.request, type=RecordingHead)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UsageError):
         return None
 
 

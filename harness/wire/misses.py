@@ -17,7 +17,7 @@ from harness.wire.exchange import HttpRequest
 from harness.wire.request_key import body_form, level
 from runtime.errors import CheckFailed, Signal
 
-MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
+MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped", "network"]
 WINDOW = 40
 """Characters shown on each side of a change."""
 _MOST_SHOWN = 3
@@ -27,7 +27,8 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     """One request without a recorded answer.
 
     Attributes:
-        verdict: How it differs: changed, repeated too often, nothing like it, or an answer that was not kept.
+        verdict: How it differs: changed, repeated too often, nothing like it, an answer that was not kept, or a
+            connection past the recorded clients.
         method: Its method.
         url: Its URL, redacted.
         call: Which call of the session it was, from 1.
@@ -36,6 +37,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
         recorded: The recorded value around the difference.
         sent: The value sent now.
         detail: What else there is to say.
+        cause: What changed, in the words of replay: prompt, tool schema, model, upstream result, count, ...
     """
 
     verdict: MissVerdict
@@ -47,6 +49,14 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     recorded: str | None = None
     sent: str | None = None
     detail: str | None = None
+    cause: str = "code"
+
+    def line(self) -> str:
+        """Return the miss in one line, its cause first."""
+        request = f"{self.method} {self.url} (call {self.call})"
+        if self.path is not None:
+            return f"cause: {self.cause}: {self.path}: {self.recorded} -> {self.sent}; {request}"
+        return f"cause: {self.cause}: {request}: {self.detail}"
 
     def text(self) -> str:
         """Return the miss in words."""
@@ -54,7 +64,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
         match self.verdict:
             case "repeated":
                 return f"{request} was made more often than it was recorded: {self.detail}"
-            case "cut_off" | "read_on" | "dropped":
+            case "cut_off" | "read_on" | "dropped" | "network":
                 return f"{request}: {self.detail}"
             case _:
                 lines = f"no recorded answer for {request}"
@@ -81,8 +91,8 @@ class WireMiss(CheckFailed, AssertionError):
     """
 
     def __init__(self, misses: Sequence[Miss], *, where: str, unused: Sequence[int] = ()) -> None:
-        self.misses = tuple(misses)
-        self.unused = tuple(unused)
+        self.misses: tuple[Miss, ...] = tuple(misses)
+        self.unused: tuple[int, ...] = tuple(unused)
         shown = [miss.text() for miss in self.misses[:_MOST_SHOWN]]
         if len(self.misses) > _MOST_SHOWN:
             shown.append(f"and {len(self.misses) - _MOST_SHOWN} more")

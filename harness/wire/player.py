@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import msgspec
 
-from harness.wire.exchange import HttpAnswer, SentRequest
+from harness.wire.exchange import HttpAnswer, HttpRequest, SentRequest
 from harness.wire.exchange_index import HttpIndex
-from harness.wire.http_recording import StoredExchange, read_http
+from harness.wire.http_recording import RecordingHead, StoredExchange, read_http
 from harness.wire.misses import Miss, MissVerdict, Unanswered
 
 _CUT_OFF = "the recording was cut off while this exchange was in flight"
@@ -25,10 +26,10 @@ class ServedExchange:
 
     def __init__(self, player: Player, call: int, exchange: StoredExchange, answer: HttpAnswer) -> None:
         self._player = player
-        self.call = call
-        self.request = exchange.request
-        self.answer = answer
-        self.duration_s = exchange.duration_s or 0.0
+        self.call: int = call
+        self.request: HttpRequest = exchange.request
+        self.answer: HttpAnswer = answer
+        self.duration_s: float = exchange.duration_s or 0.0
 
     def refuse(self, verdict: MissVerdict, detail: str) -> NoReturn:
         """Stop the client: it asks for more than was recorded.
@@ -49,6 +50,7 @@ class Player:
         path: The first file.
         misses: What could not be answered, in order.
         calls: Requests made.
+        head: Header of the first file.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -58,12 +60,14 @@ class Player:
             CassetteError: If one cannot be read.
         """
         files = [read_http(path) for path in paths]
-        self.path = paths[0]
+        self.path: Path = paths[0]
         self.misses: list[Miss] = []
-        self.calls = 0
-        self.is_cut_off = any(not file.ended for file in files)
+        self.calls: int = 0
+        self.head: RecordingHead = files[0].head
+        self._served: list[StoredExchange] = []
+        self.is_cut_off: bool = any(not file.ended for file in files)
         exchanges = [exchange for file in files for exchange in file.exchanges]
-        self.exchanges = tuple(exchanges)
+        self.exchanges: tuple[StoredExchange, ...] = tuple(exchanges)
         self._index = HttpIndex(exchanges, redacted=any(f.head.redaction != "none" for f in files))
         self._lock = threading.Lock()
 
@@ -72,6 +76,12 @@ class Player:
         """Numbers of the recorded exchanges that no request used."""
         with self._lock:
             return self._index.unused
+
+    @property
+    def served(self) -> tuple[StoredExchange, ...]:
+        """The exchanges that were asked for, with the requests as they were sent now, in recorded order."""
+        with self._lock:
+            return tuple(sorted(self._served, key=lambda exchange: exchange.number))
 
     def serve(self, sent: SentRequest) -> ServedExchange:
         """Return the answer to a request.
@@ -83,6 +93,8 @@ class Player:
             self.calls += 1
             call = self.calls
             found = self._index.take(sent, call)
+            if not isinstance(found, Miss):
+                self._served.append(found)
         if isinstance(found, Miss):
             if self.is_cut_off and found.detail is not None:
                 found = msgspec.structs.replace(found, detail=f"{found.detail}; the recording was cut off")
@@ -94,6 +106,22 @@ class Player:
         if answer.dropped is not None:
             served.refuse("dropped", _DROPPED.format(answer.dropped))
         return served
+
+    def refuse_network(self, what: str) -> NoReturn:
+        """Stop a connection that no recorded client makes.
+
+        Raises:
+            Unanswered: Always.
+        """
+        detail = "a replay goes to no network, and this client is not one that goldrun records"
+        self.stop(Miss(verdict="network", method="CONNECT", url=what, call=self.calls, detail=detail))
+
+    def reached(self) -> Iterator[tuple[str, int]]:
+        """Yield host and port of each recorded exchange."""
+        for exchange in self.exchanges:
+            parts = urlsplit(exchange.request.url)
+            if parts.hostname:
+                yield parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
     def stop(self, miss: Miss) -> NoReturn:
         """Keep a miss and stop the client.

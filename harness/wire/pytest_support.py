@@ -7,23 +7,34 @@ A missing one fails: nothing is recorded implicitly.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
 
 if TYPE_CHECKING:
-    import pytest
-
     from harness.wire.session import HttpSession
+
+S = TypeVar("S", bound="HttpSession")
+SESSION = pytest.StashKey["HttpSession"]()
+"""The session of a test, while it runs."""
+REPORTED = pytest.StashKey[bool]()
+"""Whether the test's own report says what the session missed."""
 
 MARKER = "cassette"
 FOLDER = Path("cassettes", "http")
 HELP = (
-    "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False): "
+    "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False, agent=None, agent_version=None, "
+    "deploy=None, task=None, tenant=None, environment=None, request_id=None): "
     "record or replay the HTTP traffic of the test"
 )
-_UNSAFE = re.compile(r"[^A-Za-z0-9._/=-]+")
+_SETTINGS = frozenset({"mode", "redact", "pace", "require_all"})
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=-]")
+_EARLIER = re.compile(r"[^A-Za-z0-9._/=-]+")
+_LONGEST = 120
 
 
 def add_marker(config: pytest.Config) -> None:
@@ -39,20 +50,26 @@ def request_fixture(items: list[pytest.Item], marker: str = MARKER) -> None:
             names.insert(0, marker)
 
 
-def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterator[HttpSession]:
+def cassette_session(
+    request: pytest.FixtureRequest, *, record: bool, make: Callable[..., S] | None = None
+) -> Iterator[S]:
     """Record or replay while a test runs; the body of the fixture `cassette`.
 
     Args:
         request: The fixture's request.
         record: Whether recording was requested.
+        make: Makes the session; `HttpSession` by default.
 
     Raises:
         UsageError: If the marker's arguments are none of those in `HELP`, or the test records with vcrpy too.
         CassetteError: If a recording is missing or damaged.
-        WireMiss: At the end, if the test made a request that was not recorded.
+        WireMiss: At the end, if the test made a request that was not recorded and `REPORTED` does not say that the
+            test failed of it.
     """
+    from harness.wire.misses import WireMiss
     from harness.wire.neighbours import refuse_vcr
-    from harness.wire.session import record_http
+    from harness.wire.run_identity import RunIdentity
+    from harness.wire.session import HttpSession
     from runtime.errors import UsageError
 
     if _records_with_vcrpy(request):
@@ -61,10 +78,13 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
     settings: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
     names = () if marker is None else marker.args
     name = settings.pop("name", None) or (names[0] if names else None)
-    if len(names) > 1 or not settings.keys() <= {"mode", "redact", "pace", "require_all"}:
+    if len(names) > 1 or not settings.keys() <= _SETTINGS | set(RunIdentity.__struct_fields__):
         raise UsageError(f"the marker is {HELP}", where=request.node.nodeid)
     mode: Any = settings.pop("mode", None) or "replay"
     path = recording_path(request.config.rootpath, request.node, name)
+    if not record and not path.exists():
+        earlier = earlier_path(request.config.rootpath, request.node, name)
+        path = earlier if earlier.exists() else path
     if not record and mode == "replay" and not path.exists():
         from harness.errors import CassetteError
 
@@ -73,10 +93,17 @@ def cassette_session(request: pytest.FixtureRequest, *, record: bool) -> Iterato
             where=str(path),
             next_step=f"record it: pytest --golden-mode=record {request.node.nodeid!r}",
         )
-    if record:
-        mode = "record"
-    with record_http(path, mode=mode, **settings) as session:
-        yield session
+    named = {field: settings.pop(field) for field in RunIdentity.__struct_fields__ if field in settings}
+    session: Any = (make or HttpSession)(
+        path, mode="record" if record else mode, identity=RunIdentity(**named), **settings
+    )
+    try:
+        with session:
+            request.node.stash[SESSION] = session
+            yield session
+    except WireMiss:
+        if not request.node.stash.get(REPORTED, False):
+            raise
 
 
 def _records_with_vcrpy(request: pytest.FixtureRequest) -> bool:
@@ -92,8 +119,36 @@ def _records_with_vcrpy(request: pytest.FixtureRequest) -> bool:
 
 
 def recording_path(root: Path, node: pytest.Item, name: str | None) -> Path:
-    """Return where a test's recording stands: by its name, else by its module and its own name."""
+    """Return where a test's recording stands: by its name, else by folder, module, class and its own name.
+
+    Two tests never share a file by accident: what a file name cannot hold is written as `~` and its code.
+    """
+    if name is not None:
+        parts = [part for part in name.removesuffix(".jsonl").split("/") if part not in {"", ".", ".."}]
+    else:
+        file = node.path.relative_to(root) if node.path.is_relative_to(root) else Path(node.path.name)
+        classes = [part.name for part in node.listchain() if _is_class(part)]
+        parts = [*file.parent.parts, file.stem, ".".join([*classes, node.name])]
+    path = root.joinpath(FOLDER, *map(_file_name, parts))
+    return path.with_name(f"{path.name}.jsonl")
+
+
+def earlier_path(root: Path, node: pytest.Item, name: str | None) -> Path:
+    """Return where an earlier version kept the recording; several tests could share it."""
     title = name if name is not None else f"{node.path.stem}/{node.name}"
-    clean = "/".join(part for part in _UNSAFE.sub("_", title).split("/") if part not in {"", ".", ".."})
+    clean = "/".join(part for part in _EARLIER.sub("_", title).split("/") if part not in {"", ".", ".."})
     path = root / FOLDER / clean
     return path if path.suffix == ".jsonl" else path.with_name(f"{path.name}.jsonl")
+
+
+def _is_class(node: Any) -> bool:
+    return isinstance(getattr(node, "obj", None), type)
+
+
+def _file_name(text: str) -> str:
+    """Return a text as part of a path; different texts give different parts, also where a file system folds case."""
+    escaped = _UNSAFE.sub(lambda found: "".join(f"~{byte:02x}" for byte in found[0].encode()), text)
+    parameters = escaped.partition("~5b")[2]
+    if len(escaped) <= _LONGEST and parameters == parameters.lower():
+        return escaped
+    return f"{escaped[:_LONGEST]}~{hashlib.sha256(text.encode()).hexdigest()[:8]}"

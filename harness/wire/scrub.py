@@ -54,7 +54,7 @@ class Scrubber:
     def __init__(self, redactor: Redactor | None) -> None:
         """Take the redactor; `None` keeps everything as it is."""
         self._redactor = redactor
-        self.dropped = 0
+        self.dropped: int = 0
 
     def request(self, sent: SentRequest) -> HttpRequest:
         """Return a request without secrets."""

@@ -10,16 +10,18 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from harness.wire import patch
 from harness.wire.exchange import SentRequest
 from harness.wire.exchange_recorder import OpenExchange, WireRecorder
-from harness.wire.http_recording import SUFFIX, refuse_open
+from harness.wire.http_recording import SUFFIX, HttpFile, refuse_open
 from harness.wire.misses import Miss, Unanswered, WireMiss
 from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
 from harness.wire.player import Player, ServedExchange
+from harness.wire.replay_guard import ReplayGuard
 from harness.wire.routing import Channel, bind
+from harness.wire.run_identity import RunIdentity
 from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 
@@ -36,12 +38,21 @@ def record_http(
     redact: bool = True,
     pace: bool | float = False,
     require_all: bool = False,
+    block_processes: bool = False,
+    agent: str | None = None,
+    agent_version: str | None = None,
+    deploy: str | None = None,
+    task: str | None = None,
+    tenant: str | None = None,
+    environment: str | None = None,
+    request_id: str | None = None,
 ) -> HttpSession:
     """Record or replay the HTTP traffic of a block: `with`, `async with`, or as a decorator.
 
     Only calls of the bound context are touched, with the tasks and threads it starts. A replay never goes to the
-    network: a request without a recorded answer stops its client, and the block raises `WireMiss` at its end,
-    also if the agent swallowed that. Decorated functions make a session for each call.
+    network: a request without a recorded answer stops its client, as does any other connection of the process but to
+    loopback, and the block raises `WireMiss` at its end, also if the agent swallowed that. The agent's tools do run.
+    Decorated functions make a session for each call.
 
     Args:
         path: The recording; without a suffix `.jsonl` is added.
@@ -50,12 +61,38 @@ def record_http(
         redact: Take secrets out before anything is written.
         pace: Wait on replay as was waited: `True`, or a share such as 0.1.
         require_all: Raise if a replay did not ask for every recorded exchange.
+        block_processes: Refuse to start processes in a replay; else they are named in a warning.
+        agent: Name of the agent, for lists and reports.
+        agent_version: Its version.
+        deploy: Version label that reports compare.
+        task: What the run is about; reports pair runs by it.
+        tenant: Whose run it is.
+        environment: Which world: `prod`, `staging`, `test`, ...
+        request_id: Finds the run; made here if not given. Names that are not given are taken from the environment:
+            `GOLDRUN_AGENT`, `GOLDRUN_DEPLOY` and so on.
 
     Raises:
         UsageError: If the mode is none of these, the file's form is not written here, or a cassette of vcrpy is
             open when the block begins.
     """
-    return HttpSession(path, mode=mode, redact=redact, pace=pace, require_all=require_all)
+    identity = RunIdentity(
+        request_id=request_id,
+        tenant=tenant,
+        environment=environment,
+        agent=agent,
+        agent_version=agent_version,
+        deploy=deploy,
+        task=task,
+    )
+    return HttpSession(
+        path,
+        mode=mode,
+        redact=redact,
+        pace=pace,
+        require_all=require_all,
+        block_processes=block_processes,
+        identity=identity,
+    )
 
 
 class HttpSession:
@@ -75,18 +112,23 @@ class HttpSession:
         redact: bool = True,
         pace: bool | float = False,
         require_all: bool = False,
+        block_processes: bool = False,
         siblings: bool = False,
+        identity: RunIdentity | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Take the settings; see `record_http`. With `siblings` each process has a file of its own."""
-        self.path = _file(Path(path))
+        self.path: Path = _file(Path(path))
         if mode not in _MODES:
             raise UsageError(f"mode {mode!r} is none of {', '.join(_MODES)}", where="record_http")
         self.mode: Mode = mode
         self._redact = redact
         self._pace = pace
         self._require_all = require_all
+        self._block_processes = block_processes
+        self._guard: ReplayGuard | None = None
         self._siblings = siblings
+        self._identity = identity or RunIdentity()
         self._clock = clock or SystemClock()
         self._recorder: WireRecorder | None = None
         self._player: Player | None = None
@@ -141,6 +183,22 @@ class HttpSession:
         """Files this process wrote."""
         return () if self._recorder is None else tuple(self._recorder.files)
 
+    def so_far(self) -> HttpFile:
+        """Return the exchanges that were recorded, or answered from the recording, up to now. Internal to goldrun.
+
+        Raises:
+            UsageError: If the session was not begun.
+            CassetteError: If the recording cannot be read.
+        """
+        if self._player is not None:
+            return HttpFile(path=self.path, head=self._player.head, exchanges=self._player.served, ended=True)
+        written = None if self._recorder is None else self._recorder.so_far()
+        if written is None:
+            raise UsageError(
+                "nothing was recorded yet", where=str(self.path), next_step="ask once the agent has run"
+            )
+        return written
+
     def begin(self, sent: SentRequest) -> OpenExchange:
         """Record that a request is about to be sent. Internal to goldrun."""
         assert self._recorder is not None
@@ -157,7 +215,7 @@ class HttpSession:
         assert self._player is not None
         return self._player.serve(sent)
 
-    def open(self) -> HttpSession:
+    def open(self) -> Self:
         """Start without binding a context; for callers that hand it to clients themselves.
 
         Raises:
@@ -174,7 +232,11 @@ class HttpSession:
             self._player = Player(self._replayed_files())
         else:
             self._recorder = WireRecorder(
-                self.path, redact=self._redact, clock=self._clock, siblings=self._siblings
+                self.path,
+                redact=self._redact,
+                clock=self._clock,
+                siblings=self._siblings,
+                identity=self._identity.completed(os.environ),
             )
             if not self._siblings:
                 self._recorder.open()
@@ -218,7 +280,7 @@ class HttpSession:
                 stacklevel=3,
             )
 
-    def __enter__(self) -> HttpSession:
+    def __enter__(self) -> Self:
         refuse_open_vcr(str(self.path))
         patch.install()
         try:
@@ -227,13 +289,21 @@ class HttpSession:
             patch.remove()
             raise
         self._outer = bind(self)
+        if self._player is not None:
+            self._guard = ReplayGuard(self._player, block_processes=self._block_processes)
+            self._guard.hold()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.release()
         bind(self._outer)
         patch.remove()
+        if guard is not None and error is None:
+            guard.warn(str(self.path))
         if error is None:
             self.close()
             self._warn()
@@ -246,7 +316,7 @@ class HttpSession:
             # The signal has said all the error says; any other cause is worth keeping.
             raise miss from (None if isinstance(error, Unanswered) else error)
 
-    async def __aenter__(self) -> HttpSession:
+    async def __aenter__(self) -> Self:
         return self.__enter__()
 
     async def __aexit__(
@@ -266,7 +336,9 @@ class HttpSession:
             redact=self._redact,
             pace=self._pace,
             require_all=self._require_all,
+            block_processes=self._block_processes,
             siblings=self._siblings,
+            identity=self._identity,
             clock=self._clock,
         )
 

@@ -75,7 +75,7 @@ class Keyer:
 
     def __init__(self, cleaner: Cleaner | None = None) -> None:
         self._cleaner = cleaner
-        self.ids = IdNames()
+        self.ids: IdNames = IdNames()
         self._seen: list[Message] = []
         self._links: list[bytes] = [_START]
         self._tails: dict[int, tuple[Any, Any, bytes]] = {}

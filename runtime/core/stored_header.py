@@ -118,6 +118,8 @@ def _hold(plain: dict[str, Any], name: str, fields: tuple[str, ...]) -> None:
     part = plain.get(name)
     if not isinstance(part, dict):
         raise msgspec.ValidationError(f"the header has no {name}")
+    if len(part) == len(fields) and all(map(part.__contains__, fields)):
+        return
     missing = [f for f in fields if f not in part]
     if missing:
         raise msgspec.ValidationError(f"the header's {name} lacks {', '.join(missing)}")

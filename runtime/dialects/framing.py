@@ -20,7 +20,7 @@ class JsonArrayParser:
     """
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._buffer = bytearray()
         self._scanned = 0
         self._depth = 0

@@ -31,7 +31,7 @@ class JsonStream:
 
     def __init__(self) -> None:
         self.error: Failure | None = None
-        self.done = False
+        self.done: bool = False
 
     def feed(self, data: str) -> list[str]:
         """Take one payload and return its text deltas; never raises."""

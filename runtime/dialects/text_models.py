@@ -169,7 +169,7 @@ class TextStream(JsonStream):
         if event.get("error"):
             self.fail(decode_error(None, event))
         self._model = string(event.get("model")) or self._model
-        self.done = self.done or event.get("done") is True or event.get("is_finished") is True
+        self.done: bool = self.done or event.get("done") is True or event.get("is_finished") is True
         piece = self._read(event)
         self._finish = piece.finish or self._finish
         self._input = first_count(piece.input_tokens, self._input)

@@ -66,7 +66,7 @@ class CallChildren:
         self._used = Used()
         self._wrote = False
         self._open_writers = 0
-        self.in_doubt = 0
+        self.in_doubt: int = 0
 
     @property
     def used(self) -> Used:

@@ -58,7 +58,7 @@ class State:
         Raises:
             DataError: If the memory in the folder cannot be used.
         """
-        self.folder = None if folder is None else Path(folder)
+        self.folder: Path | None = None if folder is None else Path(folder)
         self.credentials = credentials
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()

@@ -30,7 +30,7 @@ class Governor:
             clock: Time; the system's by default.
         """
         self.store = store
-        self.rules = rules or ControlRules()
+        self.rules: ControlRules = rules or ControlRules()
         self._clock = clock or SystemClock()
         self._monotonic_s = self._clock.monotonic_s
         # Anchored once: a jump of the wall clock must not end leases or open breakers.

@@ -97,27 +97,27 @@ class RunGuard:
             header: The run's header.
             fencing: The number under which this process has the run.
         """
-        self.store = store
+        self.store: ControlStore = store
         self._watch = watch
         self._runs = runs
         self._fencing = fencing
-        self.header = header
-        self.rules = rules
-        self.now = now
-        self.target = Target(
+        self.header: Header = header
+        self.rules: ControlRules = rules
+        self.now: Callable[[], float] = now
+        self.target: Target = Target(
             tenant=header.tenant,
             environment=header.environment,
             agent=header.agent,
             request_id=header.request_id,
         )
         owner = f"{header.run_id}#{fencing}/"
-        self.grants = Grants(store, rules, now, header, owner=owner, fencing=fencing)
-        self.claims = RunClaims(store, now, header, owner=owner, fencing=fencing)
-        self.owner = RunOwner(key=key_of(header), fencing=fencing)
+        self.grants: Grants = Grants(store, rules, now, header, owner=owner, fencing=fencing)
+        self.claims: RunClaims = RunClaims(store, now, header, owner=owner, fencing=fencing)
+        self.owner: RunOwner = RunOwner(key=key_of(header), fencing=fencing)
         self._reporting: set[asyncio.Task[None]] = set()
         self.calls: dict[str, tuple[str | None, str | None]] = {}
         self.halted: str | None = None
-        self.may_have_approvals = fencing > 1
+        self.may_have_approvals: bool = fencing > 1
         self._under_way: dict[str, Work] = {}
         self._beaten_at = now()
         self._unregistered: asyncio.Future[None] | None = None

@@ -40,7 +40,7 @@ class Ticket:
         self._pool = pool
         self._loop: asyncio.AbstractEventLoop | None = None
         self._called: asyncio.Future[None] | None = None
-        self.held = True
+        self.held: bool = True
 
     def queue(self) -> None:
         """Queue from now on, to be called on the event loop that runs here."""

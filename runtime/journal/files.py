@@ -54,7 +54,7 @@ class JournalWriter:
             UsageError: If another writer has the file open.
             JournalError: If the file cannot be opened, or ends in a torn record.
         """
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._lock = threading.Lock()
         self._chains: dict[str, Chain] = {}
         self._refused: set[str] = set()
@@ -193,9 +193,9 @@ class JournalReader:
     """
 
     def __init__(self, path: str | Path, *, pause: Callable[[], None] | None = None) -> None:
-        self.path = Path(path)
-        self.torn_bytes = 0
-        self.runs = 0
+        self.path: Path = Path(path)
+        self.torn_bytes: int = 0
+        self.runs: int = 0
         self._pause = pause
 
     def __iter__(self) -> Iterator[RunRecords]:

@@ -76,13 +76,13 @@ class Interaction:
     __slots__ = ("_outcome", "guard", "intent", "key", "kind", "lane", "name", "record")
 
     def __init__(self, intent: Record | None, record: Record) -> None:
-        self.intent = intent
-        self.record = record
-        self.lane = record.lane
-        self.kind = record.kind
-        self.name = record.name
-        self.key = record.key if record.key is not None or intent is None else intent.key
-        self.guard = record.phase == "guard"
+        self.intent: Record | None = intent
+        self.record: Record = record
+        self.lane: str = record.lane
+        self.kind: EffectKind = record.kind
+        self.name: str | None = record.name
+        self.key: str | None = record.key if record.key is not None or intent is None else intent.key
+        self.guard: bool = record.phase == "guard"
         self._outcome: AnyOutcome | None = None
 
     @property
@@ -328,7 +328,6 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
     """
     header: Header | None = None
     end: EndBody | None = None
-    intents: dict[str, Record] = {}
     found: dict[str, Interaction] = {}
     for record in records:
         if record.phase == "begin":
@@ -338,13 +337,15 @@ def recording_of(records: Iterable[Record], *, source: str = "", torn: bool = Fa
         elif record.phase == "end":
             end = _decode_end(record.outcome)
         elif record.phase == "intent":
-            intents[record.lane] = record
             found[record.lane] = Interaction(None, record)
         else:
             before = found.get(record.lane)
-            if before is not None and before.answered:
+            if before is None:
+                found[record.lane] = Interaction(None, record)
+            elif before.answered:
                 raise JournalError(f"lane {record.lane} has two outcomes (record {record.seq})", where=source)
-            found[record.lane] = Interaction(intents.get(record.lane), record)
+            else:
+                found[record.lane] = Interaction(before.record, record)
     if header is None:
         raise JournalError("no run begins here: the file is empty or of another format", where=source)
     return Recording(

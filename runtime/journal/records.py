@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -24,7 +25,7 @@ MAX_RECORD_BYTES = 64 * 1024 * 1024
 _CRC_BYTES = len(b',"crc":"89abcdef"}')
 _NO_BODY = msgspec.Raw(b"null")
 _encoder = msgspec.json.Encoder(order="deterministic")
-encode_json = _encoder.encode
+encode_json: Callable[[Any], bytes] = _encoder.encode
 """Encode a value with sorted mapping keys; struct fields keep their order."""
 
 

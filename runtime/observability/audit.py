@@ -72,7 +72,7 @@ class AuditLog:
         """
         if len(key) < MIN_KEY_BYTES:
             raise UsageError(f"the key of an audit log has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._key = key
         self._anchor = anchor
         self._every = every

@@ -16,7 +16,7 @@ class Buffered:
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
         self.waiting: list[Event] = []  # an empty deque has ten times the size
-        self.lost = 0
+        self.lost: int = 0
 
     @property
     def is_full(self) -> bool:

@@ -41,7 +41,7 @@ class MetricsSink:
         """
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-        self.registry = CollectorRegistry() if registry is None else registry
+        self.registry: CollectorRegistry = CollectorRegistry() if registry is None else registry
         self._watched: list[Callable[[], Iterable[BreakerView]]] = []
         self.registry.register(self)  # first: the registry asks in this order
         self._tenants = _Capped(max_tenants)

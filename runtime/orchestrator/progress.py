@@ -33,6 +33,8 @@ class Progress:
     """The state of one flow; only the flow changes it."""
 
     __slots__ = (
+        "_bounded_messages",
+        "_fresh_bound",
         "_known_ids",
         "_metered",
         "_occurrences",
@@ -53,12 +55,12 @@ class Progress:
 
     def __init__(self, setup: RunSetup) -> None:
         header = setup.header
-        self.setup = setup
-        self.step = 0
-        self.spent = Spent()
-        self.model_retries = 0
-        self.tool_retries = 0
-        self.loops = LoopGuard(header.policy.loop)
+        self.setup: RunSetup = setup
+        self.step: int = 0
+        self.spent: Spent = Spent()
+        self.model_retries: int = 0
+        self.tool_retries: int = 0
+        self.loops: LoopGuard = LoopGuard(header.policy.loop)
         self.output: str | None = None
         opening = () if header.instructions is None else (system_message(header.instructions),)
         self.messages: list[Message] = [*opening, *header.input]
@@ -71,6 +73,8 @@ class Progress:
         self._settled_tokens = 0
         self._settled_messages = 0
         self._untold_output = 0
+        self._bounded_messages = 0
+        self._fresh_bound = 0
 
     def see(self, outcome: AnyOutcome) -> None:
         """Move the run's time on to an outcome's."""
@@ -94,8 +98,10 @@ class Progress:
         """
         if not self._metered:
             return 0
-        fresh = self.messages[self._settled_messages :]
-        bound = self._settled_tokens + self._untold_output + sum(_bound_of(m) for m in fresh)
+        # Messages are only ever appended, so each is measured once.
+        self._fresh_bound += sum([_bound_of(m) for m in self.messages[self._bounded_messages :]])
+        self._bounded_messages = len(self.messages)
+        bound = self._settled_tokens + self._untold_output + self._fresh_bound
         if self._settled_messages == 0:
             bound += len(canonical_bytes(self._schemas))
         return bound
@@ -145,7 +151,8 @@ class Progress:
             return
         self._settled_tokens = input_tokens + output_tokens
         self._untold_output = 0
-        self._settled_messages = len(self.messages)
+        self._settled_messages = self._bounded_messages = len(self.messages)
+        self._fresh_bound = 0
 
     def charge(self, used: Used | None) -> None:
         """Charge what child runs of a call used."""

@@ -18,7 +18,7 @@ class FakeClock:
     """
 
     def __init__(self, start: datetime = _START) -> None:
-        self.seconds = 0.0
+        self.seconds: float = 0.0
         self.waits: list[float] = []
         self._now = start
 

@@ -67,7 +67,7 @@ class Tool:
         self._arguments: Any = keeping(model) if kind == "process" else model
         self.kind = kind
         self.reconcile = reconcile
-        self.can_be_abandoned = kind == "thread"
+        self.can_be_abandoned: bool = kind == "thread"
         self._takes_context = "ctx" in inspect.signature(function).parameters
         self._rename = {name: field.alias for name, field in model.model_fields.items() if field.alias}
         self._fallback: Any = None

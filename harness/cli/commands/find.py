@@ -12,6 +12,7 @@ from harness.cassette.index import find_run, write_index
 from harness.cli.options import Json
 from harness.cli.output import emit_json, say
 from harness.cli.targets import no_such_run
+from harness.lift.http_runs import find_http
 from harness.text import safe_text
 from runtime.errors import ExitCode
 
@@ -27,7 +28,7 @@ def find(
     """Find a run by its request id over a folder or an object store."""
     if index:
         write_index(Path(root))
-    runs = find_run(root, request_id)
+    runs = find_run(root, request_id, other=find_http)
     if json:
         emit_json({"schema": "goldrun.find/1", "runs": [asdict(one) for one in runs]})
     else:

@@ -11,7 +11,7 @@ from harness.cli.output import emit_json, say
 from harness.text import safe_text, table
 from runtime.errors import ExitCode
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 Deploy = Annotated[str, typer.Argument(help="Deploy label.")]
 
 

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from harness.cassette.store import count_recordings, iter_recordings
 from harness.cli.options import HISTORY, History, Json
 from harness.cli.output import Advance, emit_json, progress, say
 from harness.errors import CassetteError
 from harness.reports import IngestResult, RunToIngest, recorded_run
 from harness.reports import ingest as add_rows
+from harness.sessions.recordings import count_recordings, iter_recordings
 from runtime.errors import ExitCode
 from runtime.journal.recording import Recording
 

@@ -12,7 +12,7 @@ from harness.cassette.file_io import replace_file
 from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import read_segment
-from harness.cassette.store import kind_of, read_recording, split_target
+from harness.cassette.store import kind_of, split_target
 from harness.cli.options import Json
 from harness.cli.output import emit_json, say, warn
 from harness.golden.baseline import baseline_path
@@ -22,6 +22,7 @@ from harness.golden.runner import run_task
 from harness.golden.task import SUFFIX
 from harness.golden.update import update_baseline
 from harness.sessions.promote import Promotion, promote_run
+from harness.sessions.recordings import read_recording
 from harness.text import safe_text
 from runtime.errors import ExitCode, UsageError
 from runtime.journal.recording import Recording

@@ -13,7 +13,7 @@ from harness.cli.options import Redact
 from harness.cli.output import say, warn
 from runtime.errors import ExitCode, UsageError
 
-app = typer.Typer(rich_markup_mode=None, add_completion=False)
+app: typer.Typer = typer.Typer(rich_markup_mode=None, add_completion=False)
 _COMMAND = "goldrun.command"
 _FOLDER = Path("cassettes", "http")
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cassette.store import count_recordings, iter_recordings
 from harness.cli.options import Json
 from harness.cli.output import emit_json, progress, say
 from harness.errors import CassetteError
 from harness.golden.load_code import build_agent, importable
 from harness.replay.divergence import describe
+from harness.sessions.recordings import count_recordings, iter_recordings
 from harness.sessions.replay import RunReplay, agent_setup, replay_run, run_json
 from harness.text import safe_text
 from runtime.entry.agent import Agent

@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 
 from harness.cassette.remote import is_url
-from harness.cassette.store import read_recording, split_target
+from harness.cassette.store import split_target
 from harness.cli.control_store import open_store
 from harness.cli.model_source import open_model
 from harness.cli.options import Json
 from harness.cli.output import emit_json, say
 from harness.golden.load_code import build_agent, importable, load_code
 from harness.sessions.once import ResumeMark, held
+from harness.sessions.recordings import read_recording
 from harness.sessions.resume import World, resume_run
 from harness.text import safe_text
 from runtime.entry.run import RunResult

@@ -12,6 +12,7 @@ from harness.cassette.verify import Verified, verify_path
 from harness.cli.options import Json
 from harness.cli.output import emit_json, say
 from harness.text import safe_text
+from harness.wire.verify_http import verify_http
 from runtime.errors import ExitCode
 
 SHOWN_RUNS = 10
@@ -24,7 +25,7 @@ def verify(
     """Say whether recordings are intact and whether they are complete: 0 both, 1 incomplete, 3 damaged."""
     files: list[Verified] = []
     for path in paths:
-        files += verify_path(path)
+        files += verify_path(path, other=verify_http)
     intact = sum(v.intact for v in files)
     complete = sum(v.complete for v in files)
     if json:
@@ -53,6 +54,8 @@ def _verified(one: Verified) -> str:
     if one.cut_off:
         names = ", ".join(safe_text(name, 40) for name in one.cut_off[:SHOWN_RUNS])
         facts.append(f"INCOMPLETE: no end of {names}" + (" ..." if len(one.cut_off) > SHOWN_RUNS else ""))
+    if one.gaps:
+        facts.append(f"INCOMPLETE: {'; '.join(safe_text(gap, 160) for gap in one.gaps)}")
     if one.torn_bytes:
         facts.append(f"INCOMPLETE: a torn record of {one.torn_bytes} bytes")
     if one.deleted:

@@ -43,7 +43,7 @@ class SimulatedClock:
     """Time that passes when something is said to take some."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds: float = 0.0
 
     def monotonic_s(self) -> float:
         """Return the seconds that passed."""

@@ -150,6 +150,15 @@ class TraceCheck:
             head = f"{count} rule{'s do' if count > 1 else ' does'} not hold"
             raise AssertionError("\n".join([head, *(f.message for f in self.failures)]))
 
+    @property
+    def unverified(self) -> bool:
+        """Whether rules were judged since they were last verified."""
+        return self._open
+
+    def close(self) -> None:
+        """Count the rules as verified; for a caller that reports `failures` in its own way."""
+        self._open = False
+
     def __enter__(self) -> TraceCheck:
         return self
 

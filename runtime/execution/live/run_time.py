@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.core.effects import Limits
@@ -33,7 +34,7 @@ class RunTime:
             clock: The clock.
             elapsed_s: Seconds that a resumed run has used before.
         """
-        self.monotonic_s = clock.monotonic_s
+        self.monotonic_s: Callable[[], float] = clock.monotonic_s
         self._elapsed_before_s = elapsed_s
         self._max_seconds: float | None = None
         self._began_s = self.monotonic_s() - elapsed_s

@@ -89,9 +89,9 @@ class BoundState:
             stores: What the scope shares.
             tools: The run's tools, some of which may be cached.
         """
-        self.scope = scope
-        self.request_id = request_id
-        self.stores = stores or NO_STORES
+        self.scope: Scope = scope
+        self.request_id: str = request_id
+        self.stores: Stores = stores or NO_STORES
         self._slots = slots
         self._scratch: Scratch | None = None
         self._cached = tuple(t for t in tools if t.cache_s is not None)

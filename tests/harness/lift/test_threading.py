@@ -12,7 +12,8 @@ from harness.lift.decoding import LiftedExchange
 from harness.lift.endpoints import Endpoint
 from harness.lift.lift import iter_lifted, lift_file
 from harness.lift.threading import LiftedConversation, Link, thread
-from harness.lift.traces import conversation_trace
+from harness.lift.traces import RunNames, conversation_run
+from harness.wire.run_identity import RunIdentity
 from runtime.core.effects import Failure, FailureKind
 from runtime.core.messages import Message, ModelReply, ModelRequest, TextPart, ToolCallPart, tool_message
 from runtime.core.trace import Trace
@@ -59,7 +60,7 @@ def shape(conversations: list[LiftedConversation]) -> list[list[str]]:
 
 
 def traced(conversation: LiftedConversation) -> Trace:
-    return conversation_trace(conversation, source_id="x")
+    return conversation_run(conversation, RunNames(request_id="req_x", identity=RunIdentity())).trace()
 
 
 def test_a_previous_response_id_continues_its_conversation_with_the_results() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from harness.errors import CassetteError, ImportFailed
@@ -110,7 +111,7 @@ def test_an_export_to_vcrpy_lifts_to_the_same_exchanges(server: Any, tmp_path: P
     own = read_exchanges(tmp_path / "a.jsonl").exchanges
     theirs = read_exchanges(tmp_path / "a.yaml").exchanges
     assert (told.written, told.skipped) == (3, 1)
-    assert theirs == own[:3]
+    assert theirs == tuple(msgspec.structs.replace(each, at=None, duration_s=None) for each in own[:3])
 
 
 def test_vcrpy_replays_an_export(server: Any, tmp_path: Path) -> None:

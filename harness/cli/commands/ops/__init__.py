@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import typer
 
 from harness.cli.lazy_group import LazyGroup, Verb
@@ -10,7 +12,7 @@ from harness.cli.lazy_group import LazyGroup, Verb
 class OpsCommands(LazyGroup):
     """The commands, in the order of the help."""
 
-    verbs = (
+    verbs: ClassVar[tuple[Verb, ...]] = (
         Verb(
             "kill",
             "ops.switches:kill",
@@ -78,7 +80,9 @@ class OpsCommands(LazyGroup):
     )
 
 
-app = typer.Typer(cls=OpsCommands, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app: typer.Typer = typer.Typer(
+    cls=OpsCommands, no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
 
 
 @app.callback()
