@@ -115,6 +115,8 @@ if TYPE_CHECKING:
         RunOpened,
         RunOwner,
         RunStopped,
+        RunTakenOver,
+        SwitchesChanged,
     )
     from runtime.ports.models import ModelPort, StreamObserver
     from runtime.ports.prices import RateSource
@@ -267,6 +269,7 @@ __all__ = [
     "RunSetup",
     "RunState",
     "RunStopped",
+    "RunTakenOver",
     "Scope",
     "ScopeUse",
     "ScriptedModel",
@@ -286,6 +289,7 @@ __all__ = [
     "Summary",
     "Switch",
     "SwitchRef",
+    "SwitchesChanged",
     "TextPart",
     "Tier",
     "Tool",
@@ -366,7 +370,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunOwner RunStopped"
+        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",
