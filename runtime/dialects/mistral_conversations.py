@@ -1,9 +1,9 @@
 """Mistral's own dialect of agents and conversations (`/v1/conversations`): request, reply and server-sent events.
 
-Format: https://docs.mistral.ai/api/endpoint/beta/conversations. `inputs` are a text or a list of entries; `outputs` are
-entries: messages, calls of the agent's functions, and executions of tools that Mistral runs, which are no calls of the
-agent. The conversation's id stands in the URL or in the reply. Mistral's chat completions are those of the OpenAI chat
-dialect, with content as lists of thoughts and texts, which that codec reads.
+Format: https://docs.mistral.ai/api/endpoint/beta/conversations. `inputs` is a text or a list of entries. `outputs` are
+entries: messages, calls of the agent's functions, and executions of tools that Mistral runs, which are not calls of
+the agent. The conversation's id is in the URL or in the reply. Mistral's chat completions use the OpenAI chat dialect,
+with content as lists of thoughts and texts, which that codec reads.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _OWN_FIELDS = frozenset({"model", "inputs", "instructions", "tools", "stream"})
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks; `model` is empty where an agent is asked by its id.
+    """Decode a request's body; `model` is empty if the request goes to an agent by its id.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
     if not isinstance(body, dict):
         raise DialectError(f"no conversations request: body is {type(body).__name__}")
@@ -78,7 +78,7 @@ def _decode_entry(entry: dict[str, Any]) -> Message:
 
 
 def _entry_parts(entry: dict[str, Any]) -> list[Part]:
-    """Return what an entry says; nothing for tools that Mistral runs and for hand-overs."""
+    """Return the parts of an entry; empty for tools that Mistral runs and for hand-overs."""
     match entry.get("type"):
         case None | "message.input" | "message.output":
             return content_pieces(entry.get("content"))
@@ -94,7 +94,7 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a `conversation.response` body.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
     if not isinstance(body, dict):
         raise DialectError(f"no conversations reply: body is {type(body).__name__}")
@@ -155,11 +155,11 @@ class StreamDecoder(JsonStream):
             case "conversation.response.error":
                 self.fail(decode_error(None, event))
             case _:
-                pass  # tools that Mistral runs, hand-overs, and events of versions to come
+                pass  # tools that Mistral runs, hand-overs, and events of later versions
         return []
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self.done)
         parts: list[Part] = []
         for key in self._order:

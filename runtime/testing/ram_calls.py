@@ -1,4 +1,4 @@
-"""All that guards one call, in memory."""
+"""All guards of one call, in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
     """`CallStore` in memory: all guards judge before anything is stored, so a refusal leaves nothing to undo."""
 
     def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
-        """Ask breaker, slots, ledger and rate; a refusal leaves all as they were."""
+        """Ask breaker, slots, ledger and rate limit; a refusal changes none of them."""
         hold = make_hold(ask.scopes, ask.amount, None)
         key = ask.key
         health: BreakerState | None = None
@@ -52,7 +52,7 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
         return self.acquire_lease(ask.key, cap=cap, owner=ask.token, now=now, ttl_s=ask.slot_s)
 
     def end_call(self, end: CallEnd, *, now: float) -> None:
-        """Settle a call's hold, tell its breaker and give its slot back."""
+        """Settle a call's reservation, report its result to the breaker, and release its slot."""
         with self._lock:
             if end.reservation is not None and end.actual is None:
                 self.release_spend(end.reservation, now=now)

@@ -61,7 +61,7 @@ class RamSpend(RamPart):
         ttl_s: float,
         estimate: Amount | None = None,
     ) -> Reserved:
-        """Hold an amount in all scopes, or in none."""
+        """Reserve an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
         with self._lock:
             answer = self._judged(reservation, scopes, hold, now)
@@ -71,16 +71,16 @@ class RamSpend(RamPart):
         return Reserved(granted=True)
 
     def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
-        """End a hold with what was used."""
+        """End a reservation with the used amount."""
         check_amount(actual)
         return self._end(reservation, "settled", actual, now)
 
     def release_spend(self, reservation: str, *, now: float) -> Settled:
-        """End a hold whose call never started."""
+        """End a reservation whose call never started."""
         return self._end(reservation, "released", NOTHING, now)
 
     def expire_spend(self, *, now: float) -> int:
-        """Turn holds that expired into their estimates."""
+        """Settle expired reservations at their estimates."""
         with self._lock:
             due = [name for name, expires_at in self._open.items() if expires_at <= now]
             for name in due:
@@ -88,7 +88,7 @@ class RamSpend(RamPart):
         return len(due)
 
     def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
-        """Return the use of some scopes in their order."""
+        """Return the use of the given scopes, in their order."""
         with self._lock:
             self.expire_spend(now=now)
             return tuple(self._use(key) for key in keys)
@@ -100,12 +100,12 @@ class RamSpend(RamPart):
             return tuple(self._uses[key] for key in sorted(self._uses) if key.startswith(prefix))[:limit]
 
     def put_caps(self, key: str, caps: Caps | None) -> None:
-        """Set an operator's caps of a scope."""
+        """Set an operator's caps for a scope."""
         with self._lock:
             self._uses[key] = _replace(self._use(key), override=caps)
 
     def prune_spend(self, *, before: float, limit: int = 1000) -> int:
-        """Forget ended holds that would have expired before a time."""
+        """Delete ended reservations that would have expired before a time."""
         with self._lock:
             due = (n for n, (_, at) in self._holds.items() if at < before and n not in self._open)
             old = list(itertools.islice(due, limit))
@@ -116,7 +116,7 @@ class RamSpend(RamPart):
     def _judged(
         self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, now: float
     ) -> Reserved | None:
-        """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
+        """Return the answer for a reservation that is known or exceeds a cap; `None` if it may be made."""
         found = self._stored(reservation, now)
         if found is not None:
             return repeat(found, hold)
@@ -187,7 +187,7 @@ class RamClaims(RamPart):
     def claim(
         self, key: str, *, args_hash: str, owner: str, now: float, lease_s: float, repeatable: bool = False
     ) -> ClaimAnswer:
-        """Ask to carry out a write."""
+        """Claim the right to carry out a write."""
         with self._lock:
             answer = claims.take(
                 self._claims.get(key),
@@ -219,7 +219,7 @@ class RamClaims(RamPart):
         result: ToolResult | None = None,
         note: str | None = None,
     ) -> ClaimChange:
-        """Say what became of the call."""
+        """Record the outcome of the call."""
         with self._lock:
             change = claims.end(
                 self._claims.get(key), fencing=fencing, state=state, result=result, note=note, now=now
@@ -229,13 +229,13 @@ class RamClaims(RamPart):
     def reconcile_claim(
         self, key: str, *, happened: bool, by: str, now: float, result: ToolResult | None = None
     ) -> ClaimChange:
-        """Say what was found out about a call in doubt."""
+        """Record what was found out about a call in doubt."""
         with self._lock:
             change = claims.reconcile(self._claims.get(key), happened=happened, by=by, result=result, now=now)
             return self._changed_claim(key, change)
 
     def lookup_claim(self, key: str, *, now: float) -> Claim | None:
-        """Return what is known of a key."""
+        """Return the claim of a key."""
         found = self._claims.get(key)
         return None if found is None else claims.as_of(found, now)
 
@@ -282,7 +282,7 @@ class RamLeases(RamPart):
         return True
 
     def release_lease(self, name: str, *, fencing: int) -> bool:
-        """Give a slot back."""
+        """Release a slot."""
         with self._lock:
             return self._leases.get(name, {}).pop(fencing, None) is not None
 
@@ -319,7 +319,7 @@ class RamLimits(RamPart):
     def report_breaker(
         self, key: str, rule: BreakerRule, *, now: float, generation: int, sample: Sample, token: str
     ) -> Phase:
-        """Tell a call's result."""
+        """Report a call's result."""
         with self._lock:
             state = self._breakers.get(key, breaker.NEW)
             after = breaker.report(
