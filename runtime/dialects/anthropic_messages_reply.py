@@ -14,7 +14,7 @@ from runtime.dialects.anthropic_messages_parts import (
     wire_finish,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import reply_object, string
 
 RESPONSE_ID = "msg_goldrun"
 """Id of an encoded reply without an id of its own."""
@@ -26,10 +26,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no messages reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no messages reply: the body is an error")
+    body = reply_object(body, "messages reply")
     content = body.get("content")
     if not isinstance(content, list):
         raise DialectError(

@@ -27,7 +27,7 @@ from runtime.core.messages import (
 from runtime.dialects.anthropic_messages_files import FILE_BLOCKS, decode_file, encode_file
 from runtime.dialects.anthropic_messages_parts import assistant_blocks, block_part
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import json_object, string
 from runtime.dialects.file_parts import foreign_part
 
 _OWN_FIELDS = frozenset({"model", "messages", "system", "tools", "stream"})
@@ -70,8 +70,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no messages request: body is {type(body).__name__}")
+    body = json_object(body, "messages request")
     wires = body.get("messages")
     if not isinstance(wires, list):
         raise DialectError(f"no messages request: messages is {type(wires).__name__}")

@@ -16,7 +16,7 @@ from runtime.dialects.aws_eventstream import EventMessage
 from runtime.dialects.bedrock_converse_parts import REDACTED, block_part, decode_usage, normal_finish
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import count, entries, mapping, string
+from runtime.dialects.fields import count, entries, json_object, mapping, string
 from runtime.dialects.jsontext import mend_text, parse_arguments, parse_json
 from runtime.dialects.streams import JsonStream
 
@@ -37,8 +37,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no converse reply: body is {type(body).__name__}")
+    body = json_object(body, "converse reply")
     message = mapping(body.get("output")).get("message")
     if not isinstance(message, dict):
         raise DialectError(

@@ -23,7 +23,7 @@ from runtime.core.messages import (
 )
 from runtime.dialects.bedrock_converse_parts import REDACTED, block_part
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import entries, mapping, string
+from runtime.dialects.fields import entries, json_object, mapping, string
 from runtime.dialects.jsontext import dump_json, parse_arguments
 
 _OWN_FIELDS = frozenset({"messages", "system", "toolConfig", "schemaVersion"})
@@ -36,8 +36,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no converse request: body is {type(body).__name__}")
+    body = json_object(body, "converse request")
     wires = body.get("messages")
     if not isinstance(wires, list):
         raise DialectError(f"no converse request: messages is {type(wires).__name__}")

@@ -25,7 +25,7 @@ from runtime.core.messages import (
 from runtime.dialects.cohere_v2 import decode_usage, normal_finish
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, mapping, string
+from runtime.dialects.fields import entries, json_object, mapping, string
 from runtime.dialects.jsontext import dump_json, mend_text, parse_arguments
 from runtime.dialects.streams import JsonStream
 
@@ -41,8 +41,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Cohere request: body is {type(body).__name__}")
+    body = json_object(body, "Cohere request")
     if not isinstance(body.get("message"), str):
         kind = type(body.get("message")).__name__
         raise DialectError(f"no Cohere request: message is {kind}; fields are {sorted(map(str, body))[:8]}")
@@ -114,8 +113,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Cohere reply: body is {type(body).__name__}")
+    body = json_object(body, "Cohere reply")
     if not isinstance(body.get("text"), str):
         raise DialectError(f"no Cohere reply: no text; fields are {sorted(map(str, body))[:8]}")
     return _reply(body, body["text"], _calls(body.get("tool_calls")), string(body.get("finish_reason")))

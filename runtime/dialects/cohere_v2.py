@@ -24,7 +24,7 @@ from runtime.core.money import Usage
 from runtime.dialects import openai_chat_request
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import count, entries, first_count, mapping, string
+from runtime.dialects.fields import count, entries, first_count, json_object, mapping, string
 from runtime.dialects.jsontext import dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import call_parts, content_pieces
 from runtime.dialects.streams import JsonStream, joined
@@ -115,8 +115,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Cohere reply: body is {type(body).__name__}")
+    body = json_object(body, "Cohere reply")
     message = body.get("message")
     if not isinstance(message, dict):
         raise DialectError(f"no Cohere reply: no message; fields are {sorted(map(str, body))[:8]}")

@@ -1,10 +1,34 @@
-"""Read fields of foreign JSON safely: each function returns a usable value, whatever the field holds."""
+"""Read foreign JSON safely: bodies are checked; each reader of a field returns a usable value, whatever it holds."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import mend_text
+
+
+def json_object(body: Any, what: str) -> dict[str, Any]:
+    """Return a body that must be a JSON object; `what` names it in the error, for example `chat reply`.
+
+    Raises:
+        DialectError: If it is something else.
+    """
+    if not isinstance(body, dict):
+        raise DialectError(f"no {what}: body is {type(body).__name__}")
+    return body
+
+
+def reply_object(body: Any, what: str) -> dict[str, Any]:
+    """Return the JSON object of a reply; arguments and errors as in `json_object`.
+
+    Raises:
+        DialectError: Also if the body is an error in the form that most providers share.
+    """
+    reply = json_object(body, what)
+    if reply.get("error"):
+        raise DialectError(f"no {what}: the body is an error")
+    return reply
 
 
 def string(value: Any) -> str:

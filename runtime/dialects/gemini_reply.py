@@ -14,7 +14,7 @@ from runtime.core.messages import ModelReply, Part, ReasoningPart, TextPart, Too
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, field, mapping, string
+from runtime.dialects.fields import entries, field, mapping, reply_object, string
 from runtime.dialects.gemini_partial import continues, grow
 from runtime.dialects.gemini_parts import (
     decode_usage,
@@ -35,10 +35,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Gemini reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no Gemini reply: the body is an error")
+    body = reply_object(body, "Gemini reply")
     if not any(name in body for name in _REPLY_FIELDS):
         raise DialectError(f"no Gemini reply: no candidates; fields are {sorted(map(str, body))[:8]}")
     decoder = StreamDecoder()

@@ -25,7 +25,7 @@ from runtime.core.messages import (
     ToolSchema,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import entries, field, mapping, string
+from runtime.dialects.fields import entries, field, json_object, mapping, string
 from runtime.dialects.gemini_parts import part_of
 from runtime.dialects.jsontext import parse_arguments
 
@@ -43,8 +43,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Gemini request: body is {type(body).__name__}")
+    body = json_object(body, "Gemini request")
     contents = body.get("contents")
     if isinstance(contents, dict):
         contents = [contents]

@@ -22,7 +22,7 @@ from runtime.core.messages import (
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import count, entries, string
+from runtime.dialects.fields import count, entries, json_object, string
 from runtime.dialects.file_parts import foreign_part
 from runtime.dialects.jsontext import dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import content_pieces, decode_usage
@@ -40,8 +40,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no conversations request: body is {type(body).__name__}")
+    body = json_object(body, "conversations request")
     inputs = body.get("inputs")
     if isinstance(inputs, str):
         inputs = [{"role": "user", "content": inputs}]
@@ -96,8 +95,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no conversations reply: body is {type(body).__name__}")
+    body = json_object(body, "conversations reply")
     outputs = body.get("outputs")
     if not isinstance(outputs, list):
         raise DialectError(f"no conversations reply: no outputs; fields are {sorted(map(str, body))[:8]}")

@@ -26,7 +26,7 @@ from runtime.core.messages import (
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, first_count, mapping, string
+from runtime.dialects.fields import entries, first_count, json_object, mapping, reply_object, string
 from runtime.dialects.file_parts import inline_file
 from runtime.dialects.jsontext import parse_arguments
 from runtime.dialects.openai_chat_request import decode_tools, encode_tool
@@ -53,8 +53,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Ollama request: body is {type(body).__name__}")
+    body = json_object(body, "Ollama request")
     wires = body.get("messages")
     if not isinstance(wires, list):
         raise DialectError(f"no Ollama request: messages is {type(wires).__name__}")
@@ -120,10 +119,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Ollama reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no Ollama reply: the body is an error")
+    body = reply_object(body, "Ollama reply")
     if not isinstance(body.get("message"), dict):
         raise DialectError(f"no Ollama reply: no message; fields are {sorted(map(str, body))[:8]}")
     decoder = StreamDecoder()

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.core.messages import ModelReply, Part, ReasoningPart, RefusalPart, TextPart
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import reply_object, string
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
     WIRE_FINISH,
@@ -29,10 +29,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no chat reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no chat reply: the body is an error")
+    body = reply_object(body, "chat reply")
     message, choice = _first_message(body)
     raw = finish_text(choice)
     parts: list[Part] = []

@@ -24,7 +24,7 @@ from runtime.core.messages import (
     ToolSchema,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import json_object, string
 from runtime.dialects.file_parts import file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
@@ -85,8 +85,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no chat request: body is {type(body).__name__}")
+    body = json_object(body, "chat request")
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise DialectError(f"no chat request: messages is {type(messages).__name__}")

@@ -13,7 +13,7 @@ from runtime.core.messages import Message, ModelReply, ModelRequest, Part, TextP
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, field, mapping, string, word
+from runtime.dialects.fields import entries, field, json_object, mapping, reply_object, string, word
 from runtime.dialects.jsontext import dump_json, mend_text
 from runtime.dialects.openai_chat_parts import decode_usage, normal_finish, stated_cost
 from runtime.dialects.streams import JsonStream
@@ -29,8 +29,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no completions request: body is {type(body).__name__}")
+    body = json_object(body, "completions request")
     if "prompt" not in body:
         raise DialectError(
             f"no completions request: it has no prompt; fields are {sorted(map(str, body))[:8]}"
@@ -52,10 +51,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no completions reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no completions reply: the body is an error")
+    body = reply_object(body, "completions reply")
     if not isinstance(body.get("choices"), list):
         raise DialectError(f"no completions reply: no choices; fields are {sorted(map(str, body))[:8]}")
     decoder = StreamDecoder()

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.core.messages import ModelReply, Part, ToolCallPart
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import entries, mapping, string
+from runtime.dialects.fields import entries, mapping, reply_object, string
 from runtime.dialects.openai_chat_parts import stated_cost
 from runtime.dialects.openai_responses_parts import decode_usage, item_parts, normal_finish
 
@@ -17,10 +17,7 @@ def decode_reply(body: Any) -> ModelReply:
     Raises:
         DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no responses reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no responses reply: the body is an error")
+    body = reply_object(body, "responses reply")
     output = body.get("output")
     if not isinstance(output, list):
         raise DialectError(

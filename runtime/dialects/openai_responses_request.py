@@ -27,7 +27,7 @@ from runtime.core.messages import (
     ToolSchema,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import mapping, string
+from runtime.dialects.fields import json_object, mapping, string
 from runtime.dialects.file_parts import file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import arguments_text, dump_json
 from runtime.dialects.openai_responses_parts import content_parts, item_parts
@@ -49,8 +49,7 @@ def decode_request(body: Any) -> ModelRequest:
     Raises:
         DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no responses request: body is {type(body).__name__}")
+    body = json_object(body, "responses request")
     if not any(name in body for name in ("input", "previous_response_id", "conversation", "prompt")):
         raise DialectError(f"no responses request: it has no input; fields are {sorted(map(str, body))[:8]}")
     parameters = {name: value for name, value in body.items() if name not in _OWN_FIELDS}

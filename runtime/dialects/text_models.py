@@ -18,7 +18,7 @@ from runtime.core.messages import FinishReason, Message, ModelReply, ModelReques
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, first_count, mapping, string, word
+from runtime.dialects.fields import entries, first_count, json_object, mapping, string, word
 from runtime.dialects.jsontext import mend_text
 from runtime.dialects.streams import JsonStream
 
@@ -139,8 +139,7 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             DialectError: If the body is not a reply of this form.
         """
-        if not isinstance(body, dict):
-            raise DialectError(f"no {self.name} reply: body is {type(body).__name__}")
+        body = json_object(body, f"{self.name} reply")
         if not isinstance(self.read(body).text, str):
             raise DialectError(f"no {self.name} reply: no text; fields are {sorted(map(str, body))[:8]}")
         decoder = TextStream(self.read)
