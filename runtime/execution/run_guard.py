@@ -114,9 +114,7 @@ class RunGuard:
             request_id=header.request_id,
         )
         owner = f"{header.run_id}#{fencing}/"
-        self.grants: Grants = Grants(
-            store, rules, now, header, owner=owner, fencing=fencing, tree=tree
-        )
+        self.grants: Grants = Grants(store, rules, now, header, owner=owner, fencing=fencing, tree=tree)
         self.claims: RunClaims = RunClaims(store, now, header, owner=owner, fencing=fencing)
         self.owner: RunOwner = RunOwner(key=key_of(header), fencing=fencing)
         self._reporting: set[asyncio.Task[None]] = set()
