@@ -17,7 +17,7 @@ from harness.wire.exchange import HttpRequest
 from harness.wire.request_key import body_form, level
 from runtime.errors import CheckFailed, Signal
 
-MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped"]
+MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped", "network"]
 WINDOW = 40
 """Characters shown on each side of a change."""
 _MOST_SHOWN = 3
@@ -27,7 +27,8 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
     """One request without a recorded answer.
 
     Attributes:
-        verdict: How it differs: changed, repeated too often, nothing like it, or an answer that was not kept.
+        verdict: How it differs: changed, repeated too often, nothing like it, an answer that was not kept, or a
+            connection past the recorded clients.
         method: Its method.
         url: Its URL, redacted.
         call: Which call of the session it was, from 1.
@@ -63,7 +64,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
         match self.verdict:
             case "repeated":
                 return f"{request} was made more often than it was recorded: {self.detail}"
-            case "cut_off" | "read_on" | "dropped":
+            case "cut_off" | "read_on" | "dropped" | "network":
                 return f"{request}: {self.detail}"
             case _:
                 lines = f"no recorded answer for {request}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -105,6 +106,22 @@ class Player:
         if answer.dropped is not None:
             served.refuse("dropped", _DROPPED.format(answer.dropped))
         return served
+
+    def refuse_network(self, what: str) -> NoReturn:
+        """Stop a connection that no recorded client makes.
+
+        Raises:
+            Unanswered: Always.
+        """
+        detail = "a replay goes to no network, and this client is not one that goldrun records"
+        self.stop(Miss(verdict="network", method="CONNECT", url=what, call=self.calls, detail=detail))
+
+    def reached(self) -> Iterator[tuple[str, int]]:
+        """Yield host and port of each recorded exchange."""
+        for exchange in self.exchanges:
+            parts = urlsplit(exchange.request.url)
+            if parts.hostname:
+                yield parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
     def stop(self, miss: Miss) -> NoReturn:
         """Keep a miss and stop the client.

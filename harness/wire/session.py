@@ -19,6 +19,7 @@ from harness.wire.http_recording import SUFFIX, HttpFile, refuse_open
 from harness.wire.misses import Miss, Unanswered, WireMiss
 from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
 from harness.wire.player import Player, ServedExchange
+from harness.wire.replay_guard import ReplayGuard
 from harness.wire.routing import Channel, bind
 from harness.wire.run_identity import RunIdentity
 from runtime.errors import UsageError
@@ -37,6 +38,7 @@ def record_http(
     redact: bool = True,
     pace: bool | float = False,
     require_all: bool = False,
+    block_processes: bool = False,
     agent: str | None = None,
     agent_version: str | None = None,
     deploy: str | None = None,
@@ -48,8 +50,9 @@ def record_http(
     """Record or replay the HTTP traffic of a block: `with`, `async with`, or as a decorator.
 
     Only calls of the bound context are touched, with the tasks and threads it starts. A replay never goes to the
-    network: a request without a recorded answer stops its client, and the block raises `WireMiss` at its end,
-    also if the agent swallowed that. Decorated functions make a session for each call.
+    network: a request without a recorded answer stops its client, as does any other connection of the process but to
+    loopback, and the block raises `WireMiss` at its end, also if the agent swallowed that. The agent's tools do run.
+    Decorated functions make a session for each call.
 
     Args:
         path: The recording; without a suffix `.jsonl` is added.
@@ -58,6 +61,7 @@ def record_http(
         redact: Take secrets out before anything is written.
         pace: Wait on replay as was waited: `True`, or a share such as 0.1.
         require_all: Raise if a replay did not ask for every recorded exchange.
+        block_processes: Refuse to start processes in a replay; else they are named in a warning.
         agent: Name of the agent, for lists and reports.
         agent_version: Its version.
         deploy: Version label that reports compare.
@@ -80,7 +84,15 @@ def record_http(
         deploy=deploy,
         task=task,
     )
-    return HttpSession(path, mode=mode, redact=redact, pace=pace, require_all=require_all, identity=identity)
+    return HttpSession(
+        path,
+        mode=mode,
+        redact=redact,
+        pace=pace,
+        require_all=require_all,
+        block_processes=block_processes,
+        identity=identity,
+    )
 
 
 class HttpSession:
@@ -100,6 +112,7 @@ class HttpSession:
         redact: bool = True,
         pace: bool | float = False,
         require_all: bool = False,
+        block_processes: bool = False,
         siblings: bool = False,
         identity: RunIdentity | None = None,
         clock: Clock | None = None,
@@ -112,6 +125,8 @@ class HttpSession:
         self._redact = redact
         self._pace = pace
         self._require_all = require_all
+        self._block_processes = block_processes
+        self._guard: ReplayGuard | None = None
         self._siblings = siblings
         self._identity = identity or RunIdentity()
         self._clock = clock or SystemClock()
@@ -274,13 +289,21 @@ class HttpSession:
             patch.remove()
             raise
         self._outer = bind(self)
+        if self._player is not None:
+            self._guard = ReplayGuard(self._player, block_processes=self._block_processes)
+            self._guard.hold()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.release()
         bind(self._outer)
         patch.remove()
+        if guard is not None and error is None:
+            guard.warn(str(self.path))
         if error is None:
             self.close()
             self._warn()
@@ -313,6 +336,7 @@ class HttpSession:
             redact=self._redact,
             pace=self._pace,
             require_all=self._require_all,
+            block_processes=self._block_processes,
             siblings=self._siblings,
             identity=self._identity,
             clock=self._clock,

@@ -16,10 +16,27 @@ _HERE = Path(__file__).resolve().parent
 _ROOT = _HERE.parents[2]
 
 
-def _start() -> None:
-    """Begin to record or replay, or end the process: a replay must never reach the network silently."""
+def _guard() -> None:
+    """Keep a child process of a replay away from the network."""
+    _find_harness()
+    try:
+        from harness.wire.network_guard import guard_here
+    except ImportError as error:
+        sys.stderr.write(
+            f"goldrun: cannot guard the network in this interpreter ({sys.executable}): {error}\n"
+        )
+        return
+    guard_here(os.environ["GOLDRUN_NETWORK_GUARD"])
+
+
+def _find_harness() -> None:
     if PathFinder.find_spec("harness") is None:
         sys.path.append(str(_ROOT))
+
+
+def _start() -> None:
+    """Begin to record or replay, or end the process: a replay must never reach the network silently."""
+    _find_harness()
     try:
         from harness.wire.command import start_here
     except ImportError as error:
@@ -41,4 +58,6 @@ def _run_next() -> None:
 
 if os.environ.get("GOLDRUN_HTTP_RECORDING"):
     _start()
+elif "GOLDRUN_NETWORK_GUARD" in os.environ:
+    _guard()
 _run_next()
