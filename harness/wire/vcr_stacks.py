@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
@@ -52,7 +52,7 @@ def patch_stacks(undo: ExitStack) -> None:
     undo.enter_context(vcr_refused())
     undo.enter_context(mock.patch.object(vcr.patch, "force_reset", _force_reset_for(vcr.patch.force_reset)))
     cassette = _RoutedCassette()
-    for patcher in _Builder(cassette).build():
+    for patcher in cast("Iterator[Any]", _Builder(cassette).build()):
         target: Any = patcher.getter() if hasattr(patcher, "getter") else None
         if getattr(target, "__name__", "") == "ClientSession":
             from vcr.stubs.aiohttp_stubs import vcr_request
@@ -89,7 +89,10 @@ class _Routed:
     """Mixed into vcrpy's stand-ins for connections: real outside, and failures recorded."""
 
     cassette: _RoutedCassette
+    close: Callable[[], None]
+    real_connection: Any
     _baseclass: Any
+    _vcr_request: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if _is_bound():
@@ -103,7 +106,7 @@ class _Routed:
 
     def _reach(self) -> None:
         """Connect at once: callers of `http.client` expect a refusal here, vcrpy connects when it reads."""
-        request, real = self._vcr_request, self.real_connection  # type: ignore[attr-defined]  # the stand-in's
+        request, real = self._vcr_request, self.real_connection
         if self.cassette.can_play_response_for(request):
             answer = getattr(request, _MARK).answer
             if answer.error is not None and answer.error.phase == "connect":
@@ -118,7 +121,7 @@ class _Routed:
             raise
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
-        request = self._vcr_request  # type: ignore[attr-defined]  # the stand-in's
+        request = self._vcr_request
         try:
             return super().getresponse(*args, **kwargs)  # type: ignore[misc]  # the stand-in's
         except BaseException as error:

@@ -93,14 +93,14 @@ class StreamDecoder(JsonStream):
             cost_nanousd=self._cost,
         )
 
-    def take(self, chunk: dict[str, Any]) -> list[str]:
+    def take(self, event: dict[str, Any]) -> list[str]:
         """Take one chunk and return its text deltas; never raises."""
-        if chunk.get("error"):
-            self.fail(decode_error(None, chunk))
-        self._model = string(chunk.get("model")) or self._model
-        self._id = self._id or string(chunk.get("id")) or None
-        self._take_usage(chunk)
-        choices = chunk.get("choices")
+        if event.get("error"):
+            self.fail(decode_error(None, event))
+        self._model = string(event.get("model")) or self._model
+        self._id = self._id or string(event.get("id")) or None
+        self._take_usage(event)
+        choices = event.get("choices")
         deltas: list[str] = []
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict) or choice.get("index") not in (0, None):
@@ -108,7 +108,7 @@ class StreamDecoder(JsonStream):
             if isinstance(choice.get("error"), dict):
                 self.fail(decode_error(None, choice))
             # A last chunk that only reports an error must not overwrite the finish reason.
-            if self._finish is None or not chunk.get("error"):
+            if self._finish is None or not event.get("error"):
                 self._finish = finish_text(choice) or self._finish
             delta = choice.get("delta")
             if isinstance(delta, dict):
