@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from harness.sessions.replay import RunReplay, replay_run
     from harness.wire.match_rules import MatchHosts, MatchIgnore, MatchRules
     from harness.wire.misses import Miss, WireMiss
+    from harness.wire.recorded_tool import RecordedToolError, recorded_tool
     from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession, record_http
 
@@ -96,6 +97,7 @@ __all__ = [
     "Project",
     "Quarantine",
     "Range",
+    "RecordedToolError",
     "Recorder",
     "Redactor",
     "ReplaySpec",
@@ -128,6 +130,7 @@ __all__ = [
     "read_cassette",
     "record_http",
     "record_task",
+    "recorded_tool",
     "replay_run",
     "run_task",
     "update_baseline",
@@ -167,6 +170,7 @@ _ROOMS = {
     "harness.sessions.replay": "RunReplay replay_run",
     "harness.wire.match_rules": "MatchHosts MatchIgnore MatchRules",
     "harness.wire.misses": "Miss WireMiss",
+    "harness.wire.recorded_tool": "RecordedToolError recorded_tool",
     "harness.wire.run_identity": "RunIdentity",
     "harness.wire.session": "HttpSession record_http",
 }

@@ -265,9 +265,13 @@ def _run(item: GoldenItem, task: GoldenTask) -> None:
     project = project_of(item.path)
     if config.getoption("--golden-mode") == "record":
         with real_dates():
+            from harness.golden.http_task import record_http_task
             from harness.golden.record import record_task
 
-        record_task(task, project, deploy=deploy)
+        if task.http_agent is not None:
+            record_http_task(task, project, deploy=deploy)
+        else:
+            record_task(task, project, deploy=deploy)
     _update_baseline(config, task, project)
     outcome = run_task(task, project, deploy=deploy)
     _keep(item, outcome)

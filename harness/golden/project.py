@@ -11,6 +11,8 @@ from harness.golden.task import GoldenTask
 from runtime.entry.agent import Agent
 
 CASSETTE_SUFFIX = ".cassette.json"
+HTTP_SUFFIX = ".jsonl"
+"""Of the cassettes of agents that are recorded over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Project:
 
     def cassette_path(self, task: GoldenTask) -> Path:
         """Return the path of a task's cassette."""
-        return self.cassettes / f"{task.cassette_name}{CASSETTE_SUFFIX}"
+        suffix = CASSETTE_SUFFIX if task.http_agent is None else HTTP_SUFFIX
+        return self.cassettes / f"{task.cassette_name}{suffix}"
 
 
 def project_of(path: Path) -> Project:
@@ -64,4 +67,4 @@ def load_agent(task: GoldenTask, project: Project) -> Agent:
         TaskError: If the module or factory is missing, or the factory returns no agent.
     """
     with importable(project.root):
-        return build_agent(task.agent, where=task.where("agent"), error=TaskError)
+        return build_agent(task.factory, where=task.where("agent"), error=TaskError)

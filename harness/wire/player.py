@@ -145,7 +145,11 @@ class Player:
             Unanswered: Always.
         """
         detail = "a replay goes to no network, and this client is not one that goldrun records"
-        self.stop(Miss(verdict="network", method="CONNECT", url=what, call=self.calls, detail=detail))
+        self.stop(
+            Miss(
+                verdict="network", method="CONNECT", url=what, call=self.calls, detail=detail, cause="network"
+            )
+        )
 
     def reached(self) -> Iterator[tuple[str, int]]:
         """Yield host and port of each recorded exchange."""
