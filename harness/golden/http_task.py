@@ -74,7 +74,7 @@ def replay_http_task(task: GoldenTask, project: Project, recording: Recording) -
                 raised = error
             traces, unused = session.traces, session.unused
     except WireMiss:
-        pass  # told below, with what the agent did until then
+        pass  # reported below, with what the agent did until then
     misses = session.misses
     if raised is not None and not misses:
         raise TaskError(

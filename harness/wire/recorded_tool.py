@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import orjson
 
 from harness.wire.exchange import HttpAnswer, HttpError, SentRequest
-from harness.wire.routing import Exchanging, current, is_served
+from harness.wire.routing import Exchanging, current, is_served, unserved
 from runtime.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,9 +68,9 @@ def recorded_tool(function: F) -> F:
             try:
                 result = await function(*args, **kwargs)
             except BaseException as error:
-                taken.fail(error)
+                unserved(taken).fail(error)
                 raise
-            return _kept(taken, result, name)
+            return _kept(unserved(taken), result, name)
 
         return functools.wraps(function)(call_async)  # type: ignore[return-value]  # same signature
 
@@ -84,9 +84,9 @@ def recorded_tool(function: F) -> F:
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            taken.fail(error)
+            unserved(taken).fail(error)
             raise
-        return _kept(taken, result, name)
+        return _kept(unserved(taken), result, name)
 
     return functools.wraps(function)(call)  # type: ignore[return-value]  # same signature
 

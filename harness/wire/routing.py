@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeGuard, cast
 
 from harness.wire.exchange import HttpAnswer, SentRequest
 from harness.wire.misses import MissVerdict
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 
 class Exchanging(Protocol):
@@ -95,9 +92,14 @@ class Channel(Protocol):
         ...
 
 
-def is_served(taken: Exchanging | Served) -> TypeIs[Served]:
+def is_served(taken: Exchanging | Served) -> TypeGuard[Served]:
     """Return whether what a channel gave for a request is a recorded answer."""
     return hasattr(taken, "answer")
+
+
+def unserved(taken: Exchanging | Served) -> Exchanging:
+    """Return what a channel gave for a request, known to be an exchange that is recorded."""
+    return cast("Exchanging", taken)
 
 
 _bound: ContextVar[Channel | None] = ContextVar("goldrun_wire_channel", default=None)

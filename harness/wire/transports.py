@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.wire.client_errors import httpx_error
 from harness.wire.exchange import HttpAnswer, SentRequest, unpack
-from harness.wire.routing import Channel, Exchanging, Served, is_served
+from harness.wire.routing import Channel, Exchanging, Served, is_served, unserved
 
 _GRACE_S = 1.0
 """How much longer than recorded a replay waits to be cancelled where the recorded client was."""
@@ -25,11 +25,12 @@ _NO_HEAD = "the recorded client gave up before an answer came; this one did not"
 
 def exchange_sync(channel: Channel, send: Callable[[Any], Any], request: Any) -> Any:
     """Send a request of a sync client through a recording and return the response."""
-    exchange = channel.take(_sent(request, request.read()))
-    if exchange is None:
+    taken = channel.take(_sent(request, request.read()))
+    if taken is None:
         return send(request)
-    if is_served(exchange):
-        return _replay_sync(channel, request, exchange)
+    if is_served(taken):
+        return _replay_sync(channel, request, taken)
+    exchange = unserved(taken)
     try:
         response = send(request)
     except BaseException as error:
@@ -43,11 +44,12 @@ def exchange_sync(channel: Channel, send: Callable[[Any], Any], request: Any) ->
 
 async def exchange_async(channel: Channel, send: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
     """Send a request of an async client through a recording and return the response."""
-    exchange = channel.take(_sent(request, await request.aread()))
-    if exchange is None:
+    taken = channel.take(_sent(request, await request.aread()))
+    if taken is None:
         return await send(request)
-    if is_served(exchange):
-        return await _replay_async(channel, request, exchange)
+    if is_served(taken):
+        return await _replay_async(channel, request, taken)
+    exchange = unserved(taken)
     try:
         response = await send(request)
     except BaseException as error:

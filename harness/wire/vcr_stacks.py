@@ -34,7 +34,7 @@ from harness.wire.client_errors import aiohttp_error, connection_error
 from harness.wire.encodings import decode_content
 from harness.wire.exchange import Headers, HttpAnswer, SentRequest, header_value
 from harness.wire.neighbours import holds_cassette, refuse_vcr, vcr_refused
-from harness.wire.routing import Exchanging, Served, current, is_served
+from harness.wire.routing import Exchanging, Served, current, is_served, unserved
 from runtime.errors import UsageError
 
 _passing: ContextVar[bool] = ContextVar("goldrun_wire_passing", default=False)
@@ -249,7 +249,7 @@ class _RoutedCassette:
                 return cast("Exchanging", getattr(begun, _MARK))
         channel = current()
         taken = None if channel is None else channel.take(_sent(request))
-        return None if taken is None or is_served(taken) else taken
+        return None if taken is None or is_served(taken) else unserved(taken)
 
 
 class _Unrecorded:
