@@ -81,6 +81,7 @@ class Grants:
 
     __slots__ = (
         "_abandoned",
+        "_again",
         "_day",
         "_ends",
         "_everything",
@@ -133,6 +134,7 @@ class Grants:
         self._held: dict[str, _Grant] = {}
         self._ends: list[CallEnd] = []
         self._sending: tuple[CallEnd, ...] = ()
+        self._again: dict[str, tuple[str, ...]] = {}
         self._abandoned: dict[str, Lease] = {}
         self._renewed_at = now()
         self._owner = owner
@@ -201,10 +203,13 @@ class Grants:
     def _sent(self, ends: tuple[CallEnd, ...]) -> None:
         self._sending = tuple(end for end in self._sending if end not in ends)
 
+    def holds(self, lane: str) -> bool:
+        """Return whether a call is admitted."""
+        return lane in self._held
+
     def waits(self, lane: str) -> bool:
         """Return whether an admitted call still needs a slot."""
-        grant = self._held.get(lane)
-        return grant is not None and grant.waits_for is not None
+        return lane in self._held and self._held[lane].waits_for is not None
 
     async def take_slot(self, lane: str, tool: str) -> SlotTaken | None:
         """Try to take the slot that an admitted call waits for; `None` if the call has it now."""
@@ -313,6 +318,14 @@ class Grants:
         ttl_s = self._rules.lease_s
         return await self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=ttl_s)
 
+    def drop(self, lane: str) -> bool:
+        """End the grant of a call that has not begun; return whether there is one to be reported."""
+        grant = self._held.pop(lane, None)
+        if grant is not None:
+            self._again[lane] = (*self._again.get(lane, ()), "again")
+            self._ends.append(self._end(grant, lane, None, "neutral"))
+        return grant is not None
+
     async def release_all(self) -> None:
         """Give back what calls that never started hold; leases of abandoned calls lapse by themselves.
 
@@ -333,8 +346,8 @@ class Grants:
             breaker=rules.breaker,
             slots=rules.tool_slots.get(name) if of_tool else None,
             slot_s=rules.lease_s,
-            # A lane is admitted once by each execution: a try that is refused holds nothing.
-            reservation=key_below(self._holds, lane, self._fencing),
+            # A try that is refused holds nothing; what was given back is held anew under another name.
+            reservation=key_below(self._holds, lane, self._fencing, *self._again.get(lane, ())),
             scopes=self._scopes_at(now),
             amount=worst_of(effect),
             hold_s=(effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S,
