@@ -115,6 +115,7 @@ if TYPE_CHECKING:
         RunOpened,
         RunOwner,
         RunStopped,
+        Upstream,
     )
     from runtime.ports.models import ModelPort, StreamObserver
     from runtime.ports.prices import RateSource
@@ -301,6 +302,7 @@ __all__ = [
     "ToolStep",
     "Totals",
     "Trace",
+    "Upstream",
     "Usage",
     "UsageError",
     "Used",
@@ -366,7 +368,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunOwner RunStopped"
+        "RunOpened RunOwner RunStopped Upstream"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",
