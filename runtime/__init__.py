@@ -117,6 +117,7 @@ if TYPE_CHECKING:
         RunStopped,
         RunTakenOver,
         SwitchesChanged,
+        Upstream,
     )
     from runtime.ports.models import ModelPort, StreamObserver
     from runtime.ports.prices import RateSource
@@ -305,6 +306,7 @@ __all__ = [
     "ToolStep",
     "Totals",
     "Trace",
+    "Upstream",
     "Usage",
     "UsageError",
     "Used",
@@ -370,7 +372,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged"
+        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Upstream"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",

@@ -169,5 +169,4 @@ def _check_limits(
                 f"{whose} limits dollars or tokens, but agent {agent.name!r} asks for several replies ({name!r})",
                 next_step=f"drop {name!r} from the parameters",
             )
-    bounded = configured_output(agent.model_parameters) is not None
-    return bounded and (draws or (rules is not None and not known.unknown))
+    return configured_output(agent.model_parameters) is not None and (draws or rules is not None)

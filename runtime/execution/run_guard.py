@@ -175,6 +175,12 @@ class RunGuard:
         if self.grants.settle(lane, outcome, abandoned=abandoned):
             self._report(self.grants.send_ends())
 
+    async def give_back(self, lane: str) -> None:
+        """Give back all that an admitted call holds before it waits for something else."""
+        if self.grants.drop(lane):
+            with contextlib.suppress(ControlUnavailable):  # then it is reported later
+                await self.grants.send_ends()
+
     def ended_late(self, call: CallTool, result: ToolResult | None) -> None:
         """Release the lease of an abandoned call that has ended, and store its result."""
         lease = self.grants.end_abandoned(call.lane)
@@ -256,6 +262,7 @@ class RunGuard:
             await asyncio.wait(self._reporting)
         now = self.now()
         with contextlib.suppress(ControlUnavailable):
+            await self.claims.free_unbegun()
             await self.grants.release_all()
             key = self.owner.key
             if self.may_have_approvals:

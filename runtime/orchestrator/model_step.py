@@ -155,6 +155,7 @@ def interrupted(failure: Failure) -> StopReason:
         "tenant": StopKind.TENANT_DISABLED,
         "cancelled": StopKind.CANCELLED,
         "control_unavailable": StopKind.CONTROL_UNAVAILABLE,
+        "spend": StopKind.MAX_USD,
         "unrecorded": StopKind.OPEN,
     }
     return StopReason(kinds.get(failure.cause or "", StopKind.INTERNAL_ERROR))

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
-from runtime.control.ledger import Amount, Reserved, SpendScope
+from runtime.control.ledger import Amount, Reserved, SpendScope, Unit
 from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.errors import DataError
 
@@ -69,6 +69,20 @@ class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     after_s: float = 0.0
 
 
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """The breaker over all tenants of what a call goes to.
+
+    Attributes:
+        key: Of the breaker.
+        rule: When it trips.
+        generation: From the breaker's verdict, once it was asked.
+    """
+
+    key: str
+    rule: BreakerRule
+    generation: int = 0
+
+
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     """What one call that was let through gives back.
 
@@ -81,6 +95,8 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
         sample: What the call says about its dependency.
         token: The token that the call was admitted with.
         slot: Its slot; `None` if it has none or keeps it.
+        upstream: The breaker over all tenants; `None` if it need not hear of the call.
+        rate_at: When its token of the rate of `key` was taken, if that is given back.
     """
 
     reservation: str | None
@@ -91,6 +107,8 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sample
     token: str
     slot: Lease | None
+    upstream: Upstream | None = None
+    rate_at: float | None = None
 
 
 class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +128,8 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
         run: Who asks; `None` to ask for no run.
         epoch: Of the switches that the caller knows; `None` to start under any.
         ends: Calls that end with it, in the same operation.
+        upstream: The breaker over all tenants; `None` to ask none.
+        unknown: Units of the amount that are not known: a scope with a cap on one of them refuses.
     """
 
     key: str
@@ -125,6 +145,8 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
     run: RunOwner | None = None
     epoch: int | None = None
     ends: tuple[CallEnd, ...] = ()
+    upstream: Upstream | None = None
+    unknown: tuple[Unit, ...] = ()
 
 
 class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +155,7 @@ class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         refused: Which guard refused it first; `None` if it may start.
         breaker: The breaker's verdict; `None` if no breaker applies.
+        upstream: The verdict of the breaker over all tenants; `None` if it was not asked.
         slot: The answer about a slot, if that is what refused, or a slot is taken now.
         spend: The ledger's answer, if that is what refused, or the amount is held now.
         rate: The limiter's answer, if that is what refused, or a token is taken now.
@@ -140,6 +163,7 @@ class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     refused: Literal["breaker", "slot", "spend", "rate"] | None = None
     breaker: BreakerVerdict | None = None
+    upstream: BreakerVerdict | None = None
     slot: LeaseAnswer | None = None
     spend: Reserved | None = None
     rate: RateAnswer | None = None

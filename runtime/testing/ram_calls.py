@@ -20,6 +20,8 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
         health: BreakerState | None = None
         before: BreakerState | None = None
         verdict: BreakerVerdict | None = None
+        health_above: BreakerState | None = None
+        above: BreakerVerdict | None = None
         slot: LeaseAnswer | None = None
         pace: RateState | None = None
         rate: RateAnswer | None = None
@@ -33,9 +35,14 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 health, verdict = breaker.ask(before, ask.breaker, now=now, token=ask.token)
                 if not verdict.allowed:
                     return CallAnswer(refused="breaker", breaker=verdict)
+            if ask.upstream is not None:
+                before_above = self._breakers.get(ask.upstream.key, breaker.NEW)
+                health_above, above = breaker.ask(before_above, ask.upstream.rule, now=now, token=ask.token)
+                if not above.allowed:
+                    return CallAnswer(refused="breaker", breaker=verdict, upstream=above)
             if ask.slots is not None and self._count(key, now) >= ask.slots:
                 return CallAnswer(refused="slot", breaker=verdict, slot=self._slot(ask, ask.slots, now))
-            reserved = self._judged(ask.reservation, ask.scopes, hold, now)
+            reserved = self._judged(ask.reservation, ask.scopes, hold, now, ask.unknown)
             if reserved is not None and not reserved.granted:
                 return CallAnswer(refused="spend", breaker=verdict, spend=reserved)
             if ask.rate is not None:
@@ -45,12 +52,14 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 self._rates[key] = pace
             if health is not None and health is not before:
                 self._breakers[key] = health
+            if health_above is not None and ask.upstream is not None:
+                self._breakers[ask.upstream.key] = health_above
             if ask.slots is not None:
                 slot = self._slot(ask, ask.slots, now)
             if reserved is None:
                 reserved = Reserved(granted=True)
                 self._hold(ask.reservation, ask.scopes, hold, now + ask.hold_s)
-        return CallAnswer(breaker=verdict, slot=slot, spend=reserved, rate=rate)
+        return CallAnswer(breaker=verdict, upstream=above, slot=slot, spend=reserved, rate=rate)
 
     def _slot(self, ask: CallAsk, cap: int, now: float) -> LeaseAnswer:
         return self._acquire(ask.key, cap=cap, owner=ask.token, now=now, ttl_s=ask.slot_s)
@@ -76,5 +85,16 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 sample=end.sample,
                 token=end.token,
             )
+        if end.upstream is not None:
+            self._report(
+                end.upstream.key,
+                end.upstream.rule,
+                now=now,
+                generation=end.upstream.generation,
+                sample=end.sample,
+                token=end.token,
+            )
+        if end.rate_at is not None and end.key in self._rates:
+            self._rates[end.key] = ratelimit.give_back(self._rates[end.key], at=end.rate_at)
         if end.slot is not None:
             self._release(end.slot.name, fencing=end.slot.fencing)

@@ -20,6 +20,7 @@ from runtime.control.ledger import (
     ScopeUse,
     Settled,
     SpendScope,
+    Unit,
     check_amount,
     excess,
     make_hold,
@@ -143,15 +144,20 @@ class RamSpend(RamPart):
         return len(old)
 
     def _judged(
-        self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, now: float
+        self,
+        reservation: str,
+        scopes: tuple[SpendScope, ...],
+        hold: Hold,
+        now: float,
+        unknown: tuple[Unit, ...] = (),
     ) -> Reserved | None:
         """Return the answer for a reservation that is known or exceeds a cap; `None` if it may be made."""
         found = self._stored(reservation, now)
         if found is not None:
             return repeat(found, hold)
-        refusal = self._refusal(scopes, hold.amount)
+        refusal = self._refusal(scopes, hold.amount, unknown)
         if refusal is not None and self._expire(now):
-            refusal = self._refusal(scopes, hold.amount)
+            refusal = self._refusal(scopes, hold.amount, unknown)
         return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
     def _hold(self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, expires_at: float) -> None:
@@ -170,9 +176,11 @@ class RamSpend(RamPart):
     def _use(self, key: str) -> ScopeUse:
         return self._uses.get(key) or ScopeUse(key=key)
 
-    def _refusal(self, scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
+    def _refusal(
+        self, scopes: tuple[SpendScope, ...], amount: Amount, unknown: tuple[Unit, ...]
+    ) -> Refusal | None:
         for scope in scopes:
-            refusal = refuse(self._use(scope.key), scope.caps, amount)
+            refusal = refuse(self._use(scope.key), scope.caps, amount, unknown)
             if refusal is not None:
                 return refusal
         return None

@@ -24,13 +24,13 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from runtime.control.amounts import actual_of, sample_of, worst_of
-from runtime.control.breaker import Sample
-from runtime.control.ledger import NO_CAPS, NOTHING, Amount, SpendScope
-from runtime.control.scopes import GLOBAL, day_scope, key_below, scope_key
+from runtime.control.ledger import NO_CAPS, SpendScope
+from runtime.control.scopes import GLOBAL, day_scope, key_below, scope_key, upstream_key
 from runtime.core.effects import Admission, Admit, AnyOutcome
 from runtime.core.lanes import call_lane
 from runtime.core.run import Header
 from runtime.execution.control_rules import ControlRules
+from runtime.execution.guarded.grant import Grant, grant_of, released, unknown_of
 from runtime.execution.guarded.refusals import refusal_of, tree_scope
 from runtime.execution.time_limit import finish
 from runtime.ports.control_store import ControlStore
@@ -42,25 +42,13 @@ from runtime.ports.control_values import (
     Lease,
     RunKey,
     RunOwner,
+    Upstream,
 )
 
 _HOLD_MARGIN_S = 120.0
 """How much longer than a call's timeout its money is held, should nobody settle it."""
 
 _GRANTED = Admission()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Grant:
-    """What one admitted call holds; it waits for a slot of another call of its run where `waits_for` names one."""
-
-    reservation: str | None = None
-    reserved: Amount = NOTHING
-    lease: Lease | None = None
-    breaker: str | None = None
-    generation: int = 0
-    probe: bool = False
-    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +69,7 @@ class Grants:
 
     __slots__ = (
         "_abandoned",
+        "_again",
         "_day",
         "_ends",
         "_everything",
@@ -130,9 +119,10 @@ class Grants:
         self._rules = rules
         self._now = now
         self._header = header
-        self._held: dict[str, _Grant] = {}
+        self._held: dict[str, Grant] = {}
         self._ends: list[CallEnd] = []
         self._sending: tuple[CallEnd, ...] = ()
+        self._again: dict[str, tuple[str, ...]] = {}
         self._abandoned: dict[str, Lease] = {}
         self._renewed_at = now()
         self._owner = owner
@@ -170,16 +160,7 @@ class Grants:
             answer = await self._admit(msgspec.structs.replace(ask, slots=None, ends=()), now)
         if answer.refused is not None:
             return refusal_of(effect.name, answer)
-        breaker, slot = answer.breaker, answer.slot
-        self._held[lane] = _Grant(
-            reservation=ask.reservation,
-            reserved=ask.amount,
-            lease=None if slot is None else slot.lease,
-            breaker=None if breaker is None else ask.key,
-            generation=0 if breaker is None else breaker.generation,
-            probe=breaker is not None and breaker.probe,
-            waits_for=waits_for,
-        )
+        self._held[lane] = grant_of(ask, answer, now=now, waits_for=waits_for)
         return _GRANTED, 0.0
 
     async def _admit(self, ask: CallAsk, now: float) -> CallAnswer:
@@ -193,7 +174,7 @@ class Grants:
         except (ControlUnavailable, asyncio.CancelledError) as error:
             self._ends[:0] = ends
             if isinstance(error, asyncio.CancelledError):  # whether the amount is held is not known
-                self._ends.append(_released(ask))
+                self._ends.append(released(ask))
             raise
         finally:
             self._sent(ends)
@@ -201,10 +182,13 @@ class Grants:
     def _sent(self, ends: tuple[CallEnd, ...]) -> None:
         self._sending = tuple(end for end in self._sending if end not in ends)
 
+    def holds(self, lane: str) -> bool:
+        """Return whether a call is admitted."""
+        return lane in self._held
+
     def waits(self, lane: str) -> bool:
         """Return whether an admitted call still needs a slot."""
-        grant = self._held.get(lane)
-        return grant is not None and grant.waits_for is not None
+        return lane in self._held and self._held[lane].waits_for is not None
 
     async def take_slot(self, lane: str, tool: str) -> SlotTaken | None:
         """Try to take the slot that an admitted call waits for; `None` if the call has it now."""
@@ -250,8 +234,8 @@ class Grants:
             self._abandoned[lane] = grant.lease
             grant = replace(grant, lease=None)
         sample = sample_of(outcome)
-        self._ends.append(self._end(grant, lane, actual_of(grant.reserved, outcome), sample))
-        return grant.lease is not None or grant.probe or sample == "failed"
+        self._ends.append(grant.ended(actual_of(grant.ask.amount, outcome), sample))
+        return grant.lease is not None or grant.is_probe or sample == "failed"
 
     @property
     def has_ends(self) -> bool:
@@ -313,13 +297,21 @@ class Grants:
         ttl_s = self._rules.lease_s
         return await self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=ttl_s)
 
+    def drop(self, lane: str) -> bool:
+        """End the grant of a call that has not begun; return whether there is one to be reported."""
+        grant = self._held.pop(lane, None)
+        if grant is not None:
+            self._again[lane] = (*self._again.get(lane, ()), "again")
+            self._ends.append(grant.ended(None, "neutral"))
+        return grant is not None
+
     async def release_all(self) -> None:
         """Give back what calls that never started hold; leases of abandoned calls lapse by themselves.
 
         Raises:
             ControlUnavailable: If it cannot be reported; it is later.
         """
-        self._ends += [self._end(grant, lane, None, "neutral") for lane, grant in self._held.items()]
+        self._ends += [grant.ended(None, "neutral") for grant in self._held.values()]
         self._held.clear()
         await self.send_ends()
 
@@ -327,14 +319,19 @@ class Grants:
         ends, self._ends = tuple(self._ends), []
         rules, of_tool = self._rules, effect.subject == "tool"
         name = effect.name
+        rule = rules.breaker_of(effect.subject, name)
+        above: Upstream | None = None
+        if rule is not None and rules.upstream is not None:
+            key = upstream_key(self._header.environment, effect.subject, name)
+            above = Upstream(key=key, rule=rules.upstream)
         return CallAsk(
             key=self._key(effect.subject, name),
             token=self._owner + lane,
-            breaker=rules.breaker,
+            breaker=rule,
             slots=rules.tool_slots.get(name) if of_tool else None,
             slot_s=rules.lease_s,
-            # A lane is admitted once by each execution: a try that is refused holds nothing.
-            reservation=key_below(self._holds, lane, self._fencing),
+            # A try that is refused holds nothing; what was given back is held anew under another name.
+            reservation=key_below(self._holds, lane, self._fencing, *self._again.get(lane, ())),
             scopes=self._scopes_at(now),
             amount=worst_of(effect),
             hold_s=(effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S,
@@ -342,6 +339,8 @@ class Grants:
             run=self._run_owner,
             epoch=epoch,
             ends=ends,
+            upstream=above,
+            unknown=unknown_of(effect),
         )
 
     def _key(self, subject: str, name: str) -> str:
@@ -359,29 +358,3 @@ class Grants:
             today = SpendScope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
             self._scopes = (self._tree, today, *self._everything)
         return self._scopes
-
-    def _end(self, grant: _Grant, lane: str, actual: Amount | None, sample: Sample) -> CallEnd:
-        return CallEnd(
-            reservation=grant.reservation,
-            actual=actual,
-            breaker=None if grant.breaker is None else self._rules.breaker,
-            key=grant.breaker or "",
-            generation=grant.generation,
-            sample=sample,
-            token=self._owner + lane,
-            slot=grant.lease,
-        )
-
-
-def _released(ask: CallAsk) -> CallEnd:
-    """Return the end of a call that may have been admitted, and never starts."""
-    return CallEnd(
-        reservation=ask.reservation,
-        actual=None,
-        breaker=None,
-        key=ask.key,
-        generation=0,
-        sample="neutral",
-        token=ask.token,
-        slot=None,
-    )

@@ -42,6 +42,7 @@ class _OpenClaim:
 
     key: str
     fencing: int
+    begun: bool = False
 
 
 class RunClaims:
@@ -92,18 +93,42 @@ class RunClaims:
             )
         return call.limits.idempotency_key if call.write else None
 
-    async def claim(self, key: str, call: CallTool, *, epoch: int | None = None) -> ClaimAnswer:
-        """Ask to carry out a write.
+    def claims_first(self, call: CallTool) -> bool:
+        """Return whether a call is claimed before it is admitted: other runs may be at the same one."""
+        decl = self._decls.get(call.name)
+        return decl is not None and has_business_key(decl, call)
+
+    def is_won(self, lane: str) -> bool:
+        """Return whether the call of a lane has its claim."""
+        return lane in self._open
+
+    def has_begun(self, lane: str) -> bool:
+        """Return whether the call of a lane has its claim and has begun."""
+        claim = self._open.get(lane)
+        return claim is not None and claim.begun
+
+    async def is_busy(self, key: str) -> bool:
+        """Return whether the call that has a claim is under way.
+
+        Raises:
+            ControlUnavailable: If the store cannot be read.
+        """
+        found = await self._store.lookup_claim(key, now=self._now())
+        return found is not None and found.state == "claimed"
+
+    async def claim(self, call: CallTool, *, epoch: int | None = None) -> ClaimAnswer:
+        """Ask to carry out a call that has a key.
 
         Args:
-            key: Of the claim.
-            call: The write.
+            call: The call.
             epoch: Of the switches that were looked at.
 
         Raises:
             SwitchesChanged: If the switches are of another epoch; nothing is claimed then.
             ControlUnavailable: If the store cannot be used; nothing is claimed then.
         """
+        key = self.key_of(call)
+        assert key is not None
         return await self._store.claim(
             key,
             args_hash=claim_hash(self._decls.get(call.name), call),
@@ -125,6 +150,25 @@ class RunClaims:
     def won(self, key: str, lane: str, *, fencing: int) -> None:
         """Keep a claim that was won, so that the call's end finds it."""
         self._open[lane] = _OpenClaim(key, fencing)
+
+    async def free_unbegun(self) -> None:
+        """End the claims of calls that were admitted and never began; those of abandoned calls stay.
+
+        Raises:
+            ControlUnavailable: If the store cannot be used; they lapse into doubt then.
+        """
+        for lane, claim in list(self._open.items()):
+            if not claim.begun:
+                del self._open[lane]
+                await self._store.end_claim(
+                    claim.key, fencing=claim.fencing, state="failed", now=self._now(), note="it never began"
+                )
+
+    def began(self, lane: str) -> None:
+        """Say that the call of a lane begins: what becomes of it is not known until it ends."""
+        claim = self._open.get(lane)
+        if claim is not None:
+            self._open[lane] = _OpenClaim(claim.key, claim.fencing, begun=True)
 
     async def end(self, call: CallTool, outcome: AnyOutcome, *, abandoned: bool = False) -> None:
         """Store what became of a claimed write, before its outcome is returned.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from runtime.control.ledger import Caps, SpendScope
 from runtime.control.scopes import run_scope
-from runtime.core.effects import Admission
+from runtime.core.effects import Admission, Failure, FailureKind
 from runtime.core.run import Header
+from runtime.execution.interruption import interruption
 from runtime.ports.control_values import CallAnswer
 
 
@@ -33,3 +34,20 @@ def refusal_of(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
             words = None if full is None else f"{full.unit} of {full.scope}: {full.used} of {full.cap} used"
             unit = None if full is None else full.unit
             return Admission(granted=False, cause="spend", detail=words, unit=unit), None
+
+
+def refused_late(admission: Admission, name: str) -> Failure:
+    """Return the failure of a call that is admitted as it begins, and is refused."""
+    message = admission.detail or f"{name} may not be called now"
+    match admission.cause:
+        case "spend":
+            return Failure(kind=FailureKind.INTERRUPTED, message=message, phase="connect", cause="spend")
+        case "rate":
+            kind = FailureKind.RATE_LIMITED
+        case "breaker" | "concurrency":
+            kind = FailureKind.UNAVAILABLE
+        case "unavailable" | None:
+            return interruption("control_unavailable", begun=False)
+        case cause:
+            return interruption(cause, begun=False)
+    return Failure(kind=kind, message=message, retryable=True, phase="connect", cause=admission.cause)

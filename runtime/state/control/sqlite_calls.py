@@ -29,11 +29,17 @@ class SqliteCalls:
         check_epoch(db, ask.epoch)
         for each in ask.ends:
             _end(db, each, now)
-        verdict = rate = slot = health = pace = None
+        verdict = above = rate = slot = health = health_above = pace = None
         if ask.breaker is not None:
             health, verdict = limits.judged_breaker(db, ask.key, ask.breaker, now=now, token=ask.token)
             if not verdict.allowed:
                 return CallAnswer(refused="breaker", breaker=verdict)
+        if ask.upstream is not None:
+            health_above, above = limits.judged_breaker(
+                db, ask.upstream.key, ask.upstream.rule, now=now, token=ask.token
+            )
+            if not above.allowed:
+                return CallAnswer(refused="breaker", breaker=verdict, upstream=above)
         if ask.slots is not None:
             full = limits.taken(db, ask.key, cap=ask.slots, now=now)
             if full is not None:
@@ -42,18 +48,22 @@ class SqliteCalls:
             pace, rate = limits.judged_rate(db, ask.key, ask.rate, now=now)
             if not rate.granted:
                 # The ledger comes first: what both refuse is refused by the ledger.
-                spent = spend.judged(db, ask.reservation, ask.scopes, hold, now=now)
+                spent = spend.judged(db, ask.reservation, ask.scopes, hold, now=now, unknown=ask.unknown)
                 if spent is not None and not spent.granted:
                     return CallAnswer(refused="spend", breaker=verdict, spend=spent)
                 return CallAnswer(refused="rate", breaker=verdict, rate=rate)
-        reserved = spend.reserve(db, ask.reservation, ask.scopes, hold, now=now, ttl_s=ask.hold_s)
+        reserved = spend.reserve(
+            db, ask.reservation, ask.scopes, hold, now=now, ttl_s=ask.hold_s, unknown=ask.unknown
+        )
         if not reserved.granted:
             return CallAnswer(refused="spend", breaker=verdict, spend=reserved)
         limits.keep_breaker(db, ask.key, health)
+        if ask.upstream is not None:
+            limits.keep_breaker(db, ask.upstream.key, health_above)
         limits.keep_rate(db, ask.key, pace)
         if ask.slots is not None:
             slot = limits.acquire(db, ask.key, cap=ask.slots, owner=ask.token, now=now, ttl_s=ask.slot_s)
-        return CallAnswer(breaker=verdict, slot=slot, spend=reserved, rate=rate)
+        return CallAnswer(breaker=verdict, upstream=above, slot=slot, spend=reserved, rate=rate)
 
     @writes
     def end_calls(self, db: sqlite3.Connection, ends: tuple[CallEnd, ...], *, now: float) -> None:
@@ -75,5 +85,17 @@ def _end(db: sqlite3.Connection, end: CallEnd, now: float) -> None:
             sample=end.sample,
             token=end.token,
         )
+    if end.upstream is not None:
+        limits.report(
+            db,
+            end.upstream.key,
+            end.upstream.rule,
+            now=now,
+            generation=end.upstream.generation,
+            sample=end.sample,
+            token=end.token,
+        )
+    if end.rate_at is not None:
+        limits.give_back_rate(db, end.key, at=end.rate_at)
     if end.slot is not None:
         limits.release(db, end.slot.name, fencing=end.slot.fencing)

@@ -19,6 +19,7 @@ from runtime.control.ledger import (
     ScopeUse,
     Settled,
     SpendScope,
+    Unit,
     check_amount,
     excess,
     make_hold,
@@ -144,6 +145,7 @@ def reserve(
     *,
     now: float,
     ttl_s: float,
+    unknown: tuple[Unit, ...] = (),
 ) -> Reserved:
     """Hold an amount within a transaction.
 
@@ -154,16 +156,16 @@ def reserve(
         found = _stored(db, reservation, now)
         assert found is not None
         return repeat(found, hold)
-    if _hold_at_once(db, scopes, hold):
+    if _hold_at_once(db, scopes, hold, unknown):
         return Reserved(granted=True)
     uses = _uses(db, hold.scopes)
-    refusal = _refusal(uses, scopes, amount)
+    refusal = _refusal(uses, scopes, amount, unknown)
     if refusal is not None:
         # Its own hold is not counted in any scope yet, and must not be found among those that expired.
         db.execute("DELETE FROM holds WHERE id = ?", (reservation,))
         if _expire(db, now):  # estimates below their holds make room
             uses = _uses(db, hold.scopes)
-            refusal = _refusal(uses, scopes, amount)
+            refusal = _refusal(uses, scopes, amount, unknown)
         if refusal is not None:
             return Reserved(granted=False, refusal=refusal, why="cap")
         _insert(db, reservation, hold, expires_at)
@@ -172,15 +174,21 @@ def reserve(
 
 
 def judged(
-    db: sqlite3.Connection, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, *, now: float
+    db: sqlite3.Connection,
+    reservation: str,
+    scopes: tuple[SpendScope, ...],
+    hold: Hold,
+    *,
+    now: float,
+    unknown: tuple[Unit, ...] = (),
 ) -> Reserved | None:
     """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
     found = _stored(db, reservation, now)
     if found is not None:
         return repeat(found, hold)
-    refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount)
+    refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount, unknown)
     if refusal is not None and _expire(db, now):  # estimates below their holds make room
-        refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount)
+        refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount, unknown)
     return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
 
@@ -255,10 +263,12 @@ def _use(row: tuple[str, int, int, int, int, int, int, int, int, bytes, bytes | 
     )
 
 
-def _refusal(uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
+def _refusal(
+    uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: Amount, unknown: tuple[Unit, ...]
+) -> Refusal | None:
     for scope in scopes:
         use = uses.get(scope.key)
-        found = refuse(ScopeUse(key=scope.key) if use is None else use, scope.caps, amount)
+        found = refuse(ScopeUse(key=scope.key) if use is None else use, scope.caps, amount, unknown)
         if found is not None:
             return found
     return None
@@ -270,7 +280,9 @@ def _insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: fl
     return db.execute("INSERT OR IGNORE INTO holds VALUES (?, 'open', ?, ?)", values).rowcount == 1
 
 
-def _hold_at_once(db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: Hold) -> bool:
+def _hold_at_once(
+    db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: Hold, unknown: tuple[Unit, ...]
+) -> bool:
     """Add a hold to its scopes if all are known, with the caps it brings, and have room; else change nothing.
 
     A scope without caps is not read: its row is changed if it says so itself. (RETURNING would cost four times that.)
@@ -282,7 +294,7 @@ def _hold_at_once(db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: 
         uses = _uses(db, keys)
         if any(s.key not in uses or uses[s.key].caps != s.caps for s in capped):
             return False
-        if _refusal(uses, tuple(capped), hold.amount) is not None:
+        if _refusal(uses, tuple(capped), hold.amount, unknown) is not None:
             return False
     amount = hold.amount
     units = (amount.nanos, amount.tokens, amount.tool_calls, amount.steps)

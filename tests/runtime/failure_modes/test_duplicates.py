@@ -7,12 +7,26 @@ from typing import Any
 
 import pytest
 
+from runtime.control.breaker import BreakerRule
+from runtime.control.ledger import Caps
+from runtime.control.ratelimit import RateRule
+from runtime.control.switches import Switch, SwitchRef
+from runtime.core.policy import NO_RETRY, Budget
+from runtime.entry.run import RunResult
 from runtime.errors import UsageError
 from runtime.ports.tools import ToolContext
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls
-from runtime.tools.tool import Tool, tool
-from tests.runtime.failure_modes.world import HandClock, World, agent_of, rules
+from runtime.tools.tool import Tool, ToolError, tool
+from tests.runtime.failure_modes.world import (
+    ENVIRONMENT,
+    TENANT,
+    HandClock,
+    World,
+    agent_of,
+    rules,
+    within,
+)
 
 
 def paying(made: list[int], **options: Any) -> Tool:
@@ -107,3 +121,194 @@ def test_a_business_key_that_makes_no_sense_is_refused(options: dict[str, Any], 
         @tool(write=True, **options)
         async def pay(order: int) -> str:
             return "paid"
+
+
+class Till:
+    """A payment that goes on until a test lets it, and what the runs that ask for it came to.
+
+    Attributes:
+        made: Orders that were carried out.
+        open: Set to let payments end.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.made: list[int] = []
+        self.begun = asyncio.Event()
+        self.open = asyncio.Event()
+        self.fails: BaseException | None = None
+
+        @tool(name="pay", write=True, dedupe_by=("order",), **options)
+        async def pay(order: int) -> str:
+            self.made.append(order)
+            self.begun.set()
+            await self.open.wait()
+            if self.fails is not None:
+                error, self.fails = self.fails, None
+                raise error
+            return f"paid {order}"
+
+        self.pay = pay
+
+    def order(
+        self, world: World, request_id: str, order: int = 1, **fields: Any
+    ) -> asyncio.Future[RunResult]:
+        agent = agent_of(self.pay, **fields)
+        return asyncio.ensure_future(world.run(agent, [calls(("pay", {"order": order})), "done"], request_id))
+
+
+KEY = f"{TENANT}/{ENVIRONMENT}/tool/pay"
+HEALTH = BreakerRule(min_calls=2, cooldown_s=60.0, jitter=0.0, probe_ttl_s=600.0)
+
+
+async def half_open(world: World) -> None:
+    """Trip the breaker of the tool and let its cooldown pass."""
+    store, now = world.store.store, world.governor.now()
+    for n in range(2):
+        verdict = await store.ask_breaker(KEY, HEALTH, now=now, token=f"t{n}")
+        await store.report_breaker(
+            KEY, HEALTH, now=now, generation=verdict.generation, sample="failed", token=f"t{n}"
+        )
+    world.clock.seconds += 61.0
+
+
+def test_twelve_duplicates_on_one_slot_and_a_half_open_breaker_are_one_call(
+    store: BlockingControlStore,
+) -> None:
+    world = World(store, rules(breaker=HEALTH, tool_slots={"pay": 1}), clock=HandClock())
+
+    async def main() -> tuple[list[RunResult], Till]:
+        till = Till()
+        await half_open(world)
+        runs = [till.order(world, f"r{n}") for n in range(12)]
+        await till.begun.wait()
+        await waiting(world, 11)
+        till.open.set()
+        ended = list(await within(asyncio.gather(*runs)))
+        ended.append(await within(till.order(world, "next", order=2)))
+        return ended, till
+
+    results, till = asyncio.run(main())
+
+    statuses = sorted(r.trace.tool_calls[0].status for r in results[:12])
+    assert statuses == ["cached"] * 11 + ["ok"]
+    assert {r.stop_reason for r in results} == {"finish"}
+    assert till.made == [1, 2]
+    (view,) = store.list_breakers(prefix=KEY)
+    assert view.phase == "closed"
+    assert store.count_leases(KEY, now=world.governor.now()) == 0
+
+
+def test_a_duplicate_holds_nothing_while_it_waits(store: BlockingControlStore) -> None:
+    limits = rules(
+        tool_slots={"pay": 2},
+        tool_rates={"pay": RateRule(2, 60.0)},
+        tenant_day=Caps(tool_calls=2),
+    )
+    world = World(store, limits, clock=HandClock())
+
+    async def main() -> list[RunResult]:
+        till = Till()
+        first = till.order(world, "first")
+        await till.begun.wait()
+        others = [till.order(world, f"r{n}") for n in range(5)]
+        await waiting(world, 5)
+        till.open.set()
+        another = await within(till.order(world, "another", order=2))
+        return [another, *await within(asyncio.gather(first, *others))]
+
+    results = asyncio.run(main())
+
+    assert [r.stop_reason for r in results] == ["finish"] * 7
+
+
+def test_a_duplicate_is_admitted_anew_once_the_claim_falls_free(store: BlockingControlStore) -> None:
+    world = World(store, rules(tool_slots={"pay": 1}), clock=HandClock())
+
+    async def main() -> tuple[list[RunResult], Till]:
+        till = Till()
+        till.fails = ToolError("the card was refused")
+        first = till.order(world, "first")
+        await till.begun.wait()
+        second = till.order(world, "second")
+        await waiting(world, 1)
+        till.open.set()
+        return list(await within(asyncio.gather(first, second))), till
+
+    results, till = asyncio.run(main())
+
+    assert [r.trace.tool_calls[0].status for r in results] == ["error", "ok"]
+    assert till.made == [1, 1]
+    assert store.count_leases(KEY, now=world.governor.now()) == 0
+    (view,) = store.list_breakers(prefix=KEY) or (None,)
+    assert view is None or view.phase == "closed"
+
+
+def test_a_duplicate_waits_no_longer_than_its_deadline_and_is_no_sample(store: BlockingControlStore) -> None:
+    world = World(store, rules(breaker=HEALTH), clock=HandClock())
+
+    async def main() -> list[RunResult]:
+        till = Till()
+        first = till.order(world, "first", tool_retry=NO_RETRY)
+        await till.begun.wait()
+        late = [till.order(world, f"r{n}", budget=Budget(max_seconds=2.0)) for n in range(4)]
+        await waiting(world, 4)
+        ended = await within(asyncio.gather(*late))
+        till.open.set()
+        return [await within(first), *ended]
+
+    results = asyncio.run(main())
+
+    assert [r.stop_reason for r in results] == ["finish", *["max_seconds"] * 4]
+    assert {r.trace.tool_calls[0].status for r in results[1:]} == {"interrupted"}
+    assert all(view.phase == "closed" for view in store.list_breakers(prefix=KEY))
+
+
+def test_a_switch_ends_the_wait_of_a_duplicate(store: BlockingControlStore) -> None:
+    world = World(store, rules(), clock=HandClock())
+
+    async def main() -> list[RunResult]:
+        till = Till()
+        first = till.order(world, "first")
+        await till.begun.wait()
+        second = till.order(world, "second")
+        await waiting(world, 1)
+        await store.store.put_switch(
+            Switch(ref=SwitchRef(scope="run", name="second"), by="ann", reason="test", at=0.0)
+        )
+        ended = await within(second)
+        till.open.set()
+        return [await within(first), ended]
+
+    assert [r.stop_reason for r in asyncio.run(main())] == ["finish", "operator_kill"]
+
+
+def test_a_claim_whose_admission_is_refused_is_free_for_the_next(store: BlockingControlStore) -> None:
+    world = World(store, rules(tool_rates={"pay": RateRule(1, 60.0)}), clock=HandClock())
+
+    async def main() -> list[str]:
+        till = Till()
+        till.open.set()
+        stops = [(await within(till.order(world, f"r{n}", order=n))).stop_reason for n in range(2)]
+        world.clock.seconds += 62.0
+        stops.append((await within(till.order(world, "again", order=1))).stop_reason)
+        return stops
+
+    assert asyncio.run(main()) == ["finish", "tool_rate_limited:pay", "finish"]
+    assert store.list_claims(state="in_doubt", now=world.governor.now() + 3_600.0) == ()
+
+
+async def waiting(world: World, duplicates: int) -> None:
+    """Wait until so many calls look at the claim of another one."""
+    store: Any = world.store.store
+    lookup, looked, enough = store.lookup_claim, 0, asyncio.Event()
+
+    async def look(key: str, *, now: float) -> Any:
+        nonlocal looked
+        looked += 1
+        if looked >= 3 * duplicates:
+            enough.set()
+        return await lookup(key, now=now)
+
+    store.lookup_claim = look
+    await within(enough.wait())
+    del store.lookup_claim
