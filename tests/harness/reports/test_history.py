@@ -20,6 +20,7 @@ from harness.reports import compare, ingest, list_deploys, load, report_json
 from harness.reports.manifest import Manifest, Part, read_manifest, write_manifest
 from harness.reports.schema import column_names
 from runtime.core.trace import Trace
+from tests.support.counts import examples
 
 MakeRun = Callable[..., Trace]
 
@@ -275,7 +276,7 @@ def test_other_readers_can_open_a_table_folder(tmp_path: Path, make_run: MakeRun
     assert sorted(pd.read_parquet(tmp_path / "runs")["deploy"]) == ["v1", "v2"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(4, 40))
 @given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 12), max_size=3))
 def test_order_and_portions_of_ingesting_do_not_change_the_report(
     make_run: MakeRun, seed: int, cuts: list[int]

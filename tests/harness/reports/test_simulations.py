@@ -15,8 +15,8 @@ from harness.reports.judging import Rules, judge
 from harness.reports.metrics import DEFAULT_GATES
 from harness.reports.pairing import pair_tasks
 from harness.reports.report import Coverage, Judged
+from tests.support.counts import FULL
 
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 RULES = Rules(gated=DEFAULT_GATES)
 WHOLE = Coverage(tasks=1.0, priced=1.0, only_baseline=0, only_candidate=0)
 LABELS = ("a", "b")
