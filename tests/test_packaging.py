@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +49,11 @@ def ci_script(name: str) -> ModuleType:
     return module
 
 
+@functools.cache
+def _homes() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
 def undeclared_packages(root: Path, folder: str) -> list[str]:
     """Return the imports of a folder that its share of pyproject.toml does not declare."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -54,7 +61,7 @@ def undeclared_packages(root: Path, folder: str) -> list[str]:
     for extra in EXTRAS[folder]:
         lines += project["optional-dependencies"][extra]
     declared = {_distribution(line) for line in lines}
-    homes = importlib.metadata.packages_distributions()
+    homes = _homes()
     found = []
     for path in sorted((root / folder).rglob("*.py")):
         for top, line in _foreign_imports(path.read_text(encoding="utf-8")):

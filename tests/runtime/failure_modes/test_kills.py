@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from pathlib import Path
@@ -34,8 +33,8 @@ from tests.runtime.failure_modes.world import (
     until,
     workers,
 )
+from tests.support.counts import FULL
 
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 SEEDS = range(200 if FULL else 15)
 RACES = range(1_000 if FULL else 60)
 RUNS, STEPS = (500, 40) if FULL else (60, 25)
