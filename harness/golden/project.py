@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
 from harness.golden.load_code import build_agent, importable
+from harness.golden.rules.matchers import shown
 from harness.golden.task import GoldenTask
 from runtime.entry.agent import Agent
 
@@ -64,7 +67,15 @@ def load_agent(task: GoldenTask, project: Project) -> Agent:
     Callers that run the agent hold `importable(project.root)` around it.
 
     Raises:
-        TaskError: If the module or factory is missing, or the factory returns no agent.
+        TaskError: If the module or factory is missing, exits, raises or prints, or returns no agent.
     """
-    with importable(project.root):
-        return build_agent(task.factory, where=task.where("agent"), error=TaskError)
+    printed = io.StringIO()
+    with importable(project.root), redirect_stdout(printed):
+        agent = build_agent(task.factory, where=task.where("agent"), error=TaskError)
+    if printed.getvalue():
+        raise TaskError(
+            f"the factory {task.factory!r} printed {shown(printed.getvalue())}",
+            where=task.where("agent"),
+            next_step="log to stderr instead: standard output is where commands write their results",
+        )
+    return agent

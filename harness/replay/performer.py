@@ -49,6 +49,7 @@ from runtime.core.effects import (
 from runtime.core.keys import Cleaner, Keyer
 from runtime.core.lanes import step_of
 from runtime.core.run import Header
+from runtime.core.stop import StopKind
 from runtime.journal.recording import Interaction
 
 _GRANTED = Admission()
@@ -56,6 +57,10 @@ _UNCHANGED = Controls()
 _UNRECORDED = Failure(
     kind=FailureKind.INTERRUPTED, message="the recording holds no outcome for this call", cause="unrecorded"
 )
+
+
+class RecordedError(Exception):
+    """Ends a replay where the recorded run died: in a call that raised and never answered."""
 
 
 class ReplayPerformer:
@@ -136,6 +141,9 @@ class ReplayPerformer:
         if outcome.at is not None:
             self._now = outcome.at
         if outcome.value is None and outcome.failure is None and not interaction.answered:
+            end = self._index.recording.end
+            if end is not None and end.stop_reason == StopKind.INTERNAL_ERROR:
+                raise RecordedError(end.detail or "the run died in this call")
             return Outcome(failure=_UNRECORDED, at=self._now)
         return outcome
 
