@@ -59,10 +59,30 @@ def replay_http_task(task: GoldenTask, project: Project, recording: Recording) -
         TaskError: If the agent cannot be loaded, raises, or talks to no model.
         CassetteError: If the cassette is damaged.
     """
-    function = _function(task)
-    session = HttpCassette(
-        project.cassette_path(task), mode="replay", match=task.replay.match.http, block_processes=False
+    session = HttpCassette(project.cassette_path(task), mode="replay", match=task.replay.match.http)
+    raised, traces, unused = _run(session, _function(task), task)
+    misses = session.misses
+    if raised is not None and not misses:
+        raise TaskError(
+            f"the agent raised {type(raised).__name__}: {raised}",
+            where=task.where("agent"),
+            next_step="run it by itself under `harness.record_http(..., mode='replay')`",
+        ) from raised
+    divergences = _divergences(misses, unused, tainted=raised is not None or bool(misses))
+    return RunReplay(
+        recording=recording,
+        verdict="diverged" if divergences else "same",
+        divergences=divergences,
+        trace=traces[0] if traces else msgspec.structs.replace(recording.trace(), steps=(), output=None),
+        effects=session.count,
+        warnings=(_FIRST_USE.format(len(traces)),) if len(traces) > 1 else (),
     )
+
+
+def _run(
+    session: HttpCassette, function: Callable[..., Any], task: GoldenTask
+) -> tuple[BaseException | None, tuple[Trace, ...], tuple[int, ...]]:
+    """Run the agent in a replay; return what it raised, its traces, and the exchanges it did not ask for."""
     raised: BaseException | None = None
     traces: tuple[Trace, ...] = ()
     unused: tuple[int, ...] = ()
@@ -74,25 +94,8 @@ def replay_http_task(task: GoldenTask, project: Project, recording: Recording) -
                 raised = error
             traces, unused = session.traces, session.unused
     except WireMiss:
-        pass  # reported below, with what the agent did until then
-    misses = session.misses
-    if raised is not None and not misses:
-        raise TaskError(
-            f"the agent raised {type(raised).__name__}: {raised}",
-            where=task.where("agent"),
-            next_step="run it by itself under `harness.record_http(..., mode='replay')`",
-        ) from raised
-    divergences = _divergences(misses, unused, tainted=raised is not None or bool(misses))
-    notes = (_FIRST_USE.format(len(traces)),) if len(traces) > 1 else ()
-    trace = traces[0] if traces else msgspec.structs.replace(recording.trace(), steps=(), output=None)
-    return RunReplay(
-        recording=recording,
-        verdict="diverged" if divergences else "same",
-        divergences=divergences,
-        trace=trace,
-        effects=session.count,
-        warnings=notes,
-    )
+        pass  # the caller reports the session's misses
+    return raised, traces, unused
 
 
 def record_http_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -> tuple[Path, Trace]:

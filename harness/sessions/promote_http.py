@@ -51,13 +51,8 @@ def promote_http(path: Path, request_id: str | None, task: str, *, agent: str | 
         UsageError: If no function is named, the recording holds several runs, secrets were kept in it, or its
             prompt cannot be given to a function.
     """
-    if agent is None:
-        raise UsageError(
-            "a task of an HTTP run calls your agent's own function, and none is named",
-            where=str(path),
-            next_step="name it with --agent module:function; it is called with the prompt",
-        )
     file = read_http(path)
+    _check_agent(file, agent)
     _check_whole(file)
     conversation, trace = _run(file, request_id)
     numbers = {attempt.exchange.idx for turn in conversation.turns for attempt in turn.attempts}
@@ -78,6 +73,15 @@ def promote_http(path: Path, request_id: str | None, task: str, *, agent: str | 
     }
     origin = {"promoted_from": path.name, "promoted_run": trace.request_id, "promoted_as": task}
     return HttpPromotion(task=document, head=head, exchanges=chosen, provenance=origin)
+
+
+def _check_agent(file: HttpFile, agent: str | None) -> None:
+    if agent is None:
+        raise UsageError(
+            "a task of an HTTP run calls your agent's own function, and none is named",
+            where=str(file.path),
+            next_step="name it with --agent module:function; it is called with the prompt",
+        )
 
 
 def _check_whole(file: HttpFile) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import orjson
 
 from harness.wire.exchange import HttpAnswer, HttpError, SentRequest
-from harness.wire.routing import Exchanging, current, is_served, unserved
+from harness.wire.routing import Exchanging, Served, current, is_served, unserved
 from runtime.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,53 +43,75 @@ def recorded_tool(function: F) -> F:
             where="recorded_tool",
             next_step="return a list instead",
         )
-    name = function.__name__
-    signature = inspect.signature(function)
+    return _named(function, _Calls(function))
 
-    def sent(args: tuple[Any, ...], kwargs: dict[str, Any]) -> SentRequest:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        return SentRequest(
-            stack=STACK,
-            method="CALL",
-            url=f"{SCHEME}{name}",
-            headers=(("content-type", "application/json"),),
-            body=_json(bound.arguments, f"arguments of {name}"),
-        )
 
+def _named(function: F, made: _Calls) -> F:
     if inspect.iscoroutinefunction(function):
 
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            channel = current()
-            taken = None if channel is None else channel.take(sent(args, kwargs))
-            if taken is None:
-                return await function(*args, **kwargs)
-            if is_served(taken):
-                return _result(taken.answer)
-            try:
-                result = await function(*args, **kwargs)
-            except BaseException as error:
-                unserved(taken).fail(error)
-                raise
-            return _kept(unserved(taken), result, name)
+            return await made.call_async(*args, **kwargs)
 
         return functools.wraps(function)(call_async)  # type: ignore[return-value]  # same signature
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        channel = current()
-        taken = None if channel is None else channel.take(sent(args, kwargs))
-        if taken is None:
-            return function(*args, **kwargs)
-        if is_served(taken):
-            return _result(taken.answer)
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            unserved(taken).fail(error)
-            raise
-        return _kept(unserved(taken), result, name)
+        return made.call(*args, **kwargs)
 
     return functools.wraps(function)(call)  # type: ignore[return-value]  # same signature
+
+
+class _Calls:
+    """The calls of one function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self._name = function.__name__
+        self._signature = inspect.signature(function)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        taken = self._take(args, kwargs)
+        if taken is None:
+            return self._function(*args, **kwargs)
+        if is_served(taken):
+            return _result(taken.answer)
+        with _failing(unserved(taken)):
+            result = self._function(*args, **kwargs)
+        return _kept(unserved(taken), result, self._name)
+
+    async def call_async(self, *args: Any, **kwargs: Any) -> Any:
+        taken = self._take(args, kwargs)
+        if taken is None:
+            return await self._function(*args, **kwargs)
+        if is_served(taken):
+            return _result(taken.answer)
+        with _failing(unserved(taken)):
+            result = await self._function(*args, **kwargs)
+        return _kept(unserved(taken), result, self._name)
+
+    def _take(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchanging | Served | None:
+        channel = current()
+        if channel is None:
+            return None
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        sent = SentRequest(
+            stack=STACK,
+            method="CALL",
+            url=f"{SCHEME}{self._name}",
+            headers=(("content-type", "application/json"),),
+            body=_json(bound.arguments, f"arguments of {self._name}"),
+        )
+        return channel.take(sent)
+
+
+@contextmanager
+def _failing(exchange: Exchanging) -> Iterator[None]:
+    """Record what is raised in the block."""
+    try:
+        yield
+    except BaseException as error:
+        exchange.fail(error)
+        raise
 
 
 def _kept(exchange: Exchanging, result: Any, name: str) -> Any:

@@ -44,31 +44,14 @@ def promote(
     json: Json = False,
 ) -> int:
     """Make a golden task, its cassette and its baseline from a production run."""
-    if _TASK.match(task) is None:
-        raise UsageError(
-            f"{task!r} is not a task name", next_step="use suite/name: letters, digits, _ . - and /"
-        )
     project = Project(root.resolve())
-    path = project.golden / f"{task}{SUFFIX}"
     file, request_id = (Path(), None) if is_url(target) else split_target(target)
     is_http = is_http_recording(file)
-    cassette = project.cassettes / f"{task}{HTTP_SUFFIX if is_http else CASSETTE_SUFFIX}"
-    for file_path in (path, cassette, baseline_path(path)):
-        if file_path.exists():
-            raise UsageError(
-                "the file is there already",
-                where=str(file_path),
-                next_step="choose another name, or remove it first",
-            )
+    path, cassette = _free_names(project, task, HTTP_SUFFIX if is_http else CASSETTE_SUFFIX)
     if is_http:
         report = _promote_http(file, request_id, task, agent, cassette, path)
     else:
-        recording, origin = _production_run(target)
-        made = promote_run(recording, task, agent=agent, origin=origin)
-        write_cassette(cassette, made.recording, provenance=made.provenance)
-        with replace_file(path) as out:
-            out.write(_task_yaml(made.task, target).encode())
-        report = {"redaction": made.redaction.document(), "provenance": made.provenance}
+        report = _promote_run(target, task, agent, cassette, path)
     golden = load_task(path)
     update_baseline(golden, project, new=True, changed=False)
     outcome = run_task(golden, project)
@@ -86,6 +69,38 @@ def promote(
     if not outcome.passed:
         warn(f"the task does not pass yet; see `goldrun test {path}`")
     return ExitCode.OK if outcome.passed else ExitCode.CHECK_FAILED
+
+
+def _free_names(project: Project, task: str, suffix: str) -> tuple[Path, Path]:
+    """Return the files of a new task: its own and its cassette.
+
+    Raises:
+        UsageError: If the task has no name of a task, or a file of that name is there.
+    """
+    if _TASK.match(task) is None:
+        raise UsageError(
+            f"{task!r} is not a task name", next_step="use suite/name: letters, digits, _ . - and /"
+        )
+    path = project.golden / f"{task}{SUFFIX}"
+    cassette = project.cassettes / f"{task}{suffix}"
+    for file_path in (path, cassette, baseline_path(path)):
+        if file_path.exists():
+            raise UsageError(
+                "the file is there already",
+                where=str(file_path),
+                next_step="choose another name, or remove it first",
+            )
+    return path, cassette
+
+
+def _promote_run(target: str, task: str, agent: str | None, cassette: Path, path: Path) -> dict[str, Any]:
+    """Write the task and the cassette of a run; return what is reported of it."""
+    recording, origin = _production_run(target)
+    made = promote_run(recording, task, agent=agent, origin=origin)
+    write_cassette(cassette, made.recording, provenance=made.provenance)
+    with replace_file(path) as out:
+        out.write(_task_yaml(made.task, target).encode())
+    return {"redaction": made.redaction.document(), "provenance": made.provenance}
 
 
 def _promote_http(
