@@ -327,7 +327,7 @@ def _repeatable(call: Call, failure: Failure) -> bool:
 
 
 def _exhausted(progress: Progress, call: Call, failure: Failure) -> StopReason | None:
-    """Return the stop reason of a call that is not retried; `None` if the model gets the failure as the result instead."""
+    """Return the stop reason of a call that is not retried; `None` if the model gets the failure as its result."""
     status = failure_status(failure, write=call.write)
     if failure.kind is FailureKind.INTERRUPTED:
         off = failure.cause == "disabled"
