@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 FULL = os.environ.get("GOLDRUN_FULL") == "1"
-"""Whether the full counts are wanted; `nox -s reliability` and `nox -s properties` set it."""
+"""Whether the full counts are wanted: `nox -s reliability`, `properties` and `full_counts` set it."""
 
 
 def examples(usual: int = 25, full: int = 300) -> int:
