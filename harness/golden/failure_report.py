@@ -8,8 +8,11 @@ from harness.golden.rules.facts import CheckFailure
 from harness.golden.runner import GoldenOutcome
 from harness.replay.divergence import describe, headline
 from harness.text import safe_text
+from runtime.errors import GoldrunError
 
 SHOWN_DIVERGENCES = 5
+SHOWN_CELLS = 106
+"""Longest form of a value: with what stands before it, a line of 120."""
 HEADLINE_CELLS = 160
 """Longest first line."""
 
@@ -24,6 +27,24 @@ def headline_of(outcome: GoldenOutcome) -> str:
 
 def _rule_line(failure: CheckFailure) -> str:
     return f"{failure.rule}: expected {failure.expected}, got {failure.actual}"
+
+
+def effect_of(outcome: GoldenOutcome) -> str:
+    """Return what a change did to the run, in words; it separates tasks of one cause."""
+    before, now = outcome.recorded, outcome.trace
+    if before.stop_reason != now.stop_reason:
+        return f"stop reason {before.stop_reason} -> {now.stop_reason}"
+    pairs = [
+        ("tool executions", before.totals.tool_executions, now.totals.tool_executions),
+        ("tool calls", before.totals.tool_calls, now.totals.tool_calls),
+        ("model calls", before.totals.model_calls, now.totals.model_calls),
+    ]
+    changed = next((f"{name} {a} -> {b}" for name, a, b in pairs if a != b), None)
+    if changed is not None:
+        return changed
+    if outcome.divergences:
+        return "same behaviour over the recorded replies"
+    return "" if not outcome.failures else "the run is as recorded"
 
 
 def failure_text(outcome: GoldenOutcome) -> str:
@@ -75,16 +96,20 @@ def _problems(text: str) -> str:
 
 
 def _next_step(outcome: GoldenOutcome) -> str:
-    task = outcome.task.task
-    if outcome.divergences:
-        anew = (
-            "import or lift its recording again"
-            if outcome.task.is_recorded
-            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it again"
-        )
-        return f"undo the change, or if it is wanted: {anew}"
-    return "correct the rule in the task file, or the agent"
+    task = outcome.task
+    if not outcome.divergences:
+        return "correct the rule in the task file, or the agent"
+    wanted = "import or lift its recording again" if task.is_recorded else f"`goldrun record {task.task}`"
+    return f"undo the change; if it is wanted, {wanted}"
 
 
 def _short(value: Any) -> str:
-    return safe_text(value if isinstance(value, str) else repr(value), 160)
+    return safe_text(value if isinstance(value, str) else repr(value), SHOWN_CELLS)
+
+
+def error_text(error: GoldrunError) -> str:
+    """Return an error that kept a task from running, what is wrong in the first line."""
+    lines = [f"could not run: {error.what}"]
+    lines += [f"  at:   {error.where}"] if error.where else []
+    lines += [f"  next: {error.next_step}"] if error.next_step else []
+    return "\n".join(lines)

@@ -21,6 +21,7 @@ RECORDED = "recorded"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)*\Z")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
+_PYTEST_MARKS = frozenset({"filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail"})
 _TAG = re.compile(r"[A-Za-z_][\w-]*\Z")
 
 
@@ -31,6 +32,13 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _no_mark_of_pytest(value: str) -> str:
+    if value in _PYTEST_MARKS:
+        text = f"{value!r} is a mark of pytest and would change what a failure counts as; tolerate one by quarantine"
+        raise PydanticCustomError("tag", "{text}", {"text": text})
+    return value
 
 
 Name = Annotated[Text, _matching(_NAME, "name like suite/task (letters, digits, _ . - and /)")]
@@ -132,7 +140,14 @@ class GoldenTask(Model):
 
     schema_: Literal["golden/1"] = Field(alias="schema")
     task: Name
-    tags: tuple[Annotated[Text, _matching(_TAG, "tag (a letter, then letters, digits, _ and -)")], ...] = ()
+    tags: tuple[
+        Annotated[
+            Text,
+            _matching(_TAG, "tag (a letter, then letters, digits, _ and -)"),
+            AfterValidator(_no_mark_of_pytest),
+        ],
+        ...,
+    ] = ()
     agent: (
         HttpAgent
         | Annotated[
@@ -151,6 +166,7 @@ class GoldenTask(Model):
     quarantine: Quarantine | None = None
 
     _path: Path = PrivateAttr(default=Path())
+    _shown: Path = PrivateAttr(default=Path())
     _lines: Lines = PrivateAttr(default=Lines(1))
 
     @model_validator(mode="after")
@@ -190,12 +206,16 @@ class GoldenTask(Model):
 
     def where(self, rule: str | tuple[str | int, ...]) -> str:
         """Return `file:line` of a rule."""
-        return f"{self._path.as_posix()}:{self.line_of(rule)}"
+        return f"{self._shown.as_posix()}:{self.line_of(rule)}"
 
     def bind(self, path: Path, lines: Lines) -> None:
         """Set the task's file and lines; the loader calls this once. Internal to goldrun."""
-        self._path = path
+        self._path = self._shown = path
         self._lines = lines
+
+    def stand_at(self, path: Path) -> None:
+        """Set where the file is, beside the name that messages give it; the loader calls this. Internal to goldrun."""
+        self._path = path
 
 
 def split_path(rule: str) -> tuple[str | int, ...]:
