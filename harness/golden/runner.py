@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from harness.cassette.golden_cassette import read_cassette
-from harness.redaction.redactor import looks_secret
+from harness.redaction.tripwire import looks_secret
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, read_baseline
 from harness.golden.load_code import importable
