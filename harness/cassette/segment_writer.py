@@ -22,7 +22,7 @@ from harness.cassette.footer import (
 from harness.cassette.limits import MAX_RUN_BYTES
 from harness.cassette.merkle import merkle_root
 from harness.errors import CassetteError
-from harness.redaction.redactor import refuse_secrets
+from harness.redaction.tripwire import refuse_secrets
 from runtime.core.canonical import fingerprint
 from runtime.core.run import Header
 from runtime.core.stored_header import read_header

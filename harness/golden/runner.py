@@ -11,6 +11,7 @@ import msgspec
 from harness.cassette.golden_cassette import read_cassette
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, read_baseline
+from harness.redaction.tripwire import looks_secret
 from harness.golden.http_task import read_http_run, replay_http_task
 from harness.golden.load_code import importable
 from harness.golden.project import Project, load_agent
@@ -19,7 +20,6 @@ from harness.golden.rules.facts import CheckFailure, failure_of
 from harness.golden.rules.invariants import check_invariants
 from harness.golden.rules.vacuity import ignored_nothing, unchecked_names
 from harness.golden.task import GoldenTask
-from harness.redaction.redactor import looks_secret
 from harness.replay.change_names import schema_change
 from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
