@@ -21,7 +21,21 @@ ROOT = Path(__file__).resolve().parents[1]
 MOST_WORDS = 40
 
 NAMES = frozenset(
-    {"asked", "asking", "astray", "handed", "lingering", "lingers", "places", "told", "unheard", "unseen"}
+    {
+        "asked",
+        "asking",
+        "astray",
+        "calm",
+        "crowd",
+        "elsewhere",
+        "handed",
+        "lingering",
+        "lingers",
+        "places",
+        "told",
+        "unheard",
+        "unseen",
+    }
 )
 """Words that say nothing as part of a name: say what the value is (events, ports, approvals, slots)."""
 
