@@ -38,15 +38,21 @@ SHORT_OF = {
 
 
 def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
-    """Return the next reply, or the stop reason of a decision that could not be made."""
+    """Return the next reply, or the stop reason if no model gives one.
+
+    Each model of the header is tried in order, with retries, until one replies. Failures differ in what they end: the
+    run (a budget, a kill), only this model (its breaker, a switch), or only the attempt.
+    """
     header = progress.setup.header
     last: StopReason = StopReason(StopKind.INTERNAL_ERROR)
     attempt = 0
     for model in header.models:
+        # Backoff and the limit of attempts count for each model. Lanes number all attempts of the step.
         tried = 0
         while True:
             attempt += 1
             tried += 1
+            # Asked again for each attempt: the failed one before may have used up the rest of the budget.
             allowance = _allowance(progress, model)
             if isinstance(allowance, StopReason):
                 return allowance
@@ -57,6 +63,7 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
                 return outcome.value
             if isinstance(outcome.value, Admission):
                 stop = _not_admitted(outcome.value, model)
+                # Without a subject the refusal concerns the run, such as a tenant's cap. A fallback cannot help then.
                 if stop.subject is None:
                     return stop
                 last = stop
@@ -67,6 +74,7 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
                 break
             if failure.kind is FailureKind.INTERRUPTED:
                 return interrupted(failure)
+            # The provider may have done the work and billed it, although the reply was lost. Count the worst case.
             if failure.kind not in _UNSPENT and failure.phase not in {"connect", "rejected"}:
                 progress.charge_lost(allowance)
             last = _exhausted(failure, model)
