@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import TaskError
 from harness.golden.rules.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
-from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 from runtime.documents.strict_yaml import Lines, read_yaml
 from runtime.documents.yaml_events import YamlProblem
+from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 
 _FIX = "correct the named fields in the task file"
 _WORDS = {
@@ -30,8 +30,8 @@ _WORDS = {
 }
 
 
-def load_task(path: Path) -> GoldenTask:
-    """Return the task of a file.
+def load_task(path: Path, *, shown: Path | None = None) -> GoldenTask:
+    """Return the task of a file; messages name it as `shown`, the path itself by default.
 
     Raises:
         TaskError: If the file is missing, is not unambiguous YAML, or is not a golden task. It names each mistake.
@@ -43,7 +43,9 @@ def load_task(path: Path) -> GoldenTask:
     except OSError as error:
         what = f"the task file cannot be read: {error.strerror}"
         raise TaskError(what, where=str(path), next_step="check the path and its permissions") from error
-    return parse_task(data, path)
+    task = parse_task(data, shown or path)
+    task.stand_at(path)
+    return task
 
 
 def parse_task(data: bytes, path: Path) -> GoldenTask:

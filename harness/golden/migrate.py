@@ -7,7 +7,6 @@ only those characters are replaced. The new text is parsed and compared before i
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from harness.cassette.file_io import replace_file
 from harness.errors import TaskError
 from harness.golden.task import SUFFIX
-from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
 from runtime.documents.strict_yaml import MAX_DEPTH, MAX_NODES, NodePath, read_yaml
 from runtime.documents.yaml_events import YamlProblem, yaml_events
+from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _BOM = "\ufeff"
@@ -55,7 +54,9 @@ def find_files(path: Path) -> list[Path]:
     if not path.is_dir():
         raise TaskError("there is no such file or folder", where=str(path), next_step="check the path")
     # Hidden folders belong to tools, for example `.venv` and `.git`. Their files are not ours to rewrite.
-    visible = (p for p in path.rglob("*") if not any(part[0] == "." for part in p.relative_to(path).parts[:-1]))
+    visible = (
+        p for p in path.rglob("*") if not any(part[0] == "." for part in p.relative_to(path).parts[:-1])
+    )
     return sorted(p for p in visible if p.name.endswith(_ENDINGS) and p.is_file() and _is_ours(p))
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
 from harness.golden.load_code import build_agent, importable
+from harness.golden.rules.matchers import shown
 from harness.golden.task import GoldenTask
 from runtime.entry.agent import Agent
 
 CASSETTE_SUFFIX = ".cassette.json"
+HTTP_SUFFIX = ".jsonl"
+"""Of the cassettes of agents that are recorded over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class Project:
 
     def cassette_path(self, task: GoldenTask) -> Path:
         """Return the path of a task's cassette."""
-        return self.cassettes / f"{task.cassette_name}{CASSETTE_SUFFIX}"
+        suffix = CASSETTE_SUFFIX if task.http_agent is None else HTTP_SUFFIX
+        return self.cassettes / f"{task.cassette_name}{suffix}"
 
 
 def project_of(path: Path) -> Project:
@@ -61,7 +67,15 @@ def load_agent(task: GoldenTask, project: Project) -> Agent:
     Callers that run the agent hold `importable(project.root)` around it.
 
     Raises:
-        TaskError: If the module or factory is missing, or the factory returns no agent.
+        TaskError: If the module or factory is missing, exits, raises or prints, or returns no agent.
     """
-    with importable(project.root):
-        return build_agent(task.agent, where=task.where("agent"), error=TaskError)
+    printed = io.StringIO()
+    with importable(project.root), redirect_stdout(printed):
+        agent = build_agent(task.factory, where=task.where("agent"), error=TaskError)
+    if printed.getvalue():
+        raise TaskError(
+            f"the factory {task.factory!r} printed {shown(printed.getvalue())}",
+            where=task.where("agent"),
+            next_step="log to stderr instead: standard output is where commands write their results",
+        )
+    return agent

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Private
 from pydantic_core import PydanticCustomError
 
 from harness.golden.rules.expect import Expect, Model, Text, Whole
-from runtime.documents.strict_yaml import Lines
 from runtime.core.messages import Message, system_message, user_message
+from runtime.documents.strict_yaml import Lines
 from runtime.entry.policy_file import PolicySpec
 
 SUFFIX = ".golden.yaml"
@@ -21,6 +21,7 @@ RECORDED = "recorded"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+=-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.@+=-]*)*\Z")
 _FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z")
+_PYTEST_MARKS = frozenset({"filterwarnings", "parametrize", "skip", "skipif", "usefixtures", "xfail"})
 _TAG = re.compile(r"[A-Za-z_][\w-]*\Z")
 
 
@@ -31,6 +32,13 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _no_mark_of_pytest(value: str) -> str:
+    if value in _PYTEST_MARKS:
+        text = f"{value!r} is a mark of pytest and would change what a failure counts as; tolerate one by quarantine"
+        raise PydanticCustomError("tag", "{text}", {"text": text})
+    return value
 
 
 Name = Annotated[Text, _matching(_NAME, "name like suite/task (letters, digits, _ . - and /)")]
@@ -80,11 +88,29 @@ class ToolMatch(Model):
     ignore: tuple[Text, ...] = ()
 
 
+class HttpAgent(Model):
+    """An agent that is not built on this runtime: a function of the user's, called with the input's text."""
+
+    http: Annotated[Text, _matching(_FACTORY, "function: write module:function")]
+
+
+def _http_rules(value: Any) -> Any:
+    from harness.wire.match_rules import match_rules
+    from runtime.errors import UsageError
+
+    try:
+        match_rules(value, where="replay.match.http")
+    except UsageError as fault:
+        raise PydanticCustomError("match", "{text}", {"text": fault.what}) from fault
+    return value
+
+
 class MatchSpec(Model):
-    """How replay matches effects with the cassette."""
+    """How replay matches effects with the cassette; `http` holds the rules for requests of an HTTP agent."""
 
     model: Literal["strict", "position", "last_message"] = "strict"
     tools: ToolMatch = ToolMatch()
+    http: Annotated[dict[str, Any], AfterValidator(_http_rules)] | None = None
 
 
 class ReplaySpec(Model):
@@ -114,21 +140,33 @@ class GoldenTask(Model):
 
     schema_: Literal["golden/1"] = Field(alias="schema")
     task: Name
-    tags: tuple[Annotated[Text, _matching(_TAG, "tag (a letter, then letters, digits, _ and -)")], ...] = ()
-    agent: Annotated[
-        Text,
-        _matching(
-            re.compile(rf"{RECORDED}\Z|{_FACTORY.pattern}"), "agent: write module:factory, or recorded"
-        ),
-    ]
+    tags: tuple[
+        Annotated[
+            Text,
+            _matching(_TAG, "tag (a letter, then letters, digits, _ and -)"),
+            AfterValidator(_no_mark_of_pytest),
+        ],
+        ...,
+    ] = ()
+    agent: (
+        HttpAgent
+        | Annotated[
+            Text,
+            _matching(
+                re.compile(rf"{RECORDED}\Z|{_FACTORY.pattern}"),
+                "agent: write module:factory, {http: module:function}, or recorded",
+            ),
+        ]
+    )
     input: TaskInput = TaskInput()
     cassette: Name | None = None
     policy: PolicySpec | None = None
     replay: ReplaySpec = ReplaySpec()
-    expect: Expect = Expect()
+    expect: Expect = Field(default_factory=Expect.model_construct)
     quarantine: Quarantine | None = None
 
     _path: Path = PrivateAttr(default=Path())
+    _shown: Path = PrivateAttr(default=Path())
     _lines: Lines = PrivateAttr(default=Lines(1))
 
     @model_validator(mode="after")
@@ -148,6 +186,16 @@ class GoldenTask(Model):
         return self.cassette or self.task
 
     @property
+    def http_agent(self) -> str | None:
+        """The function of an agent of another framework; `None` if the agent is one of this runtime."""
+        return self.agent.http if isinstance(self.agent, HttpAgent) else None
+
+    @property
+    def factory(self) -> str:
+        """The reference to the agent's code, or `recorded`."""
+        return self.agent.http if isinstance(self.agent, HttpAgent) else self.agent
+
+    @property
     def is_recorded(self) -> bool:
         """Whether the run is replayed from the cassette alone, without agent code."""
         return self.agent == RECORDED
@@ -158,12 +206,16 @@ class GoldenTask(Model):
 
     def where(self, rule: str | tuple[str | int, ...]) -> str:
         """Return `file:line` of a rule."""
-        return f"{self._path.as_posix()}:{self.line_of(rule)}"
+        return f"{self._shown.as_posix()}:{self.line_of(rule)}"
 
     def bind(self, path: Path, lines: Lines) -> None:
         """Set the task's file and lines; the loader calls this once. Internal to goldrun."""
-        self._path = path
+        self._path = self._shown = path
         self._lines = lines
+
+    def stand_at(self, path: Path) -> None:
+        """Set where the file is, beside the name that messages give it; the loader calls this. Internal to goldrun."""
+        self._path = path
 
 
 def split_path(rule: str) -> tuple[str | int, ...]:

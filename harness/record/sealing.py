@@ -30,7 +30,8 @@ from harness.errors import CassetteError
 from harness.record.sampling import Sampling
 from runtime.core.stored_header import read_header
 from runtime.execution.clock import SystemClock
-from runtime.journal.files import RunRecords, read_journal
+from runtime.journal.files import read_journal
+from runtime.journal.open_runs import RunRecords
 from runtime.journal.records import EndBody
 from runtime.ports.control_values import RunKey
 

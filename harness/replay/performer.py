@@ -22,7 +22,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from harness.replay.divergence import EffectDivergence, ReplayDivergence, Verdict
-from harness.replay.divergence_causes import explain, missing_cause
+from harness.replay.divergence_causes import explain, explain_missing
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from runtime.core.effects import (
     KIND_OF,
@@ -48,6 +48,8 @@ from runtime.core.effects import (
 )
 from runtime.core.keys import Cleaner, Keyer
 from runtime.core.lanes import step_of
+from runtime.core.run import Header
+from runtime.core.stop import StopKind
 from runtime.journal.recording import Interaction
 
 _GRANTED = Admission()
@@ -55,6 +57,10 @@ _UNCHANGED = Controls()
 _UNRECORDED = Failure(
     kind=FailureKind.INTERRUPTED, message="the recording holds no outcome for this call", cause="unrecorded"
 )
+
+
+class RecordedError(Exception):
+    """Ends a replay where the recorded run died: in a call that raised and never answered."""
 
 
 class ReplayPerformer:
@@ -70,6 +76,7 @@ class ReplayPerformer:
         self._uncleaned: list[SingleEffect] | None = None if cleaner is None else []
         self._used: set[str] = set()
         self._now: float | None = None
+        self._header: Header | None = None
         self.divergences: list[EffectDivergence] = []
         self.effects: int = 0
 
@@ -81,6 +88,8 @@ class ReplayPerformer:
         """
         self.effects += 1
         if isinstance(effect, (Begin, End)):
+            if isinstance(effect, Begin):
+                self._header = effect.header
             return Outcome(at=self._now)
         index = self._index
         lane = effect.lane
@@ -110,6 +119,8 @@ class ReplayPerformer:
     def leftovers(self, stop_reason: str) -> list[EffectDivergence]:
         """Return a divergence for each recorded interaction that was not used."""
         tainted = bool(self.divergences)
+        recording = self._index.recording
+        unused = [i for i in recording.interactions if i.lane not in self._used and i.kind not in NEUTRAL]
         return [
             EffectDivergence(
                 step=step_of(i.lane),
@@ -117,11 +128,12 @@ class ReplayPerformer:
                 kind=i.kind.value,
                 name=i.name,
                 verdict="missing",
-                cause=missing_cause(i, stop_reason),
+                cause=why.cause,
+                summary=why.summary,
                 tainted=tainted,
             )
-            for i in self._index.recording.interactions
-            if i.lane not in self._used and i.kind not in NEUTRAL
+            for i in unused
+            for why in (explain_missing(i, stop_reason, recording.header, self._header),)
         ]
 
     def _serve(self, interaction: Interaction) -> AnyOutcome:
@@ -129,6 +141,9 @@ class ReplayPerformer:
         if outcome.at is not None:
             self._now = outcome.at
         if outcome.value is None and outcome.failure is None and not interaction.answered:
+            end = self._index.recording.end
+            if end is not None and end.stop_reason == StopKind.INTERNAL_ERROR:
+                raise RecordedError(end.detail or "the run died in this call")
             return Outcome(failure=_UNRECORDED, at=self._now)
         return outcome
 
@@ -158,7 +173,7 @@ class ReplayPerformer:
         served: Interaction | None,
     ) -> AnyOutcome:
         assert not isinstance(effect, Begin | End)
-        why = explain(effect, recorded, self._index.recording, verdict, self._cleaner)
+        why = explain(effect, recorded, self._index.recording, verdict, self._cleaner, self._header)
         divergence = EffectDivergence(
             step=step_of(effect.lane),
             lane=effect.lane,
@@ -169,6 +184,7 @@ class ReplayPerformer:
             cause=why.cause,
             recorded=why.recorded,
             replayed=why.replayed,
+            summary=why.summary,
             tainted=bool(self.divergences),
         )
         self.divergences.append(divergence)

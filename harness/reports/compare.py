@@ -171,11 +171,12 @@ def _report(
     reasons = breakdown.stop_reasons(columns, rows)
     by_tool = breakdown.by_tool(data.tools, columns, rows)
     judged = main.judged
+    verdicts: list[Verdict] = [p.judged.verdict for p in found]
     report = Report(
         baseline=labels[0],
         candidate=labels[1],
         history="",
-        verdict=min((p.judged.verdict for p in found), key=_SEVERITY.index),
+        verdict=min(verdicts, key=_SEVERITY.index),
         headline="",
         mode=_mode(pairs) if pairs.count else "standardised",
         key=key,

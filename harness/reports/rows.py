@@ -257,10 +257,10 @@ def _by_tool(trace: Trace) -> dict[tuple[str, bool], list[ToolStep]]:
 def _sum(values: list[N | None]) -> N | None:
     """Return a sum, which is unknown if any value is unknown."""
     known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+    return sum(known) if len(known) == len(values) else None  # pyright: ignore[reportReturnType]  # 0 is of either type
 
 
 def _total(values: list[N | None]) -> N | None:
     """Return the sum of the known values, which is unknown only if all are."""
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    return sum(known) if known else None  # pyright: ignore[reportReturnType]  # 0 is of either type

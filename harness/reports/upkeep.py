@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,7 +228,8 @@ def _deploy_json(history: Path, manifest: Manifest, deploy: str) -> dict[str, An
     parts = [part for part in manifest.parts if part.deploy == deploy]
     damaged: list[str] = []
     versions: set[str] = set()
-    first = last = None
+    first: datetime | None = None
+    last: datetime | None = None
     for part in parts:
         try:
             read_part(history, part)
@@ -236,7 +238,7 @@ def _deploy_json(history: Path, manifest: Manifest, deploy: str) -> dict[str, An
     counted = [part for part in parts if part.path not in damaged]
     for part in (p for p in counted if p.table == "runs"):
         times = read_columns(history, part, ("started_at",)).column("started_at").to_pylist()
-        known = [t for t in times if t is not None]
+        known: list[datetime] = [t for t in times if t is not None]
         first = min([*known, *([first] if first else [])], default=None)
         last = max([*known, *([last] if last else [])], default=None)
         versions.add(_version(history / part.path))

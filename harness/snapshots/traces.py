@@ -54,7 +54,7 @@ class TraceSnapshotExtension(JSONSnapshotExtension):
     """Stores runs as `__traces__/<test file>/<test>.trace.json`, and tells how they differ call by call."""
 
     file_extension = "trace.json"
-    snapshot_dirname: str = "__traces__"
+    snapshot_dirname: str | Path = "__traces__"
 
     @classmethod
     def dirname(cls, *, test_location: Any) -> str:

@@ -15,7 +15,7 @@ from runtime.core.messages import (
     TextPart,
     ToolCallPart,
 )
-from runtime.core.money import Usage
+from runtime.core.money import STANDARD_TIERS, Usage
 from runtime.dialects.fields import count, mapping, string
 from runtime.dialects.jsontext import parse_arguments
 
@@ -134,8 +134,17 @@ def decode_usage(wire: Any) -> Usage | None:
         cache_write_tokens=written,
         cache_write_1h_tokens=count(mapping(wire.get("cache_creation")).get("ephemeral_1h_input_tokens")),
         reasoning_tokens=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
+        billed_as=_billed_as(wire),
     )
     return None if usage == Usage() else usage
+
+
+def _billed_as(wire: dict[str, Any]) -> str | None:
+    """Return what the listed rates do not hold for: calls of the provider's own tools, or a service tier."""
+    if any(mapping(wire.get("server_tool_use")).values()):
+        return "tools"
+    tier = wire.get("service_tier")
+    return tier if isinstance(tier, str) and tier not in {"", *STANDARD_TIERS} else None
 
 
 def provider_usage(usage: Usage) -> Usage:

@@ -73,7 +73,12 @@ def _type(error: dict[str, Any]) -> str | None:
 
 
 def phase_of(status: int, *, retryable: bool) -> str:
-    """Return the phase in which an exchange with an error status failed; a refused request had no effect."""
+    """Return where an exchange with an error status failed: a request that was refused as wrong did nothing.
+
+    A gateway that got no valid answer (502) may have handed the request on: that one is `lost`.
+    """
+    if status == 502:
+        return "lost"
     return "rejected" if 400 <= status < 500 and not retryable else "response"
 
 

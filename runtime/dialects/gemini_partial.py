@@ -49,9 +49,11 @@ def _set(arguments: dict[str, Any], steps: list[str | int], value: Any) -> None:
             return
         known = place.get(step) if isinstance(place, dict) else place[int(step)]
         if following is None:
-            both = isinstance(known, str) and isinstance(value, str)
-            place[step] = known + value if both else value
+            if isinstance(known, str) and isinstance(value, str):
+                value = known + value
+            place[step] = value  # pyright: ignore[reportCallIssue, reportArgumentType]  # the step fits, see above
             return
         if not isinstance(known, (dict, list)):
-            place[step] = known = [] if isinstance(following, int) else {}
+            known = [] if isinstance(following, int) else {}
+            place[step] = known  # pyright: ignore[reportCallIssue, reportArgumentType]  # the step fits, see above
         place = known

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from runtime.core.messages import FinishReason, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
-from runtime.core.money import Usage, usd_to_nanos
+from runtime.core.money import STANDARD_TIERS, Usage, usd_to_nanos
 from runtime.dialects.fields import count, first_count, mapping, string
 from runtime.dialects.jsontext import mend_text, parse_arguments
 
@@ -121,6 +123,13 @@ def decode_usage(wire: Any) -> Usage | None:
         reasoning_tokens=first_count(completion.get("reasoning_tokens"), wire.get("reasoning_tokens")),
     )
     return None if usage == Usage() else usage
+
+
+def billed(usage: Usage | None, service_tier: Any) -> Usage | None:
+    """Return usage with the service tier it is billed at, where that is not the standard one."""
+    if usage is None or not isinstance(service_tier, str) or service_tier in {"", *STANDARD_TIERS}:
+        return usage
+    return msgspec.structs.replace(usage, billed_as=service_tier)
 
 
 def encode_usage(usage: Usage | None, cost_nanousd: int | None) -> dict[str, Any] | None:

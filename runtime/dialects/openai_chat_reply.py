@@ -10,6 +10,7 @@ from runtime.dialects.fields import reply_object, string
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
     WIRE_FINISH,
+    billed,
     call_parts,
     content_pieces,
     decode_usage,
@@ -46,7 +47,7 @@ def decode_reply(body: Any) -> ModelReply:
         raw_finish_reason=raw,
         response_model=string(body.get("model")) or None,
         response_id=string(body.get("id")) or None,
-        usage=decode_usage(usage),
+        usage=billed(decode_usage(usage), body.get("service_tier")),
         cost_nanousd=stated_cost(usage),
     )
 

@@ -16,6 +16,7 @@ from runtime.dialects.failures import decode_error
 from runtime.dialects.fields import entries, mapping, string
 from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import (
+    billed,
     content_pieces,
     decode_usage,
     encode_usage,
@@ -67,6 +68,7 @@ class StreamDecoder(JsonStream):
         self._model: str | None = None
         self._id: str | None = None
         self._usage: Usage | None = None
+        self._tier = ""
         self._cost: int | None = None
 
     def finish(self) -> ModelReply:
@@ -87,18 +89,18 @@ class StreamDecoder(JsonStream):
             raw_finish_reason=self._finish,
             response_model=self._model,
             response_id=self._id,
-            usage=self._usage,
+            usage=billed(self._usage, self._tier),
             cost_nanousd=self._cost,
         )
 
-    def take(self, chunk: dict[str, Any]) -> list[str]:
+    def take(self, event: dict[str, Any]) -> list[str]:
         """Take one chunk and return its text deltas; never raises."""
-        if chunk.get("error"):
-            self.fail(decode_error(None, chunk))
-        self._model = string(chunk.get("model")) or self._model
-        self._id = self._id or string(chunk.get("id")) or None
-        self._take_usage(chunk)
-        choices = chunk.get("choices")
+        if event.get("error"):
+            self.fail(decode_error(None, event))
+        self._model = string(event.get("model")) or self._model
+        self._id = self._id or string(event.get("id")) or None
+        self._take_usage(event)
+        choices = event.get("choices")
         deltas: list[str] = []
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict) or choice.get("index") not in (0, None):
@@ -106,7 +108,7 @@ class StreamDecoder(JsonStream):
             if isinstance(choice.get("error"), dict):
                 self.fail(decode_error(None, choice))
             # A last chunk that only reports an error must not overwrite the finish reason.
-            if self._finish is None or not chunk.get("error"):
+            if self._finish is None or not event.get("error"):
                 self._finish = finish_text(choice) or self._finish
             delta = choice.get("delta")
             if isinstance(delta, dict):
@@ -117,6 +119,7 @@ class StreamDecoder(JsonStream):
         # Groq puts usage into its own field, and Moonshot into the choice.
         own = [mapping(chunk.get("x_groq")), *entries(chunk.get("choices"))[:1]]
         wire = chunk.get("usage") or next((each["usage"] for each in own if each.get("usage")), None)
+        self._tier = string(chunk.get("service_tier")) or self._tier
         usage = decode_usage(wire)
         if usage is not None:
             self._usage = usage

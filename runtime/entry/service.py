@@ -27,6 +27,7 @@ from runtime.entry.children import narrowed_scopes
 from runtime.entry.run import DuplicateRunError, Request, RunResult, Wrap, run_agent_async
 from runtime.entry.state import State
 from runtime.errors import UsageError
+from runtime.execution.breaker_views import BreakerViews
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
 from runtime.observability.logs import run_names
@@ -106,7 +107,7 @@ class Service:
             self.event_key = _event_key(self.governor.store)
         for sink in self.sinks:
             if isinstance(sink, MetricsSink):
-                sink.watch(self.governor.store.list_breakers)
+                sink.watch(BreakerViews(self.governor.store))
 
     async def run(self, agent: Agent, request: Request, *, credentials: str) -> RunResult:
         """Run an agent for the principal of the credentials.
@@ -192,10 +193,11 @@ class Service:
         governor = self.governor
         while run.stop_reason is None and run.alive_until is not None:
             if run.alive_until <= governor.now():
-                governor.store.sweep_runs(now=governor.now())
+                await governor.store.sweep_runs(now=governor.now())
             else:
                 await asyncio.sleep(governor.rules.poll_s)
-            run = next(r for r in governor.store.find_runs(run.key.request_id) if r.key == run.key)
+            entries = await governor.store.find_runs(run.key.request_id)
+            run = next(r for r in entries if r.key == run.key)
         return run
 
     def _wrapped(self, inner: Performer) -> Performer:

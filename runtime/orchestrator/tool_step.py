@@ -269,6 +269,7 @@ def _admit(progress: Progress, calls: list[Call], attempt: int) -> Flow[StopReas
             limits=Limits(
                 deadline_s=deadline_s, timeout_s=c.timeout_s, reserved_nanousd=c.cost_nanos or None
             ),
+            call=_effect(progress, c, attempt),
         )
         for c in calls
     ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, LiteralString
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.golden.rules.matchers import check_expectation, regex_problem
+from harness.golden.rules.matcher_problems import check_expectation, regex_problem
+from harness.golden.rules.matchers import exact_args
+from harness.golden.rules.output_schema import keyword_problems
 from harness.golden.rules.pairing import Mode
 from runtime.core.effects import CallStatus
 from runtime.core.stop import SUBJECT_KINDS, StopKind
@@ -38,7 +40,7 @@ Texts = Annotated[
 ]
 
 
-def _problem(kind: str, text: str, path: tuple[str | int, ...] = ()) -> PydanticCustomError:
+def _problem(kind: LiteralString, text: str, path: tuple[str | int, ...] = ()) -> PydanticCustomError:
     # The text is passed as context, because pydantic would read braces in a message template as fields.
     return PydanticCustomError(kind, "{text}", {"text": text, "path": list(path)})
 
@@ -51,8 +53,14 @@ def _check_matchers(value: Any) -> Any:
 
 def _check_args(value: dict[str, Any]) -> dict[str, Any]:
     # The keys at the top are names of arguments, so an argument called `regex` is not a matcher.
-    for name, expected in value.items():
-        for problem in check_expectation(expected, (name,)):
+    exact = exact_args(value)
+    place: tuple[str | int, ...] = () if exact is None else ("exact",)
+    if not value:
+        raise _problem(
+            "empty", "no argument is named; name some, write {exact: {}} for none, or leave args out"
+        )
+    for name, expected in (value if exact is None else exact).items():
+        for problem in check_expectation(expected, (*place, name)):
             raise _problem("matcher", str(problem), problem.path)
     return value
 
@@ -64,6 +72,12 @@ def _check_regexes(value: tuple[str, ...]) -> tuple[str, ...]:
     for index, pattern in enumerate(value):
         if (problem := regex_problem(pattern)) is not None:
             raise _problem("regex", problem, (index,))
+    return value
+
+
+def _check_schema(value: dict[str, Any]) -> dict[str, Any]:
+    for path, problem in keyword_problems(value):
+        raise _problem("schema", problem, path)
     return value
 
 
@@ -99,7 +113,15 @@ def _range(value: Any) -> Any:
     return {"min": value, "max": value}
 
 
-Count = Annotated[Range, BeforeValidator(_range, json_schema_input_type=int | Range)]
+def _bounding(value: Range) -> Range:
+    if value.max is None and value.min == 0:
+        raise _problem("range", "min: 0 holds for every run; write a higher min, a max, or leave it out")
+    return value
+
+
+Count = Annotated[
+    Range, BeforeValidator(_range, json_schema_input_type=int | Range), AfterValidator(_bounding)
+]
 
 
 def _times(value: Any) -> Any:
@@ -133,6 +155,17 @@ class CallSpec(Model):
     ] = None
 
 
+class OnceSpec(CallSpec):
+    """Calls whose effect may happen once.
+
+    Attributes:
+        by: Arguments that say which calls are the same. Without it these are the tool's `dedupe_by`; without that
+            all calls of a write tool are the same, and calls of another tool are if their arguments are equal.
+    """
+
+    by: Texts | None = None
+
+
 class ExpectedCall(CallSpec):
     """One expected call of `tools`; `times` is a number or [min, max]."""
 
@@ -145,7 +178,9 @@ def _named(value: Any) -> Any:
 
 Spec = Annotated[CallSpec, BeforeValidator(_named, json_schema_input_type=str | CallSpec)]
 Expected = Annotated[ExpectedCall, BeforeValidator(_named, json_schema_input_type=str | ExpectedCall)]
+Once = Annotated[OnceSpec, BeforeValidator(_named, json_schema_input_type=str | OnceSpec)]
 Specs = Annotated[tuple[Spec, ...], Field(min_length=1)]
+Onces = Annotated[tuple[Once, ...], Field(min_length=1)]
 
 
 class Tools(Model):
@@ -160,7 +195,26 @@ class Tools(Model):
             raise _problem(
                 "empty", f"mode {self.mode} without calls can never fail; use exact for no calls at all"
             )
+        if self.mode in {"in_order", "superset"}:
+            for index, call in enumerate(self.calls):
+                if call.times is not None and not call.times.min and call.times.max is None:
+                    text = (
+                        f"min: 0 asks for nothing in mode {self.mode}; leave the call out, or give it a max"
+                    )
+                    raise _problem("range", text, ("calls", index, "times"))
         return self
+
+
+def _stated(model: Model, what: str) -> None:
+    """Refuse a section in which nothing is stated.
+
+    Raises:
+        PydanticCustomError: If no field is given, or none with a value.
+    """
+    if all(getattr(model, name) in (None, {}) for name in type(model).model_fields):
+        raise _problem(
+            "empty", f"{what}; state some of {', '.join(type(model).model_fields)}, or leave it out"
+        )
 
 
 class Counts(Model):
@@ -178,6 +232,11 @@ class Counts(Model):
     in_doubt: Count | None = None
     by_tool: dict[str, Count] = {}
     by_status: dict[CallStatus, Count] = {}
+
+    @model_validator(mode="after")
+    def _some(self) -> Counts:
+        _stated(self, "nothing is counted")
+        return self
 
 
 class VsBaseline(Model):
@@ -207,6 +266,11 @@ class Tokens(Model):
     output: Count | None = None
     total: Count | None = None
 
+    @model_validator(mode="after")
+    def _some(self) -> Tokens:
+        _stated(self, "no number of tokens is bounded")
+        return self
+
 
 class Output(Model):
     """Expectations on the run's final text."""
@@ -215,7 +279,16 @@ class Output(Model):
     not_contains: Texts | None = None
     regex: Annotated[Texts, AfterValidator(_check_regexes)] | None = None
     equals: Annotated[Any, AfterValidator(_check_matchers)] = None
-    json_schema: dict[str, Any] | Text | None = None
+    json_schema: Annotated[dict[str, Any], AfterValidator(_check_schema)] | Text | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Output:
+        if "equals" not in self.model_fields_set:
+            _stated(self, "nothing is expected of the output")
+        return self
+
+
+_STOP_REASONS = [f"{k}:x" if k in SUBJECT_KINDS else k.value for k in StopKind]
 
 
 def stop_problem(pattern: str) -> str | None:
@@ -248,6 +321,10 @@ def _check_stops(value: tuple[str, ...]) -> tuple[str, ...]:
     for index, pattern in enumerate(value):
         if (problem := stop_problem(pattern)) is not None:
             raise _problem("stop_reason", problem, (index,))
+    if all(any(fnmatch.fnmatchcase(reason, p) for p in value) for reason in _STOP_REASONS):
+        raise _problem(
+            "stop_reason", f"{' or '.join(value)} matches every stop reason; name the accepted ones"
+        )
     return value
 
 
@@ -285,7 +362,7 @@ class Expect(Model):
     never: Specs | None = None
     before: Pairs | None = None
     same_turn: Turns | None = None
-    at_most_once: Specs | None = None
+    at_most_once: Onces | None = None
     counts: Counts | None = None
     approvals: Approvals | None = None
     loop_free: Literal[True] | None = None
@@ -293,3 +370,9 @@ class Expect(Model):
     tokens: Tokens | None = None
     output: Output | None = None
     trace: Literal["baseline"] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Expect:
+        # A task without this section is judged by its replay and the invariants; the default is not validated.
+        _stated(self, "nothing is expected")
+        return self

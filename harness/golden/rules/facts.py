@@ -5,9 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from harness.golden.rules.matchers import Mismatch, argument_mismatches, described, path_text, shown
+from harness.golden.rules.matchers import (
+    Mismatch,
+    all_argument_mismatches,
+    argument_mismatches,
+    described,
+    exact_args,
+    path_text,
+    shown,
+)
+from runtime.core.run import ToolDecl
 from runtime.core.trace import ToolStep, Trace
 
 RulePath = tuple[str | int, ...]
@@ -44,15 +53,29 @@ class Facts:
         trace: The run.
         calls: Its tool calls in order.
         baseline: The accepted trace, if one is stored.
-        known_tools: The agent's tools, and those that the run or the baseline calls; `None` if unknown.
+        known_tools: The agent's tools, and those that the run or the baseline calls.
+        all_tools_known: Whether the agent has no other tools; otherwise a name that is not known may be right.
+        tools: Declarations of the agent's tools, from its code and from the recording.
+        models: Models that the run may ask; empty if unknown.
         folder: Folder to which file names in the task are relative.
     """
 
     trace: Trace
     calls: tuple[ActualCall, ...]
     baseline: Trace | None = None
-    known_tools: frozenset[str] | None = None
+    known_tools: frozenset[str] = frozenset()
+    all_tools_known: bool = False
+    tools: tuple[ToolDecl, ...] = ()
+    models: frozenset[str] = frozenset()
     folder: str = "."
+
+    def declarations(self, tool: str) -> list[ToolDecl]:
+        """Return the declarations of a tool; several where code and recording differ."""
+        return [decl for decl in self.tools if decl.schema.name == tool]
+
+    def schemas(self, tool: str) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of a tool's arguments, as far as they are known."""
+        return [decl.schema.parameters for decl in self.declarations(tool)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,35 +161,38 @@ def facts_of(
     *,
     baseline: Trace | None = None,
     known_tools: frozenset[str] | None = None,
+    tools: Iterable[ToolDecl] = (),
+    models: Iterable[str] = (),
     folder: str = ".",
 ) -> Facts:
-    """Return the facts of a run; without `known_tools`, those that the trace knows are used."""
+    """Return the facts of a run.
+
+    Args:
+        trace: The run.
+        baseline: The accepted trace, if one is stored.
+        known_tools: Names of all tools of the agent; `None` takes those that the trace knows.
+        tools: Declarations of tools, from the agent's code or from a recording.
+        models: Models that the run may ask.
+        folder: Folder to which file names in the task are relative.
+    """
     calls = tuple(
         ActualCall(position=i, step=step, tool=tool)
         for i, (step, tool) in enumerate((s.index, c) for s in trace.steps for c in s.tool_calls)
     )
     if known_tools is None and trace.tools_known is not None:
         known_tools = frozenset(trace.tools_known)
-    if known_tools is not None:
-        called = {c.tool.name for c in calls} | {d.tool for d in trace.denials if d.tool is not None}
-        if baseline is not None:
-            called |= {c.name for c in baseline.tool_calls}
-        known_tools = known_tools | called
-    return Facts(trace=trace, calls=calls, baseline=baseline, known_tools=known_tools, folder=folder)
-
-
-def vacuous(path: RulePath, tool: str, facts: Facts) -> Finding | None:
-    """Return a finding if no call can have this tool name, because no tool has it; otherwise `None`."""
-    if facts.known_tools is None or tool in facts.known_tools:
-        return None
-    near = suggestion(tool, facts.known_tools)
-    known = ", ".join(sorted(facts.known_tools)) or "none"
-    return Finding(
-        path=path,
-        expected="the name of a tool the agent has",
-        actual=f"{tool!r} is not a tool of the agent, so the rule can match nothing; tools are {known}",
-        nearest=None if near is None else f"did you mean {near!r}?",
-        kind="vacuous",
+    called = {c.tool.name for c in calls} | {d.tool for d in trace.denials if d.tool is not None}
+    if baseline is not None:
+        called |= {c.name for c in baseline.tool_calls}
+    return Facts(
+        trace=trace,
+        calls=calls,
+        baseline=baseline,
+        known_tools=(known_tools or frozenset()) | called,
+        all_tools_known=known_tools is not None,
+        tools=tuple(tools),
+        models=frozenset(models),
+        folder=folder,
     )
 
 
@@ -192,11 +218,20 @@ def spec_mismatches(
         found.append(Mismatch(("tool",), tool, call.tool.name))
     if status is not None and call.tool.status not in status:
         found.append(Mismatch(("status",), " or ".join(status), call.tool.status))
-    return found if args is None else found + argument_mismatches(args, call.tool.arguments)
+    if args is None:
+        return found
+    exact = exact_args(args)
+    if exact is None:
+        return found + argument_mismatches(args, call.tool.arguments)
+    return found + all_argument_mismatches(exact, call.tool.arguments)
 
 
 def spec_text(tool: str, args: dict[str, object] | None, status: tuple[str, ...] | None) -> str:
     """Return the specification of a call in words."""
-    inside = ", ".join(f"{name}: {described(value)}" for name, value in (args or {}).items())
+    exact = exact_args(args)
+    named = ((args if exact is None else exact) or {}).items()
+    inside = ", ".join(f"{name}: {described(value)}" for name, value in named)
+    if exact is not None:
+        inside += " and nothing else" if inside else "no arguments"
     state = "" if status is None else f" [{' or '.join(status)}]"
     return f"{tool}({inside}){state}" if inside else f"{tool}{state}"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from runtime.errors import UsageError
 from harness.golden.rules import calls as call_rules
 from harness.golden.rules import totals as run_rules
 from harness.golden.rules.expect import (
     Approvals,
     Cost,
     Counts,
+    Onces,
     Output,
     Pairs,
     Specs,
@@ -29,8 +31,13 @@ from harness.golden.rules.expect import (
 from harness.golden.rules.facts import CheckFailure, Finding, facts_of, failure_of
 from harness.golden.rules.matchers import path_text
 from harness.golden.rules.pairing import Mode
+from runtime.core.run import ToolDecl
 from runtime.core.trace import Trace
+from runtime.errors import UsageError
 
+_open: dict[int, tuple[str, list[CheckFailure]]] = {}
+"""Checks that nobody verified yet: the place of their last rule, and their failures. They outlive the object."""
+_keys = itertools.count(1)
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}
 
 
@@ -39,6 +46,7 @@ def check(
     *,
     baseline: Trace | None = None,
     known_tools: frozenset[str] | None = None,
+    tools: Iterable[ToolDecl] = (),
     folder: Path = Path(),
 ) -> TraceCheck:
     """Return an object whose methods are the rules of golden tasks.
@@ -50,9 +58,10 @@ def check(
         trace: The run's trace.
         baseline: The accepted trace, for rules that compare with it.
         known_tools: The agent's tools; `None` takes those that the trace knows.
+        tools: Declarations of the agent's tools (`tool.decl`), against which argument names and values are checked.
         folder: Folder to which names of JSON Schema files are relative.
     """
-    return TraceCheck(trace, baseline=baseline, known_tools=known_tools, folder=folder)
+    return TraceCheck(trace, baseline=baseline, known_tools=known_tools, tools=tools, folder=folder)
 
 
 class TraceCheck:
@@ -63,11 +72,22 @@ class TraceCheck:
     """
 
     def __init__(
-        self, trace: Trace, *, baseline: Trace | None, known_tools: frozenset[str] | None, folder: Path
+        self,
+        trace: Trace,
+        *,
+        baseline: Trace | None,
+        known_tools: frozenset[str] | None,
+        tools: Iterable[ToolDecl],
+        folder: Path,
     ) -> None:
-        self._facts = facts_of(trace, baseline=baseline, known_tools=known_tools, folder=folder.as_posix())
+        declared = tuple(tools)
+        if known_tools is None and declared:
+            known_tools = frozenset(decl.schema.name for decl in declared)
+        self._facts = facts_of(
+            trace, baseline=baseline, known_tools=known_tools, tools=declared, folder=folder.as_posix()
+        )
         self.failures: list[CheckFailure] = []
-        self._open = False
+        self._key: int | None = None
 
     def stop_reason(self, *patterns: str) -> TraceCheck:
         """Expect the stop reason to match one of some texts or globs."""
@@ -111,7 +131,7 @@ class TraceCheck:
 
     def at_most_once(self, *calls: str | dict[str, Any]) -> TraceCheck:
         """Expect that the effect of each call happens at most once."""
-        return self._judge("at_most_once", Specs, list(calls), call_rules.check_at_most_once)
+        return self._judge("at_most_once", Onces, list(calls), call_rules.check_at_most_once)
 
     def approvals(self, tool: str, decision: str | None = None) -> TraceCheck:
         """Expect that an approval of a tool was requested, and optionally its decision."""
@@ -144,7 +164,7 @@ class TraceCheck:
 
     def verify(self) -> None:
         """Raise one AssertionError that lists all failures, if there are any."""
-        self._open = False
+        self.close()
         if self.failures:
             count = len(self.failures)
             head = f"{count} rule{'s do' if count > 1 else ' does'} not hold"
@@ -153,11 +173,11 @@ class TraceCheck:
     @property
     def unverified(self) -> bool:
         """Whether rules were judged since they were last verified."""
-        return self._open
+        return self._key in _open
 
     def close(self) -> None:
         """Count the rules as verified; for a caller that reports `failures` in its own way."""
-        self._open = False
+        _open.pop(self._key or 0, None)
 
     def __enter__(self) -> TraceCheck:
         return self
@@ -165,12 +185,14 @@ class TraceCheck:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._open = False
+        self.close()
         if kind is None:
             self.verify()
 
     def __del__(self) -> None:
-        if getattr(self, "_open", False):
+        # A test of pytest that leaves a check open fails; the plugin says so.
+        in_test = "harness.plugin" in sys.modules and "PYTEST_CURRENT_TEST" in os.environ
+        if getattr(self, "_key", None) in _open and not in_test:
             warnings.warn("a trace check was never verified; call verify()", ResourceWarning, stacklevel=2)
 
     def _judge(
@@ -192,10 +214,28 @@ class TraceCheck:
             raise UsageError("; ".join(texts), where=_caller(), next_step="correct the rule") from error
 
     def _add(self, found: Iterator[Finding]) -> TraceCheck:
-        self._open = True
         where = _caller()
+        if self._key is None:
+            self._key = next(_keys)
+        _open[self._key] = (where, self.failures)
         self.failures += [failure_of(finding, where) for finding in found]
         return self
+
+
+def unverified_text() -> str | None:
+    """Return what checks found that nobody verified; `None` where none is open. Internal to goldrun."""
+    if not _open:
+        return None
+    lines = ["a check was never verified: call verify(), or use it in a with block"]
+    for where, failures in _open.values():
+        lines.append(f"  at {where}: {len(failures)} of its rules do not hold")
+        lines += [f"  {line}" for failure in failures for line in failure.message.splitlines()]
+    return "\n".join(lines)
+
+
+def forget_unverified() -> None:
+    """Count all checks as verified: the test that made them is over. Internal to goldrun."""
+    _open.clear()
 
 
 def _caller() -> str:

@@ -10,10 +10,11 @@ from typing import Any
 
 from harness.golden.baseline import compare_traces
 from harness.golden.rules.expect import Cost, Counts, Output, Range, Tokens
-from harness.golden.rules.facts import Facts, Finding, RulePath, suggestion, vacuous
+from harness.golden.rules.facts import Facts, Finding, RulePath, suggestion
 from harness.golden.rules.matchers import compiled, mismatches, shown
-from runtime.core.totals import LOOP_LENGTH
+from harness.golden.rules.vacuity import vacuous
 from runtime.core.money import usd_text, usd_to_nanos
+from runtime.core.totals import LOOP_LENGTH
 
 _TOOL_KINDS = frozenset(
     {
@@ -29,6 +30,10 @@ _TOOL_KINDS = frozenset(
     }
 )
 """Stop reasons whose subject is a tool of the agent. A denial is not among them: it may name an unknown tool."""
+_MODEL_KINDS = frozenset(
+    {"model_timeout", "model_error_exhausted", "model_unhealthy", "model_refused", "model_rate_limited"}
+)
+"""Stop reasons whose subject is a model."""
 _NO_BASELINE = "no baseline is stored"
 _RECORD_BASELINE = "accept one with --golden-update=new"
 
@@ -39,9 +44,22 @@ def check_stop_reason(
     """Yield a finding if no pattern matches the stop reason, and one for each pattern with an unknown tool."""
     for pattern in patterns:
         kind, _, subject = pattern.partition(":")
-        literal = subject and not set(subject) & set("*?[")
-        if literal and kind in _TOOL_KINDS and (vague := vacuous(path, subject, facts)) is not None:
+        if not subject or set(subject) & set("*?["):
+            continue
+        if kind in _TOOL_KINDS and (vague := vacuous(path, subject, facts)) is not None:
             yield vague
+        # A denial may name a tool that the agent has not: a similar name is a misspelled one.
+        if kind == "policy_deny" and (vague := vacuous(path, subject, facts)) is not None and vague.nearest:
+            yield vague
+        if kind in _MODEL_KINDS and facts.models and subject not in facts.models:
+            near = suggestion(subject, facts.models)
+            yield Finding(
+                path=path,
+                expected="a model that the run may ask",
+                actual=f"{subject!r} is not one; models are {', '.join(sorted(facts.models))}",
+                nearest=None if near is None else f"did you mean {near!r}?",
+                kind="vacuous",
+            )
     actual = facts.trace.stop_reason
     if any(fnmatch.fnmatchcase(actual, p) for p in patterns):
         return

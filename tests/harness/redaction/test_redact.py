@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.redaction.redactor import (
-    Redactor,
-    looks_secret,
-)
+from harness.redaction.redactor import Redactor
+from harness.redaction.tripwire import looks_secret
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import Begin, CallModel, Outcome
 from runtime.core.keys import Keyer

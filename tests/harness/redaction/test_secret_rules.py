@@ -14,10 +14,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.redaction.engine import PythonKeywords, compile_finder, compile_keywords, re2_binding
-from harness.redaction.redactor import Redactor, looks_secret
+from harness.redaction.redactor import Redactor
 from harness.redaction.rules import Rule, is_suspect, load_rules, ruleset
 from harness.redaction.samples import sample
 from harness.redaction.secret_fields import is_secret_field, is_secret_header
+from harness.redaction.tripwire import looks_secret
 from runtime.errors import UsageError
 
 RULES = {rule.id: rule for rule in load_rules()}

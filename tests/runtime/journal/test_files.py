@@ -23,7 +23,8 @@ from runtime.core.messages import Message, ModelReply, ModelRequest, TextPart, u
 from runtime.core.run import Header
 from runtime.errors import JournalError, UsageError
 from runtime.journal.builder import RecordBuilder
-from runtime.journal.files import JournalWriter, RunRecords, read_journal
+from runtime.journal.files import JournalWriter, read_journal
+from runtime.journal.open_runs import RunRecords
 from runtime.journal.recording import recording_of
 from runtime.journal.records import Record
 
