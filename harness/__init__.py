@@ -50,11 +50,14 @@ if TYPE_CHECKING:
     from harness.record.retention import Retention
     from harness.record.sampling import Sampling
     from harness.record.settings import Settings
+    from harness.redaction.log_filter import RedactingFilter
     from harness.redaction.redactor import Redactor, process_redactor
     from harness.redaction.rules import Rule, Ruleset
     from harness.redaction.scan import ScanError
     from harness.replay.divergence import EffectDivergence
     from harness.replay.matching import Matchers
+    from harness.reports.frames import load_history
+    from harness.sessions.archive import FolderArchive
     from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
     from harness.wire.misses import Miss, WireMiss
@@ -75,6 +78,7 @@ __all__ = [
     "EffectDivergence",
     "Expect",
     "ExpectedCall",
+    "FolderArchive",
     "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
@@ -91,6 +95,7 @@ __all__ = [
     "Quarantine",
     "Range",
     "Recorder",
+    "RedactingFilter",
     "Redactor",
     "ReplaySpec",
     "Retention",
@@ -117,6 +122,7 @@ __all__ = [
     "diff_traces",
     "find_tasks",
     "iter_recordings",
+    "load_history",
     "load_task",
     "process_redactor",
     "read_cassette",
@@ -130,6 +136,7 @@ __all__ = [
 
 _ROOMS = {
     "harness.cassette.golden_cassette": "read_cassette write_cassette",
+    "harness.sessions.archive": "FolderArchive",
     "harness.sessions.recordings": "iter_recordings",
     "harness.diff": "TraceDiff diff_traces",
     "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
@@ -153,11 +160,13 @@ _ROOMS = {
     "harness.record.retention": "Retention",
     "harness.record.sampling": "Sampling",
     "harness.record.settings": "Settings",
+    "harness.redaction.log_filter": "RedactingFilter",
     "harness.redaction.redactor": "Redactor process_redactor",
     "harness.redaction.rules": "Rule Ruleset",
     "harness.redaction.scan": "ScanError",
     "harness.replay.divergence": "EffectDivergence",
     "harness.replay.matching": "Matchers",
+    "harness.reports.frames": "load_history",
     "harness.sessions.replay": "RunReplay replay_run",
     "harness.wire.misses": "Miss WireMiss",
     "harness.wire.run_identity": "RunIdentity",

@@ -68,7 +68,7 @@ _PASSES = 4
 
 
 class Redactor:
-    """Takes secrets out of the values of one run; see `runtime.core.keys.Cleaner`.
+    """Takes secrets out of the values of one run; a `runtime.Cleaner`.
 
     Attributes:
         counts: How often each rule replaced something, for a redaction report; `dropped` counts what was left out.

@@ -244,7 +244,7 @@ class RamControlStore(
     RamRuns,
     RamActs,
 ):
-    """`runtime.ports.control_store.ControlStore` in memory; usable from any thread of one process."""
+    """A `ControlStore` in memory; usable from any thread of one process."""
 
     def close(self) -> None:
         """Nothing to let go of."""

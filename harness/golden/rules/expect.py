@@ -149,7 +149,7 @@ Specs = Annotated[tuple[Spec, ...], Field(min_length=1)]
 
 
 class Tools(Model):
-    """Which calls a run makes; the modes are defined in `harness.golden.rules.pairing`."""
+    """Which calls a run makes."""
 
     mode: Mode
     calls: tuple[Expected, ...]

@@ -26,7 +26,7 @@ class SqliteControlStore(
     SqliteRuns,
     SqliteActs,
 ):
-    """`runtime.ports.control_store.ControlStore` on one SQLite file; usable from any thread and after a fork."""
+    """A `ControlStore` on one SQLite file; usable from any thread and after a fork."""
 
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Open or make the file; see `SqliteFile` for what is raised."""

@@ -16,7 +16,7 @@ _MAX_BYTES = 64 * 1024
 
 
 class StaticCredentials:
-    """Credentials from a mapping, for tests and small set-ups; `runtime.ports.state.CredentialProvider`."""
+    """Credentials from a mapping, for tests and small set-ups; a `CredentialProvider`."""
 
     def __init__(self, known: Mapping[Scope, Mapping[str, str]]) -> None:
         """Take all credentials there are."""
