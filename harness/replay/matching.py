@@ -10,6 +10,7 @@ from runtime.core.canonical import fingerprint
 from runtime.core.effects import RETIRED_KINDS, CallModel, CallTool, EffectKind, Refuse, SingleEffect
 from runtime.core.keys import IdNames, Keyer, rename_ids, tool_key
 from runtime.core.messages import Message
+from runtime.core.stop import StopKind
 from runtime.journal.recording import Interaction, Recording
 
 ModelMatcher = Literal["strict", "position", "last_message"]
@@ -34,6 +35,9 @@ class Matchers(msgspec.Struct, frozen=True, kw_only=True):
 STRICT = Matchers()
 
 
+_CUT_OFF = frozenset({StopKind.CRASHED.value, StopKind.INTERNAL_ERROR.value})
+
+
 class RecordingIndex:
     """A recording's interactions by lane and by key; built once, shared by replays of the same recording."""
 
@@ -49,6 +53,11 @@ class RecordingIndex:
             self.keys[interaction.lane] = key
             if key is not None:
                 self.by_key.setdefault(f"{interaction.kind}\0{key}", []).append(interaction)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the run ended where its flow did not: its process died, or a fault ended it."""
+        return self.recording.stop_reason in _CUT_OFF
 
     def _key(self, interaction: Interaction) -> str | None:
         matchers = self.matchers

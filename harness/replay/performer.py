@@ -117,7 +117,8 @@ class ReplayPerformer:
         outcome = interaction.outcome()
         if outcome.at is not None:
             self._now = outcome.at
-        if outcome.value is None and outcome.failure is None and not interaction.answered:
+        in_flight = outcome.value is None and outcome.failure is None and not interaction.answered
+        if in_flight and not self._index.is_cut_off:
             return Outcome(failure=_UNRECORDED, at=self._now)
         return outcome
 

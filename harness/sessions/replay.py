@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.replay.cut_off import until_cut_off
 from harness.replay.divergence import EffectDivergence, ReplayDivergence
 from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool_key
 from harness.replay.performer import ReplayPerformer
@@ -126,9 +127,11 @@ def replay_run(
     except ValueError as error:
         return RunReplay(recording=recording, verdict="error", error=str(error))
     cleaner = redactor_for(recording, os.environ)
-    performer = ReplayPerformer(RecordingIndex(recording, matchers), collect=collect, cleaner=cleaner)
+    index = RecordingIndex(recording, matchers)
+    performer = ReplayPerformer(index, collect=collect, cleaner=cleaner)
+    flow = until_cut_off(run_flow(ready), index) if index.is_cut_off else run_flow(ready)
     try:
-        finished = drive(run_flow(ready), performer, ready.header)
+        finished = drive(flow, performer, ready.header)
     except ReplayDivergence as signal:
         return RunReplay(
             recording=recording,
