@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import TaskError
 from harness.golden.rules.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
-from runtime.entry.old_names import BUDGET_PATHS, rename_limits
+from runtime.core.signatures import checks_arguments
 from runtime.documents.strict_yaml import Lines, read_yaml
 from runtime.documents.yaml_events import YamlProblem
+from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 
 _FIX = "correct the named fields in the task file"
 _WORDS = {
@@ -30,6 +31,7 @@ _WORDS = {
 }
 
 
+@checks_arguments
 def load_task(path: Path) -> GoldenTask:
     """Return the task of a file.
 
@@ -69,6 +71,7 @@ def parse_task(data: bytes, path: Path) -> GoldenTask:
     return task
 
 
+@checks_arguments
 def find_tasks(root: Path) -> list[Path]:
     """Return the task files of a folder and those below it, sorted; a file stands for itself.
 

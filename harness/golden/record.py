@@ -11,14 +11,15 @@ from harness.golden.project import Project, load_agent
 from harness.golden.runner import request_of
 from harness.golden.task import GoldenTask
 from harness.record.recorder import memory_wrap
-from runtime.core.effects import ApprovalAnswer, AskApproval
+from runtime.core.signatures import checks_arguments
 from runtime.entry.run import RunResult, run_agent
-from runtime.testing.desks import GrantAll
 from runtime.errors import GoldrunError
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
+from runtime.testing.desks import GrantAll
 
 
+@checks_arguments
 def record_task(
     task: GoldenTask,
     project: Project,

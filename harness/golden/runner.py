@@ -10,19 +10,20 @@ from typing import Any
 import msgspec
 
 from harness.cassette.golden_cassette import read_cassette
-from harness.redaction.redactor import looks_secret
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, read_baseline
 from harness.golden.load_code import importable
+from harness.golden.project import Project, load_agent
 from harness.golden.rules.evaluation import CheckFailure, evaluate
 from harness.golden.rules.invariants import check_invariants
-from harness.golden.project import Project, load_agent
 from harness.golden.task import GoldenTask
+from harness.redaction.redactor import looks_secret
 from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
 from harness.text import safe_text
 from runtime.core.ids import run_id
+from runtime.core.signatures import checks_arguments
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request
@@ -68,6 +69,7 @@ class GoldenOutcome:
         return None if first is None or first.cause is None else first.cause
 
 
+@checks_arguments
 def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -> GoldenOutcome:
     """Replay a task's cassette and judge the trace.
 

@@ -43,6 +43,7 @@ from runtime.core.messages import (
     ToolResponsePart,
 )
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 
 __all__ = [
@@ -75,6 +76,7 @@ class Redactor:
         key_id: Names the key of keyed pseudonyms; `None` for numbers.
     """
 
+    @checks_arguments
     def __init__(
         self,
         *,

@@ -10,9 +10,11 @@ import pandas as pd
 from harness.reports.manifest import read_manifest
 from harness.reports.reading import read_table, superseded_rows
 from harness.reports.schema import TABLES, Table, column_names, schema_of
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 
 
+@checks_arguments
 def load_history(
     history: Path,
     table: Table = "runs",

@@ -15,8 +15,8 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from runtime.errors import DataError, UsageError
 from harness.reports.schema import Table
+from runtime.errors import DataError, UsageError
 
 SCHEMA = "goldrun.history/1"
 FILE_NAME = "manifest.json"
@@ -118,6 +118,10 @@ def read_manifest(history: Path) -> Manifest:
                 next_step="make it anew with `goldrun history rebuild`",
             ) from None
         return Manifest()
+    except OSError as error:
+        raise DataError(
+            f"the history cannot be read: {error.strerror}", where=str(path), next_step="name the folder of a history"
+        ) from error
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:

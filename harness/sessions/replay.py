@@ -15,11 +15,13 @@ from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool
 from harness.replay.performer import ReplayPerformer
 from harness.sessions.redactors import redactor_for
 from harness.sessions.verdicts import hold_verdicts
+from runtime.core.checking import shown
 from runtime.core.money import Rate
 from runtime.core.run import Header
 from runtime.core.trace import Trace, trace_json
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare
+from runtime.errors import UsageError
 from runtime.execution.driver import drive
 from runtime.journal.recording import Recording
 from runtime.orchestrator.loop import run_flow
@@ -117,7 +119,16 @@ def replay_run(
         setup: The run's setup from agent code; from the recording alone by default.
         matchers: How much of a call must be as recorded.
         collect: Serve on past the first divergence.
+
+    Raises:
+        UsageError: If it is no recording.
     """
+    if not isinstance(recording, Recording):
+        raise UsageError(
+            f"recording is {shown(recording)}, not a Recording",
+            where="replay_run",
+            next_step="read one with harness.iter_recordings or harness.read_cassette",
+        )
     if recording.header.assert_only is not None:
         return RunReplay(
             recording=recording, verdict="error", error=f"assert-only: {recording.header.assert_only}"

@@ -22,6 +22,7 @@ from harness.wire.player import Player, ServedExchange
 from harness.wire.replay_guard import ReplayGuard
 from harness.wire.routing import Channel, bind
 from harness.wire.run_identity import RunIdentity
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 
@@ -31,6 +32,7 @@ _MODES = ("auto", "record", "replay")
 _LET_THROUGH = (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
 
 
+@checks_arguments
 def record_http(
     path: str | os.PathLike[str],
     *,
@@ -104,6 +106,7 @@ class HttpSession:
         misses: Requests of a replay that were not recorded.
     """
 
+    @checks_arguments
     def __init__(
         self,
         path: str | os.PathLike[str],

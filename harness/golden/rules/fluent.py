@@ -11,7 +11,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from runtime.errors import UsageError
 from harness.golden.rules import calls as call_rules
 from harness.golden.rules import totals as run_rules
 from harness.golden.rules.expect import (
@@ -29,11 +28,14 @@ from harness.golden.rules.expect import (
 from harness.golden.rules.facts import CheckFailure, Finding, facts_of, failure_of
 from harness.golden.rules.matchers import path_text
 from harness.golden.rules.pairing import Mode
+from runtime.core.signatures import checks_arguments
 from runtime.core.trace import Trace
+from runtime.errors import UsageError
 
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}
 
 
+@checks_arguments
 def check(
     trace: Trace,
     *,
@@ -62,6 +64,7 @@ class TraceCheck:
         failures: The rules that did not hold so far.
     """
 
+    @checks_arguments
     def __init__(
         self, trace: Trace, *, baseline: Trace | None, known_tools: frozenset[str] | None, folder: Path
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runtime.core.signatures import checks_arguments
 from runtime.state.control.sqlite_acts import SqliteActs
 from runtime.state.control.sqlite_approvals import SqliteApprovals, SqliteSwitches
 from runtime.state.control.sqlite_calls import SqliteCalls
@@ -28,6 +29,7 @@ class SqliteControlStore(
 ):
     """A `ControlStore` on one SQLite file; usable from any thread and after a fork."""
 
+    @checks_arguments
     def __init__(self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         """Open or make the file; see `SqliteFile` for what is raised."""
         self._file = SqliteFile(path, busy_timeout_s=busy_timeout_s)
