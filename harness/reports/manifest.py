@@ -185,10 +185,22 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(history: Path) -> Iterator[None]:
-    """Hold the history for one writer; the lock goes with the process that holds it."""
+    """Hold the history for one writer; the lock goes with the process that holds it.
+
+    Raises:
+        DataError: If the folder cannot be made or written to.
+    """
     import fcntl
 
-    history.mkdir(parents=True, exist_ok=True)
-    with (history / ".lock").open("ab") as file:
+    try:
+        history.mkdir(parents=True, exist_ok=True)
+        lock = (history / ".lock").open("ab")
+    except OSError as error:
+        raise DataError(
+            f"the history cannot be written: {error.strerror}",
+            where=str(history),
+            next_step="name a folder that you may write to",
+        ) from error
+    with lock as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
