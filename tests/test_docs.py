@@ -15,6 +15,7 @@ import pytest
 from runtime.core.stop import CLASS_OF, SUBJECT_KINDS, StopKind
 from runtime.entry.policy_file import PolicySpec
 from runtime.tools.tool import ToolOptions
+from tests.test_packaging import ci_script
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -123,6 +124,25 @@ def test_the_picture_of_how_a_run_ends_is_drawn_from_the_code() -> None:
     done = subprocess.run([sys.executable, str(script), "--check"], timeout=60, check=False)
 
     assert done.returncode == 0, "docs/concepts.md is out of date: run `python .ci/draw_concepts.py`"
+
+
+def test_the_page_of_public_names_is_drawn_from_the_code() -> None:
+    script = ROOT / ".ci" / "draw_api.py"
+
+    done = subprocess.run([sys.executable, str(script), "--check"], timeout=60, check=False)
+
+    assert done.returncode == 0, "docs/api.md is out of date: run `python .ci/draw_api.py`"
+
+
+@pytest.mark.parametrize("listed", ["entry.agent entry.gone", ""])
+def test_a_public_module_without_a_job_and_a_job_without_one_are_refused(
+    monkeypatch: pytest.MonkeyPatch, listed: str
+) -> None:
+    script = ci_script("draw_api")
+    monkeypatch.setitem(script.JOBS, "runtime", {"Run an agent": listed})
+
+    with pytest.raises(LookupError, match=r"differ in runtime\.entry\.(gone|agent)$"):
+        script.grouped("runtime", {"Agent": "runtime.entry.agent"})
 
 
 def test_the_page_of_concepts_explains_each_word_in_two_sentences() -> None:

@@ -11,6 +11,7 @@ from harness.golden.project import Project, load_agent
 from harness.golden.runner import request_of
 from harness.golden.task import GoldenTask
 from harness.record.recorder import memory_wrap
+from runtime.core.signatures import checks_arguments
 from runtime.entry.run import RunResult, run_agent
 from runtime.errors import GoldrunError
 from runtime.ports.models import ModelPort
@@ -18,6 +19,7 @@ from runtime.ports.prices import RateSource
 from runtime.testing.desks import GrantAll
 
 
+@checks_arguments
 def record_task(
     task: GoldenTask,
     project: Project,

@@ -63,7 +63,7 @@ NO_CAPS = Caps()
 
 
 class SpendScope(msgspec.Struct, frozen=True):
-    """Where an amount counts (`runtime.control.scopes` makes the keys), and how much may be used there."""
+    """Where an amount counts, and how much may be used there."""
 
     key: str
     caps: Caps = NO_CAPS

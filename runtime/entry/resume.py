@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from runtime.core.ids import key_root
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
 from runtime.entry.assemble import OutcomeSource, RunParts, assemble, reconcilers_of
@@ -34,6 +35,7 @@ def no_cleaner() -> Cleaner | None:
     return None
 
 
+@checks_arguments
 async def resume_run(
     recording: Recording,
     agent: Agent,
@@ -92,6 +94,7 @@ async def resume_run(
     return result
 
 
+@checks_arguments
 async def resume_from(
     archive: RunArchive[Recording],
     key: RunKey,

@@ -251,7 +251,7 @@ class RamControlStore(
     RamRuns,
     RamActs,
 ):
-    """`runtime.ports.control_store.ControlStore` in memory; usable from any thread of one process."""
+    """A `ControlStore` in memory; usable from any thread of one process."""
 
     def close(self) -> None:
         """Do nothing: there is no file to close."""
