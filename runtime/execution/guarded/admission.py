@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from runtime.control.breaker import Sample
-from runtime.control.ledger import NOTHING, Amount, SpendScope
+from runtime.control.ledger import NOTHING, Amount, SpendScope, could_pass
 from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
 from runtime.core.effects import Admission, Admit, AnyOutcome
 from runtime.core.lanes import call_lane
@@ -55,6 +55,8 @@ class _Grant:
 
     reservation: str | None = None
     reserved: Amount = NOTHING
+    held: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
     lease: Lease | None = None
     breaker: str | None = None
     generation: int = 0
@@ -164,9 +166,12 @@ class Grants:
         if answer.refused is not None:
             return _refusal(effect.name, answer)
         breaker, slot = answer.breaker, answer.slot
+        held = None if answer.spend is None else answer.spend.held
         self._held[lane] = _Grant(
-            reservation=ask.reservation,
+            reservation=None if held is None else ask.reservation,
             reserved=ask.amount,
+            held=held or (),
+            scopes=tuple([scope.key for scope in ask.scopes]),
             lease=None if slot is None else slot.lease,
             breaker=None if breaker is None else ask.key,
             generation=0 if breaker is None else breaker.generation,
@@ -303,10 +308,9 @@ class Grants:
         await self.send_ends()
 
     def _ask(self, effect: Admit, lane: str, now: float, epoch: int | None) -> CallAsk:
-        ends, self._ends = tuple(self._ends), []
         rules, of_tool = self._rules, effect.subject == "tool"
         name = effect.name
-        return CallAsk(
+        ask = CallAsk(
             key=self._key(effect.subject, name),
             token=self._owner + lane,
             breaker=rules.breaker,
@@ -320,8 +324,11 @@ class Grants:
             rate=(rules.tool_rates if of_tool else rules.model_rates).get(name),
             run=self._run_owner,
             epoch=epoch,
-            ends=ends,
         )
+        if not self._ends or ask.may_be_free:
+            return ask
+        ends, self._ends = tuple(self._ends), []
+        return msgspec.structs.replace(ask, ends=ends)
 
     def _key(self, subject: str, name: str) -> str:
         key = self._keys.get((subject, name))
@@ -349,6 +356,9 @@ class Grants:
             sample=sample,
             token=self._owner + lane,
             slot=grant.lease,
+            scopes=grant.scopes,
+            held=grant.held,
+            reserved=grant.reserved,
         )
 
 
@@ -363,6 +373,9 @@ def _released(ask: CallAsk) -> CallEnd:
         sample="neutral",
         token=ask.token,
         slot=None,
+        scopes=tuple(scope.key for scope in ask.scopes),
+        held=tuple(scope.key for scope in ask.scopes if could_pass(scope.caps, ask.amount)),
+        reserved=ask.amount,
     )
 
 
