@@ -115,6 +115,8 @@ if TYPE_CHECKING:
         RunOpened,
         RunOwner,
         RunStopped,
+        RunTakenOver,
+        SwitchesChanged,
         Upstream,
     )
     from runtime.ports.models import ModelPort, StreamObserver
@@ -268,6 +270,7 @@ __all__ = [
     "RunSetup",
     "RunState",
     "RunStopped",
+    "RunTakenOver",
     "Scope",
     "ScopeUse",
     "ScriptedModel",
@@ -287,6 +290,7 @@ __all__ = [
     "Summary",
     "Switch",
     "SwitchRef",
+    "SwitchesChanged",
     "TextPart",
     "Tier",
     "Tool",
@@ -368,7 +372,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunOwner RunStopped Upstream"
+        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Upstream"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",
