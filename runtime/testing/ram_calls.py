@@ -1,4 +1,4 @@
-"""All that guards one call, in memory."""
+"""All guards of one call, in memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
     """`CallStore` in memory: all guards judge before anything is stored, so a refusal leaves nothing to undo."""
 
     async def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
-        """End what ended, then ask breaker, slots, ledger and rate; a refusal leaves all as they were."""
+        """Report the calls that ended, then ask breakers, slots, ledger and rate; a refusal changes none of these."""
         check_amount(ask.amount)
         key = ask.key
         slot: LeaseAnswer | None = None

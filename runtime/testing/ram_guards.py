@@ -95,7 +95,7 @@ class RamSpend(RamPart):
         ttl_s: float,
         estimate: Amount | None = None,
     ) -> Reserved:
-        """Hold an amount in all scopes, or in none."""
+        """Reserve an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
         with self._lock:
             answer = self._judged(reservation, scopes, hold, now)
@@ -125,7 +125,7 @@ class RamSpend(RamPart):
         return len(due)
 
     async def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
-        """Return the use of some scopes in their order."""
+        """Return the use of the given scopes, in their order."""
         with self._lock:
             self._expire(now)
             return tuple(self._use(key) for key in keys)
@@ -137,12 +137,12 @@ class RamSpend(RamPart):
             return tuple(self._uses[key] for key in sorted(self._uses) if key.startswith(prefix))[:limit]
 
     async def put_caps(self, key: str, caps: Caps | None) -> None:
-        """Set an operator's caps of a scope."""
+        """Set an operator's caps for a scope."""
         with self._lock:
             self._uses[key] = _replace(self._use(key), override=caps)
 
     async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
-        """Forget ended holds that would have expired before a time."""
+        """Delete ended reservations that would have expired before a time."""
         with self._lock:
             due = (n for n, (_, at) in self._holds.items() if at < before and n not in self._open)
             old = list(itertools.islice(due, limit))
@@ -158,7 +158,7 @@ class RamSpend(RamPart):
         now: float,
         unknown: tuple[Unit, ...] = (),
     ) -> Reserved | None:
-        """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
+        """Return the answer for a reservation that is known or exceeds a cap; `None` if it may be made."""
         found = self._stored(reservation, now)
         if found is not None:
             return repeat(found, hold)

@@ -23,9 +23,9 @@ from runtime.tools.arguments import (
     parameters_of,
 )
 from runtime.tools.filled import filled_model
-from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.results import MIN_LIMIT_BYTES, text_of
 from runtime.tools.schema_check import problem_lines
+from runtime.tools.tool_kinds import Kind, Late, ProcessToolError, in_process, in_thread
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
@@ -127,7 +128,7 @@ class SqliteClaims:
         self, db: sqlite3.Connection, *, state: ClaimState, now: float, limit: int = 100
     ) -> tuple[Claim, ...]:
         """Return the claims in a state, by key."""
-        values: list[str | float]
+        values: Sequence[str | float]
         match state:
             case "claimed":
                 where, values = "state = 'claimed' AND expires_at > ?", [now]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from pathlib import Path
@@ -38,9 +37,9 @@ from tests.runtime.failure_modes.world import (
     workers,
 )
 from tests.support.agents import RATE, Prices
+from tests.support.counts import FULL
 from tests.support.recordings import record_to_sink
 
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 PROCESSES, RUNS, CAP = (8, 1_250, 3_700) if FULL else (4, 20, 37)
 EXPENSIVE = 10**15
 RUN = run_scope(TENANT, ENVIRONMENT, "req_1")
