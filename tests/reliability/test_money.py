@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 def test_no_tree_sends_more_than_its_cap(
     tmp_path: Path, full: bool, say: Callable[[str], None], greedy: bool
 ) -> None:
-    processes, roots, storms = (8, 160, 5) if full else (2, 8, 1)
+    processes, roots, storms = (8, 160, 3) if full else (2, 8, 1)
     kills = calls = 0
 
     for seed in range(storms):
