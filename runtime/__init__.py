@@ -117,6 +117,7 @@ if TYPE_CHECKING:
         RunStopped,
         RunTakenOver,
         SwitchesChanged,
+        Worker,
     )
     from runtime.ports.models import ModelPort, StreamObserver
     from runtime.ports.prices import RateSource
@@ -309,6 +310,7 @@ __all__ = [
     "UsageError",
     "Used",
     "Wait",
+    "Worker",
     "calls",
     "fails",
     "policy_json_schema",
@@ -370,7 +372,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged"
+        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Worker"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",
