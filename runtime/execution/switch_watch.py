@@ -34,11 +34,16 @@ from runtime.execution.control_rules import ControlRules
 from runtime.execution.sweeper import Sweeper
 from runtime.execution.time_limit import GRACE_S
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import ControlUnavailable, Worker
+from runtime.ports.control_values import Act, ControlUnavailable, Worker
 
 LEASE_S = 2.0
 """How long switches hold without being read again; nothing starts after that."""
 BEAT_S = 20.0
+FEED_S = 1.0
+"""How often it is looked what operators did."""
+ACT_READER = "audit"
+"""The reader under which acts are marked in the store: each goes to the audit log of one process."""
+ActListener = Callable[[tuple[Act, ...]], bool]
 WORKER_ALIVE_S = 60.0
 """How long a worker counts as alive without a further word."""
 
@@ -172,7 +177,11 @@ class LoopRuns:
 
 
 class SwitchWatch:
-    """Reads the switches of one store, for all event loops of a process."""
+    """Reads the switches of one store, for all event loops of a process.
+
+    Attributes:
+        on_acts: Gets what operators did, in order; returns whether it has kept that.
+    """
 
     def __init__(self, store: ControlStore, rules: ControlRules, now: Callable[[], float]) -> None:
         self._store = store
@@ -180,6 +189,8 @@ class SwitchWatch:
         self._now = now
         self._loops: dict[asyncio.AbstractEventLoop, LoopRuns] = {}
         self._poll_s = min(rules.poll_s, LEASE_S / 4)
+        self._fed_at = float("-inf")
+        self.on_acts: ActListener | None = None
         self._sweeper = Sweeper(store)
 
     def board(self, runs: LoopRuns) -> Board:
@@ -225,6 +236,15 @@ class SwitchWatch:
         except ControlUnavailable:
             runs.beaten_at = float("-inf")  # said again with the next reading
 
+    async def _feed_acts(self) -> None:
+        """Pass on what operators did; what could not be kept is passed on again."""
+        if self.on_acts is None:
+            return
+        with contextlib.suppress(ControlUnavailable):
+            acts = await self._store.unread_acts(ACT_READER)
+            if acts and self.on_acts(acts):
+                await self._store.mark_acts(ACT_READER, seq=acts[-1].seq)
+
     async def _end(self, runs: LoopRuns) -> None:
         """End the tasks of a loop whose last run is over, and forget it in the store."""
         for task in runs.tasks:
@@ -234,6 +254,7 @@ class SwitchWatch:
         tasks = [task for task in (*runs.tasks, runs.acknowledging) if task is not None]
         if tasks:
             await asyncio.wait(tasks)
+        await self._feed_acts()
         if runs.acknowledging is not None:
             with contextlib.suppress(ControlUnavailable):  # then it is forgotten when its time is over
                 await self._store.end_worker(runs.worker)
@@ -287,4 +308,7 @@ class SwitchWatch:
                 runs.tasks = tuple(task for task in runs.tasks if task is not asyncio.current_task())
                 await self._end(runs)
                 return
+            if now - self._fed_at >= FEED_S:
+                self._fed_at = now
+                await self._feed_acts()
             await self._sweeper.sweep_if_due(now)
