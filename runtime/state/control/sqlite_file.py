@@ -12,12 +12,10 @@ and opens its own.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -25,6 +23,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
 from runtime.state.control.file_identity import FileIdentity
+from runtime.state.control.reader_threads import ReaderThreads
 from runtime.state.control.sqlite_schema import prepare
 from runtime.state.control.sqlite_writer import GroupWriter, Operation
 
@@ -65,7 +64,7 @@ class SqliteFile:
         self._idle: list[sqlite3.Connection] = []
         self._writing: dict[bool, sqlite3.Connection] = {}
         self._anchor: sqlite3.Connection | None = None
-        self._readers: ThreadPoolExecutor | None = None
+        self._readers = ReaderThreads(READERS, deadline_s=self._deadline_s, late=self._late)
         self._writer = GroupWriter(self, deadline_s=self._deadline_s, late=self._late)
         anchor = self._connect(self._deadline_s)
         try:
@@ -107,14 +106,7 @@ class SqliteFile:
             ControlUnavailable: If it is not done within the deadline.
         """
         self._check_usable()
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="goldrun-control-reader")
-        answer = asyncio.get_running_loop().run_in_executor(self._readers, work)
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await answer
-        except TimeoutError:
-            raise self._late() from None
+        return await self._readers.do(work)
 
     def close(self) -> None:
         """Close the file once what was asked is done; closing it twice is harmless."""
@@ -123,8 +115,7 @@ class SqliteFile:
             return
         self._closed = True
         self._writer.close()
-        if self._readers is not None:
-            self._readers.shutdown()
+        self._readers.close()
         with self._lock:
             idle, self._idle = self._idle, []
         for db in idle:
