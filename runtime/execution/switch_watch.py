@@ -256,8 +256,10 @@ class SwitchWatch:
             await asyncio.wait(tasks)
         await self._feed_acts()
         if runs.acknowledging is not None:
-            with contextlib.suppress(ControlUnavailable):  # then it is forgotten when its time is over
-                await self._store.end_worker(runs.worker)
+            # A store that does not answer must not hold up the end of the run; the worker is forgotten by time then.
+            with contextlib.suppress(ControlUnavailable, TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await self._store.end_worker(runs.worker)
 
     def runs_here(self) -> LoopRuns:
         """Return the runs of the running event loop; its tasks run."""
