@@ -117,6 +117,7 @@ if TYPE_CHECKING:
         RunStopped,
         RunTakenOver,
         SwitchesChanged,
+        Upstream,
         Worker,
     )
     from runtime.ports.models import ModelPort, StreamObserver
@@ -306,6 +307,7 @@ __all__ = [
     "ToolStep",
     "Totals",
     "Trace",
+    "Upstream",
     "Usage",
     "UsageError",
     "Used",
@@ -372,7 +374,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Worker"
+        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Upstream Worker"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",

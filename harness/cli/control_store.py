@@ -17,10 +17,10 @@ class open_store:  # noqa: N801 - reads as a function where it is used
     """A control store for one command."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        """Look for the file.
+        """Check that the file exists.
 
         Raises:
-            DataError: If it is not there, and must not be made.
+            DataError: If it does not exist, and `create` is false.
         """
         if not create and not path.is_file():
             raise DataError(
@@ -60,7 +60,7 @@ def in_force(store: BlockingControlStore, epoch: int) -> str:
 
 
 def now() -> float:
-    """Return epoch seconds, from the one place that reads the wall clock."""
+    """Return epoch seconds from `runtime.execution.clock`, the only reader of the wall clock."""
     from runtime.execution.clock import SystemClock
 
     return SystemClock().now().timestamp()

@@ -35,9 +35,11 @@ from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
 from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.guarded.refusals import tree_scope
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
+from runtime.execution.shared_slice import SharedSlice, SlicedPerformer, TreePlace
 from runtime.execution.time_limit import finish
 from runtime.execution.world import RunBinding, World
 from runtime.orchestrator.loop import run_flow
@@ -168,6 +170,7 @@ async def assemble(
     known: Known | None = None,
     elapsed_s: float = 0.0,
     unended: StopKind = StopKind.INTERNAL_ERROR,
+    place: TreePlace | None = None,
 ) -> DrivenRun:
     """Return a run that is ready to be driven; it is entered in the control store, if there is one.
 
@@ -179,6 +182,7 @@ async def assemble(
         known: Makes the source of outcomes that are known already.
         elapsed_s: Seconds that the run has used before.
         unended: Its stop reason in the index if not even `End` could be performed.
+        place: Where a child run stands in its tree.
 
     Raises:
         DuplicateRunError: If the run is fresh and the store knows another one of its request id.
@@ -194,11 +198,12 @@ async def assemble(
         rates=header.rates,
         state=state,
         cap=_cap(agent, state.artifacts),
-        children=_children_of(header, world, fencing),
+        children=_children_of(header, world, fencing, place),
         elapsed_s=elapsed_s,
     )
     tools = {t.name: t for t in agent.tools} if world.tools is None else world.tools
-    guard = None if governor is None else governor.guard(header, fencing=fencing)
+    tree = None if place is None else place.scope
+    guard = None if governor is None else governor.guard(header, fencing=fencing, tree=tree)
     live = LivePerformer(replace(world, tools=tools), binding, guard=guard)
 
     def chain() -> Performer:
@@ -207,6 +212,8 @@ async def assemble(
             reconcile = reconcilers_of(agent)
             carried_out = GuardedPerformer(live, guard, desk=world.desk, reconcile=reconcile)
         performer: Performer = carried_out
+        if place is not None:
+            performer = SlicedPerformer(carried_out, place.shares, live.elapsed_s)
         if known is not None:
             performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guard)), state)
         wrapped = performer if world.wrap is None else world.wrap(performer)
@@ -221,8 +228,10 @@ async def assemble(
     return DrivenRun(setup, chain, guard, unended=unended)
 
 
-async def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
-    """Return a fresh run that is ready to be driven: a run of its own, or a child of another."""
+async def begin_run(
+    agent: Agent, request: Request, world: World, *, place: TreePlace | None = None
+) -> DrivenRun:
+    """Return a fresh run that is ready to be driven: a run of its own, or a child in its tree."""
     governor = world.governor
     setup = prepare(
         agent,
@@ -231,19 +240,25 @@ async def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
         started_at=world.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         inputs="none" if world.inputs is None else "recorded",
         rules=None if governor is None else governor.rules,
+        draws=place is not None,
     )
-    return await assemble(agent, setup, world)
+    return await assemble(agent, setup, world, place=place)
 
 
-def _children_of(parent: Header, world: World, execution: int) -> Callable[[CallTool], CallChildren]:
+def _children_of(
+    parent: Header, world: World, execution: int, place: TreePlace | None
+) -> Callable[[CallTool], CallChildren]:
     """Return what makes the child runs of a call: in the same world, recorded and guarded alike."""
+    above = None if place is None else place.shares
+    scope = tree_scope(parent) if place is None else place.scope
 
-    async def start(child: Agent, wanted: ChildRequest, cut: Cut) -> RunResult:
+    async def start(child: Agent, wanted: ChildRequest, shares: SharedSlice, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await (await begin_run(child, child_request(wanted, parent), own)).run(cut)
+        place = TreePlace(shares, scope)
+        return await (await begin_run(child, child_request(wanted, parent), own, place=place)).run(cut)
 
     starter: Start = start
-    return lambda call: CallChildren(parent, call, starter, execution=execution)
+    return lambda call: CallChildren(parent, call, starter, execution=execution, above=above)
 
 
 def child_request(wanted: ChildRequest, header: Header) -> Request:

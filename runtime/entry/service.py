@@ -196,12 +196,12 @@ class Service:
             if duplicate.conflict:
                 raise
             # Not kept: a run that crashed may be resumed and end otherwise.
-            return elsewhere(await self._ended_elsewhere(duplicate.run))
+            return indexed_result(await self._wait_for_end(duplicate.run))
         self._keep(key, request_hash, result)
         return result
 
-    async def _ended_elsewhere(self, run: Run) -> Run:
-        """Return a run that another process has, once it has ended; one that missed its heartbeat crashed."""
+    async def _wait_for_end(self, run: Run) -> Run:
+        """Wait until a run of another process has ended; a run that missed its heartbeat has crashed."""
         governor = self.governor
         while run.stop_reason is None and run.alive_until is not None:
             if run.alive_until <= governor.now():
@@ -274,8 +274,8 @@ def _check_same(key: RunKey, request_hash: str, first: str) -> None:
         )
 
 
-def elsewhere(run: Run) -> RunResult:
-    """Return what the index knows of a run that another process had: its stop reason."""
+def indexed_result(run: Run) -> RunResult:
+    """Return the result of another process's run: the index holds only its stop reason."""
     stop_reason = run.stop_reason or StopKind.OPEN.value
     trace = Trace(
         request_id=run.key.request_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.control.ledger import SpendScope
 from runtime.core.run import Header
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.control_rules import ControlRules
@@ -66,9 +67,17 @@ class Governor:
             )
         )
 
-    def guard(self, header: Header, *, fencing: int = 1) -> RunGuard:
-        """Return the guard of a run; the running event loop watches it until it is closed. Internal to goldrun."""
+    def guard(self, header: Header, *, fencing: int = 1, tree: SpendScope | None = None) -> RunGuard:
+        """Return the guard of a run; the running event loop watches it until it is closed. Internal to goldrun.
+
+        Args:
+            header: The run's header.
+            fencing: The number under which this process has the run.
+            tree: Where what it uses counts, for a run that another one started.
+        """
         runs = self._watch.runs_here()
-        guard = RunGuard(self.store, self.rules, self.now, self._watch, runs, header, fencing=fencing)
+        guard = RunGuard(
+            self.store, self.rules, self.now, self._watch, runs, header, fencing=fencing, tree=tree
+        )
         runs.live.add(guard)
         return guard

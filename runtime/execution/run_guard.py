@@ -21,6 +21,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from runtime.control.ledger import SpendScope
 from runtime.control.switches import Board, Target, refusal
 from runtime.core.effects import AnyOutcome, CallTool, Failure, ToolResult
 from runtime.core.run import Header
@@ -85,6 +86,7 @@ class RunGuard:
         header: Header,
         *,
         fencing: int,
+        tree: SpendScope | None = None,
     ) -> None:
         """Guard a run that is entered in the index.
 
@@ -96,6 +98,7 @@ class RunGuard:
             runs: The runs of the same event loop.
             header: The run's header.
             fencing: The number under which this process has the run.
+            tree: Where what it uses counts, for a run that another one started.
         """
         self.store: ControlStore = store
         self._watch = watch
@@ -111,7 +114,7 @@ class RunGuard:
             request_id=header.request_id,
         )
         owner = f"{header.run_id}#{fencing}/"
-        self.grants: Grants = Grants(store, rules, now, header, owner=owner, fencing=fencing)
+        self.grants: Grants = Grants(store, rules, now, header, owner=owner, fencing=fencing, tree=tree)
         self.claims: RunClaims = RunClaims(store, now, header, owner=owner, fencing=fencing)
         self.owner: RunOwner = RunOwner(key=key_of(header), fencing=fencing)
         self._reporting: set[asyncio.Task[None]] = set()
@@ -171,6 +174,12 @@ class RunGuard:
         """End what a call holds; reported with the run's next admission, or at once if others wait for it."""
         if self.grants.settle(lane, outcome, abandoned=abandoned):
             self._report(self.grants.send_ends())
+
+    async def give_back(self, lane: str) -> None:
+        """Give back all that an admitted call holds before it waits for something else."""
+        if self.grants.drop(lane):
+            with contextlib.suppress(ControlUnavailable):  # then it is reported later
+                await self.grants.send_ends()
 
     def ended_late(self, call: CallTool, result: ToolResult | None) -> None:
         """Release the lease of an abandoned call that has ended, and store its result."""
@@ -258,6 +267,7 @@ class RunGuard:
             await asyncio.wait(self._reporting)
         now = self.now()
         with contextlib.suppress(ControlUnavailable):
+            await self.claims.free_unbegun()
             await self.grants.release_all()
             key = self.owner.key
             if self.may_have_approvals:

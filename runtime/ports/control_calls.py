@@ -89,6 +89,7 @@ class ClaimStore(Protocol):
         now: float,
         lease_s: float,
         repeatable: bool = False,
+        keep_s: float | None = None,
         run: RunOwner | None = None,
         epoch: int | None = None,
     ) -> ClaimAnswer:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
-from runtime.control.ledger import NOTHING, Amount, Reserved, SpendScope, could_pass
+from runtime.control.ledger import NOTHING, Amount, Reserved, SpendScope, Unit, could_pass
 from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.errors import DataError
 
@@ -69,6 +69,20 @@ class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     after_s: float = 0.0
 
 
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """The breaker over all tenants of what a call goes to.
+
+    Attributes:
+        key: Of the breaker.
+        rule: When it trips.
+        generation: From the breaker's verdict, once it was asked.
+    """
+
+    key: str
+    rule: BreakerRule
+    generation: int = 0
+
+
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     """What one call that was let through gives back.
 
@@ -84,6 +98,8 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
         scopes: Keys of the scopes where what it used counts.
         held: Keys of those in which it holds `reserved`.
         reserved: What it holds there.
+        upstream: The breaker over all tenants; `None` if it need not hear of the call.
+        rate_at: When its token of the rate of `key` was taken, if that is given back.
     """
 
     reservation: str | None
@@ -97,6 +113,8 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
     reserved: Amount = NOTHING
+    upstream: Upstream | None = None
+    rate_at: float | None = None
 
 
 class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +134,8 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
         run: Who asks; `None` to ask for no run.
         epoch: Of the switches that the caller knows; `None` to start under any.
         ends: Calls that end with it, in the same operation.
+        upstream: The breaker over all tenants; `None` to ask none.
+        unknown: Units of the amount that are not known: a scope with a cap on one of them refuses.
     """
 
     key: str
@@ -131,6 +151,8 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
     run: RunOwner | None = None
     epoch: int | None = None
     ends: tuple[CallEnd, ...] = ()
+    upstream: Upstream | None = None
+    unknown: tuple[Unit, ...] = ()
 
     @property
     def may_be_free(self) -> bool:
@@ -145,6 +167,7 @@ class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         refused: Which guard refused it first; `None` if it may start.
         breaker: The breaker's verdict; `None` if no breaker applies.
+        upstream: The verdict of the breaker over all tenants; `None` if it was not asked.
         slot: The answer about a slot, if that is what refused, or a slot is taken now.
         spend: The ledger's answer, if that is what refused, or the amount is held now.
         rate: The limiter's answer, if that is what refused, or a token is taken now.
@@ -152,6 +175,7 @@ class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     refused: Literal["breaker", "slot", "spend", "rate"] | None = None
     breaker: BreakerVerdict | None = None
+    upstream: BreakerVerdict | None = None
     slot: LeaseAnswer | None = None
     spend: Reserved | None = None
     rate: RateAnswer | None = None

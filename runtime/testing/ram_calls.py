@@ -1,4 +1,4 @@
-"""All that guards one call, in memory."""
+"""All guards of one call, in memory."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
         health: BreakerState | None = None
         before: BreakerState | None = None
         verdict: BreakerVerdict | None = None
+        health_above: BreakerState | None = None
+        above: BreakerVerdict | None = None
         slot: LeaseAnswer | None = None
         pace: RateState | None = None
         rate: RateAnswer | None = None
@@ -37,6 +39,11 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 health, verdict = breaker.ask(before, ask.breaker, now=now, token=ask.token)
                 if not verdict.allowed:
                     return CallAnswer(refused="breaker", breaker=verdict)
+            if ask.upstream is not None:
+                before_above = self._breakers.get(ask.upstream.key, breaker.NEW)
+                health_above, above = breaker.ask(before_above, ask.upstream.rule, now=now, token=ask.token)
+                if not above.allowed:
+                    return CallAnswer(refused="breaker", breaker=verdict, upstream=above)
             if ask.slots is not None and self._count(key, now) >= ask.slots:
                 return CallAnswer(refused="slot", breaker=verdict, slot=self._slot(ask, ask.slots, now))
             held = held_scopes(ask.scopes, ask.amount, self._uses)
@@ -50,6 +57,8 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 self._rates[key] = pace
             if health is not None and health is not before:
                 self._breakers[key] = health
+            if health_above is not None and ask.upstream is not None:
+                self._breakers[ask.upstream.key] = health_above
             if ask.slots is not None:
                 slot = self._slot(ask, ask.slots, now)
             if reserved is None:
@@ -58,15 +67,15 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                     capped = tuple(scope for scope in ask.scopes if scope.key in held)
                     hold = make_call_hold(ask.scopes, held, ask.amount)
                     self._hold(ask.reservation, capped, hold, now + ask.hold_s)
-        return CallAnswer(breaker=verdict, slot=slot, spend=reserved, rate=rate)
+        return CallAnswer(breaker=verdict, upstream=above, slot=slot, spend=reserved, rate=rate)
 
     def _judged_call(self, ask: CallAsk, held: tuple[str, ...] | None, now: float) -> Reserved | None:
         """Return the answer to a call whose amount is held or does not fit; `None` if it may be held."""
         if held is not None:
             hold = make_call_hold(ask.scopes, held, ask.amount)
-            answer = self._judged(ask.reservation, ask.scopes, hold, now)
+            answer = self._judged(ask.reservation, ask.scopes, hold, now, ask.unknown)
             return answer if answer is None or not answer.granted else _replace(answer, held=held)
-        refusal = self._refusal(ask.scopes, ask.amount)
+        refusal = self._refusal(ask.scopes, ask.amount, ask.unknown)
         return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
     def _slot(self, ask: CallAsk, cap: int, now: float) -> LeaseAnswer:
@@ -98,5 +107,16 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 sample=end.sample,
                 token=end.token,
             )
+        if end.upstream is not None:
+            self._report(
+                end.upstream.key,
+                end.upstream.rule,
+                now=now,
+                generation=end.upstream.generation,
+                sample=end.sample,
+                token=end.token,
+            )
+        if end.rate_at is not None and end.key in self._rates:
+            self._rates[end.key] = ratelimit.give_back(self._rates[end.key], at=end.rate_at)
         if end.slot is not None:
             self._release(end.slot.name, fencing=end.slot.fencing)

@@ -25,6 +25,7 @@ class RamClaims(RamPart):
         now: float,
         lease_s: float,
         repeatable: bool = False,
+        keep_s: float | None = None,
         run: RunOwner | None = None,
         epoch: int | None = None,
     ) -> ClaimAnswer:
@@ -40,6 +41,7 @@ class RamClaims(RamPart):
                 now=now,
                 lease_s=lease_s,
                 repeatable=repeatable,
+                keep_s=keep_s,
             )
             self._claims[key] = answer.claim
         return answer

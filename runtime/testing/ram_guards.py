@@ -20,6 +20,7 @@ from runtime.control.ledger import (
     ScopeUse,
     Settled,
     SpendScope,
+    Unit,
     check_amount,
     excess,
     make_hold,
@@ -94,7 +95,7 @@ class RamSpend(RamPart):
         ttl_s: float,
         estimate: Amount | None = None,
     ) -> Reserved:
-        """Hold an amount in all scopes, or in none."""
+        """Reserve an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
         with self._lock:
             answer = self._judged(reservation, scopes, hold, now)
@@ -124,7 +125,7 @@ class RamSpend(RamPart):
         return len(due)
 
     async def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
-        """Return the use of some scopes in their order."""
+        """Return the use of the given scopes, in their order."""
         with self._lock:
             self._expire(now)
             return tuple(self._use(key) for key in keys)
@@ -142,7 +143,7 @@ class RamSpend(RamPart):
             self._uses[key] = _replace(self._use(key), override=caps)
 
     async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
-        """Forget ended holds that would have expired before a time."""
+        """Delete ended reservations that would have expired before a time."""
         with self._lock:
             due = (n for n, (_, at) in self._holds.items() if at < before and n not in self._open)
             old = list(itertools.islice(due, limit))
@@ -151,15 +152,20 @@ class RamSpend(RamPart):
         return len(old)
 
     def _judged(
-        self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, now: float
+        self,
+        reservation: str,
+        scopes: tuple[SpendScope, ...],
+        hold: Hold,
+        now: float,
+        unknown: tuple[Unit, ...] = (),
     ) -> Reserved | None:
-        """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
+        """Return the answer for a reservation that is known or exceeds a cap; `None` if it may be made."""
         found = self._stored(reservation, now)
         if found is not None:
             return repeat(found, hold)
-        refusal = self._refusal(scopes, hold.amount)
+        refusal = self._refusal(scopes, hold.amount, unknown)
         if refusal is not None and self._expire(now):
-            refusal = self._refusal(scopes, hold.amount)
+            refusal = self._refusal(scopes, hold.amount, unknown)
         return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
     def _hold(self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, expires_at: float) -> None:
@@ -178,9 +184,11 @@ class RamSpend(RamPart):
     def _use(self, key: str) -> ScopeUse:
         return self._uses.get(key) or ScopeUse(key=key)
 
-    def _refusal(self, scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
+    def _refusal(
+        self, scopes: tuple[SpendScope, ...], amount: Amount, unknown: tuple[Unit, ...]
+    ) -> Refusal | None:
         for scope in scopes:
-            refusal = refuse(self._use(scope.key), scope.caps, amount)
+            refusal = refuse(self._use(scope.key), scope.caps, amount, unknown)
             if refusal is not None:
                 return refusal
         return None

@@ -1,4 +1,4 @@
-"""The control store in memory: for tests and for runs whose limits need not outlive the process."""
+"""The control store in memory, for tests and for runs whose limits need not outlive the process."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class RamApprovals(RamPart):
         usable_s: float = 3600.0,
         run: RunOwner | None = None,
     ) -> Approval:
-        """Ask about a call."""
+        """Request an approval."""
         opened = approvals.opened(binding, arguments=arguments, now=now, ttl_s=ttl_s, usable_s=usable_s)
         with self._lock:
             self._check_owner(run)
@@ -104,7 +104,7 @@ class RamApprovals(RamPart):
         reason: str | None = None,
         act: Act | None = None,
     ) -> ApprovalChange:
-        """Answer."""
+        """Decide an approval."""
         with self._lock:
             found = self._approvals.get(approval)
             change = approvals.decide(
@@ -125,12 +125,12 @@ class RamApprovals(RamPart):
             )
 
     async def read_approval(self, approval: str, *, now: float) -> Approval | None:
-        """Return an approval as it stands."""
+        """Return an approval in its current state."""
         found = self._approvals.get(approval)
         return None if found is None else approvals.as_of(found, now)
 
     async def expire_approvals(self, *, now: float) -> int:
-        """Store as expired what was not decided or used in time."""
+        """Mark approvals as expired that were not decided or used in time."""
         with self._lock:
             current = {key: approvals.as_of(each, now) for key, each in self._approvals.items()}
             count = sum(current[key] != each for key, each in self._approvals.items())
@@ -138,7 +138,7 @@ class RamApprovals(RamPart):
         return count
 
     async def void_approvals(self, run: RunKey, *, now: float) -> int:
-        """Void what a run that is over still waits for."""
+        """Void the pending approvals of a run that has ended."""
         where = (run.tenant, run.environment, run.request_id)
         with self._lock:
             void = [
@@ -158,7 +158,7 @@ class RamApprovals(RamPart):
         tenant: str | None = None,
         limit: int = 100,
     ) -> tuple[Approval, ...]:
-        """Return approvals as they stand, oldest first."""
+        """Return approvals in their current state, oldest first."""
         with self._lock:
             current = [approvals.as_of(each, now) for each in self._approvals.values()]
         found = [
@@ -180,7 +180,7 @@ class RamRuns(RamPart):
         self._checkpoints: dict[str, tuple[Checkpoint, ...]] = {}
 
     async def open_run(self, run: Run) -> RunOpened:
-        """Enter a run."""
+        """Add a run to the index."""
         with self._lock:
             found = self._runs.get(run.key)
             if found is None:
@@ -189,7 +189,7 @@ class RamRuns(RamPart):
         return RunOpened(first=False, conflict=found.payload_hash != run.payload_hash, run=found)
 
     async def beat_run(self, key: RunKey, *, fencing: int, alive_until: float | None) -> bool:
-        """Say that a run is alive until a time, or parked."""
+        """Store a heartbeat: the run is alive until a time, or parked."""
         with self._lock:
             after = run_changes.beaten(self._runs.get(key), fencing=fencing, alive_until=alive_until)
             return self._changed_run(after) is not None
@@ -298,4 +298,4 @@ class RamControlStore(
     """`runtime.ports.control_store.ControlStore` in memory; usable from any thread of one process."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no file to close."""

@@ -1,4 +1,4 @@
-"""`goldrun recover`: journals that a dead process left become segments."""
+"""`goldrun recover`: seal the journals of dead processes into segments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def recover(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Seal journals that a dead process left; runs that were cut off end `crashed`."""
+    """Seal the journals of dead processes; runs without an end become `crashed`."""
     with nullcontext() if store is None else open_store(store) as control:
         return _recover_all(path, control, as_json=json)
 

@@ -1,4 +1,4 @@
-"""`goldrun resume`: carry a run that a crash cut off to its end, under the guards it ran under."""
+"""`goldrun resume`: finish a crashed run under the guards it ran under."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ResumeOptions:
     Attributes:
         agent: The agent's code: `module:factory`.
         out: Journal to write.
-        store: The control store it ran under.
+        store: The control store that the run used.
         rules: The service's limits across runs: `module:name` of a `ControlRules`.
-        state: Folder of what runs keep and share.
+        state: Folder of the service's state: memory, artifacts, cached results.
         script: Policy that answers model calls on loopback: `module:function`.
         base_url: Endpoint that answers model calls.
-        api_key_env: Variable that holds its key.
+        api_key_env: Environment variable that holds the endpoint's key.
     """
 
     agent: str
@@ -79,7 +79,7 @@ def resume(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Carry a run that a crash cut off to its end, once; what was completed is not done again."""
+    """Finish a crashed run, once; completed calls are not repeated."""
     options = ResumeOptions(
         agent=agent,
         out=out,
@@ -153,7 +153,7 @@ def _load_rules(options: ResumeOptions) -> ControlRules | None:
     """Return the limits that `module:name` names.
 
     Raises:
-        UsageError: If they cannot be loaded, or there is no store that they could hold in.
+        UsageError: If they cannot be loaded, or no control store is named: the rules need one.
     """
     if options.rules is None:
         return None

@@ -23,14 +23,15 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from runtime.control.breaker import Sample
-from runtime.control.ledger import NOTHING, Amount, SpendScope, could_pass
-from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
+from runtime.control.amounts import actual_of, sample_of, worst_of
+from runtime.control.ledger import NO_CAPS, SpendScope
+from runtime.control.scopes import GLOBAL, day_scope, key_below, scope_key, upstream_key
 from runtime.core.effects import Admission, Admit, AnyOutcome
 from runtime.core.lanes import call_lane
 from runtime.core.run import Header
 from runtime.execution.control_rules import ControlRules
-from runtime.execution.guarded.call_facts import actual_of, sample_of, worst_of
+from runtime.execution.guarded.grant import Grant, grant_of, released, unknown_of
+from runtime.execution.guarded.refusals import refusal_of, tree_scope
 from runtime.execution.time_limit import finish
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import (
@@ -41,27 +42,13 @@ from runtime.ports.control_values import (
     Lease,
     RunKey,
     RunOwner,
+    Upstream,
 )
 
 _HOLD_MARGIN_S = 120.0
 """How much longer than a call's timeout its money is held, should nobody settle it."""
 
 _GRANTED = Admission()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Grant:
-    """What one admitted call holds; it waits for a slot of another call of its run where `waits_for` names one."""
-
-    reservation: str | None = None
-    reserved: Amount = NOTHING
-    held: tuple[str, ...] = ()
-    scopes: tuple[str, ...] = ()
-    lease: Lease | None = None
-    breaker: str | None = None
-    generation: int = 0
-    probe: bool = False
-    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +69,7 @@ class Grants:
 
     __slots__ = (
         "_abandoned",
+        "_again",
         "_day",
         "_ends",
         "_everything",
@@ -94,10 +82,11 @@ class Grants:
         "_owner",
         "_renewed_at",
         "_rules",
-        "_run",
         "_run_owner",
         "_scopes",
+        "_sending",
         "_store",
+        "_tree",
     )
 
     def __init__(
@@ -109,6 +98,7 @@ class Grants:
         *,
         owner: str,
         fencing: int = 1,
+        tree: SpendScope | None = None,
     ) -> None:
         """Begin with nothing held.
 
@@ -119,6 +109,7 @@ class Grants:
             header: The run's header.
             owner: Names this execution of the run; a lane is added to it for each lease and probe.
             fencing: The number under which this process has the run.
+            tree: The scope of the outermost run, for a run that another one started.
         """
         tenant, environment = header.tenant, header.environment
         self._fencing = str(fencing)
@@ -128,15 +119,18 @@ class Grants:
         self._rules = rules
         self._now = now
         self._header = header
-        self._held: dict[str, _Grant] = {}
+        self._held: dict[str, Grant] = {}
         self._ends: list[CallEnd] = []
+        self._sending: tuple[CallEnd, ...] = ()
+        self._again: dict[str, tuple[str, ...]] = {}
         self._abandoned: dict[str, Lease] = {}
         self._renewed_at = now()
         self._owner = owner
         self._holds = scope_key(tenant, environment, "hold", header.run_id)
         self._keys: dict[tuple[str, str], str] = {}
-        self._run = SpendScope(run_scope(tenant, environment, header.request_id))
-        self._everything = SpendScope(GLOBAL, rules.everything)
+        self._tree = tree or tree_scope(header)
+        # Nobody can cap it but the rules, and a row that all runs change is the first to be waited for.
+        self._everything = () if rules.everything == NO_CAPS else (SpendScope(GLOBAL, rules.everything),)
         self._day: int | None = None
         self._scopes: tuple[SpendScope, ...] = ()
 
@@ -157,32 +151,22 @@ class Grants:
         lane = call_lane(effect.lane)
         now = self._now()
         ask = self._ask(effect, lane, now, epoch)
+        ours = self._has_slot(ask.key)
         answer = await self._admit(ask, now)
         waits_for = None
-        if answer.refused == "slot" and self._has_slot(ask.key):
+        if answer.refused == "slot" and (ours or self._has_slot(ask.key)):
             # Another call of this very turn has it, which cannot end before this one is admitted too.
             waits_for = ask.key
             answer = await self._admit(msgspec.structs.replace(ask, slots=None, ends=()), now)
         if answer.refused is not None:
-            return _refusal(effect.name, answer)
-        breaker, slot = answer.breaker, answer.slot
-        held = None if answer.spend is None else answer.spend.held
-        self._held[lane] = _Grant(
-            reservation=None if held is None else ask.reservation,
-            reserved=ask.amount,
-            held=held or (),
-            scopes=tuple([scope.key for scope in ask.scopes]),
-            lease=None if slot is None else slot.lease,
-            breaker=None if breaker is None else ask.key,
-            generation=0 if breaker is None else breaker.generation,
-            probe=breaker is not None and breaker.probe,
-            waits_for=waits_for,
-        )
+            return refusal_of(effect.name, answer)
+        self._held[lane] = grant_of(ask, answer, now=now, waits_for=waits_for)
         return _GRANTED, 0.0
 
     async def _admit(self, ask: CallAsk, now: float) -> CallAnswer:
         """Ask the store; calls that ended are reported the next time if they could not be now."""
         ends = ask.ends
+        self._sending += ends
         try:
             if ask.slots is not None:  # a slot that nobody knows of would be taken until its lease lapses
                 return await finish(self._store.admit_call(ask, now=now))
@@ -190,18 +174,27 @@ class Grants:
         except (ControlUnavailable, asyncio.CancelledError) as error:
             self._ends[:0] = ends
             if isinstance(error, asyncio.CancelledError):  # whether the amount is held is not known
-                self._ends.append(_released(ask))
+                self._ends.append(released(ask))
             raise
+        finally:
+            self._sent(ends)
+
+    def _sent(self, ends: tuple[CallEnd, ...]) -> None:
+        self._sending = tuple(end for end in self._sending if end not in ends)
+
+    def holds(self, lane: str) -> bool:
+        """Return whether a call is admitted."""
+        return lane in self._held
 
     def waits(self, lane: str) -> bool:
         """Return whether an admitted call still needs a slot."""
-        grant = self._held.get(lane)
-        return grant is not None and grant.waits_for is not None
+        return lane in self._held and self._held[lane].waits_for is not None
 
     async def take_slot(self, lane: str, tool: str) -> SlotTaken | None:
         """Try to take the slot that an admitted call waits for; `None` if the call has it now."""
         grant = self._held[lane]
         assert grant.waits_for is not None
+        ours = self._has_slot(grant.waits_for)  # it may be free before the answer is here
         answer = await finish(
             self._store.acquire_lease(
                 grant.waits_for,
@@ -212,11 +205,15 @@ class Grants:
             )
         )
         if answer.lease is None:
-            return SlotTaken(answer.after_s, ours=self._has_slot(grant.waits_for))
+            return SlotTaken(answer.after_s, ours=ours or self._has_slot(grant.waits_for))
         self._held[lane] = replace(grant, lease=answer.lease, waits_for=None)
         return None
 
     def _has_slot(self, key: str) -> bool:
+        """Return whether a call of this run has a slot, or had one and the store has not heard that it is free."""
+        ends = (*self._ends, *self._sending)
+        if any(end.slot is not None and end.slot.name == key for end in ends):
+            return True
         return any(g.lease is not None and g.lease.name == key for g in self._held.values())
 
     @property
@@ -237,8 +234,8 @@ class Grants:
             self._abandoned[lane] = grant.lease
             grant = replace(grant, lease=None)
         sample = sample_of(outcome)
-        self._ends.append(self._end(grant, lane, actual_of(grant.reserved, outcome), sample))
-        return grant.lease is not None or grant.probe or sample == "failed"
+        self._ends.append(grant.ended(actual_of(grant.ask.amount, outcome), sample))
+        return grant.lease is not None or grant.is_probe or sample == "failed"
 
     @property
     def has_ends(self) -> bool:
@@ -254,11 +251,14 @@ class Grants:
         if not self._ends:
             return
         ends, self._ends = tuple(self._ends), []
+        self._sending += ends
         try:
             await self._store.end_calls(ends, now=self._now())
         except (ControlUnavailable, asyncio.CancelledError):
             self._ends[:0] = ends
             raise
+        finally:
+            self._sent(ends)
 
     def end_abandoned(self, lane: str) -> Lease | None:
         """Return the lease of an abandoned call that has ended; it is to be given back."""
@@ -297,33 +297,48 @@ class Grants:
         ttl_s = self._rules.lease_s
         return await self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=ttl_s)
 
+    def drop(self, lane: str) -> bool:
+        """End the grant of a call that has not begun; return whether there is one to be reported."""
+        grant = self._held.pop(lane, None)
+        if grant is not None:
+            self._again[lane] = (*self._again.get(lane, ()), "again")
+            self._ends.append(grant.ended(None, "neutral"))
+        return grant is not None
+
     async def release_all(self) -> None:
         """Give back what calls that never started hold; leases of abandoned calls lapse by themselves.
 
         Raises:
             ControlUnavailable: If it cannot be reported; it is later.
         """
-        self._ends += [self._end(grant, lane, None, "neutral") for lane, grant in self._held.items()]
+        self._ends += [grant.ended(None, "neutral") for grant in self._held.values()]
         self._held.clear()
         await self.send_ends()
 
     def _ask(self, effect: Admit, lane: str, now: float, epoch: int | None) -> CallAsk:
         rules, of_tool = self._rules, effect.subject == "tool"
         name = effect.name
+        rule = rules.breaker_of(effect.subject, name)
+        above: Upstream | None = None
+        if rule is not None and rules.upstream is not None:
+            key = upstream_key(self._header.environment, effect.subject, name)
+            above = Upstream(key=key, rule=rules.upstream)
         ask = CallAsk(
             key=self._key(effect.subject, name),
             token=self._owner + lane,
-            breaker=rules.breaker,
+            breaker=rule,
             slots=rules.tool_slots.get(name) if of_tool else None,
             slot_s=rules.lease_s,
-            # A lane is admitted once by each execution: a try that is refused holds nothing.
-            reservation=key_below(self._holds, lane, self._fencing),
+            # A try that is refused holds nothing; what was given back is held anew under another name.
+            reservation=key_below(self._holds, lane, self._fencing, *self._again.get(lane, ())),
             scopes=self._scopes_at(now),
             amount=worst_of(effect),
             hold_s=(effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S,
             rate=(rules.tool_rates if of_tool else rules.model_rates).get(name),
             run=self._run_owner,
             epoch=epoch,
+            upstream=above,
+            unknown=unknown_of(effect),
         )
         if not self._ends or ask.may_be_free:
             return ask
@@ -338,62 +353,10 @@ class Grants:
         return key
 
     def _scopes_at(self, now: float) -> tuple[SpendScope, ...]:
-        """Return where an amount counts: the run, its tenant's day (UTC), and everything."""
+        """Return where an amount counts: the run tree, its tenant's day (UTC), and everything if that has a cap."""
         day = int(now // 86_400)
         if day != self._day:
             header, self._day = self._header, day
             today = SpendScope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
-            self._scopes = (self._run, today, self._everything)
+            self._scopes = (self._tree, today, *self._everything)
         return self._scopes
-
-    def _end(self, grant: _Grant, lane: str, actual: Amount | None, sample: Sample) -> CallEnd:
-        return CallEnd(
-            reservation=grant.reservation,
-            actual=actual,
-            breaker=None if grant.breaker is None else self._rules.breaker,
-            key=grant.breaker or "",
-            generation=grant.generation,
-            sample=sample,
-            token=self._owner + lane,
-            slot=grant.lease,
-            scopes=grant.scopes,
-            held=grant.held,
-            reserved=grant.reserved,
-        )
-
-
-def _released(ask: CallAsk) -> CallEnd:
-    """Return the end of a call that may have been admitted, and never starts."""
-    return CallEnd(
-        reservation=ask.reservation,
-        actual=None,
-        breaker=None,
-        key=ask.key,
-        generation=0,
-        sample="neutral",
-        token=ask.token,
-        slot=None,
-        scopes=tuple(scope.key for scope in ask.scopes),
-        held=tuple(scope.key for scope in ask.scopes if could_pass(scope.caps, ask.amount)),
-        reserved=ask.amount,
-    )
-
-
-def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
-    """Return the refusal of a call, and after how many seconds it is worth trying again."""
-    match answer.refused:
-        case "breaker":
-            return Admission(granted=False, cause="breaker", detail=f"{name} is unhealthy"), None
-        case "slot":
-            assert answer.slot is not None
-            detail = f"{answer.slot.live} calls of {name} are under way"
-            return Admission(granted=False, cause="concurrency", detail=detail), answer.slot.after_s
-        case "rate":
-            assert answer.rate is not None
-            detail = f"{name} is called too often"
-            return Admission(granted=False, cause="rate", detail=detail), answer.rate.after_s
-        case _:
-            full = None if answer.spend is None else answer.spend.refusal
-            words = None if full is None else f"{full.unit} of {full.scope}: {full.used} of {full.cap} used"
-            unit = None if full is None else full.unit
-            return Admission(granted=False, cause="spend", detail=words, unit=unit), None

@@ -20,14 +20,17 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from runtime.control.budgets import never_reached
 from runtime.control.claims import ClaimAnswer
 from runtime.control.scopes import scope_key
 from runtime.core.effects import AnyOutcome, CallTool, FailureKind, Outcome, ToolResult
 from runtime.core.run import Header, ToolDecl
 from runtime.execution.guarded.business_keys import business_hash, claim_hash, has_business_key
-from runtime.execution.guarded.call_facts import never_happened
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable, RunKey, RunOwner
+
+DEDUPE_S = 7 * 86_400.0
+"""For how long calls with equal business keys are one, where their tool does not say."""
 
 _LEASE_MARGIN_S = 30.0
 """How much longer than a call's timeout its claim is held without a word."""
@@ -39,6 +42,7 @@ class _OpenClaim:
 
     key: str
     fencing: int
+    begun: bool = False
 
 
 class RunClaims:
@@ -81,25 +85,50 @@ class RunClaims:
         """Return the key under which a call is claimed: its business key, else a write's idempotency key."""
         decl = self._decls.get(call.name)
         if decl is not None and has_business_key(decl, call):
-            # It holds for the tenant, not for one run: two runs that pay one invoice are one payment.
+            # By default for the tenant, not for one run: two runs that pay one invoice are one payment.
             header = self._header
+            of_run = (header.root or header.request_id,) if decl.dedupe_scope == "run" else ()
             return scope_key(
-                header.tenant, header.environment, "dedupe", call.name, business_hash(decl, call)
+                header.tenant, header.environment, "dedupe", *of_run, call.name, business_hash(decl, call)
             )
         return call.limits.idempotency_key if call.write else None
 
-    async def claim(self, key: str, call: CallTool, *, epoch: int | None = None) -> ClaimAnswer:
-        """Ask to carry out a write.
+    def claims_first(self, call: CallTool) -> bool:
+        """Return whether a call is claimed before it is admitted: other runs may be at the same one."""
+        decl = self._decls.get(call.name)
+        return decl is not None and has_business_key(decl, call)
+
+    def is_won(self, lane: str) -> bool:
+        """Return whether the call of a lane has its claim."""
+        return lane in self._open
+
+    def has_begun(self, lane: str) -> bool:
+        """Return whether the call of a lane has its claim and has begun."""
+        claim = self._open.get(lane)
+        return claim is not None and claim.begun
+
+    async def is_busy(self, key: str) -> bool:
+        """Return whether the call that has a claim is under way.
+
+        Raises:
+            ControlUnavailable: If the store cannot be read.
+        """
+        found = await self._store.lookup_claim(key, now=self._now())
+        return found is not None and found.state == "claimed"
+
+    async def claim(self, call: CallTool, *, epoch: int | None = None) -> ClaimAnswer:
+        """Ask to carry out a call that has a key.
 
         Args:
-            key: Of the claim.
-            call: The write.
+            call: The call.
             epoch: Of the switches that were looked at.
 
         Raises:
             SwitchesChanged: If the switches are of another epoch; nothing is claimed then.
             ControlUnavailable: If the store cannot be used; nothing is claimed then.
         """
+        key = self.key_of(call)
+        assert key is not None
         return await self._store.claim(
             key,
             args_hash=claim_hash(self._decls.get(call.name), call),
@@ -107,13 +136,39 @@ class RunClaims:
             now=self._now(),
             lease_s=(call.limits.timeout_s or 600.0) + _LEASE_MARGIN_S,
             repeatable=self.is_repeatable(call.name),
+            keep_s=self._keep_s(call),
             run=self._run_owner,
             epoch=epoch,
         )
 
+    def _keep_s(self, call: CallTool) -> float | None:
+        decl = self._decls.get(call.name)
+        if decl is None or not has_business_key(decl, call):
+            return None  # of one run alone, which may be resumed at any time
+        return DEDUPE_S if decl.dedupe_s is None else decl.dedupe_s
+
     def won(self, key: str, lane: str, *, fencing: int) -> None:
         """Keep a claim that was won, so that the call's end finds it."""
         self._open[lane] = _OpenClaim(key, fencing)
+
+    async def free_unbegun(self) -> None:
+        """End the claims of calls that were admitted and never began; those of abandoned calls stay.
+
+        Raises:
+            ControlUnavailable: If the store cannot be used; they lapse into doubt then.
+        """
+        for lane, claim in list(self._open.items()):
+            if not claim.begun:
+                del self._open[lane]
+                await self._store.end_claim(
+                    claim.key, fencing=claim.fencing, state="failed", now=self._now(), note="it never began"
+                )
+
+    def began(self, lane: str) -> None:
+        """Say that the call of a lane begins: what becomes of it is not known until it ends."""
+        claim = self._open.get(lane)
+        if claim is not None:
+            self._open[lane] = _OpenClaim(claim.key, claim.fencing, begun=True)
 
     async def end(self, call: CallTool, outcome: AnyOutcome, *, abandoned: bool = False) -> None:
         """Store what became of a claimed write, before its outcome is returned.
@@ -157,7 +212,7 @@ class RunClaims:
                 claim.key, fencing=claim.fencing, state="done", now=self._now(), result=result
             )
             return
-        nothing_done = failure is None or never_happened(failure)
+        nothing_done = failure is None or (failure.phase != "rejected" and never_reached(failure))
         if failure is not None and self.is_repeatable(tool):
             # A second call does no harm, so a failure that came back keeps nobody from it.
             came_back = failure.kind not in {FailureKind.TIMEOUT, FailureKind.INTERRUPTED}

@@ -11,11 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, Literal, assert_never
 
-import msgspec
-
-from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NO_CAPS
 from runtime.control.switches import pulled
 from runtime.core.effects import (
@@ -37,13 +34,15 @@ from runtime.core.effects import (
     SingleEffect,
     Wait,
 )
+from runtime.core.lanes import admission_lane, call_lane
 from runtime.execution.guarded.approvals import ask_through_store
-from runtime.execution.guarded.in_doubt import Reconciler, doubt, was_lost
+from runtime.execution.guarded.claimed_calls import ClaimedCalls
+from runtime.execution.guarded.in_doubt import Reconciler
+from runtime.execution.guarded.refusals import refused_late
 from runtime.execution.interruption import interruption
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
-from runtime.execution.time_limit import HaltedError, finish, is_cancelled
 from runtime.ports.control_values import ControlUnavailable, RunTakenOver, SwitchesChanged
 from runtime.ports.tools import ApprovalDesk, Reconcile
 
@@ -51,7 +50,7 @@ from runtime.ports.tools import ApprovalDesk, Reconcile
 class GuardedPerformer:
     """Carries out the effects of one run under the control store."""
 
-    __slots__ = ("_claims", "_desk", "_grants", "_guard", "_inner", "_reconciler")
+    __slots__ = ("_calls", "_claims", "_desk", "_free", "_grants", "_guard", "_inner")
 
     def __init__(
         self,
@@ -74,7 +73,9 @@ class GuardedPerformer:
         self._grants = guard.grants
         self._claims = guard.claims
         self._desk = desk
-        self._reconciler = Reconciler(reconcile or {}, guard, inner.elapsed_s)
+        self._free: set[str] = set()
+        reconciler = Reconciler(reconcile or {}, guard, inner.elapsed_s)
+        self._calls = ClaimedCalls(inner, guard, reconciler, self._begin)
 
     async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return an effect's outcome."""
@@ -84,7 +85,7 @@ class GuardedPerformer:
             case CallTool():
                 return await self._call(effect, tool=effect.name)
             case Admit():
-                return await self._admit(effect)
+                return await self._calls.admit(effect, self._admit)
             case ReadControls():
                 return self._read(effect)
             case AskApproval():
@@ -105,7 +106,7 @@ class GuardedPerformer:
         """Register a callback for calls that end after they were abandoned."""
         self._inner.on_late(listener)
 
-    async def _admit(self, effect: Admit) -> AnyOutcome:
+    async def _admit(self, effect: Admit) -> Outcome[Admission]:
         started = self._inner.elapsed_s()
         tool = effect.name if effect.subject == "tool" else None
         model = effect.name if effect.subject == "model" else None
@@ -126,9 +127,11 @@ class GuardedPerformer:
                 refused = Admission(granted=False, cause="unavailable", detail=error.what)
                 return self._timed(started, value=refused)
             except ControlUnavailable as error:
-                needs_none = self._needs_no_grant(effect)
                 refused = Admission(granted=False, cause="unavailable", detail=error.what)
-                return self._timed(started, value=Admission() if needs_none else refused)
+                if not self._needs_no_grant(effect):
+                    return self._timed(started, value=refused)
+                self._free.add(call_lane(effect.lane))
+                return self._timed(started, value=Admission())
             if admission.granted or after_s is None:
                 return self._timed(started, value=admission)
             deadline = effect.limits.deadline_s
@@ -180,10 +183,10 @@ class GuardedPerformer:
             self._guard.calls[effect.lane] = (tool, model)
             try:
                 if isinstance(effect, CallTool):
-                    refused = await self._slot(effect) if self._grants.waits(effect.lane) else None
-                    outcome = await self._claimed(effect) if refused is None else refused
+                    outcome = await self._calls.call(effect)
                 else:
-                    outcome = await self._inner.perform(effect)
+                    refused = await self._begin(effect)
+                    outcome = await self._inner.perform(effect) if refused is None else refused
             except ControlUnavailable:
                 outcome = self._interrupted("control_unavailable", started)
             except asyncio.CancelledError:
@@ -194,6 +197,27 @@ class GuardedPerformer:
                 self._guard.calls.pop(effect.lane, None)
         self._settle(effect.lane, outcome)
         return outcome
+
+    async def _begin(self, effect: CallModel | CallTool) -> AnyOutcome | None:
+        """Have a call admitted if it is not, and wait for its slot; return its outcome if it may not begin.
+
+        A call comes without a grant if its claim has fallen free since, or if what stands before this performer
+        answered its admission: a resumed run takes it as passed where the call was begun.
+        """
+        lane = effect.lane
+        if lane in self._free:
+            return None
+        if not self._grants.holds(lane):
+            started = self._inner.elapsed_s()
+            name = effect.name if isinstance(effect, CallTool) else effect.request.model
+            subject: Literal["tool", "model"] = "tool" if isinstance(effect, CallTool) else "model"
+            ask = Admit(lane=admission_lane(lane), subject=subject, name=name, limits=effect.limits)
+            admission = (await self._admit(ask)).value
+            if admission is not None and not admission.granted:
+                return self._timed(started, failure=refused_late(admission, name))
+        if isinstance(effect, CallTool) and self._grants.waits(lane):
+            return await self._slot(effect)
+        return None
 
     def _settle(self, lane: str, outcome: AnyOutcome) -> None:
         self._guard.settle(lane, outcome, abandoned=self._inner.is_abandoned(lane))
@@ -216,112 +240,14 @@ class GuardedPerformer:
             if not waiting.ours and waited_s > self._guard.rules.max_wait_s:
                 message = f"no slot of '{effect.name}' was free"
                 failure = Failure(
-                    kind=FailureKind.UNAVAILABLE, message=message, retryable=True, phase="connect"
+                    kind=FailureKind.UNAVAILABLE,
+                    message=message,
+                    retryable=True,
+                    phase="connect",
+                    cause="concurrency",
                 )
                 return self._timed(started, failure=failure)
             await asyncio.sleep(min(max(waiting.after_s, 0.005), 0.05))
-
-    async def _claimed(self, effect: CallTool) -> AnyOutcome:
-        """Carry out a call under a claim, if it needs one; the claim ends before the outcome is known to the flow."""
-        claims = self._claims
-        key = claims.key_of(effect)
-        if key is None:
-            return await self._inner.perform(effect)
-        started = self._inner.elapsed_s()
-        try:
-            answer = await finish(claims.claim(key, effect, epoch=self._guard.epoch))
-        except SwitchesChanged:
-            return await self._claimed_anew(effect, started)
-        except ControlUnavailable:
-            return self._never_began("control_unavailable", started)
-        if answer.verdict != "won":
-            return await self._not_won(effect, answer, started)
-        claims.won(key, effect.lane, fencing=answer.claim.fencing)
-        if is_cancelled():
-            with contextlib.suppress(ControlUnavailable):  # then it lapses into doubt
-                await finish(claims.end(effect, self._never_began("cancelled", started)))
-            await asyncio.sleep(0)  # the caller went away while the store was asked
-        try:
-            outcome = await self._inner.perform(effect)
-        except asyncio.CancelledError:
-            with contextlib.suppress(ControlUnavailable):  # then it lapses into doubt
-                # Kept open as of an abandoned call: one that ends in this turn has a result all the same.
-                await finish(claims.end(effect, self._interrupted("cancelled", started), abandoned=True))
-            raise
-        abandoned = self._inner.is_abandoned(effect.lane)
-        can_reconcile = effect.name in self._reconciler.tools and not claims.is_repeatable(effect.name)
-        if can_reconcile and was_lost(outcome) and not abandoned:
-            outcome = await self._reconciled(effect, answer.claim.key, outcome)
-        try:
-            await finish(claims.end(effect, outcome, abandoned=self._inner.is_abandoned(effect.lane)))
-        except ControlUnavailable:
-            # The claim lapses into doubt. A call that never began is in none here.
-            if outcome.failure is None or outcome.failure.phase != "connect":
-                raise
-        return outcome
-
-    async def _claimed_anew(self, effect: CallTool, started: float) -> AnyOutcome:
-        """Carry out a call whose claim was refused because switches were changed, unless they stop it."""
-        try:
-            await self._guard.refresh()
-        except ControlUnavailable:
-            return self._never_began("control_unavailable", started)
-        cause = self._guard.cause(tool=effect.name)
-        return await self._claimed(effect) if cause is None else self._never_began(cause, started)
-
-    async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
-        match answer.verdict:
-            case "done":
-                result = answer.claim.result
-                assert result is not None
-                kept = msgspec.structs.replace(result, status="cached", saved=None)
-                return self._timed(started, value=self._inner.capped(effect, kept))
-            case "busy":
-                message = f"the same call of '{effect.name}' is under way elsewhere"
-                return self._timed(
-                    started, failure=Failure(kind=FailureKind.UNAVAILABLE, message=message, retryable=True)
-                )
-            case "conflict":
-                message = f"the key of this call of '{effect.name}' was used with other arguments"
-                return self._timed(
-                    started, failure=Failure(kind=FailureKind.ERROR, message=message, error_type="conflict")
-                )
-            case _:
-                return await self._in_doubt(effect, answer, started)
-
-    async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
-        """Return the outcome of a call whose key an earlier call left in doubt."""
-        if effect.name not in self._reconciler.tools:
-            return self._timed(started, failure=doubt(effect, "nobody knows"))
-        try:
-            finding = await self._reconciler.ask(effect, answer.claim.key)
-        except HaltedError as halt:
-            return self._interrupted(halt.cause, started)
-        if isinstance(finding, str):
-            return self._timed(started, failure=doubt(effect, finding))
-        await self._claims.settle_doubt(answer.claim.key, finding.result)
-        if finding.result is not None:
-            kept = msgspec.structs.replace(finding.result, status="cached")
-            return self._timed(started, value=self._inner.capped(effect, kept))
-        return await self._claimed(effect)
-
-    async def _reconciled(self, effect: CallTool, key: str, outcome: AnyOutcome) -> AnyOutcome:
-        """Return the outcome of a write whose answer was lost, once its tool has found out what became of it."""
-        failure, started = outcome.failure, self._inner.elapsed_s() - (outcome.duration_s or 0.0)
-        assert failure is not None
-        try:
-            finding = await self._reconciler.ask(effect, key)
-        except HaltedError as halt:
-            return self._interrupted(halt.cause, started)
-        if isinstance(finding, str):
-            return outcome
-        if finding.result is not None:
-            return self._timed(started, value=self._inner.capped(effect, finding.result))
-        message = f"{failure.message}; it did not happen"
-        return self._timed(
-            started,
-            failure=msgspec.structs.replace(failure, message=message, retryable=True, phase="connect"),
-        )
 
     def _never_began(self, cause: str, started: float) -> AnyOutcome:
         return self._timed(started, failure=interruption(cause, begun=False))
@@ -329,6 +255,6 @@ class GuardedPerformer:
     def _interrupted(self, cause: str, started: float) -> AnyOutcome:
         return self._timed(started, failure=interruption(cause, begun=True))
 
-    def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> AnyOutcome:
+    def _timed(self, started: float, *, value: Any = None, failure: Failure | None = None) -> AnyOutcome:
         now = self._inner.elapsed_s()
         return Outcome(value, failure, round(now, 6), round(now - started, 6))

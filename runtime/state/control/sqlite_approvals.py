@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -122,7 +123,7 @@ class SqliteApprovals:
         limit: int = 100,
     ) -> tuple[Approval, ...]:
         """Return approvals as they stand, oldest first."""
-        values: list[str | float]
+        values: Sequence[str | float]
         match state:
             case "pending" | "granted":
                 where, values = "state = ? AND expires_at > ?", [state, now]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
@@ -34,6 +35,7 @@ class SqliteClaims:
         now: float,
         lease_s: float,
         repeatable: bool = False,
+        keep_s: float | None = None,
         run: RunOwner | None = None,
         epoch: int | None = None,
     ) -> ClaimAnswer:
@@ -46,6 +48,7 @@ class SqliteClaims:
             now=now,
             lease_s=lease_s,
             repeatable=repeatable,
+            keep_s=keep_s,
         )
         if _take_at_once(db, fresh.claim, run, epoch):
             return fresh
@@ -60,6 +63,7 @@ class SqliteClaims:
             now=now,
             lease_s=lease_s,
             repeatable=repeatable,
+            keep_s=keep_s,
         )
         if answer.claim != found:
             _save(db, answer.claim)
@@ -128,7 +132,7 @@ class SqliteClaims:
         self, db: sqlite3.Connection, *, state: ClaimState, now: float, limit: int = 100
     ) -> tuple[Claim, ...]:
         """Return the claims in a state, by key."""
-        values: list[str | float]
+        values: Sequence[str | float]
         match state:
             case "claimed":
                 where, values = "state = 'claimed' AND expires_at > ?", [now]
@@ -161,7 +165,8 @@ def _end_at_once(db: sqlite3.Connection, key: str, fencing: int, result: ToolRes
     """End a claim as done if its owner still has it; in one statement."""
     sql = (
         "UPDATE claims SET state = 'done', body = CAST(json_set(CAST(body AS TEXT), '$.state', 'done', "
-        "'$.result', json(?)) AS BLOB) WHERE key = ? AND fencing = ? AND state = 'claimed' RETURNING body"
+        "'$.result', json(?)) AS BLOB) WHERE key = ? AND fencing = ? AND state = 'claimed' "
+        "AND json_extract(CAST(body AS TEXT), '$.keep_s') IS NULL RETURNING body"
     )
     row = db.execute(sql, (_encode(result).decode(), key, fencing)).fetchone()
     return None if row is None else _decode(row[0])

@@ -187,6 +187,13 @@ def keep_breaker(db: sqlite3.Connection, key: str, state: BreakerState | None) -
         _save(db, "breaker", key, _encode(state))
 
 
+def give_back_rate(db: sqlite3.Connection, key: str, *, at: float) -> None:
+    """Give a token back within a transaction."""
+    body = _load(db, "rate", key)
+    if body is not None:
+        _save(db, "rate", key, _encode(ratelimit.give_back(_decode_rate(body), at=at)))
+
+
 def report(
     db: sqlite3.Connection,
     key: str,

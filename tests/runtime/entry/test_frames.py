@@ -68,13 +68,15 @@ async def pay(order: int, ctx: ToolContext) -> str:
     return f"order {order} is paid"
 
 
-def test_at_most_15_of_our_frames_stand_above_a_tool_in_a_governed_and_recorded_run(tmp_path: Path) -> None:
-    store = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
+def frames_of_a_governed_run(folder: Path) -> list[str]:
+    """Return our frames above a tool's body in a run that a store guards and a journal records."""
+    store = BlockingControlStore(SqliteControlStore(folder / "control.db"))
     agent = Agent(name="clerk", model="m1", tools=(pay,))
     request = Request(prompt="pay", tenant="acme", environment="test", request_id="req_1")
     script: list[Any] = [calls(("pay", {"order": 1})), "paid"]
 
-    with Recorder(tmp_path / "run.jsonl") as recorder:
+    FRAMES.clear()
+    with Recorder(folder / "run.jsonl") as recorder:
         result = run_agent(
             agent,
             request,
@@ -86,6 +88,12 @@ def test_at_most_15_of_our_frames_stand_above_a_tool_in_a_governed_and_recorded_
     store.close()
 
     assert result.stop_reason == "finish"
+    return list(FRAMES)
+
+
+def test_at_most_15_of_our_frames_stand_above_a_tool_in_a_governed_and_recorded_run(tmp_path: Path) -> None:
+    found = frames_of_a_governed_run(tmp_path)
+
     # The ends of the chain are there, so nothing of it was overlooked.
-    assert {"run:run_agent", "driver:drive_async", "tool:Tool.call"} <= set(FRAMES)
-    assert len(FRAMES) <= MOST_FRAMES, "\n".join(FRAMES)
+    assert {"run:run_agent", "driver:drive_async", "tool:Tool.call"} <= set(found)
+    assert len(found) <= MOST_FRAMES, "\n".join(found)

@@ -15,7 +15,7 @@ from runtime.ports.tool_failures import failure_of
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
-from runtime.tools.kinds import ProcessToolError
+from runtime.tools.tool_kinds import ProcessToolError
 from tests.runtime.failure_modes.world import World, agent_of
 from tests.runtime.tools.test_tool import CONTEXT
 

@@ -40,7 +40,7 @@ class Desk:
         self.claims = RunClaims(self.store.store, lambda: 100.0, run, owner="run_1#1/")
         key = self.claims.key_of(self.call)
         assert key == "key_1"
-        answer = asyncio.run(self.claims.claim(key, self.call))
+        answer = asyncio.run(self.claims.claim(self.call))
         assert answer.verdict == "won"
         self.claims.won(key, self.call.lane, fencing=answer.claim.fencing)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,9 +16,9 @@ from runtime.control.ledger import Amount, SpendScope
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.runtime.state.control import worker
+from tests.support.counts import FULL
 
 ROOT = Path(__file__).parents[4]
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 NOW = worker.NOW
 
 

@@ -15,14 +15,13 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing.ram_store import RamControlStore
+from tests.support.counts import FULL, examples
 
 T = TypeVar("T")
 
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 MACHINE = settings(
-    max_examples=1000 if FULL else 60,
+    max_examples=examples(30, 1000),
     stateful_step_count=50 if FULL else 25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -58,7 +58,7 @@ def test_enable_of_what_is_not_pulled_says_so_and_lists_what_is(
     hit = run(["ops", "enable", "tool", "pay", "--tenant", "acme"])
 
     assert (missed, hit) == (1, 0)
-    assert "nothing changed: no switch is pulled on tool pay" in output
+    assert "nothing changed: no switch is pulled for tool pay" in output
     assert "still pulled: tool pay only for tenant acme" in output
     assert "incident 12" in output
     assert "look" not in output
