@@ -41,9 +41,9 @@ from runtime.tools.tool import tool
 
 STEPS, LONG = 50, 500
 MANY = 200
-TARGETS_US = {"no control": None, "memory": 30.0, "sqlite": 300.0}
+TARGETS_US = {"no control": 100.0, "memory": 150.0, "sqlite": 250.0}
 GROWTH_TARGET = 1.3
-KIB_TARGET = 15.0
+KIB_TARGET = 20.0
 _ROUNDS = 5
 _PRICES = PriceTable.default()
 _NUMBERS = itertools.count()
@@ -85,7 +85,10 @@ class Instant:
 class Loop:
     """Runs of an agent that looks something up until it has done so often enough."""
 
-    def __init__(self, store: ControlStore | None, *, gate: asyncio.Event | None = None) -> None:
+    def __init__(
+        self, store: ControlStore | None, *, gate: asyncio.Event | None = None, name: str = "req"
+    ) -> None:
+        self._name = name
         self._governor = None if store is None else Governor(store)
         self._gate = gate
         self.waiting = 0
@@ -113,7 +116,9 @@ class Loop:
             policy=Policy(allow=("look",)),
             budget=Budget(max_steps=steps + 1, max_seconds=600.0, max_tool_calls=steps),
         )
-        request = Request(prompt="go", tenant="acme", environment="bench", request_id=f"req_{next(_NUMBERS)}")
+        request = Request(
+            prompt="go", tenant="acme", environment="bench", request_id=f"{self._name}_{next(_NUMBERS)}"
+        )
         sink = Count()
         result = await run_agent_async(
             agent,

@@ -123,6 +123,7 @@ if TYPE_CHECKING:
         RunTakenOver,
         SwitchesChanged,
         Upstream,
+        Worker,
     )
     from runtime.ports.models import ModelPort, StreamObserver
     from runtime.ports.prices import RateSource
@@ -322,6 +323,7 @@ __all__ = [
     "UsageError",
     "Used",
     "Wait",
+    "Worker",
     "World",
     "calls",
     "fails",

@@ -56,7 +56,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer "
-        "Run RunKey RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Upstream"
+        "Run RunKey RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Upstream Worker"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",

@@ -1,14 +1,15 @@
-"""Open the control store that a command acts on, and log each operator act in it."""
+"""The control store that a command acts on, and the acts that are kept in it."""
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.cli.operator import operator
 from runtime.errors import DataError
 
 if TYPE_CHECKING:
+    from runtime.ports.control_values import Act
     from runtime.state.control.blocking import BlockingControlStore
 
 
@@ -25,7 +26,7 @@ class open_store:  # noqa: N801 - reads as a function where it is used
             raise DataError(
                 "there is no control store here, so nothing was done",
                 where=str(path.absolute()),
-                next_step="name the store of the service with --store or GOLDRUN_CONTROL_STORE",
+                next_step="name the store of the service with --store or GOLDRUN_STORE",
             )
         self._path = path
 
@@ -40,16 +41,22 @@ class open_store:  # noqa: N801 - reads as a function where it is used
         self._store.close()
 
 
-def note(store: BlockingControlStore, action: str, subject: str, reason: str) -> None:
-    """Log an operator's act: who, when, what and why."""
+def act_of(action: str, subject: str, reason: str) -> Act:
+    """Return what the operator does now, with who, how that is known, when and why."""
     from runtime.ports.control_values import Act
 
-    store.note_act(Act(at=now(), by=operator(), action=action, subject=subject, reason=reason))
+    by = operator()
+    return Act(at=now(), by=by.name, how=by.how, action=action, subject=subject, reason=reason)
 
 
-def operator() -> str:
-    """Return the name of the user who runs the command."""
-    return getpass.getuser()
+def in_force(store: BlockingControlStore, epoch: int) -> str:
+    """Wait until switches are in force everywhere; return that in words."""
+    from runtime.execution.acknowledgement import acknowledged
+    from runtime.execution.clock import SystemClock
+
+    answer = store.ask(acknowledged(store.store, epoch, SystemClock()))
+    silent = f", {len(answer.silent)} did not answer and may start nothing more" if answer.silent else ""
+    return f"nothing of it starts any more; {answer.workers} workers acknowledged it{silent}"
 
 
 def now() -> float:

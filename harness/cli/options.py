@@ -15,8 +15,9 @@ History = Annotated[Path, typer.Option(help="Folder of the Parquet history.")]
 
 # For commands that act on a control store.
 DEFAULT_STORE = Path("goldrun-control.db")
-Store = Annotated[Path, typer.Option(envvar="GOLDRUN_CONTROL_STORE", help="The control store's file.")]
-Reason = Annotated[str, typer.Option(help="Why; logged with who and when, see `goldrun ops acts`.")]
+STORE_VARIABLES = ["GOLDRUN_STORE", "GOLDRUN_CONTROL_STORE"]
+Store = Annotated[Path, typer.Option(envvar=STORE_VARIABLES, help="The control store's file.")]
+Reason = Annotated[str, typer.Option(help="Why; kept with who and when, see `goldrun ops acts`.")]
 Tenant = Annotated[str | None, typer.Option(help="Only for this tenant.")]
 Environment = Annotated[str | None, typer.Option(help="Only in this environment.")]
 Limit = Annotated[int, typer.Option(min=1, help="Most rows.")]

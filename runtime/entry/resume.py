@@ -170,7 +170,7 @@ async def take_over(governor: Governor, header: Header) -> int:
         f"run {header.request_id} cannot be taken over: {_state_words(entry)}",
         next_step="look at it with `goldrun ops runs`"
         if entry is not None or header.governed
-        else "name the store it ran under; leave --store and GOLDRUN_CONTROL_STORE out if it ran without one",
+        else "name the store it ran under; leave --store and GOLDRUN_STORE out if it ran without one",
     )
 
 

@@ -36,8 +36,9 @@ from runtime.execution.governor import Governor
 from runtime.observability.logs import run_names
 from runtime.observability.metrics import MetricsSink
 from runtime.observability.run_events import EventSink, ObservingPerformer, memory_event
+from runtime.observability.service_events import ServiceEvents
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import Run, RunKey
+from runtime.ports.control_values import ControlUnavailable, Run, RunKey
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
 from runtime.ports.state import MemoryChange
@@ -103,6 +104,7 @@ class Service:
     desk: ApprovalDesk | None = None
     prices: RateSource | None = None
     _running: dict[RunKey, tuple[str, asyncio.Future[RunResult | None]]] = field(default_factory=dict)
+    _events: ServiceEvents = field(init=False)
     _ended: OrderedDict[RunKey, tuple[str, RunResult]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -115,6 +117,9 @@ class Service:
         problems.refuse()
         if not self.event_key:
             self.event_key = _event_key(self.governor.store)
+        self._events = ServiceEvents(self.sinks)
+        if self.sinks:
+            self.governor.on_acts(self._events.acts)
         for sink in self.sinks:
             if isinstance(sink, MetricsSink):
                 sink.watch(BreakerViews(self.governor.store))
@@ -131,8 +136,10 @@ class Service:
         """
         principal = await self.authenticate(credentials)
         if principal is None:
+            self._login(None, agent, request, refused="the credentials are not known")
             raise RefusedError("the credentials are not known", next_step="check the API key")
         if principal.agents is not None and agent.name not in principal.agents:
+            self._login(principal, agent, request, refused="not one of the principal's agents")
             raise RefusedError(f"{principal.name!r} may not run agent {agent.name!r}")
         bound = replace(
             request,
@@ -142,6 +149,11 @@ class Service:
             policy=_narrowed(request.policy or agent.policy, principal),
         )
         assert bound.request_id is not None
+        if not self._login(principal, agent, bound):
+            raise ControlUnavailable(
+                "who asks for the run cannot be kept in the audit log",
+                next_step="look at the required sinks of the service",
+            )
         key = RunKey(tenant=bound.tenant, environment=bound.environment, request_id=bound.request_id)
         with run_names(
             request_id=key.request_id, tenant=key.tenant, environment=key.environment
@@ -210,6 +222,19 @@ class Service:
             run = next(r for r in entries if r.key == run.key)
         return run
 
+    def _login(
+        self, principal: Principal | None, agent: Agent, request: Request, *, refused: str | None = None
+    ) -> bool:
+        """Send who asks for a run to the sinks; return whether the required ones have kept it."""
+        return self._events.login(
+            None if principal is None else principal.name,
+            tenant="" if principal is None else principal.tenant,
+            environment="" if principal is None else principal.environment,
+            agent=agent.name,
+            request_id=request.request_id or "",
+            refused=refused,
+        )
+
     def _wrapped(self, inner: Performer) -> Performer:
         observed: Performer = inner
         if self.sinks:
@@ -217,10 +242,8 @@ class Service:
         return observed if self.wrap is None else self.wrap(observed)
 
     def _audit(self, change: MemoryChange) -> None:
-        """Tell the sinks of a change of memory; one that cannot keep it undoes the change."""
-        event = memory_event(change)
-        for sink in self.sinks:
-            sink.take(event)
+        """Send a change of memory to the sinks; a required one that cannot keep it undoes the change."""
+        self._events.emit(memory_event(change))
 
     def _keep(self, key: RunKey, request_hash: str, result: RunResult) -> None:
         self._ended[key] = (request_hash, result)

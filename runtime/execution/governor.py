@@ -8,7 +8,7 @@ from runtime.core.signatures import checks_arguments
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.control_rules import ControlRules
 from runtime.execution.run_guard import ALIVE_S, RunGuard, key_of
-from runtime.execution.switch_watch import SwitchWatch
+from runtime.execution.switch_watch import ActListener, SwitchWatch
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Run, RunOpened
 
@@ -39,6 +39,10 @@ class Governor:
         # Anchored once: a jump of the wall clock must not end leases or open breakers.
         self._anchor = self._clock.now().timestamp() - self._monotonic_s()
         self._watch = SwitchWatch(store, self.rules, self.now)
+
+    def on_acts(self, listener: ActListener) -> None:
+        """Pass on what operators did, while runs are live; it is passed on again until the listener has kept it."""
+        self._watch.on_acts = listener
 
     def now(self) -> float:
         """Return epoch seconds of a clock that never goes back."""

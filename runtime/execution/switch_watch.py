@@ -6,7 +6,8 @@ The watch reads the switches every `poll_s` and keeps them as the loop's board. 
 `LEASE_S` from the moment its reading began, and only reading renews it: readers of the store are not held up by its
 writers. So a run looks at switches without a wait, in the very step of the loop in which a call begins, and a worker
 that cannot read them starts nothing once the lease has lapsed. Each new board is shown to every run of the loop; a run
-stops what it does if a switch concerns it.
+stops what it does if a switch concerns it. Once all were shown the board, the loop acknowledges its epoch in the store:
+from then on nothing starts on it that the board forbids.
 
 The keeper writes: it renews what the runs hold, says that they are alive, and sweeps. It may wait for the store as
 long as that takes, and nothing waits for it.
@@ -22,19 +23,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable
 from typing import Protocol
 
 from runtime.control.switches import Board
 from runtime.core.run import Header
+from runtime.execution.clock import new_request_id
 from runtime.execution.control_rules import ControlRules
 from runtime.execution.sweeper import Sweeper
 from runtime.execution.time_limit import GRACE_S
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import ControlUnavailable
+from runtime.ports.control_values import Act, ControlUnavailable, Worker
 
 LEASE_S = 2.0
 """How long switches hold without being read again; nothing starts after that."""
+BEAT_S = 20.0
+FEED_S = 1.0
+"""How often it is looked what operators did."""
+ACT_READER = "audit"
+"""The reader under which acts are marked in the store: each goes to the audit log of one process."""
+ActListener = Callable[[tuple[Act, ...]], bool]
+WORKER_ALIVE_S = 60.0
+"""How long a worker counts as alive without a further word."""
 
 
 class WatchedRun(Protocol):
@@ -75,16 +86,33 @@ class LoopRuns:
         tasks: The watch and the keeper.
         board: The switches as they were read last; `None` before the first reading.
         read_at: When that reading began; epoch seconds.
+        worker: Names this loop in the store.
+        acknowledging: The task that says in the store of which epoch the board is, and that the loop is alive.
+        beaten_at: When that was said last; epoch seconds.
     """
 
-    __slots__ = ("_killed", "_killed_are_gone", "board", "live", "over", "read_at", "tasks")
+    __slots__ = (
+        "_killed",
+        "_killed_are_gone",
+        "acknowledging",
+        "beaten_at",
+        "board",
+        "live",
+        "over",
+        "read_at",
+        "tasks",
+        "worker",
+    )
 
     def __init__(self) -> None:
         self.live: set[WatchedRun] = set()
         self.over: set[WatchedRun] = set()
         self.tasks: tuple[asyncio.Task[None], ...] = ()
         self.board: Board | None = None
-        self.read_at = float("-inf")
+        self.read_at: float = float("-inf")
+        self.worker: str = f"{os.getpid()}-{new_request_id()[4:16]}"
+        self.acknowledging: asyncio.Task[None] | None = None
+        self.beaten_at: float = float("-inf")
         self._killed: set[WatchedRun] = set()
         self._killed_are_gone: asyncio.Future[None] | None = None
 
@@ -93,14 +121,19 @@ class LoopRuns:
         """Whether nothing is left to watch."""
         return not self.live and not self.over
 
-    def set(self, board: Board, read_at: float) -> None:
-        """Keep switches that were read, unless later ones are known; show them to all runs if they have changed."""
+    def set(self, board: Board, read_at: float) -> bool:
+        """Keep switches that were read, unless later ones are known; show them to all runs if they have changed.
+
+        Returns:
+            Whether they have changed.
+        """
         if read_at < self.read_at:
-            return
+            return False
         changed = self.board is None or board.epoch != self.board.epoch
         self.board, self.read_at = board, read_at
         if changed:
             self.show(board)
+        return changed
 
     def show(self, board: Board | None) -> None:
         """Show the switches to all runs of this loop; `None` if they have not been read for too long."""
@@ -144,7 +177,11 @@ class LoopRuns:
 
 
 class SwitchWatch:
-    """Reads the switches of one store, for all event loops of a process."""
+    """Reads the switches of one store, for all event loops of a process.
+
+    Attributes:
+        on_acts: Gets what operators did, in order; returns whether it has kept that.
+    """
 
     def __init__(self, store: ControlStore, rules: ControlRules, now: Callable[[], float]) -> None:
         self._store = store
@@ -152,6 +189,8 @@ class SwitchWatch:
         self._now = now
         self._loops: dict[asyncio.AbstractEventLoop, LoopRuns] = {}
         self._poll_s = min(rules.poll_s, LEASE_S / 4)
+        self._fed_at = float("-inf")
+        self.on_acts: ActListener | None = None
         self._sweeper = Sweeper(store)
 
     def board(self, runs: LoopRuns) -> Board:
@@ -172,13 +211,55 @@ class SwitchWatch:
             ControlUnavailable: If they cannot be read.
         """
         began = self._now()
-        runs.set(await self._store.read_switches(), began)
+        if runs.set(await self._store.read_switches(), began) or began - runs.beaten_at > BEAT_S:
+            self._acknowledge(runs, began)
 
     async def ready(self, runs: LoopRuns) -> None:
         """Read the switches of a loop if they are not known; one whose switches cannot be read starts nothing."""
         if runs.board is None or self._now() - runs.read_at > self._poll_s:
             with contextlib.suppress(ControlUnavailable):
                 await self.refresh(runs)
+
+    def _acknowledge(self, runs: LoopRuns, now: float) -> None:
+        """Say in the store which switches this loop acts on; nobody here waits for that."""
+        if runs.acknowledging is not None and not runs.acknowledging.done():
+            runs.acknowledging.cancel()  # it would say what is known no more
+        runs.beaten_at = now
+        runs.acknowledging = asyncio.get_running_loop().create_task(self._beat(runs))
+
+    async def _beat(self, runs: LoopRuns) -> None:
+        board = runs.board
+        assert board is not None
+        until = self._now() + WORKER_ALIVE_S
+        try:
+            await self._store.beat_worker(Worker(id=runs.worker, epoch=board.epoch, alive_until=until))
+        except ControlUnavailable:
+            runs.beaten_at = float("-inf")  # said again with the next reading
+
+    async def _feed_acts(self) -> None:
+        """Pass on what operators did; what could not be kept is passed on again."""
+        if self.on_acts is None:
+            return
+        with contextlib.suppress(ControlUnavailable):
+            acts = await self._store.unread_acts(ACT_READER)
+            if acts and self.on_acts(acts):
+                await self._store.mark_acts(ACT_READER, seq=acts[-1].seq)
+
+    async def _end(self, runs: LoopRuns) -> None:
+        """End the tasks of a loop whose last run is over, and forget it in the store."""
+        for task in runs.tasks:
+            task.cancel()
+        if runs.acknowledging is not None:
+            runs.acknowledging.cancel()
+        tasks = [task for task in (*runs.tasks, runs.acknowledging) if task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
+        await self._feed_acts()
+        if runs.acknowledging is not None:
+            # A store that does not answer must not hold up the end of the run; the worker is forgotten by time then.
+            with contextlib.suppress(ControlUnavailable, TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await self._store.end_worker(runs.worker)
 
     def runs_here(self) -> LoopRuns:
         """Return the runs of the running event loop; its tasks run."""
@@ -205,10 +286,7 @@ class SwitchWatch:
         runs.unregister(run)
         if runs.is_idle:
             del self._loops[loop]
-            for task in runs.tasks:
-                task.cancel()
-            if runs.tasks:
-                await asyncio.wait(runs.tasks)
+            await self._end(runs)
 
     async def _watch(self, runs: LoopRuns) -> None:
         while True:
@@ -229,6 +307,10 @@ class SwitchWatch:
             runs.over = {run for run in runs.over if run.has_abandoned_calls}
             if runs.is_idle:
                 self._loops = {loop: other for loop, other in self._loops.items() if other is not runs}
-                runs.tasks[0].cancel()
+                runs.tasks = tuple(task for task in runs.tasks if task is not asyncio.current_task())
+                await self._end(runs)
                 return
+            if now - self._fed_at >= FEED_S:
+                self._fed_at = now
+                await self._feed_acts()
             await self._sweeper.sweep_if_due(now)

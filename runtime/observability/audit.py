@@ -47,7 +47,12 @@ class AuditLog:
 
     A write call's intent is on its way to the disk before the call starts: if it cannot be kept, `take` raises
     and the run ends, because an effect that nobody can see must not happen.
+
+    Attributes:
+        required: True: what cannot be kept here must not be done.
     """
+
+    required: bool = True
 
     @checks_arguments
     def __init__(

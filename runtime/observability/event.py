@@ -11,7 +11,18 @@ from runtime.core.run import Totals
 from runtime.ports.state import MemoryChange
 
 EventKind = Literal[
-    "run_started", "intent", "outcome", "late", "refused", "approval", "not_admitted", "run_ended", "memory"
+    "run_started",
+    "intent",
+    "outcome",
+    "late",
+    "refused",
+    "approval",
+    "not_admitted",
+    "run_ended",
+    "memory",
+    "login",
+    "login_refused",
+    "act",
 ]
 _NAME_CHARS = 128
 
@@ -44,6 +55,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         error_type: Class of a failure.
         stop_reason: How the run ended.
         totals: What the run used.
+        by: Who: the principal of a login, who decided an approval, the operator of an act.
+        how: How that is known, of an act.
+        reason: Why, of an act or a refused login.
+        act: What an operator did, and to what.
+        act_seq: Number of the act in its store.
     """
 
     kind: EventKind
@@ -70,10 +86,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error_type: str | None = None
     stop_reason: str | None = None
     totals: Totals | None = None
+    by: str | None = None
+    how: str | None = None
+    reason: str | None = None
+    act: str | None = None
+    act_seq: int | None = None
 
 
 class EventSink(Protocol):
-    """Takes events, without blocking for long: it is called between the effects of a run."""
+    """Takes events.
+
+    One with an attribute `required` that is false is best effort: a thread of its own calls it, and what it does not
+    take is lost. Any other is called between the effects of a run, must not block for long, and what it cannot keep is
+    not done.
+    """
 
     def take(self, event: Event) -> None:
         """Take one event.

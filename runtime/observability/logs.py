@@ -17,7 +17,13 @@ _GOOD = frozenset({None, "ok", "cached", "granted", "put", "forget", "expire"})
 
 
 class LogSink:
-    """Writes events through structlog."""
+    """Writes events through structlog.
+
+    Attributes:
+        required: False: a log that cannot be written stops nothing.
+    """
+
+    required: bool = False
 
     def __init__(self, logger: Any = None) -> None:
         """Use a structlog logger; by default the configured one, else JSON lines on stderr."""
@@ -66,9 +72,9 @@ def run_names(*, request_id: str, tenant: str, environment: str) -> AbstractCont
 def line_of(event: Event) -> dict[str, Any]:
     """Return the fields of an event's line; what is unknown is left out."""
     found = {
-        names.REQUEST_ID: event.request_id,
-        names.TENANT: event.tenant,
-        names.ENVIRONMENT: event.environment,
+        names.REQUEST_ID: event.request_id or None,
+        names.TENANT: event.tenant or None,
+        names.ENVIRONMENT: event.environment or None,
         names.RUN_ID: event.run_id or None,
         names.AGENT_NAME: event.agent or None,
         names.DEPLOY: event.deploy,
@@ -87,5 +93,9 @@ def line_of(event: Event) -> dict[str, Any]:
         names.COST_USD: usd_text(event.cost_nanousd),
         names.ERROR_TYPE: event.error_type,
         names.STOP_REASON: event.stop_reason,
+        names.BY: event.by,
+        names.HOW: event.how,
+        names.REASON: event.reason,
+        names.ACT: event.act,
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -4,9 +4,9 @@ An event is made from an effect (its intent) and from its outcome; it is never c
 never in it, only their hash, keyed for each tenant: a plain hash of a small value can be guessed. The same goes for
 the idempotency key, which holds such a hash: it stands in the trace and the journal, not here.
 
-When a sink fails, its events wait in order, up to `BACKLOG` of them, and are sent as soon as it accepts them again. A
-write whose intent cannot be kept is not started, and no further write is admitted. When the backlog is full, no call is
-admitted. The end of a run is never refused.
+When a required sink fails, its events wait in order, up to `BACKLOG` of them, and are sent as soon as it accepts them
+again. A write whose intent cannot be kept is not started, and no further write is admitted. When the backlog is full,
+no call is admitted. The end of a run is never refused. Sinks that are not required stop nothing (`best_effort`).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from runtime.core.run import Header
 from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.observability.backlog import Buffered
+from runtime.observability.best_effort import is_required, queue_of
 from runtime.observability.event import Event, EventKind, EventSink, memory_event, named
 from runtime.ports.tools import TellsLate
 
@@ -59,7 +60,7 @@ class ObservingPerformer:
     It stands inside a recorder, so that what it refuses is recorded.
     """
 
-    __slots__ = ("_hashed", "_header", "_inner", "_key", "_sinks", "_tenant_key", "_writes")
+    __slots__ = ("_best_effort", "_hashed", "_header", "_inner", "_key", "_sinks", "_tenant_key", "_writes")
 
     @checks_arguments
     def __init__(self, inner: Performer, sinks: Sequence[EventSink], *, key: bytes) -> None:
@@ -76,7 +77,8 @@ class ObservingPerformer:
         if len(key) < MIN_KEY_BYTES:
             raise UsageError(f"the key of the events has {len(key)} bytes, it needs {MIN_KEY_BYTES}")
         self._inner = inner
-        self._sinks = [Buffered(sink) for sink in sinks]
+        self._sinks = [Buffered(sink) for sink in sinks if is_required(sink)]
+        self._best_effort = [queue_of(sink) for sink in sinks if not is_required(sink)]
         self._key = key
         self._header: Header | None = None
         self._tenant_key = key
@@ -87,8 +89,9 @@ class ObservingPerformer:
 
     @property
     def lost(self) -> int:
-        """Events that a sink did not take in the end, over all sinks."""
-        return sum(sink.lost + len(sink.waiting) for sink in self._sinks)
+        """Events that a sink did not take in the end, over all sinks; of best-effort sinks those of all runs."""
+        required = sum(sink.lost + len(sink.waiting) for sink in self._sinks)
+        return required + sum(queue.lost for queue in self._best_effort)
 
     async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Perform an effect between its events.
@@ -205,7 +208,10 @@ class ObservingPerformer:
                 call = {**self._call_fields(effect), "write": effect.write}
                 self._emit("refused", **call, **when, status=effect.status, error_type=effect.rule)
             case AskApproval():
-                self._emit("approval", **self._call_fields(effect), **when, status=_decision(outcome))
+                answer = outcome.value
+                by = None if answer is None else answer.by
+                fields = {**self._call_fields(effect), **when, "by": by}
+                self._emit("approval", **fields, status=_decision(outcome))
             case End():
                 totals, reason = effect.totals, effect.stop_reason
                 cost = totals.cost_nanousd
@@ -258,6 +264,8 @@ class ObservingPerformer:
             deploy=header.deploy,
             **fields,
         )
+        for queue in self._best_effort:
+            queue.take(event)
         kept = True
         for sink in self._sinks:  # no short circuit: each gets the event, also after one failed
             if not sink.take(event):

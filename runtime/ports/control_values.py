@@ -270,6 +270,20 @@ class Act(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seq: int = 0
 
 
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """An event loop that has runs.
+
+    Attributes:
+        id: Unique to it.
+        epoch: Of the switches that it acts on.
+        alive_until: When it counts as gone without a further word; epoch seconds.
+    """
+
+    id: str
+    epoch: int
+    alive_until: float
+
+
 class BreakerView(msgspec.Struct, frozen=True, kw_only=True):
     """A breaker as metrics show it."""
 

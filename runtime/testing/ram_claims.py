@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.control import claims
 from runtime.control.claims import Claim, ClaimAnswer, ClaimChange, ClaimState, EndState
 from runtime.core.effects import ToolResult
-from runtime.ports.control_values import RunOwner
+from runtime.ports.control_values import Act, RunOwner
 from runtime.testing.ram_guards import RamPart
 
 
@@ -72,11 +72,20 @@ class RamClaims(RamPart):
             return self._changed_claim(key, change)
 
     async def reconcile_claim(
-        self, key: str, *, happened: bool, by: str, now: float, result: ToolResult | None = None
+        self,
+        key: str,
+        *,
+        happened: bool,
+        by: str,
+        now: float,
+        result: ToolResult | None = None,
+        act: Act | None = None,
     ) -> ClaimChange:
         """Say what was found out about a call in doubt."""
         with self._lock:
             change = claims.reconcile(self._claims.get(key), happened=happened, by=by, result=result, now=now)
+            if change.applied:
+                self._keep_act(act)
             return self._changed_claim(key, change)
 
     async def lookup_claim(self, key: str, *, now: float) -> Claim | None:

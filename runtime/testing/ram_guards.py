@@ -136,9 +136,10 @@ class RamSpend(RamPart):
             self._expire(now)
             return tuple(self._uses[key] for key in sorted(self._uses) if key.startswith(prefix))[:limit]
 
-    async def put_caps(self, key: str, caps: Caps | None) -> None:
-        """Set an operator's caps for a scope."""
+    async def put_caps(self, key: str, caps: Caps | None, *, act: Act | None = None) -> None:
+        """Set an operator's caps of a scope."""
         with self._lock:
+            self._keep_act(act)
             self._uses[key] = _replace(self._use(key), override=caps)
 
     async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
@@ -324,12 +325,13 @@ class RamLimits(RamPart):
                 self._breakers[key] = after
         return after.phase
 
-    async def close_breaker(self, key: str) -> bool:
+    async def close_breaker(self, key: str, *, act: Act | None = None) -> bool:
         """Close a breaker by hand."""
         with self._lock:
             after = breaker.closed(self._breakers.get(key, breaker.NEW))
             if after is not None:
                 self._breakers[key] = after
+                self._keep_act(act)
         return after is not None
 
     async def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:

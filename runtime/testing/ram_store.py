@@ -7,7 +7,7 @@ from typing import Any, Literal
 from runtime.control import approvals
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
-from runtime.ports.control_values import Act, Checkpoint, Run, RunKey, RunOpened, RunOwner, RunStopped
+from runtime.ports.control_values import Act, Checkpoint, Run, RunKey, RunOpened, RunOwner, RunStopped, Worker
 from runtime.state.control import run_changes
 from runtime.testing.ram_calls import RamCalls
 from runtime.testing.ram_claims import RamClaims
@@ -17,19 +17,23 @@ from runtime.testing.ram_guards import RamPart
 class RamSwitches(RamPart):
     """`SwitchStore` in memory."""
 
-    async def put_switch(self, switch: Switch) -> int:
+    async def put_switch(self, switch: Switch, *, act: Act | None = None) -> int:
         """Pull a switch."""
         check_ref(switch.ref)
         with self._lock:
+            self._keep_act(act)
             kept = [s for s in self._board.switches if s.ref != switch.ref]
             return self._set([*kept, switch])
 
-    async def clear_switch(self, ref: SwitchRef) -> int:
-        """Clear a switch."""
+    async def clear_switch(self, ref: SwitchRef, *, act: Act | None = None) -> int:
+        """Put a switch back."""
         check_ref(ref)
         with self._lock:
             kept = [s for s in self._board.switches if s.ref != ref]
-            return self._board.epoch if len(kept) == len(self._board.switches) else self._set(kept)
+            if len(kept) == len(self._board.switches):
+                return self._board.epoch
+            self._keep_act(act)
+            return self._set(kept)
 
     async def read_switches(self) -> Board:
         """Return the switches that are pulled now."""
@@ -39,6 +43,31 @@ class RamSwitches(RamPart):
         in_order = tuple(sorted(switches, key=lambda s: order(s.ref)))
         self._board = Board(epoch=self._board.epoch + 1, switches=in_order)
         return self._board.epoch
+
+
+class RamWorkers(RamPart):
+    """`WorkerStore` in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._workers: dict[str, Worker] = {}
+
+    async def beat_worker(self, worker: Worker) -> None:
+        """Say that a worker is alive, and which switches it acts on."""
+        with self._lock:
+            self._workers[worker.id] = worker
+
+    async def end_worker(self, worker: str) -> None:
+        """Forget a worker that has no runs any more."""
+        with self._lock:
+            self._workers.pop(worker, None)
+
+    async def list_workers(self, *, now: float) -> tuple[Worker, ...]:
+        """Return the workers that are alive, by id."""
+        with self._lock:
+            return tuple(
+                self._workers[key] for key in sorted(self._workers) if self._workers[key].alive_until > now
+            )
 
 
 class RamApprovals(RamPart):
@@ -73,6 +102,7 @@ class RamApprovals(RamPart):
         args_hash: str,
         now: float,
         reason: str | None = None,
+        act: Act | None = None,
     ) -> ApprovalChange:
         """Decide an approval."""
         with self._lock:
@@ -80,6 +110,8 @@ class RamApprovals(RamPart):
             change = approvals.decide(
                 found, decision=decision, by=by, args_hash=args_hash, now=now, reason=reason
             )
+            if change.applied:
+                self._keep_act(act)
             return self._changed_approval(change)
 
     async def use_approval(
@@ -228,10 +260,25 @@ def _place(run: Run) -> tuple[str, str, str]:
 class RamActs(RamPart):
     """`ActStore` in memory."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._marks: dict[str, int] = {}
+
     async def note_act(self, act: Act) -> None:
-        """Store an act."""
+        """Keep an act that changes nothing in the store."""
         with self._lock:
             self._keep_act(act)
+
+    async def unread_acts(self, reader: str, *, limit: int = 100) -> tuple[Act, ...]:
+        """Return the acts that a reader has not marked, in order."""
+        with self._lock:
+            marked = self._marks.get(reader, 0)
+            return tuple(act for act in self._acts if act.seq > marked)[:limit]
+
+    async def mark_acts(self, reader: str, *, seq: int) -> None:
+        """Mark the acts up to a number as read by a reader."""
+        with self._lock:
+            self._marks[reader] = max(seq, self._marks.get(reader, 0))
 
     async def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
         """Return acts, latest first."""
@@ -243,6 +290,7 @@ class RamControlStore(
     RamCalls,
     RamClaims,
     RamSwitches,
+    RamWorkers,
     RamApprovals,
     RamRuns,
     RamActs,

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.control_store import now, open_store
-from harness.cli.options import Json
+from harness.cli.control_store import act_of, now, open_store
+from harness.cli.options import STORE_VARIABLES, Json
 from harness.cli.output import emit_json, progress, say, warn
 from harness.errors import CassetteError
 from harness.sessions.recover import orphan_journals, recover_journal, tell_crashed
@@ -23,7 +23,7 @@ def recover(
     store: Annotated[
         Path | None,
         typer.Option(
-            envvar="GOLDRUN_CONTROL_STORE", help="Set `crashed` in this control store too, for those cut off."
+            envvar=STORE_VARIABLES, help="Set `crashed` in this control store too, for those cut off."
         ),
     ] = None,
     json: Json = False,
@@ -57,7 +57,10 @@ def _recover(journal: Path, control: BlockingControlStore | None) -> dict[str, A
         sealed = recover_journal(journal)
     except (CassetteError, UsageError) as error:
         return {**row, "torn_bytes": 0, "error": error.what, "set_crashed": None}
-    set_crashed = None if control is None else tell_crashed(control, sealed.crashed, now=now())
+    set_crashed = None
+    if control is not None:
+        set_crashed = tell_crashed(control, sealed.crashed, now=now())
+        control.note_act(act_of("recover", f"{journal}: {set_crashed} runs crashed", ""))
     return {
         "journal": str(journal),
         "segment": None if sealed.path is None else str(sealed.path),

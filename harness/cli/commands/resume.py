@@ -12,9 +12,9 @@ import typer
 
 from harness.cassette.remote import is_url
 from harness.cassette.store import split_target
-from harness.cli.control_store import open_store
+from harness.cli.control_store import act_of, open_store
 from harness.cli.model_source import open_model
-from harness.cli.options import Json
+from harness.cli.options import STORE_VARIABLES, Json
 from harness.cli.output import emit_json, say
 from harness.golden.load_code import build_agent, importable, load_code
 from harness.sessions.once import ResumeMark, held
@@ -66,9 +66,7 @@ def resume(
     api_key_env: Annotated[str, typer.Option(help="Variable that holds its key.")] = "OPENAI_API_KEY",
     store: Annotated[
         Path | None,
-        typer.Option(
-            envvar="GOLDRUN_CONTROL_STORE", help="The control store of the run; needed if it had one."
-        ),
+        typer.Option(envvar=STORE_VARIABLES, help="The control store it ran under; needed if it had one."),
     ] = None,
     rules: Annotated[
         str | None, typer.Option(help="The service's limits across runs, a ControlRules: module:name.")
@@ -138,7 +136,10 @@ def _resume(recording: Recording, options: ResumeOptions, *, mark: ResumeMark | 
             )
         governor = None
         if options.store is not None:
-            governor = Governor(stack.enter_context(open_store(options.store)).store, rules)
+            control = stack.enter_context(open_store(options.store))
+            request_id = recording.header.request_id
+            control.note_act(act_of("resume-run", f"{request_id} -> {options.out}", ""))
+            governor = Governor(control.store, rules)
         state = None
         if options.state is not None:
             state = State(options.state)

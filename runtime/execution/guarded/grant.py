@@ -18,21 +18,21 @@ class Grant:
 
     Attributes:
         ask: What it asked for.
-        held: Keys of the scopes in which its amount is held; `None` if it has no hold.
         breaker: The verdict of its breaker.
         upstream: The verdict of the breaker over all tenants.
         lease: Its slot.
         waits_for: The slot of another call of its run that it needs first.
         rate_at: When it took a token; `None` if it took none.
+        held: Keys of the scopes in which its amount is held; `None` if it has no hold.
     """
 
     ask: CallAsk
-    held: tuple[str, ...] | None
     breaker: BreakerVerdict | None
     upstream: BreakerVerdict | None
     lease: Lease | None
     waits_for: str | None
     rate_at: float | None
+    held: tuple[str, ...] | None
 
     @property
     def is_probe(self) -> bool:
@@ -71,12 +71,12 @@ def grant_of(ask: CallAsk, answer: CallAnswer, *, now: float, waits_for: str | N
     """Return what a call holds whose request was granted."""
     return Grant(
         ask=msgspec.structs.replace(ask, ends=()),
-        held=None if answer.spend is None else answer.spend.held,
         breaker=answer.breaker,
         upstream=answer.upstream,
         lease=None if answer.slot is None else answer.slot.lease,
         waits_for=waits_for,
         rate_at=None if answer.rate is None else now,
+        held=None if answer.spend is None else answer.spend.held,
     )
 
 
@@ -100,7 +100,7 @@ def released(ask: CallAsk) -> CallEnd:
         sample="neutral",
         token=ask.token,
         slot=None,
-        scopes=tuple(scope.key for scope in ask.scopes),
-        held=tuple(scope.key for scope in ask.scopes if could_pass(scope.caps, ask.amount)),
+        scopes=tuple([scope.key for scope in ask.scopes]),
+        held=tuple([scope.key for scope in ask.scopes if could_pass(scope.caps, ask.amount)]),
         reserved=ask.amount,
     )

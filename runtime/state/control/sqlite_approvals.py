@@ -10,7 +10,8 @@ import msgspec
 
 from runtime.control import approvals
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
-from runtime.ports.control_values import RunKey, RunOwner
+from runtime.ports.control_values import Act, RunKey, RunOwner
+from runtime.state.control.sqlite_acts import keep_act
 from runtime.state.control.sqlite_facts import read_facts
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes_durably
 
@@ -54,6 +55,7 @@ class SqliteApprovals:
         args_hash: str,
         now: float,
         reason: str | None = None,
+        act: Act | None = None,
     ) -> ApprovalChange:
         """Answer."""
         found = _load(db, approval)
@@ -61,6 +63,8 @@ class SqliteApprovals:
             found, decision=decision, by=by, args_hash=args_hash, now=now, reason=reason
         )
         _save_if_changed(db, found, change.approval)
+        if change.applied:
+            keep_act(db, act)
         return change
 
     @writes_durably

@@ -11,12 +11,12 @@ by reading alone. What it used is added when it ends, with the next call that ne
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import msgspec
 
 from runtime.control import breaker, ratelimit
-from runtime.control.breaker import BreakerState
+from runtime.control.breaker import BreakerRule, BreakerState, BreakerVerdict
 from runtime.control.ledger import (
     NOTHING,
     Amount,
@@ -35,7 +35,6 @@ from runtime.control.ratelimit import RateAnswer, RateState
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, LeaseAnswer
 from runtime.state.control import sqlite_limits as limits
 from runtime.state.control import sqlite_spend as spend
-from runtime.state.control.call_health import ask_breakers
 from runtime.state.control.sqlite_facts import CallFacts, read_facts, save_cells
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes
 
@@ -57,7 +56,7 @@ class SqliteCalls:
     @writes
     def end_calls(self, db: sqlite3.Connection, ends: tuple[CallEnd, ...], *, now: float) -> None:
         """Settle calls' holds, tell their breakers and give their slots back."""
-        facts = read_facts(db, None, breakers=_breakers(ends), rates=_given_back(ends), scopes=_counted(ends))
+        facts = read_facts(db, None, breakers=_breakers(ends), rates=_rates(ends), scopes=_counted(ends))
         changes = _Changes(facts)
         for end in ends:
             changes.end(db, end, now)
@@ -66,31 +65,25 @@ class SqliteCalls:
     @reads
     def _admit_free(self, db: sqlite3.Connection, ask: CallAsk, now: float) -> CallAnswer | None:
         """Admit a call that takes nothing; `None` if it has to take something after all."""
-        keys = [ask.key] if ask.breaker is not None else []
-        if ask.upstream is not None:
-            keys.append(ask.upstream.key)
-        facts = read_facts(db, ask.run, breakers=keys, scopes=[scope.key for scope in ask.scopes])
+        facts = read_facts(
+            db, ask.run, breakers=_breakers_of(ask), scopes=[scope.key for scope in ask.scopes]
+        )
         facts.check(ask.run, ask.epoch)
-        if held_scopes(ask.scopes, ask.amount, facts.uses) is not None:
+        changes = _Changes(facts)
+        if held_scopes(ask.scopes, ask.amount, facts.uses) is not None or _full(changes, ask) is not None:
             return None
-        if ask.unknown and _full(ask, facts.uses) is not None:
+        health = _judge_health(changes, ask, now)
+        if health.changes:
             return None
-        health = ask_breakers(ask, facts.breaker, now=now)
-        if health.is_refused:
-            return CallAnswer(refused="breaker", breaker=health.own, upstream=health.above)
-        if health.changed:
-            return None
-        return CallAnswer(breaker=health.own, upstream=health.above, spend=Reserved(granted=True))
+        if health.refused:
+            return CallAnswer(refused="breaker", breaker=health.verdict, upstream=health.above)
+        return CallAnswer(breaker=health.verdict, upstream=health.above, spend=Reserved(granted=True))
 
     @writes
     def _admit(self, db: sqlite3.Connection, ask: CallAsk, now: float) -> CallAnswer:
-        keys = _breakers(ask.ends)
-        if ask.breaker is not None:
-            keys.add(ask.key)
-        if ask.upstream is not None:
-            keys.add(ask.upstream.key)
+        keys = _breakers(ask.ends) | _breakers_of(ask)
         scopes = {*(scope.key for scope in ask.scopes), *_counted(ask.ends)}
-        rates = _given_back(ask.ends) | (set() if ask.rate is None else {ask.key})
+        rates = _rates(ask.ends) | (set() if ask.rate is None else {ask.key})
         facts = read_facts(db, ask.run, breakers=keys, rates=rates, scopes=scopes)
         facts.check(ask.run, ask.epoch)
         changes = _Changes(facts)
@@ -173,32 +166,25 @@ class _Changes:
             for key in end.scopes:
                 self.add(key, spent=spent)
         if end.breaker is not None:
-            after = breaker.report(
-                self.breaker(end.key),
-                end.breaker,
-                now=now,
-                generation=end.generation,
-                sample=end.sample,
-                token=end.token,
-                stream=end.key,
-            )
-            self.keep_breaker(end.key, after)
+            self._report(end.key, end.breaker, end, end.generation, now)
         if end.upstream is not None:
-            key = end.upstream.key
-            after = breaker.report(
-                self.breaker(key),
-                end.upstream.rule,
-                now=now,
-                generation=end.upstream.generation,
-                sample=end.sample,
-                token=end.token,
-                stream=key,
-            )
-            self.keep_breaker(key, after)
+            self._report(end.upstream.key, end.upstream.rule, end, end.upstream.generation, now)
         if end.rate_at is not None:
             self.keep_rate(end.key, ratelimit.give_back(self.rate(end.key), at=end.rate_at))
         if end.slot is not None:
             limits.release(db, end.slot.name, fencing=end.slot.fencing)
+
+    def _report(self, key: str, rule: BreakerRule, end: CallEnd, generation: int, now: float) -> None:
+        after = breaker.report(
+            self.breaker(key),
+            rule,
+            now=now,
+            generation=generation,
+            sample=end.sample,
+            token=end.token,
+            stream=key,
+        )
+        self.keep_breaker(key, after)
 
     def write(self, db: sqlite3.Connection) -> None:
         """Write all changes."""
@@ -215,10 +201,10 @@ def _judged(db: sqlite3.Connection, changes: _Changes, ask: CallAsk, now: float)
     """Judge a call, and take what it needs if no guard refuses it."""
     rate: RateAnswer | None = None
     slot: LeaseAnswer | None = None
-    pace = None
-    health = ask_breakers(ask, changes.breaker, now=now)
-    verdict, above = health.own, health.above
-    if health.is_refused:
+    pace: RateState | None = None
+    health = _judge_health(changes, ask, now)
+    verdict, above = health.verdict, health.above
+    if health.refused:
         return CallAnswer(refused="breaker", breaker=verdict, upstream=above)
     if ask.slots is not None:
         full = limits.taken(db, ask.key, cap=ask.slots, now=now)
@@ -243,7 +229,7 @@ def _judged(db: sqlite3.Connection, changes: _Changes, ask: CallAsk, now: float)
         reserved = _keep_hold(db, changes, ask, hold, now)
         if not reserved.granted:
             return CallAnswer(refused="spend", breaker=verdict, spend=reserved)
-    for key, state in health.changed.items():
+    for key, state in health.changes.items():
         changes.keep_breaker(key, state)
     if pace is not None:
         changes.keep_rate(ask.key, pace)
@@ -252,24 +238,53 @@ def _judged(db: sqlite3.Connection, changes: _Changes, ask: CallAsk, now: float)
     return CallAnswer(breaker=verdict, upstream=above, slot=slot, spend=reserved, rate=rate)
 
 
+class _Health(msgspec.Struct, kw_only=True):
+    """What the breakers of a call say, and their states if it starts, where those change."""
+
+    verdict: BreakerVerdict | None = None
+    above: BreakerVerdict | None = None
+    changes: dict[str, BreakerState] = {}
+
+    @property
+    def refused(self) -> bool:
+        """Whether one of them refuses the call."""
+        return any(each is not None and not each.allowed for each in (self.verdict, self.above))
+
+
+def _judge_health(changes: _Changes, ask: CallAsk, now: float) -> _Health:
+    """Ask the breaker of a call, then the one over all tenants."""
+    health = _Health()
+    if ask.breaker is not None:
+        before = changes.breaker(ask.key)
+        after, health.verdict = breaker.ask(before, ask.breaker, now=now, token=ask.token)
+        if after != before:
+            health.changes[ask.key] = after
+    if ask.upstream is not None and not health.refused:
+        before = changes.breaker(ask.upstream.key)
+        after, health.above = breaker.ask(before, ask.upstream.rule, now=now, token=ask.token)
+        if after != before:
+            health.changes[ask.upstream.key] = after
+    return health
+
+
+def _full(changes: _Changes, ask: CallAsk) -> Refusal | None:
+    """Return the first cap that a call would pass."""
+    for scope in ask.scopes:
+        full = refuse(changes.use(scope.key), scope.caps, ask.amount, ask.unknown)
+        if full is not None:
+            return full
+    return None
+
+
 def _refused(db: sqlite3.Connection, changes: _Changes, ask: CallAsk, now: float) -> Reserved | None:
     """Return the first cap that a call would pass; `None` if it fits."""
     for again in (False, True):
-        full = _full(ask, {scope.key: changes.use(scope.key) for scope in ask.scopes})
+        full = _full(changes, ask)
         if full is None:
             return None
         if again or not spend.expire(db, now):  # estimates below their holds make room
             return Reserved(granted=False, refusal=full, why="cap")
         changes.reread(db)
-    return None
-
-
-def _full(ask: CallAsk, uses: Mapping[str, ScopeUse]) -> Refusal | None:
-    for scope in ask.scopes:
-        use = uses.get(scope.key) or ScopeUse(key=scope.key)
-        full = refuse(use, scope.caps, ask.amount, ask.unknown)
-        if full is not None:
-            return full
     return None
 
 
@@ -288,12 +303,19 @@ def _keep_hold(db: sqlite3.Connection, changes: _Changes, ask: CallAsk, hold: Ho
 
 
 def _breakers(ends: Iterable[CallEnd]) -> set[str]:
+    ends = tuple(ends)
     own = {end.key for end in ends if end.breaker is not None}
     return own | {end.upstream.key for end in ends if end.upstream is not None}
 
 
-def _given_back(ends: Iterable[CallEnd]) -> set[str]:
+def _rates(ends: Iterable[CallEnd]) -> set[str]:
     return {end.key for end in ends if end.rate_at is not None}
+
+
+def _breakers_of(ask: CallAsk) -> set[str]:
+    """Return the keys of the breakers that a call asks."""
+    own = set() if ask.breaker is None else {ask.key}
+    return own if ask.upstream is None else own | {ask.upstream.key}
 
 
 def _counted(ends: Iterable[CallEnd]) -> set[str]:

@@ -10,7 +10,8 @@ import msgspec
 from runtime.control import claims
 from runtime.control.claims import Claim, ClaimAnswer, ClaimChange, ClaimState, EndState
 from runtime.core.effects import ToolResult
-from runtime.ports.control_values import RunOwner
+from runtime.ports.control_values import Act, RunOwner
+from runtime.state.control.sqlite_acts import keep_act
 from runtime.state.control.sqlite_facts import read_facts
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
 
@@ -110,11 +111,14 @@ class SqliteClaims:
         by: str,
         now: float,
         result: ToolResult | None = None,
+        act: Act | None = None,
     ) -> ClaimChange:
         """Say what was found out about a call in doubt."""
         change = claims.reconcile(_load(db, key), happened=happened, by=by, result=result, now=now)
         if change.applied and change.claim is not None:
             _save(db, change.claim)
+        if change.applied:
+            keep_act(db, act)
         return change
 
     @reads

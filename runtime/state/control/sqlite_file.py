@@ -12,18 +12,18 @@ and opens its own.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
+from runtime.state.control.file_identity import FileIdentity
+from runtime.state.control.reader_threads import ReaderThreads
 from runtime.state.control.sqlite_schema import prepare
 from runtime.state.control.sqlite_writer import GroupWriter, Operation
 
@@ -64,11 +64,12 @@ class SqliteFile:
         self._idle: list[sqlite3.Connection] = []
         self._writing: dict[bool, sqlite3.Connection] = {}
         self._anchor: sqlite3.Connection | None = None
-        self._readers: ThreadPoolExecutor | None = None
+        self._readers = ReaderThreads(READERS, deadline_s=self._deadline_s, late=self._late)
         self._writer = GroupWriter(self, deadline_s=self._deadline_s, late=self._late)
         anchor = self._connect(self._deadline_s)
         try:
             prepare(anchor, self.path)
+            self._identity = FileIdentity(self.path)
         except sqlite3.Error as error:
             anchor.close()
             raise self.fault(error) from error
@@ -96,15 +97,16 @@ class SqliteFile:
         Raises:
             ControlUnavailable: If the file could not be read, or not within the deadline.
         """
+        return await self.look(lambda: self.read_now(operation))
+
+    async def look(self, work: Callable[[], T]) -> T:
+        """Return what some work gives that is done in a reader thread, without a connection.
+
+        Raises:
+            ControlUnavailable: If it is not done within the deadline.
+        """
         self._check_usable()
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="goldrun-control-reader")
-        answer = asyncio.get_running_loop().run_in_executor(self._readers, self._read, operation)
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await answer
-        except TimeoutError:
-            raise self._late() from None
+        return await self._readers.do(work)
 
     def close(self) -> None:
         """Close the file once what was asked is done; closing it twice is harmless."""
@@ -113,17 +115,18 @@ class SqliteFile:
             return
         self._closed = True
         self._writer.close()
-        if self._readers is not None:
-            self._readers.shutdown()
+        self._readers.close()
         with self._lock:
             idle, self._idle = self._idle, []
         for db in idle:
             db.close()
         if self._anchor is not None:
             self._anchor.close()
+            self._identity.release()
 
     def writable(self, *, durable: bool) -> sqlite3.Connection:
         """Return a connection of the writer: one that syncs each commit, or one that does not."""
+        self._identity.check()
         db = self._writing.get(durable)
         if db is None:
             db = self._connect(_SLICE_S)
@@ -156,7 +159,9 @@ class SqliteFile:
             next_step="look which process holds the file; calls are refused until then",
         )
 
-    def _read(self, operation: Operation[T]) -> T:
+    def read_now(self, operation: Operation[T]) -> T:
+        """Return the answer of an operation that only reads; in the thread of the caller."""
+        self._identity.check()
         with self._lock:
             db = self._idle.pop() if self._idle else None
         if db is None:

@@ -9,7 +9,8 @@ import msgspec
 from runtime.control import breaker, ratelimit
 from runtime.control.breaker import BreakerRule, BreakerState, BreakerVerdict, Phase, Sample
 from runtime.control.ratelimit import RateAnswer, RateRule, RateState
-from runtime.ports.control_values import BreakerView, Lease, LeaseAnswer
+from runtime.ports.control_values import Act, BreakerView, Lease, LeaseAnswer
+from runtime.state.control.sqlite_acts import keep_act
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
 
 _encode = msgspec.json.Encoder().encode
@@ -99,11 +100,13 @@ class SqliteBreakers:
         return report(db, key, rule, now=now, generation=generation, sample=sample, token=token)
 
     @writes_durably
-    def close_breaker(self, db: sqlite3.Connection, key: str) -> bool:
+    def close_breaker(self, db: sqlite3.Connection, key: str, *, act: Act | None = None) -> bool:
         """Close a breaker by hand."""
         after = breaker.closed(_breaker(_load(db, "breaker", key)))
         if after is not None:
             _save(db, "breaker", key, _encode(after))
+        if after is not None:
+            keep_act(db, act)
         return after is not None
 
     @reads

@@ -27,6 +27,8 @@ from runtime.control.ledger import (
     refuse,
     repeat,
 )
+from runtime.ports.control_values import Act
+from runtime.state.control.sqlite_acts import keep_act
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
 
 COLUMNS = (
@@ -89,7 +91,9 @@ class SqliteSpend:
         return await self._list_uses(prefix, limit)
 
     @writes_durably
-    def put_caps(self, db: sqlite3.Connection, key: str, caps: Caps | None) -> None:
+    def put_caps(
+        self, db: sqlite3.Connection, key: str, caps: Caps | None, *, act: Act | None = None
+    ) -> None:
         """Set an operator's caps of a scope."""
         body = None if caps is None else _encode(caps)
         db.execute(
@@ -97,6 +101,7 @@ class SqliteSpend:
             "ON CONFLICT (key) DO UPDATE SET override = excluded.override",
             (key, body),
         )
+        keep_act(db, act)
 
     async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
         """Forget ended holds that would have expired before a time.

@@ -13,7 +13,7 @@ from runtime.state.control.sqlite_file import DEADLINE_S, SqliteFile
 from runtime.state.control.sqlite_limits import SqliteBreakers, SqliteLeases, SqliteRates
 from runtime.state.control.sqlite_runs import SqliteRuns
 from runtime.state.control.sqlite_spend import SqliteSpend
-from runtime.state.control.sqlite_switches import SqliteSwitches
+from runtime.state.control.sqlite_switches import SqliteSwitches, SqliteWorkers
 
 
 class SqliteControlStore(
@@ -24,6 +24,7 @@ class SqliteControlStore(
     SqliteBreakers,
     SqliteCalls,
     SqliteSwitches,
+    SqliteWorkers,
     SqliteApprovals,
     SqliteRuns,
     SqliteActs,

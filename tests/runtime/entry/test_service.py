@@ -15,14 +15,14 @@ import structlog
 from runtime.control.breaker import BreakerRule
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult
-from runtime.entry.service import KEY_VARIABLE, Principal, Service
+from runtime.entry.service import KEY_VARIABLE, Principal, RefusedError, Service
 from runtime.entry.state import State
 from runtime.execution.control_rules import ControlRules
 from runtime.execution.governor import Governor
 from runtime.observability.metrics import MetricsSink
 from runtime.observability.run_events import Event
 from runtime.observability.summary import summary
-from runtime.ports.control_values import Run
+from runtime.ports.control_values import Act, ControlUnavailable, Run
 from runtime.ports.tools import ToolContext
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
@@ -234,3 +234,68 @@ def test_the_others_still_get_the_run_when_the_first_caller_goes_away_before_it_
         return (await second).stop_reason
 
     assert asyncio.run(main()) == "finish"
+
+
+async def knows_ann(credentials: str) -> Principal | None:
+    return (
+        None
+        if credentials == "wrong"
+        else Principal(name="ann", tenant="acme", environment="prod", agents=("clerk",))
+    )
+
+
+def test_logins_refused_logins_and_acts_are_events_with_who_how_and_why() -> None:
+    store, kept = RamControlStore(), Kept()
+    service = service_of(store, sinks=[kept], state=State())
+    service.authenticate = knows_ann
+    asyncio.run(
+        store.note_act(
+            Act(at=1.0, by="bob", how="uid 7", action="kill", subject="tenant x", reason="incident")
+        )
+    )
+    other = Agent(name="other", model="m1")
+
+    ask(service)
+    for agent, credentials in ((AGENT, "wrong"), (other, "key")):
+        with pytest.raises(RefusedError):
+            asyncio.run(service.run(agent, Request(prompt="go", request_id="req_2"), credentials=credentials))
+    ask(service, "req_3")
+
+    logins = [(e.kind, e.by, e.request_id, e.agent) for e in kept.events if e.kind.startswith("login")]
+    acts = [(e.act, e.by, e.how, e.reason, e.act_seq) for e in kept.events if e.kind == "act"]
+    assert logins == [
+        ("login", "ann", "req_1", "clerk"),
+        ("login_refused", None, "req_2", "clerk"),
+        ("login_refused", "ann", "req_2", "other"),
+        ("login", "ann", "req_3", "clerk"),
+    ]
+    assert acts == [("kill tenant x", "bob", "uid 7", "incident", 1)]
+
+
+def test_a_run_does_not_begin_if_a_required_sink_cannot_keep_who_asks_for_it() -> None:
+    class Full(Kept):
+        def take(self, event: Event) -> None:
+            raise OSError("the disk is full")
+
+    with pytest.raises(ControlUnavailable, match="cannot be kept"):
+        ask(service_of(RamControlStore(), sinks=[Full()], state=State()))
+
+
+def test_an_act_that_could_not_be_kept_is_offered_again() -> None:
+    class Moody(Kept):
+        def take(self, event: Event) -> None:
+            if event.kind == "act" and not self.events[-1].request_id.endswith("2"):
+                raise OSError("the disk is full")
+            super().take(event)
+
+    store, kept = RamControlStore(), Moody()
+    service = service_of(store, sinks=[kept], state=State())
+    asyncio.run(store.note_act(Act(at=1.0, by="bob", action="kill", subject="all")))
+
+    ask(service, "req_1")
+    left = asyncio.run(store.unread_acts("audit"))
+    ask(service, "req_2")
+
+    assert len(left) == 1
+    assert [e.act for e in kept.events if e.kind == "act"] == ["kill all"]
+    assert asyncio.run(store.unread_acts("audit")) == ()

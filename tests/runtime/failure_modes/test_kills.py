@@ -15,6 +15,8 @@ from runtime.control.switches import Switch, SwitchRef
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult
+from runtime.execution.acknowledgement import acknowledged as in_force
+from runtime.execution.clock import SystemClock
 from runtime.ports.control_values import ControlUnavailable
 from runtime.ports.tools import ToolContext
 from runtime.state.control.blocking import BlockingControlStore
@@ -40,11 +42,11 @@ RACES = range(1_000 if FULL else 60)
 RUNS, STEPS = (500, 40) if FULL else (60, 25)
 GLOBAL = SwitchRef(scope="global")
 _SAME_MOMENT_S = 0.02
-"""A call reads the switches and starts in one step of its loop; so long may the machine stop it in between."""
+"""A call looks at the switches and starts in one step of its loop; so long may the machine stop it in between."""
 
 
-def pull(store: BlockingControlStore, ref: SwitchRef = GLOBAL) -> None:
-    store.put_switch(Switch(ref=ref, by="ann", reason="test", at=0.0))
+def pull(store: BlockingControlStore, ref: SwitchRef = GLOBAL) -> int:
+    return store.put_switch(Switch(ref=ref, by="ann", reason="test", at=0.0))
 
 
 class Writes:
@@ -285,13 +287,16 @@ def test_kill_pressed_at_random_from_another_process_lets_nothing_start_after_it
         tell(process)
         assert line(process) == "under way"
         time.sleep(draw.uniform(0.0, 0.3))
-        pull(store, SwitchRef(scope="tenant", name="a"))
+        pulled = time.monotonic()
+        epoch = pull(store, SwitchRef(scope="tenant", name="a"))
+        answer = store.ask(in_force(store.store, epoch, SystemClock()))
         acknowledged = time.monotonic()
         found = told(process)
 
     late = [at - acknowledged for tenant, at in found["begun"] if tenant == "a" and at > acknowledged]
-    took = [at - acknowledged for tenant, _, at in found["ended"] if tenant == "a"]
+    took = [at - pulled for tenant, _, at in found["ended"] if tenant == "a"]
     p99_ms = 1000 * quantiles(took, n=100)[98]
+    assert answer.silent == ()
     tell_reader(f"{len(took)} runs stopped, p99 {p99_ms:.0f} ms, {len(late)} calls in the same moment")
     assert {stop for tenant, stop, _ in found["ended"] if tenant == "a"} == {"tenant_disabled"}
     assert {stop for tenant, stop, _ in found["ended"] if tenant == "b"} == {"finish"}

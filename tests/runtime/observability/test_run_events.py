@@ -17,6 +17,7 @@ from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent, run_agent_async
 from runtime.errors import UsageError
 from runtime.observability.audit import AuditLog, verify_audit
+from runtime.observability.best_effort import flush_sinks
 from runtime.observability.logs import LogSink
 from runtime.observability.metrics import MetricsSink
 from runtime.observability.run_events import ObservingPerformer, memory_event
@@ -130,6 +131,7 @@ def test_refused_and_unapproved_calls_are_told_with_their_tool() -> None:
 
     refused = [(e.name, e.status) for e in kept.events if e.kind == "refused"]
     assert refused == [("look", "denied"), ("pay", "denied")]
+    assert flush_sinks()
     approval = next(fields for _, name, fields in lines.lines if name == "approval")
     assert (approval["gen_ai.tool.name"], approval["runtime.status"]) == ("pay", "denied")
 

@@ -28,6 +28,16 @@ class OpsCommands(LazyGroup):
             "ops.switches:enable",
             "Undo `kill` or `disable`; exit 1 and list the other switches of that name if this one is not pulled.",
         ),
+        Verb(
+            "stop",
+            "ops.stopping:stop",
+            "Stop every worker of a store; by a file beside it where the store itself cannot be reached.",
+        ),
+        Verb(
+            "resume",
+            "ops.stopping:resume",
+            "Let the workers go on: remove the stop file, and put the switch on everything back.",
+        ),
         Verb("switches", "ops.switches:switches", "List the switches that are pulled."),
         Verb("approvals", "ops.approvals:approvals", "List the calls that wait for approval, oldest first."),
         Verb("approve", "ops.approvals:approve", "Grant one exact call."),

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.control_store import note, now, open_store, operator, time_text
+from harness.cli.control_store import act_of, now, open_store, time_text
+from harness.cli.operator import operator
 from harness.cli.options import DEFAULT_STORE, Json, Reason, Store
 from harness.cli.output import print_rows, say
 from runtime.errors import DataError, ExitCode
@@ -56,14 +57,14 @@ def _decide(approval: str, decision: Literal["granted", "denied"], reason: str, 
         change = control.decide_approval(
             approval,
             decision=decision,
-            by=operator(),
+            by=operator().name,
             args_hash=request.binding.args_hash,
             now=at,
             reason=reason or None,
+            act=act_of(
+                "approve" if decision == "granted" else "deny", f"{approval} {request.binding.tool}", reason
+            ),
         )
-        if change.applied:
-            action = "approve" if decision == "granted" else "deny"
-            note(control, action, f"{approval} {request.binding.tool}", reason)
     if change.applied:
         say(f"{decision}: the run goes on with this answer")
         return ExitCode.OK

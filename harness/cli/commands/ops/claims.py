@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.control_store import note, now, open_store, operator, time_text
+from harness.cli.control_store import act_of, now, open_store, time_text
+from harness.cli.operator import operator
 from harness.cli.options import DEFAULT_STORE, Json, Limit, Reason, Store
 from harness.cli.output import print_rows, say
 from harness.text import safe_text
@@ -56,19 +57,25 @@ def settle(
         raise UsageError("give either --happened or --did-not-happen")
     if did_not_happen and result is not None:
         raise UsageError("a call that did not happen has no result", next_step="leave --result out")
-    by = operator()
+    by = operator().name
+    words = "happened" if happened else "did not happen"
     tool_result = ToolResult(content=result or f"It was done; {by} found it in place.") if happened else None
+    act = act_of("settle", f"{key} {words}", reason)
     with open_store(store) as control:
-        change = control.reconcile_claim(key, happened=happened, by=by, now=now(), result=tool_result)
+        change = control.reconcile_claim(
+            key,
+            happened=happened,
+            by=by,
+            now=now(),
+            result=tool_result,
+            act=act,
+        )
         if change.why == "unknown":
             raise DataError(
                 f"no claim {key!r}",
                 where=str(store),
                 next_step="list those in doubt with `goldrun ops claims`",
             )
-        words = "happened" if happened else "did not happen"
-        if change.applied:
-            note(control, "settle", f"{key} {words}", reason)
     if change.applied:
         say(f"settled {safe_text(key, 80)}: it {words}")
         return ExitCode.OK

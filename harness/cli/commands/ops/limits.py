@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.control_store import note, now, open_store, time_text
+from harness.cli.control_store import act_of, now, open_store, time_text
 from harness.cli.options import DEFAULT_STORE, Environment, Json, Limit, Reason, Store, Tenant
 from harness.cli.output import print_rows, say
 from harness.text import safe_text
@@ -54,9 +54,8 @@ def caps(
             tool_calls=before.tool_calls if tool_calls_day is None else tool_calls_day,
             steps=before.steps,
         )
-        control.put_caps(key, None if clear else after)
         words = "caps of the service" if clear else _caps_words(after)
-        note(control, "caps", f"{key}: {words}", reason)
+        control.put_caps(key, None if clear else after, act=act_of("caps", f"{key}: {words}", reason))
         (use,) = control.read_spend((key,), now=at)
     say(f"{safe_text(key, 120)}: {words}; {_spent_words(use)}")
     return ExitCode.OK
@@ -98,9 +97,10 @@ def close_breaker(
             raise DataError(
                 f"no breaker of {name!r}", where=str(store), next_step="list them with `goldrun ops breakers`"
             )
-        closed = [b for b in matches if control.close_breaker(b.key)]
+        closed = [
+            b for b in matches if control.close_breaker(b.key, act=act_of("close-breaker", b.key, reason))
+        ]
         for breaker in closed:
-            note(control, "close-breaker", breaker.key, reason)
             say(f"closed {safe_text(breaker.key, 160)}: its calls start again")
     if not closed:
         say(f"nothing changed: no breaker of {safe_text(name, 80)} is open")

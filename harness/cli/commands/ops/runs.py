@@ -56,7 +56,15 @@ def acts(limit: Limit = 50, store: Store = DEFAULT_STORE, json: Json = False) ->
     with open_store(store) as control:
         all_acts = control.list_acts(limit=limit)
     rows = [
-        {"at": time_text(a.at), "by": a.by, "action": a.action, "subject": a.subject, "reason": a.reason}
+        {
+            "seq": a.seq,
+            "at": time_text(a.at),
+            "by": a.by,
+            "how": a.how,
+            "action": a.action,
+            "subject": a.subject,
+            "reason": a.reason,
+        }
         for a in all_acts
     ]
     return print_rows("goldrun.ops.acts/1", "acts", rows, as_json=json)

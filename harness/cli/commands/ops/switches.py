@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.control_store import note, now, open_store, operator, time_text
+from harness.cli.control_store import act_of, in_force, now, open_store, time_text
+from harness.cli.operator import operator
 from harness.cli.options import DEFAULT_STORE, Environment, Json, Reason, Store, Tenant
 from harness.cli.output import print_rows, say
 from harness.text import safe_text
@@ -61,9 +62,7 @@ def enable(
     ref = _ref({**_KILLS, **_DISABLES}, "enable", scope, name, tenant, environment)
     with open_store(store) as control:
         was_pulled = any(s.ref == ref for s in control.read_switches().switches)
-        epoch = control.clear_switch(ref)
-        if was_pulled:
-            note(control, "enable", _words(ref), reason)
+        epoch = control.clear_switch(ref, act=act_of("enable", _words(ref), reason))
         board = control.read_switches()
     others = [s for s in board.switches if (s.ref.scope, s.ref.name) == (ref.scope, ref.name)]
     if was_pulled:
@@ -96,9 +95,9 @@ def switches(store: Store = DEFAULT_STORE, json: Json = False) -> int:
 
 def _pull(ref: SwitchRef, action: str, reason: str, store: Path, *, create: bool) -> int:
     with open_store(store, create=create) as control:
-        epoch = control.put_switch(Switch(ref=ref, by=operator(), reason=reason, at=now()))
-        note(control, action, _words(ref), reason)
-    say(f"pulled {_words(ref)} (epoch {epoch}): nothing of it starts from now on")
+        switch = Switch(ref=ref, by=operator().name, reason=reason, at=now())
+        epoch = control.put_switch(switch, act=act_of(action, _words(ref), reason))
+        say(f"pulled {_words(ref)} (epoch {epoch}): {in_force(control, epoch)}")
     return ExitCode.OK
 
 

@@ -191,8 +191,8 @@ def test_the_rules_of_the_service_hold_for_a_run_that_is_carried_on(
 
     assert resume(journal, "out.jsonl", *AGENT, *rules, "--store", "control.db") == 0
 
+    # The process that died had no caps, so its last call is not in the ledger: one more is let through.
     assert read_recording("out.jsonl").stop_reason == "max_tool_calls"
-    # Nothing was counted while there was no cap, so the call that is made again is the one that fits.
     assert effects == ["pay 1", "look"]
 
 

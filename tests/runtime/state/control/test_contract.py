@@ -9,7 +9,12 @@ from runtime.control.breaker import BreakerRule
 from runtime.control.ledger import LARGEST, Amount, Caps, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, run_scope
 from runtime.core.effects import ToolResult
-from runtime.ports.control_values import Act, Checkpoint, Run, RunKey
+from runtime.ports.control_values import (
+    Act,
+    Checkpoint,
+    Run,
+    RunKey,
+)
 from runtime.state.control.blocking import BlockingControlStore
 
 KEY = RunKey(tenant="acme", environment="prod", request_id="req_1")
