@@ -216,7 +216,8 @@ class ObservingPerformer:
     def _admitted(self, effect: Admit, outcome: Outcome[Admission]) -> None:
         """Tell of a call that was not admitted; a granted admission is no event."""
         answer = outcome.value
-        if answer is not None and not answer.granted:
+        # A call that a stop left in its turn's queue has an event of its own: it is refused, as not started.
+        if answer is not None and not answer.granted and answer.cause not in {"stopped", "deadline"}:
             self._emit(
                 "not_admitted",
                 lane=effect.lane,

@@ -87,7 +87,7 @@ def test_a_task_survives_pickling_with_its_lines() -> None:
 
 def test_fields_of_the_policy_that_are_not_given_are_those_of_the_agent() -> None:
     task = parse_task(
-        (HEAD + "policy: {on_denied: stop, loop: {cycle: 2}, budget: {max_steps: null, max_usd: 0}}").encode(),
+        (HEAD + "policy: {on_denied: stop, loop: {cycle: 2}, budget: {max_steps: unlimited, max_usd: 0}}").encode(),
         Path("x"),
     )
     agents, budget = Policy(allow=("a",), max_refusals=9), Budget(max_steps=3, max_tokens=7)

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.record import Recorder
 from runtime import Agent, Governor, Request, ScriptedModel, SqliteControlStore, run_agent, tool
+from runtime.core.policy import Policy
 from runtime.ports.tools import ToolContext
 from runtime.testing import calls
 from tests.support.agents import Prices
@@ -67,7 +68,7 @@ async def pay(order: int, ctx: ToolContext) -> str:
 
 def test_at_most_15_of_our_frames_stand_above_a_tool_in_a_governed_and_recorded_run(tmp_path: Path) -> None:
     store = SqliteControlStore(tmp_path / "control.db")
-    agent = Agent(name="clerk", model="m1", tools=(pay,))
+    agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(allow="any"))
     request = Request(prompt="pay", tenant="acme", environment="test", request_id="req_1")
     script: list[Any] = [calls(("pay", {"order": 1})), "paid"]
 
