@@ -207,6 +207,8 @@ class ObservingPerformer:
             case End():
                 totals, reason = effect.totals, effect.stop_reason
                 cost = totals.cost_nanousd
+                # How long the run took; that of its last effect tells nobody anything.
+                when["duration_s"] = totals.duration_s
                 self._emit("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
             case Begin() | CallModel() | CallTool() | ReadControls() | Wait() | Input():
                 pass
