@@ -31,6 +31,7 @@ from runtime.entry.children import CallChildren, ChildRequest, Cut, Start
 from runtime.entry.prepare import prepare
 from runtime.entry.request import DuplicateRunError, Request, RunResult
 from runtime.entry.state import bind_state
+from runtime.entry.unguarded import warn_unguarded
 from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
@@ -231,6 +232,8 @@ def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
         inputs="none" if world.inputs is None else "recorded",
         rules=None if governor is None else governor.rules,
     )
+    if governor is None:
+        warn_unguarded(setup.header)
     return assemble(agent, setup, world)
 
 

@@ -123,8 +123,19 @@ class LoopSpec(Spec):
     levelled: Annotated[bool, Strict()] = LoopLimits().levelled
 
 
+_CONDITIONS = ("one_of", "pattern", "at_least", "at_most", "max_chars")
+_NEEDS_ONE: dict[str, Any] = {
+    "anyOf": [
+        *({"required": [name]} for name in _CONDITIONS),
+        {"required": ["required"], "properties": {"required": {"const": True}}},
+    ]
+}
+
+
 class ArgumentSpec(Spec):
     """What one argument of a tool may be; all stated conditions must hold."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_NEEDS_ONE)
 
     path: Text
     one_of: Annotated[tuple[str | int | float | bool, ...] | None, Stated(Scalars)] = None
@@ -142,6 +153,9 @@ class ArgumentSpec(Spec):
         return self
 
 
+_AT_LEAST_ONE = Field(json_schema_extra={"minItems": 1})
+
+
 def _some(rules: tuple[ArgumentSpec, ...]) -> tuple[ArgumentSpec, ...]:
     # `min_length` would also complain of a list whose rules are wrong.
     if not rules:
@@ -154,7 +168,7 @@ class PolicySpec(Spec):
 
     allow: Annotated[tuple[str, ...] | AnyTool, Words(Names, "any", "reads")] = "reads"
     approve: tuple[Text, ...] = ()
-    arguments: dict[Text, Annotated[tuple[ArgumentSpec, ...], AfterValidator(_some)]] = {}
+    arguments: dict[Text, Annotated[tuple[ArgumentSpec, ...], AfterValidator(_some), _AT_LEAST_ONE]] = {}
     scopes: Annotated[tuple[str, ...] | Literal["any"], Words(Names, "any")] = "any"
     budget: BudgetSpec = BudgetSpec()
     on_denied: OnRefusal = "tell"

@@ -83,8 +83,8 @@ def test_a_call_begins_as_soon_as_any_before_it_has_ended() -> None:
         run = begin(doors, sink)
         await settle()
         assert doors.began == [0, 1]
-        for door, began in ((1, [0, 1, 2]), (2, [0, 1, 2, 3])):
-            doors.open[door].set()
+        for number, began in ((1, [0, 1, 2]), (2, [0, 1, 2, 3])):
+            doors.open[number].set()
             await settle()
             assert doors.began == began  # the first call is still under way
         for door in doors.open:
@@ -102,9 +102,9 @@ def test_a_failure_that_ends_the_run_leaves_the_queue_unstarted_in_each_order(
     async def main() -> None:
         doors, sink = Doors(fails=frozenset({1})), MemorySink()
         run = begin(doors, sink)
-        for door in opened:
+        for number in opened:
             await settle()
-            doors.open[door].set()
+            doors.open[number].set()
         await settle()
         before = list(doors.began)
         for door in doors.open:

@@ -134,4 +134,4 @@ def test_the_line_of_a_runs_end_says_what_the_run_took() -> None:
     line = line_of(event(kind="run_ended", stop_reason="finish", totals=totals, cost_nanousd=1_000_000))
 
     assert (line["runtime.steps"], line["runtime.tool_calls"]) == (4, 7)
-    assert (line["runtime.stop_reason"], line["runtime.cost_usd"]) == ("finish", "0.001")
+    assert (line["runtime.stop_reason"], line["runtime.cost_usd"]) == ("finish", "0.001000000")
