@@ -22,7 +22,7 @@ def build() -> Agent:
         provider="openai",
         instructions=INSTRUCTIONS,
         tools=oncall_tools(World()),
-        policy=Policy(approve=("deploy.rollback",)),
+        policy=Policy(allow="reads", approve=("deploy.rollback",)),
         budget=Budget(max_steps=10, max_seconds=60.0, max_usd="0.5", max_tool_calls=20),
         parameters={"temperature": 0},
         max_output_tokens=600,

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from examples.loopback import loopback_model
-from examples.support.agent import build
+from examples.support.agent import ALLOWED, build
 from harness import Recorder
 from runtime import (
     Caps,
@@ -64,7 +64,7 @@ async def serve(
         RefusedError: If the key is not known.
     """
     store = SqliteControlStore(folder / "goldrun-control.db")
-    policy = Policy(approve=("refund.create",), approval_timeout_s=approval_s)
+    policy = Policy(allow=ALLOWED.allow, approve=ALLOWED.approve, approval_timeout_s=approval_s)
     try:
         with loopback_model("examples.support") as model, Recorder(folder / "runs.jsonl") as recorder:
             service = Service(

@@ -15,7 +15,17 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from harness.replay.matching import NEUTRAL, RecordingIndex
-from runtime.core.effects import KIND_OF, AnyOutcome, Batch, Begin, Effect, End, Flow, SingleEffect
+from runtime.core.effects import (
+    KIND_OF,
+    AnyOutcome,
+    Batch,
+    Begin,
+    Effect,
+    End,
+    Flow,
+    QueuedCalls,
+    SingleEffect,
+)
 from runtime.journal.recording import Recording
 
 
@@ -25,12 +35,12 @@ def until_cut_off(flow: Flow[End], index: RecordingIndex) -> Flow[End]:
     try:
         effect = next(flow)
         while True:
-            singles = effect.effects if isinstance(effect, Batch) else (effect,)
+            singles = _singles(effect)
             unused -= {single.lane for single in singles if not isinstance(single, Begin | End)}
             known = tuple(single for single in singles if unused or _is_known(single, index))
             if len(known) < len(singles) or not (unused or all(_is_answered(s, index) for s in known)):
                 if known:
-                    yield Batch(known) if isinstance(effect, Batch) else effect
+                    yield effect if isinstance(effect, Begin | End) or known == (effect,) else Batch(known)
                 return (yield from _end(index.recording))
             effect = flow.send((yield effect))
     except StopIteration as ended:  # it ended before the cut; what is left unused says so
@@ -38,6 +48,17 @@ def until_cut_off(flow: Flow[End], index: RecordingIndex) -> Flow[End]:
         return last
     finally:
         flow.close()
+
+
+def _singles(effect: Effect) -> tuple[SingleEffect, ...]:
+    """Return the effects that performers see; of calls that queue, the calls."""
+    match effect:
+        case Batch():
+            return effect.effects
+        case QueuedCalls():
+            return effect.calls
+        case _:
+            return (effect,)
 
 
 def _end(recording: Recording) -> Generator[Effect, AnyOutcome, End]:

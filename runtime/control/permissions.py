@@ -10,9 +10,12 @@ from runtime.core.policy import ArgumentRule, Policy
 _ABSENT = object()
 
 
-def is_allowed(policy: Policy, tool: str) -> bool:
-    """Return whether the policy lets a tool be called at all."""
-    return policy.allow is None or tool in policy.allow
+def is_allowed(policy: Policy, tool: str, *, write: bool) -> bool:
+    """Return whether the policy lets a tool be called at all; what needs an approval may be called with one."""
+    allow = policy.allow
+    if allow == "any" or (allow == "reads" and not write):
+        return True
+    return tool in policy.approve or (not isinstance(allow, str) and tool in allow)
 
 
 def missing_scopes(policy: Policy, needed: tuple[str, ...]) -> tuple[str, ...]:

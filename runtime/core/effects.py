@@ -5,13 +5,13 @@ Rules.
    The one `yield` of the code base stands in `perform()`.
 2. A failed effect is an outcome holding a `Failure`, never an exception thrown into the flow.
 3. Time comes with the outcome: `at` is seconds since the run began, from one monotonic clock below the seam.
-4. A `Batch` is one effect to the flow; drivers take it apart, so performers see single effects only.
+4. A `Batch` or a `QueuedCalls` is one effect to the flow; drivers take it apart, so performers see single effects only.
 5. What follows from time, money or identity rides on an effect as `limits` and is never part of a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from enum import StrEnum
 from typing import Any, Generic, Literal, Protocol, TypeVar, assert_never, overload
 
@@ -66,9 +66,11 @@ __all__ = [
     "Outcome",
     "Performer",
     "ProgramCall",
+    "QueuedCalls",
     "ReadControls",
     "Refuse",
     "SingleEffect",
+    "Started",
     "SyncPerformer",
     "ToolResult",
     "Used",
@@ -165,13 +167,20 @@ class Refuse(Value, frozen=True):
 
 
 class Admit(Value, frozen=True):
-    """Ask for rate, concurrency, breaker and spend of one call; a tool's `call` stays in the process."""
+    """Ask for rate, concurrency, breaker and spend of one call; a tool's `call` stays in the process.
+
+    Attributes:
+        queued: Whether the call waited behind others of its turn, so that the run's time may be over by now.
+        stopped: The stop reason that a call before it gave while it waited; then it is not admitted.
+    """
 
     lane: str
     subject: Literal["model", "tool"]
     name: str
     limits: Limits = NO_LIMITS
     call: CallTool | None = None
+    queued: bool = False
+    stopped: str | None = None
 
 
 class AskApproval(Value, frozen=True):
@@ -237,7 +246,35 @@ class Batch(Value, Generic[E_co], frozen=True):
     effects: tuple[E_co, ...]
 
 
-Effect = SingleEffect | Batch[SingleEffect]
+class QueuedCalls(Value, frozen=True):
+    """Calls of which at most `width` run at one time; the others queue, and each begins when one before it ends.
+
+    What the flow decides may follow from outcomes alone, and when a call of the queue begins depends on the clock. So
+    that is asked below: each call of the queue has an admission, and one that may not begin any more is not admitted.
+
+    Attributes:
+        calls: In declared order; the first `width` are admitted already.
+        admits: The admissions of the others.
+        width: How many run at one time.
+        ends: Returns the stop reason that a call's outcome gives the run, if any; then no call of the queue begins.
+
+    The outcome's value has a `Started` for each call, in declared order.
+    """
+
+    calls: tuple[CallTool, ...]
+    admits: tuple[Admit, ...]
+    width: int
+    ends: Callable[[int, Outcome[ToolResult]], str | None]
+
+
+class Started(Value, frozen=True):
+    """What became of one call of a turn: its admission, if it had to queue, and its outcome, if it was admitted."""
+
+    admission: Outcome[Admission] | None
+    outcome: Outcome[ToolResult] | None
+
+
+Effect = SingleEffect | Batch[SingleEffect] | QueuedCalls
 Flow = Generator[Effect, AnyOutcome, R]
 
 DONE: Outcome[None] = Outcome(at=None)
@@ -281,6 +318,8 @@ def perform(effect: Batch[Admit]) -> Flow[Outcome[tuple[Outcome[Admission], ...]
 def perform(effect: Batch[AskApproval]) -> Flow[Outcome[tuple[Outcome[ApprovalAnswer], ...]]]: ...
 @overload
 def perform(effect: Batch[Refuse]) -> Flow[Outcome[tuple[Outcome[None], ...]]]: ...
+@overload
+def perform(effect: QueuedCalls) -> Flow[Outcome[tuple[Started, ...]]]: ...
 @overload
 def perform(effect: Batch[SingleEffect]) -> Flow[Outcome[tuple[AnyOutcome, ...]]]: ...
 def perform(effect: Effect) -> Flow[AnyOutcome]:

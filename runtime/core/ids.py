@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 
 from runtime.core.canonical import DIGEST_CHARS, canonical_bytes, digest
 
@@ -13,6 +14,18 @@ RESERVED_ARGUMENTS = frozenset({"tenant", "tenant_id", "environment", "request_i
 
 _ATTEMPT = re.compile(r"/([^/]+)/\d+(?:~\d+)?(#\d+)?")
 """A call's lane in a child's request id: its place, its attempt and execution, and which of its children it is."""
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a name is a reserved one, in any case and style: `tenantId` and `TENANT-ID` are `tenant_id`."""
+    return _plain(name) in _PLAIN_RESERVED
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c.isalnum())
+
+
+_PLAIN_RESERVED = frozenset(map(_plain, RESERVED_ARGUMENTS))
 
 
 def run_id(request_id: str, *, deploy: str | None, source: str, repeat: int = 0) -> str:

@@ -149,7 +149,8 @@ class Admission(Value, frozen=True):
 
     Attributes:
         granted: The verdict.
-        cause: If not: `rate`, `concurrency`, `breaker`, `spend`, `disabled`, `tenant`, `kill`, `unavailable`.
+        cause: If not: `rate`, `concurrency`, `breaker`, `spend`, `disabled`, `tenant`, `kill`, `unavailable`; of a call
+            that waited behind others of its turn also `deadline`, or `stopped` where one of them ended the run.
         detail: Text for people.
         unit: For `spend`: what was short: `nanos`, `tokens`, `tool_calls`, `steps`.
     """

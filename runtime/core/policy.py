@@ -13,9 +13,12 @@ from runtime.core.checking import Problems
 from runtime.core.money import usd_to_nanos
 
 OnRefusal = Literal["tell", "stop"]
+AnyTool = Literal["any", "reads"]
+"""What a policy may say in place of names: each tool of the agent, or each one that does not write."""
 Usd = str | int | float | Decimal
 """Dollars as a person writes them: a float is read as its shortest decimal."""
 _REFUSALS = get_args(OnRefusal)
+_WORDS = get_args(AnyTool)
 
 
 class LoopLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,13 +30,16 @@ class LoopLimits(msgspec.Struct, frozen=True, kw_only=True):
         same_error: Equal errors of one tool, without a success of it between, that may happen; numbers and what the
             call itself said are left out of the comparison.
         no_progress: Calls of one tool that reads which may give the same result one after another, whatever they ask;
-            `None`, the default, for any number: many a tool says no more than "ok".
+            `None` for any number. It does not hold for a tool declared with `polls=True`.
+        levelled: Whether blanks make no difference between two calls or two results, and a result is compared
+            without what its own call said: "nothing for v1" and "nothing for v2" are one result.
     """
 
     same_call: int = 3
     cycle: int = 4
     same_error: int = 5
-    no_progress: int | None = None
+    no_progress: int | None = 10
+    levelled: bool = True
 
     def __post_init__(self) -> None:
         problems = Problems("LoopLimits")
@@ -41,6 +47,7 @@ class LoopLimits(msgspec.Struct, frozen=True, kw_only=True):
         problems.whole("cycle", self.cycle, at_least=1)
         problems.whole("same_error", self.same_error, at_least=1)
         problems.whole("no_progress", self.no_progress, at_least=1, optional=True)
+        problems.instance("levelled", self.levelled, bool)
         problems.refuse()
 
 
@@ -81,8 +88,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is allowed to do. Names are exact; there are no prefixes or globs.
 
     Attributes:
-        allow: Tools that may be called; `None` allows each tool the agent has.
-        approve: Tools whose every call needs an approval.
+        allow: Tools that may be called, those that read too. `"reads"`, the default, allows each tool that does not
+            write; `"any"` allows each tool the agent has.
+        approve: Tools whose every call needs an approval; it allows them as well.
         arguments: Rules for arguments, by tool; a call that breaks one is denied.
         scopes: What the caller holds; a tool that needs a scope outside it is denied. `None` holds every scope.
         on_denied: What a call outside `allow` does: end the run, or tell the model.
@@ -94,7 +102,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         loop: Loop limits; `None` switches the loop guard off.
     """
 
-    allow: tuple[str, ...] | None = None
+    allow: tuple[str, ...] | AnyTool = "reads"
     approve: tuple[str, ...] = ()
     arguments: dict[str, tuple[ArgumentRule, ...]] = {}
     scopes: tuple[str, ...] | None = None
@@ -109,7 +117,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         problems = Problems("Policy")
         for name in ("allow", "approve", "scopes"):
-            names: Any = problems.names(name, getattr(self, name), optional=name != "approve")
+            given = getattr(self, name)
+            if name == "allow" and not isinstance(given, tuple | list):
+                if given not in _WORDS:
+                    example = f"({given!r},)" if isinstance(given, str) else '("kb.search",)'
+                    problems.add(name, given, f'a tuple of names like {example}, "reads" or "any"')
+                continue
+            names: Any = problems.names(name, given, optional=name == "scopes")
             if type(names) is list:
                 # A list is what many write; kept as it is, it could change under the run.
                 msgspec.structs.force_setattr(self, name, tuple(names))
@@ -135,7 +149,7 @@ def _check_rules(problems: Problems, arguments: Any) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Budget:
-    """How much a run may use; `None` is no limit.
+    """How much a run may use; `None` is no limit. The defaults bound a run that nobody thought about.
 
     Attributes:
         max_steps: Model decisions.
@@ -157,11 +171,11 @@ class Budget:
         self,
         *,
         max_steps: int | None = 25,
-        max_seconds: float | None = None,
+        max_seconds: float | None = 600.0,
         max_usd: Usd | None = None,
         max_tokens: int | None = None,
-        max_tool_calls: int | None = None,
-        max_parallel: int | None = None,
+        max_tool_calls: int | None = 100,
+        max_parallel: int | None = 8,
     ) -> None:
         """Check and keep the limits.
 

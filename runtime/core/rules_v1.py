@@ -104,15 +104,27 @@ def policy_hash(policy: Policy, budget: Budget) -> str:
     Rules that version 1 has no name for join it only where they are on.
     """
     form: list[Any] = [_policy_form(policy), _budget_form(budget)]
+    later: dict[str, Any] = {}
     if budget.max_parallel is not None:
-        form.append({"max_parallel": budget.max_parallel})
+        later["max_parallel"] = budget.max_parallel
+    if policy.allow == "reads":
+        later["allow"] = policy.allow
+    if policy.loop is not None and policy.loop.levelled:
+        later["levelled"] = True
+    if later:
+        form.append(later)
     return fingerprint(form)
 
 
 def _policy(old: PolicyV1) -> Policy:
-    loop = None if old.loop is None else LoopLimits(**_fields(old.loop))
+    loop = None if old.loop is None else LoopLimits(**_fields(old.loop), levelled=False)
     arguments = {t: tuple(ArgumentRule(**_fields(r)) for r in rules) for t, rules in old.arguments.items()}
-    return Policy(**{**_fields(old), "loop": loop, "arguments": arguments})
+    allow = "any" if old.allow is None else old.allow
+    # In version 1 an approval allowed nothing by itself.
+    approve = old.approve if old.allow is None else tuple(t for t in old.approve if t in old.allow)
+    return Policy(
+        **{**_fields(old), "allow": allow, "approve": approve, "loop": loop, "arguments": arguments}
+    )
 
 
 def _budget(old: BudgetV1) -> Budget:
@@ -129,6 +141,8 @@ def _budget(old: BudgetV1) -> Budget:
 def _policy_form(policy: Policy) -> PolicyV1:
     stated = _differing(policy, PolicyV1())
     stated.pop("arguments", None)
+    if isinstance(policy.allow, str):
+        stated.pop("allow")
     if policy.arguments:
         stated["arguments"] = {
             tool: tuple(

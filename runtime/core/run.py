@@ -36,6 +36,7 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cache_s: Seconds in which an equal call of the tenant may be given the kept result; `None` for never.
         version: Version of the tool, for the cache; its schema stands in for one.
         max_result_bytes: What a model is shown of a result, in place of the agent's limit.
+        polls: Whether a call may give the same again and again, because it asks whether something is done yet.
     """
 
     schema: ToolSchema
@@ -52,6 +53,7 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_s: float | None = None
     version: str | None = None
     max_result_bytes: int | None = None
+    polls: bool = False
 
     @property
     def repeatable(self) -> bool:

@@ -22,7 +22,7 @@ from runtime.errors import UsageError
 V1_TIMEOUT_S = 30.0
 """Time limit of a tool of version 1 that states none."""
 
-_LOOP_FIELDS = ("same_call", "cycle", "same_error", "no_progress")
+_LOOP_FIELDS = ("same_call", "cycle", "same_error", "no_progress", "levelled")
 _RETRY_FIELDS = ("attempts", "first_s", "ceiling_s", "total", "longest_wait_s")
 _POLICY_FIELDS = (
     "allow",
@@ -64,8 +64,26 @@ def header_from(plain: dict[str, Any]) -> Header:
         raise msgspec.ValidationError(
             f"the header has version {version!r}; this goldrun reads 1 to {HEADER_VERSION}, so update it"
         )
+    plain = _first_form(plain)
     _refuse_gaps(plain)
     return _convert(plain)
+
+
+def _first_form(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return a header of version 2 with the words it was given after its first form.
+
+    The first form wrote null for "each tool", and knew no `levelled`.
+    """
+    policy = plain.get("policy")
+    if not isinstance(policy, dict):
+        return plain
+    found = dict(policy)
+    if "allow" in found and found["allow"] is None:
+        found["allow"] = "any"
+    loop = found.get("loop")
+    if isinstance(loop, dict) and "levelled" not in loop:
+        found["loop"] = {**loop, "levelled": False}
+    return {**plain, "policy": found}
 
 
 def stated_policy_hash(plain: dict[str, Any]) -> str:

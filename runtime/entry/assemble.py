@@ -31,6 +31,7 @@ from runtime.entry.children import CallChildren, ChildRequest, Cut, Start
 from runtime.entry.prepare import prepare
 from runtime.entry.request import DuplicateRunError, Request, RunResult
 from runtime.entry.state import bind_state
+from runtime.entry.unguarded import warn_unguarded
 from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
@@ -242,6 +243,8 @@ async def begin_run(
         rules=None if governor is None else governor.rules,
         draws=place is not None,
     )
+    if governor is None:
+        warn_unguarded(setup.header)
     return await assemble(agent, setup, world, place=place)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
+from runtime.control.permissions import is_allowed
 from runtime.core.effects import CallTool, Used
 from runtime.core.ids import child_request_id
 from runtime.core.messages import Message
 from runtime.core.money import exact_usd
-from runtime.core.policy import Budget, BudgetSlice, LoopLimits, Policy
+from runtime.core.policy import AnyTool, Budget, BudgetSlice, LoopLimits, OnRefusal, Policy
 from runtime.core.run import Header
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
@@ -107,7 +108,9 @@ class CallChildren:
             request_id=child_request_id(self._header.request_id, self._call.lane) + suffix,
             parent=self._header.request_id,
             policy=narrowed_policy(agent, self._header.policy),
-            budget=narrowed(agent.budget, self._limit, self._slice.used),
+            budget=narrowed(
+                agent.budget, self._limit, self._slice.used, parallel=self._header.budget.max_parallel
+            ),
         )
         writes = any(tool.decl.write for tool in agent.tools)
         self._open_writers += writes
@@ -123,8 +126,15 @@ class CallChildren:
         self._wrote |= any(call.write and call.attempts for call in trace.tool_calls)
 
 
-def narrowed(own: Budget, slice_: BudgetSlice, used: Used) -> Budget:
-    """Return the smaller of an agent's budget and what is left of a slice."""
+def narrowed(own: Budget, slice_: BudgetSlice, used: Used, *, parallel: int | None = None) -> Budget:
+    """Return the smaller of an agent's budget and what is left of a slice.
+
+    Args:
+        own: The agent's budget.
+        slice_: What its parent's call may use.
+        used: What is gone of the slice.
+        parallel: The parent's `max_parallel`.
+    """
     nanos = _least(own.max_usd_nanos, slice_.max_usd_nanos, used.nanos)
     return Budget(
         max_steps=_least(own.max_steps, slice_.max_steps, used.steps),
@@ -132,29 +142,49 @@ def narrowed(own: Budget, slice_: BudgetSlice, used: Used) -> Budget:
         max_usd=None if nanos is None else exact_usd(nanos),
         max_tokens=_least(own.max_tokens, slice_.max_tokens, used.tokens),
         max_tool_calls=_least(own.max_tool_calls, slice_.max_tool_calls, used.tool_calls),
-        max_parallel=own.max_parallel,
+        max_parallel=_least(own.max_parallel, parallel, 0),
     )
 
 
 def narrowed_policy(agent: Agent, parent: Policy) -> Policy:
     """Return the child's policy: only tools that its parent's allows too, and the rules of both for each."""
+    own = agent.policy
     names = {t.name for t in agent.tools}
-    allow = agent.policy.allow
-    if parent.allow is not None:
-        allow = tuple(sorted((names if allow is None else set(allow)) & set(parent.allow)))
-    approve = tuple(sorted({*agent.policy.approve, *(set(parent.approve) & names)}))
+    both = {
+        t.name
+        for t in agent.tools
+        if all(is_allowed(policy, t.name, write=t.decl.write) for policy in (own, parent))
+    }
+    approved = {*own.approve, *parent.approve} & names
+    # Words stay words: names of this child's tools would leave its own children without theirs.
+    words = [policy.allow for policy in (own, parent) if isinstance(policy.allow, str)]
+    allow: tuple[str, ...] | AnyTool = tuple(sorted(both))
+    if len(words) == 2:
+        allow = "reads" if "reads" in words else "any"
+    if parent.allow == "any":
+        allow = own.allow
     arguments = dict(agent.policy.arguments)
     for tool in set(parent.arguments) & names:
         arguments[tool] = (*arguments.get(tool, ()), *parent.arguments[tool])
     return msgspec.structs.replace(
-        agent.policy,
+        own,
         allow=allow,
-        approve=approve,
+        # Only what both allow: an approval allows by itself, and the parent's must not allow what the child's does not.
+        approve=tuple(sorted(approved & both)),
         arguments=arguments,
-        scopes=narrowed_scopes(agent.policy.scopes, parent.scopes),
-        max_refusals=min(agent.policy.max_refusals, parent.max_refusals),
-        loop=_narrowed_loop(agent.policy.loop, parent.loop),
+        scopes=narrowed_scopes(own.scopes, parent.scopes),
+        on_denied=_narrowed_refusal(own.on_denied, parent.on_denied),
+        on_unknown=_narrowed_refusal(own.on_unknown, parent.on_unknown),
+        on_invalid=_narrowed_refusal(own.on_invalid, parent.on_invalid),
+        on_failure=_narrowed_refusal(own.on_failure, parent.on_failure),
+        max_refusals=min(own.max_refusals, parent.max_refusals),
+        approval_timeout_s=min(own.approval_timeout_s, parent.approval_timeout_s),
+        loop=_narrowed_loop(own.loop, parent.loop),
     )
+
+
+def _narrowed_refusal(own: OnRefusal, parent: OnRefusal) -> OnRefusal:
+    return "stop" if "stop" in {own, parent} else "tell"
 
 
 def _narrowed_loop(own: LoopLimits | None, parent: LoopLimits | None) -> LoopLimits | None:
@@ -165,6 +195,7 @@ def _narrowed_loop(own: LoopLimits | None, parent: LoopLimits | None) -> LoopLim
         cycle=min(own.cycle, parent.cycle),
         same_error=min(own.same_error, parent.same_error),
         no_progress=_least(own.no_progress, parent.no_progress, 0),
+        levelled=own.levelled or parent.levelled,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -23,17 +24,19 @@ from pydantic_core import PydanticCustomError
 
 from runtime.control.patterns import pattern_problem
 from runtime.core.money import MOST_USD, exact_usd, usd_to_nanos
-from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
+from runtime.core.policy import AnyTool, ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
 from runtime.core.signatures import checks_arguments
 from runtime.documents.strict_yaml import Lines, read_yaml
 from runtime.documents.yaml_events import YamlProblem
 from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 from runtime.entry.policy_check import rule_problem
+from runtime.entry.policy_words import Stated, Words
 from runtime.errors import DataError, UsageError
 
 Whole = Annotated[int, Strict(), Field(ge=0)]
 Number = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 Text = Annotated[str, Strict(), Field(min_length=1)]
+Unlimited = Literal["unlimited"]
 
 
 def _pattern(value: str) -> str:
@@ -43,10 +46,16 @@ def _pattern(value: str) -> str:
     return value
 
 
+_DOLLARS = r"^([0-9]{1,9}(\.[0-9]{1,9})?|1000000000)$"
+
+
 def _dollars(value: Any) -> Any:
-    if type(value) in {int, float, str}:
+    plain = type(value) in {int, float} or (type(value) is str and re.fullmatch(_DOLLARS, value))
+    if plain:
         try:
-            return exact_usd(usd_to_nanos(value))
+            nanos = usd_to_nanos(value)
+            if nanos or not Decimal(str(value)):  # what rounds to nothing would stop the run at once
+                return exact_usd(nanos)
         except ValueError:
             pass
     text = f'dollars from 0 to {MOST_USD:,} are expected, like 0.05 or "0.05"'
@@ -57,7 +66,13 @@ Dollars = Annotated[
     Decimal,
     BeforeValidator(_dollars),
     WithJsonSchema(
-        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}]}
+        {
+            "anyOf": [
+                {"enum": [0]},
+                {"type": "number", "minimum": 1e-9, "maximum": MOST_USD},
+                {"type": "string", "pattern": _DOLLARS},
+            ]
+        }
     ),
 ]
 
@@ -68,19 +83,32 @@ class Spec(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
 
-class BudgetSpec(Spec):
-    """How much the run may use; null is no limit."""
+Count = Annotated[int, Strict(), Field(ge=1)]
+Seconds = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+AnyNumber = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Names = tuple[Text, ...]
+Scalars = tuple[
+    Annotated[str, Strict()]
+    | Annotated[int, Strict()]
+    | Annotated[float, Strict(), Field(allow_inf_nan=False)]
+    | Annotated[bool, Strict()],
+    ...,
+]
 
-    max_steps: Annotated[Whole, Field(ge=1)] | None = None
-    max_seconds: Annotated[Number, Field(gt=0)] | None = None
-    max_usd: Dollars | None = None
-    max_tokens: Whole | None = None
-    max_tool_calls: Whole | None = None
-    max_parallel: Annotated[Whole, Field(ge=1)] | None = None
+
+class BudgetSpec(Spec):
+    """How much the run may use; `unlimited` is no limit, and a limit that is left out is that of the agent."""
+
+    max_steps: Annotated[int | Unlimited, Words(Count, "unlimited")] = "unlimited"
+    max_seconds: Annotated[float | Unlimited, Words(Seconds, "unlimited")] = "unlimited"
+    max_usd: Annotated[Decimal | Unlimited, Words(Dollars, "unlimited")] = "unlimited"
+    max_tokens: Annotated[int | Unlimited, Words(Whole, "unlimited")] = "unlimited"
+    max_tool_calls: Annotated[int | Unlimited, Words(Whole, "unlimited")] = "unlimited"
+    max_parallel: Annotated[int | Unlimited, Words(Count, "unlimited")] = "unlimited"
 
     def to_budget(self, base: Budget | None = None) -> Budget:
         """Return the budget: stated limits, and for the others those of `base` (default: the runtime's)."""
-        stated = {name: getattr(self, name) for name in self.model_fields_set}
+        stated = {name: _unless(getattr(self, name), "unlimited") for name in self.model_fields_set}
         return replace(Budget() if base is None else base, **stated)
 
 
@@ -90,19 +118,33 @@ class LoopSpec(Spec):
     same_call: Annotated[Whole, Field(ge=1)] = LoopLimits().same_call
     cycle: Annotated[Whole, Field(ge=1)] = LoopLimits().cycle
     same_error: Annotated[Whole, Field(ge=1)] = LoopLimits().same_error
-    no_progress: Annotated[Whole, Field(ge=1)] | None = LoopLimits().no_progress
+    no_progress: Annotated[int | Unlimited, Words(Count, "unlimited")] = (
+        LoopLimits().no_progress or "unlimited"
+    )
+    levelled: Annotated[bool, Strict()] = LoopLimits().levelled
+
+
+_CONDITIONS = ("one_of", "pattern", "at_least", "at_most", "max_chars")
+_NEEDS_ONE: dict[str, Any] = {
+    "anyOf": [
+        *({"required": [name]} for name in _CONDITIONS),
+        {"required": ["required"], "properties": {"required": {"const": True}}},
+    ]
+}
 
 
 class ArgumentSpec(Spec):
     """What one argument of a tool may be; all stated conditions must hold."""
 
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, json_schema_extra=_NEEDS_ONE)
+
     path: Text
-    one_of: tuple[str | int | float | bool, ...] | None = None
-    pattern: Annotated[Text, AfterValidator(_pattern)] | None = None
-    at_least: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    at_most: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    max_chars: Whole | None = None
-    required: bool = False
+    one_of: Annotated[tuple[str | int | float | bool, ...] | None, Stated(Scalars)] = None
+    pattern: Annotated[str | None, Stated(Annotated[Text, AfterValidator(_pattern)])] = None
+    at_least: Annotated[float | None, Stated(AnyNumber)] = None
+    at_most: Annotated[float | None, Stated(AnyNumber)] = None
+    max_chars: Annotated[int | None, Stated(Whole)] = None
+    required: Annotated[bool, Strict()] = False
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
@@ -110,6 +152,9 @@ class ArgumentSpec(Spec):
         if problem is not None:
             raise PydanticCustomError("rule", "{text}", {"text": problem})
         return self
+
+
+_AT_LEAST_ONE = Field(json_schema_extra={"minItems": 1})
 
 
 def _some(rules: tuple[ArgumentSpec, ...]) -> tuple[ArgumentSpec, ...]:
@@ -122,10 +167,10 @@ def _some(rules: tuple[ArgumentSpec, ...]) -> tuple[ArgumentSpec, ...]:
 class PolicySpec(Spec):
     """What the run may do; fields that are not given keep the agent's value."""
 
-    allow: tuple[Text, ...] | None = None
+    allow: Annotated[tuple[str, ...] | AnyTool, Words(Names, "any", "reads")] = "reads"
     approve: tuple[Text, ...] = ()
-    arguments: dict[Text, Annotated[tuple[ArgumentSpec, ...], AfterValidator(_some)]] = {}
-    scopes: tuple[Text, ...] | None = None
+    arguments: dict[Text, Annotated[tuple[ArgumentSpec, ...], AfterValidator(_some), _AT_LEAST_ONE]] = {}
+    scopes: Annotated[tuple[str, ...] | Literal["any"], Words(Names, "any")] = "any"
     budget: BudgetSpec = BudgetSpec()
     on_denied: OnRefusal = "tell"
     on_unknown: OnRefusal = "tell"
@@ -133,23 +178,37 @@ class PolicySpec(Spec):
     on_failure: OnRefusal = "stop"
     max_refusals: Whole = 5
     approval_timeout_s: Annotated[Number, Field(gt=0)] = 300.0
-    loop: LoopSpec | None = LoopSpec()
+    loop: Annotated[LoopSpec | Unlimited, Words(LoopSpec, "unlimited")] = LoopSpec()
 
     def to_policy(self, base: Policy | None = None) -> Policy:
         """Return the policy: stated fields, and for the others those of `base` (default: the runtime's)."""
         stated: dict[str, Any] = {n: getattr(self, n) for n in self.model_fields_set - {"budget", "schema_"}}
-        if isinstance(stated.get("loop"), LoopSpec):
-            stated["loop"] = LoopLimits(**stated["loop"].model_dump())
+        if "scopes" in stated:
+            stated["scopes"] = _unless(stated["scopes"], "any")
+        if "loop" in stated:
+            stated["loop"] = None if isinstance(self.loop, str) else _limits(self.loop)
         if "arguments" in stated:
             stated["arguments"] = {
                 tool: tuple(ArgumentRule(**rule.model_dump()) for rule in rules)
                 for tool, rules in stated["arguments"].items()
             }
-        return msgspec.structs.replace(Policy() if base is None else base, **stated)
+        before = Policy() if base is None else base
+        if "allow" in stated and "approve" not in stated and not isinstance(self.allow, str):
+            # What `approve` names is allowed too, so a list of the base must not let through more than this file's.
+            stated["approve"] = tuple(t for t in before.approve if t in self.allow)
+        return msgspec.structs.replace(before, **stated)
 
     def to_budget(self, base: Budget | None = None) -> Budget:
         """Return the budget of this policy, as `BudgetSpec.to_budget`."""
         return self.budget.to_budget(base)
+
+
+def _limits(loop: LoopSpec) -> LoopLimits:
+    return LoopLimits(**{**loop.model_dump(), "no_progress": _unless(loop.no_progress, "unlimited")})
+
+
+def _unless(value: Any, word: str) -> Any:
+    return None if value == word else value
 
 
 class PolicyFile(PolicySpec):

@@ -103,14 +103,16 @@ def _default_prices() -> RateSource:
 def _check_values(agent: Agent, policy: Policy) -> None:
     check_policy(policy)
     known = {t.name for t in agent.tools}
+    # A policy holds for child runs too, and which agents those have is known only when they begin.
+    parent = any(t.decl.children for t in agent.tools)
     named = (
-        ("allow", policy.allow or ()),
+        ("allow", () if isinstance(policy.allow, str) else policy.allow),
         ("approve", policy.approve),
         ("arguments", tuple(policy.arguments)),
     )
     for field_name, names in named:
         missing = sorted(set(names) - known)
-        if missing:
+        if missing and not (parent and field_name != "arguments"):
             raise UsageError(
                 f"policy.{field_name} names {missing[0]!r}, which agent {agent.name!r} does not have",
                 next_step=f"use one of {', '.join(sorted(known)) or 'no tools'}",

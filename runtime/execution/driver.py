@@ -7,7 +7,7 @@ fill the totals into `End`, and issue `End` themselves when the flow dies.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -24,6 +24,7 @@ from runtime.core.effects import (
     Flow,
     Outcome,
     Performer,
+    QueuedCalls,
     ReadControls,
     Refuse,
     SingleEffect,
@@ -35,6 +36,7 @@ from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
 from runtime.execution.time_limit import whole
+from runtime.execution.turn_queue import TurnQueue, answer_turn, ended, together
 from runtime.ports.performers import CANCELLED, PerformerError
 
 
@@ -132,7 +134,9 @@ def _answer(effect: Effect, performer: SyncPerformer, log: RunLog) -> AnyOutcome
         outcomes = tuple(performer.perform(single) for single in effect.effects)
         for single, outcome in zip(effect.effects, outcomes, strict=True):
             log.add(single, outcome)
-        return _together(outcomes)
+        return together(outcomes)
+    if isinstance(effect, QueuedCalls):
+        return answer_turn(effect, performer, log.add)
     if isinstance(effect, End):
         return performer.perform(log.close(effect))
     outcome = performer.perform(effect)
@@ -155,6 +159,13 @@ async def drive_async(
             # Asked here and not one call deeper: each frame stands above every tool of every run.
             if isinstance(effect, Batch):
                 outcome = await _answer_batch(effect, performer, log)
+            elif isinstance(effect, QueuedCalls):
+                queue = TurnQueue(effect, performer)
+                try:
+                    outcome = await queue.run(log.add)
+                except asyncio.CancelledError:
+                    log.cut_off = queue.outcome
+                    raise
             else:
                 outcome = await _answer_async(effect, performer, log)
             effect = flow.send(outcome)
@@ -197,7 +208,7 @@ async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog)
 async def _answer_batch(batch: Batch[SingleEffect], performer: Performer, log: RunLog) -> AnyOutcome:
     tasks = [asyncio.ensure_future(performer.perform(single)) for single in batch.effects]
     try:
-        await _ended(tasks)
+        await ended(tasks)
         outcomes = tuple(task.result() for task in tasks)
     except BaseException:
         for task in tasks:
@@ -206,33 +217,11 @@ async def _answer_batch(batch: Batch[SingleEffect], performer: Performer, log: R
         known = tuple(answer if isinstance(answer, Outcome) else CANCELLED for answer in answers)
         for single, outcome in zip(batch.effects, known, strict=True):
             log.add(single, outcome)
-        log.cut_off = _together(known)
+        log.cut_off = together(known)
         raise
     for single, outcome in zip(batch.effects, outcomes, strict=True):
         log.add(single, outcome)
-    return _together(outcomes)
-
-
-async def _ended(tasks: Sequence[asyncio.Future[AnyOutcome]]) -> None:
-    """Wait until all have ended, or one has raised; a replay must be able to tell where a cancellation fell.
-
-    So each effect that was asked for begins, and a recorder sees it. A cancellation that comes once all have ended
-    is kept for the next effect: no record would say that the run ended between the two.
-    """
-    if not tasks:
-        return
-    try:
-        # Not gather(): it hands a cancellation on to calls that have not begun.
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in ended:
-            task.result()  # raises what one of them raised
-    except asyncio.CancelledError:
-        await asyncio.sleep(0)
-        run = asyncio.current_task()
-        if run is None or not all(t.done() and not t.cancelled() and t.exception() is None for t in tasks):
-            raise
-        run.uncancel()  # counted once, or asyncio.timeout() would not know its own cancellation
-        run.cancel()
+    return together(outcomes)
 
 
 async def _wind_up(flow: Flow[End], performer: Performer, log: RunLog) -> None:
@@ -243,14 +232,14 @@ async def _wind_up(flow: Flow[End], performer: Performer, log: RunLog) -> None:
     cancelled = End(stop_reason=StopKind.CANCELLED.value, detail="the caller went away")
     try:
         effect = flow.send(log.cut_off)
-        while not isinstance(effect, End):
+        while not isinstance(effect, End | QueuedCalls):
             singles = effect.effects if isinstance(effect, Batch) else (effect,)
             if not all(isinstance(single, Refuse | ReadControls) for single in singles):
                 break
             outcomes = tuple([await _left(single, performer) for single in singles])
             for single, outcome in zip(singles, outcomes, strict=True):
                 log.add(single, outcome)
-            effect = flow.send(_together(outcomes) if isinstance(effect, Batch) else outcomes[0])
+            effect = flow.send(together(outcomes) if isinstance(effect, Batch) else outcomes[0])
         end = log.close(effect if isinstance(effect, End) else cancelled)
     except PerformerError:
         # What cannot be recorded is no reason to keep the caller, who went away.
@@ -267,8 +256,3 @@ async def _left(effect: SingleEffect, performer: Performer) -> AnyOutcome:
 async def _perform_end(end: End, performer: Performer) -> AnyOutcome:
     """Perform the end whole, also if the caller goes away meanwhile: it is performed exactly once."""
     return await whole(performer.perform(end))
-
-
-def _together(outcomes: tuple[AnyOutcome, ...]) -> AnyOutcome:
-    times = [o.at for o in outcomes if o.at is not None]
-    return Outcome(value=outcomes, at=max(times) if times else None)

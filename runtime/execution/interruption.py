@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.core.effects import Failure, FailureKind
+from runtime.core.effects import Admission, Admit, Failure, FailureKind
 
 _WORDS = {
     "kill": "an operator stopped it",
@@ -23,3 +23,15 @@ def interruption(cause: str, *, begun: bool) -> Failure:
     message = _WORDS.get(cause, "the control state cannot be read")
     phase = "run" if begun else "connect"
     return Failure(kind=FailureKind.INTERRUPTED, message=message, phase=phase, cause=cause)
+
+
+def queue_refusal(effect: Admit, *, late: bool) -> Admission | None:
+    """Return why a call that waited behind others of its turn may not begin any more; `None` if it may."""
+    if effect.stopped is not None:
+        return Admission(granted=False, cause="stopped", detail=effect.stopped)
+    return Admission(granted=False, cause="deadline") if late else None
+
+
+def past_deadline(effect: Admit, elapsed_s: float) -> bool:
+    """Return whether the run's time is over."""
+    return effect.limits.deadline_s is not None and elapsed_s >= effect.limits.deadline_s

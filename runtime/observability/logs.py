@@ -71,6 +71,7 @@ def run_names(*, request_id: str, tenant: str, environment: str) -> AbstractCont
 
 def line_of(event: Event) -> dict[str, Any]:
     """Return the fields of an event's line; what is unknown is left out."""
+    totals = event.totals
     found = {
         names.REQUEST_ID: event.request_id or None,
         names.TENANT: event.tenant or None,
@@ -88,6 +89,8 @@ def line_of(event: Event) -> dict[str, Any]:
         names.ARGS_HASH: event.args_hash,
         names.AT_S: event.at_s,
         names.DURATION_S: event.duration_s,
+        names.STEPS: None if totals is None else totals.steps,
+        names.TOOL_CALLS: None if totals is None else totals.tool_calls,
         names.INPUT_TOKENS: event.input_tokens,
         names.OUTPUT_TOKENS: event.output_tokens,
         names.COST_USD: usd_text(event.cost_nanousd),

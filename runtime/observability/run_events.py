@@ -215,6 +215,8 @@ class ObservingPerformer:
             case End():
                 totals, reason = effect.totals, effect.stop_reason
                 cost = totals.cost_nanousd
+                # How long the run took; that of its last effect tells nobody anything.
+                when["duration_s"] = totals.duration_s
                 self._emit("run_ended", **when, stop_reason=reason, totals=totals, cost_nanousd=cost)
             case Begin() | CallModel() | CallTool() | ReadControls() | Wait() | Input():
                 pass
@@ -224,7 +226,8 @@ class ObservingPerformer:
     def _admitted(self, effect: Admit, outcome: Outcome[Admission]) -> None:
         """Tell of a call that was not admitted; a granted admission is no event."""
         answer = outcome.value
-        if answer is not None and not answer.granted:
+        # A call that a stop left in its turn's queue has an event of its own: it is refused, as not started.
+        if answer is not None and not answer.granted and answer.cause not in {"stopped", "deadline"}:
             self._emit(
                 "not_admitted",
                 lane=effect.lane,

@@ -85,7 +85,7 @@ def check_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> tuple[li
         stop = _check(progress, call)
         if stop is not None:
             stops.append(stop)
-        if progress.loops.asks(call.name, call.args_hash):
+        if progress.loops.asks(call.name, call.args_hash, part.arguments):
             stops.append(StopReason(StopKind.LOOP_DETECTED))
         calls.append(call)
     return calls, stops
@@ -106,7 +106,7 @@ def _check(progress: Progress, call: Call) -> StopReason | None:
         call.refuse("invalid_arguments", f"Invalid arguments for tool '{call.name}':\n{lines}", "arguments")
         return progress.refuse(StopKind.INVALID_ACTION, None, stop=policy.on_invalid == "stop")
     call.value, call.filled = checked.value, checked.filled
-    if not is_allowed(policy, call.name):
+    if not is_allowed(policy, call.name, write=call.write):
         call.refuse("denied", f"Tool '{call.name}' is not allowed by the policy of this run.", "policy")
         return progress.refuse(StopKind.POLICY_DENY, call.name, stop=policy.on_denied == "stop")
     missing = missing_scopes(policy, call.spec.decl.scopes)

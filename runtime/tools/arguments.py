@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self, get_type_hints
 
 from runtime.core.checking import shown
-from runtime.core.ids import RESERVED_ARGUMENTS
+from runtime.core.ids import is_reserved
 from runtime.doors import real_dates
 from runtime.errors import UsageError
 
@@ -81,7 +81,7 @@ def _fields(function: Callable[..., Any], hints: dict[str, Any], rename: dict[st
         if parameter.name == "ctx":
             continue
         alias = rename.get(parameter.name)
-        if (alias or parameter.name) in RESERVED_ARGUMENTS:
+        if is_reserved(alias or parameter.name):
             raise UsageError(
                 f"tool {function.__name__!r} has the argument {parameter.name!r}, which is bound at entry",
                 next_step="take it from ctx instead; a model never chooses it",
@@ -151,7 +151,7 @@ def _reserved(place: Any, root: dict[str, Any], path: tuple[str, ...], seen: fro
             return found
     for name, inner in place.get("properties", {}).items():
         below = (*path, name)
-        found = ".".join(below) if name in RESERVED_ARGUMENTS else _reserved(inner, root, below, seen)
+        found = ".".join(below) if is_reserved(name) else _reserved(inner, root, below, seen)
         if found is not None:
             return found
     forms = [place[name] for name in _BELOW if name in place]

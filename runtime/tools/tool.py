@@ -178,6 +178,7 @@ class ToolOptions(TypedDict, total=False):
         version: Version of the tool, for its cached results; the function's full name by default. Tools that one
             function makes for several settings need versions of their own.
         max_result_bytes: What a model is shown of a result; the agent's limit by default.
+        polls: Whether the model calls it until something is done: many equal results are then no loop.
     """
 
     name: str | None
@@ -197,6 +198,7 @@ class ToolOptions(TypedDict, total=False):
     cache_s: float | None
     version: str | None
     max_result_bytes: int | None
+    polls: bool
 
 
 @overload

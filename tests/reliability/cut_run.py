@@ -48,7 +48,7 @@ def ledger_agent(ledger: Path) -> Agent:
         model="m1",
         instructions="Keep the books.",
         tools=(look, pay),
-        policy=Policy(loop=None),
+        policy=Policy(allow="any", loop=None),
         budget=Budget(max_steps=STEPS + 5),
     )
 

@@ -44,7 +44,7 @@ async def work(folder: Path) -> None:
         while True:
             script: list[Any] = [calls(("stock", {"item": "apple"})) for _ in range(5)]
             await run_agent_async(
-                shop_agent(Shop(), policy=Policy(loop=None), budget=Budget()),
+                shop_agent(Shop(), policy=Policy(allow="any", loop=None), budget=Budget()),
                 Request(prompt="sell " * 20, request_id=f"req_{next(numbers)}"),
                 model=ScriptedModel([*script, "three"]),
                 wrap=recorder.wrap,

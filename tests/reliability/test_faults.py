@@ -61,7 +61,7 @@ def attempt(folder: Path, on_failure: Any, durability: Any) -> RunResult | str:
 
     async def main() -> RunResult:
         return await run_agent_async(
-            shop_agent(Shop(), policy=Policy(loop=None), budget=Budget()),
+            shop_agent(Shop(), policy=Policy(allow="any", loop=None), budget=Budget()),
             Request(prompt="sell", request_id="req_1"),
             model=ScriptedModel([*(calls(("stock", {"item": "apple"})) for _ in range(STEPS - 1)), "three"]),
             wrap=recorder.wrap,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.core.money import Rate
-from runtime.core.policy import RetryPolicy
+from runtime.core.policy import Policy, RetryPolicy
 from runtime.entry.agent import Agent
 from runtime.ports.tools import ToolContext
 from runtime.tools.tool import RetryableError, ToolError, tool
@@ -75,6 +75,7 @@ def shop_agent(shop: Shop, **fields: Any) -> Agent:
         "model": "m1",
         "instructions": "Sell fruit.",
         "tools": (stock, order, note),
+        "policy": Policy(allow="any"),
         "tool_retry": RetryPolicy(first_s=0.5),
     }
     return Agent(**{**known, **fields})

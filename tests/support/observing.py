@@ -59,7 +59,9 @@ def run(
     tools: tuple[Any, ...] = (look, fail, pay),
     **request: Any,
 ) -> RunResult:
-    agent = Agent(name="shop", model="m1", tools=tools, tool_retry=RetryPolicy(first_s=0.5))
+    agent = Agent(
+        name="shop", model="m1", tools=tools, tool_retry=RetryPolicy(first_s=0.5), policy=Policy(allow="any")
+    )
     asked = Request(prompt="go", **{"tenant": "acme", "environment": "test", "policy": policy, **request})
     return asyncio.run(
         run_agent_async(

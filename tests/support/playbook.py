@@ -29,6 +29,7 @@ from runtime.core.effects import (
     Wait,
 )
 from runtime.core.messages import Message, ModelReply, ToolCallPart, ToolSchema, user_message
+from runtime.core.policy import Policy
 from runtime.core.run import Header, ToolDecl, with_hashes
 from runtime.execution.driver import Finished, drive
 from runtime.orchestrator.loop import run_flow
@@ -71,6 +72,7 @@ def header(**fields: Any) -> Header:
         "input": (user_message("hello"),),
         "models": ("m1",),
         "tools": TOOLS,
+        "policy": Policy(allow="any"),
         "seed": 7,
     }
     return with_hashes(Header(**{**known, **fields}))

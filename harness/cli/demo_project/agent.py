@@ -25,7 +25,9 @@ def build() -> Agent:
         provider="openai",
         instructions=INSTRUCTIONS,
         tools=shop_tools(World()),
-        policy=Policy(on_failure="tell", max_refusals=10, loop=LoopLimits(same_call=8, same_error=8)),
+        policy=Policy(
+            allow="any", on_failure="tell", max_refusals=10, loop=LoopLimits(same_call=8, same_error=8)
+        ),
         budget=Budget(max_steps=12, max_seconds=60.0, max_usd="0.05"),
         max_output_tokens=300,
         tool_retry=RetryPolicy(attempts=settings.CARRIER_ATTEMPTS, first_s=0.25, ceiling_s=2.0),

@@ -127,8 +127,9 @@ def _policy_names(task: GoldenTask, facts: Facts) -> Iterator[Finding]:
     for index, tool in enumerate(task.policy.approve):
         if (vague := vacuous(("policy", "approve", index), tool, facts)) is not None:
             yield vague
-    for index, tool in enumerate(task.policy.allow or ()):
+    allow = () if isinstance(task.policy.allow, str) else task.policy.allow
+    for index, tool in enumerate(allow):
         vague = vacuous(("policy", "allow", index), tool, facts)
-        unlisted = facts.known_tools - set(task.policy.allow or ())
+        unlisted = facts.known_tools - set(allow)
         if vague is not None and suggestion(tool, unlisted) is not None:
             yield vague

@@ -39,7 +39,7 @@ from runtime.execution.guarded.approvals import ask_through_store
 from runtime.execution.guarded.claimed_calls import ClaimedCalls
 from runtime.execution.guarded.in_doubt import Reconciler
 from runtime.execution.guarded.refusals import refused_late
-from runtime.execution.interruption import interruption
+from runtime.execution.interruption import interruption, past_deadline, queue_refusal
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
@@ -114,6 +114,10 @@ class GuardedPerformer:
         while True:
             # Asked again each round: a switch may be pulled while the call waits for a slot.
             cause = self._guard.cause(tool=tool, model=model)
+            late = effect.queued and past_deadline(effect, self._inner.elapsed_s())
+            gone = queue_refusal(effect, late=late)
+            if gone is not None:
+                return self._timed(started, value=gone)
             if cause is not None:
                 cause = "unavailable" if cause == "control_unavailable" else cause
                 return self._timed(started, value=Admission(granted=False, cause=cause))

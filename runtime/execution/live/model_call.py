@@ -8,6 +8,7 @@ from runtime.core.effects import CallModel, Failure, FailureKind
 from runtime.core.lanes import parse_lane
 from runtime.core.messages import Message, ModelReply
 from runtime.execution.live.run_time import RunTime
+from runtime.execution.live.safe_observer import SafeObserver
 from runtime.execution.live.timeouts import cancelled_inside, timed_out
 from runtime.execution.time_limit import SelfCancelledError, TimeLimitError, Watch, bounded
 from runtime.execution.world import RunBinding, World
@@ -21,7 +22,7 @@ class ModelCalls:
         conversation: The messages of the last request.
     """
 
-    __slots__ = ("_binding", "_streamed", "_time", "_watch", "_world", "conversation")
+    __slots__ = ("_binding", "_observer", "_streamed", "_time", "_watch", "_world", "conversation")
 
     def __init__(self, world: World, binding: RunBinding, time: RunTime, watch: Watch | None) -> None:
         self._world = world
@@ -29,6 +30,7 @@ class ModelCalls:
         self._time = time
         self._watch = watch
         self._streamed = False
+        self._observer = None if world.observer is None else SafeObserver(world.observer)
         self.conversation: tuple[Message, ...] = ()
 
     async def call(self, effect: CallModel) -> ModelReply | Failure:
@@ -40,7 +42,7 @@ class ModelCalls:
                 an exception of a client is a caller's mistake or a bug.
         """
         self.conversation = effect.request.messages
-        observer = self._world.observer
+        observer = self._observer
         if observer is not None and self._streamed and parse_lane(effect.lane).attempt > 1:
             observer.on_restart()
         self._streamed = True

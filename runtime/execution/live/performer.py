@@ -31,7 +31,7 @@ from runtime.core.effects import (
     ToolResult,
     Wait,
 )
-from runtime.execution.interruption import interruption
+from runtime.execution.interruption import interruption, past_deadline, queue_refusal
 from runtime.execution.live.abandoned import AbandonedCalls, CallGuard, Listener
 from runtime.execution.live.approval_desk import ask_desk
 from runtime.execution.live.model_call import ModelCalls
@@ -107,7 +107,8 @@ class LivePerformer:
     async def _carry_out(self, effect: _NoCall) -> _Answer:
         match effect:
             case Admit():
-                return Admission()
+                late = effect.queued and past_deadline(effect, self._time.elapsed_s())
+                return queue_refusal(effect, late=late) or Admission()
             case ReadControls():
                 return Controls()
             case AskApproval():

@@ -88,7 +88,7 @@ def test_a_task_survives_pickling_with_its_lines() -> None:
 def test_fields_of_the_policy_that_are_not_given_are_those_of_the_agent() -> None:
     task = parse_task(
         (
-            HEAD + "policy: {on_denied: stop, loop: {cycle: 2}, budget: {max_steps: null, max_usd: 0}}"
+            HEAD + "policy: {on_denied: stop, loop: {cycle: 2}, budget: {max_steps: unlimited, max_usd: 0}}"
         ).encode(),
         Path("x"),
     )

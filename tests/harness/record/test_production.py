@@ -44,7 +44,7 @@ def script(steps: int = 2) -> list[Any]:
 
 
 async def one(recorder: ProductionRecorder, request_id: str, *, steps: int = 2, **fields: Any) -> RunResult:
-    agent = shop_agent(Shop(), policy=Policy(loop=None), **fields.pop("agent", {}))
+    agent = shop_agent(Shop(), policy=Policy(allow="any", loop=None), **fields.pop("agent", {}))
     request = Request(prompt="sell", request_id=request_id, tenant=fields.pop("tenant", "acme"))
     return await run_agent_async(
         agent, request, model=ScriptedModel(script(steps)), wrap=recorder.wrap, prices=Prices(), **fields

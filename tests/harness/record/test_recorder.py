@@ -102,7 +102,7 @@ def test_the_recording_of_a_run_has_the_run_s_trace() -> None:
 
 def test_secrets_never_reach_a_record() -> None:
     shop = Shop(faults={"stock": [ValueError(f"bad token {TOKEN}")]})
-    agent = shop_agent(shop, instructions=f"Use {TOKEN}.", policy=Policy(on_failure="tell"))
+    agent = shop_agent(shop, instructions=f"Use {TOKEN}.", policy=Policy(allow="any", on_failure="tell"))
     script = [calls(("stock", {"item": TOKEN})), calls(("note", {"text": TOKEN})), f"used {TOKEN}"]
 
     result, sink = record_to_sink(agent, script)

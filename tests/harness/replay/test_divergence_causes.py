@@ -160,7 +160,7 @@ def test_a_changed_request_is_a_prompt_change() -> None:
 
 
 def test_a_new_approval_rule_is_named_as_policy() -> None:
-    found = first(replay_under(shop_agent(Shop(), policy=Policy(approve=("order",)))))
+    found = first(replay_under(shop_agent(Shop(), policy=Policy(allow="any", approve=("order",)))))
 
     assert (found.kind, found.verdict, found.cause, found.lane) == (
         "approval",
@@ -178,7 +178,9 @@ def test_a_policy_change_that_changes_nothing_is_a_warning() -> None:
 
 
 def test_one_attempt_fewer_changes_what_the_model_sees_and_leaves_the_retry_missing() -> None:
-    agent = shop_agent(Shop(), tool_retry=RetryPolicy(attempts=1), policy=Policy(on_failure="tell"))
+    agent = shop_agent(
+        Shop(), tool_retry=RetryPolicy(attempts=1), policy=Policy(allow="any", on_failure="tell")
+    )
 
     replay = replay_under(agent, collect=True)
 
@@ -188,10 +190,12 @@ def test_one_attempt_fewer_changes_what_the_model_sees_and_leaves_the_retry_miss
 
 
 def test_a_retry_tweak_that_doubles_executions_is_a_count() -> None:
-    once = {"tool_retry": RetryPolicy(attempts=1), "policy": Policy(on_failure="tell")}
+    once = {"tool_retry": RetryPolicy(attempts=1), "policy": Policy(allow="any", on_failure="tell")}
     _, sink = record_to_sink(shop_agent(Shop(faults={"stock": [passing_fault()]}), **once), SCRIPT)
     recording = sink.recording()
-    tweaked = shop_agent(Shop(), tool_retry=RetryPolicy(attempts=2), policy=Policy(on_failure="tell"))
+    tweaked = shop_agent(
+        Shop(), tool_retry=RetryPolicy(attempts=2), policy=Policy(allow="any", on_failure="tell")
+    )
 
     found = first(replay_run(recording, setup=agent_setup(tweaked, REQUEST, recording.header)))
 

@@ -47,7 +47,7 @@ def agent_of(began: asyncio.Event, *, hangs: bool) -> Agent:
     async def pay(n: int) -> str:
         return await work()
 
-    policy = Policy(approve=("pay",), loop=None)
+    policy = Policy(allow="any", approve=("pay",), loop=None)
     return Agent(name="clerk", model="m1", tools=(look, pay), policy=policy, budget=Budget(max_parallel=1))
 
 
@@ -97,7 +97,7 @@ def test_a_cancellation_between_two_effects_belongs_to_the_next(tmp_path: Path, 
 
     async def main() -> None:
         agent = agent_of(asyncio.Event(), hangs=False)
-        agent = Agent(name="clerk", model="m1", tools=agent.tools)
+        agent = Agent(name="clerk", model="m1", tools=agent.tools, policy=Policy(allow="any"))
         await cancelled(tmp_path / "a.jsonl", agent, GrantAll(), pass_turns)
 
     asyncio.run(main())

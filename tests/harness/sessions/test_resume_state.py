@@ -100,7 +100,7 @@ def cut_run(
 
 
 def test_a_resumed_run_finds_in_its_scratch_what_recorded_calls_put_there(tmp_path: Path) -> None:
-    agent = Agent(name="traveller", model="m1", tools=(visit,), scratch=(SEEN,))
+    agent = Agent(name="traveller", model="m1", tools=(visit,), scratch=(SEEN,), policy=Policy(allow="any"))
     script = [calls(("visit", {"place": place})) for place in ("rome", "oslo", "bonn")]
     cut_run(agent, script, tmp_path / "run.jsonl", "2.tool0/1")
 
@@ -133,11 +133,16 @@ def test_a_child_run_that_was_cut_off_with_its_parent_is_run_again_and_writes_on
 
     def clerk_with(script: list[Any]) -> Agent:
         return Agent(
-            name="clerk", model="m1", tools=(pay, visit), scratch=(SEEN,), client=ScriptedModel(script)
+            name="clerk",
+            model="m1",
+            tools=(pay, visit),
+            scratch=(SEEN,),
+            client=ScriptedModel(script),
+            policy=Policy(allow="any"),
         )
 
     clerk = clerk_with([calls(("pay", {"cents": 5})), calls(("visit", {"place": "rome"}))])
-    parent = Agent(name="boss", model="m1", tools=(ask_clerk,))
+    parent = Agent(name="boss", model="m1", tools=(ask_clerk,), policy=Policy(allow="any"))
     control = tmp_path / "control.db"
     cut_run(parent, [calls(("ask_clerk", {}))], tmp_path / "run.jsonl", "1.tool0/1", control=control)
     store = BlockingControlStore(SqliteControlStore(control))
@@ -173,8 +178,8 @@ def test_without_a_store_a_read_whose_child_runs_may_have_written_is_in_doubt(tm
         return f"{result.stop_reason}"
 
     script = ScriptedModel([calls(("pay", {"cents": 5})), calls(("pay", {"cents": 6})), "done"])
-    clerk = Agent(name="clerk", model="m1", tools=(pay,), client=script)
-    parent = Agent(name="boss", model="m1", tools=(ask_clerk,))
+    clerk = Agent(name="clerk", model="m1", tools=(pay,), client=script, policy=Policy(allow="any"))
+    parent = Agent(name="boss", model="m1", tools=(ask_clerk,), policy=Policy(allow="any"))
     # The child run has paid once when it dies.
     cut_run(parent, [calls(("ask_clerk", {}))], tmp_path / "run.jsonl", "1.tool0/1")
 
@@ -197,7 +202,7 @@ def test_a_reconcile_that_cannot_tell_leaves_a_resumed_run_in_doubt(tmp_path: Pa
     async def pay(cents: int) -> str:
         os._exit(9)
 
-    agent = Agent(name="clerk", model="m1", tools=(pay,))
+    agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(allow="any"))
     cut_run(agent, [calls(("pay", {"cents": 5}))], tmp_path / "run.jsonl", "none")
 
     world = World(model=ScriptedModel(["done"]))
@@ -225,7 +230,7 @@ def test_what_a_person_approved_is_asked_about_again_if_it_would_be_carried_out_
         made.append(order.ref)
         return "paid"
 
-    agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(approve=("pay",)))
+    agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(allow="any", approve=("pay",)))
     script = [calls(("pay", {"order": {"number": 1}}))]
     cut_run(agent, script, tmp_path / "run.jsonl", "0.tool0/1", desk=Desk())
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import cycle, islice
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.loops import LONGEST_CYCLE, LoopGuard
+from runtime.core.canonical import fingerprint
 from runtime.core.policy import LoopLimits
 
 
@@ -96,9 +98,10 @@ def test_an_error_that_tells_the_calls_own_arguments_and_times_is_the_same_error
 def test_a_tool_that_finds_the_same_whatever_it_is_asked_makes_no_progress() -> None:
     guard = LoopGuard(LoopLimits(no_progress=3))
 
-    found = [
-        (guard.gives("search", "[]", write=False), guard.gives("look", str(n), write=False)) for n in range(4)
-    ]
+    found = []
+    for n in range(4):
+        guard.next_turn()
+        found.append((guard.gives("search", "[]", write=False), guard.gives("look", str(n), write=False)))
 
     assert found == [(False, False)] * 3 + [(True, False)]
 
@@ -106,8 +109,9 @@ def test_a_tool_that_finds_the_same_whatever_it_is_asked_makes_no_progress() -> 
 def test_a_write_or_another_result_is_progress() -> None:
     guard = LoopGuard(LoopLimits(no_progress=2))
     for between in (("search", "found", False), ("note", "ok", True)):
-        guard.gives("search", "[]", write=False)
-        guard.gives("search", "[]", write=False)
+        for _ in range(2):
+            guard.next_turn()
+            guard.gives("search", "[]", write=False)
         guard.gives(between[0], between[1], write=between[2])
 
         assert not guard.gives("search", "[]", write=False)
@@ -119,3 +123,52 @@ def test_without_limits_nothing_is_a_loop() -> None:
 
     assert first_loop(guard, ["a"] * 50) is None
     assert not any(guard.fails("a", "boom") for _ in range(50))
+
+
+def turns(guard: LoopGuard, results: list[tuple[str, dict[str, Any]]], **of: Any) -> list[bool]:
+    found = []
+    for result, arguments in results:
+        guard.next_turn()
+        found.append(guard.gives("search", result, write=False, arguments=arguments, **of))
+    return found
+
+
+def test_a_counter_in_arguments_and_result_hides_no_loop() -> None:
+    script: list[tuple[str, dict[str, Any]]] = [
+        (f"nothing for 'v{n}' on page {n}", {"q": f"v{n}", "page": n}) for n in range(4)
+    ]
+
+    assert turns(LoopGuard(LoopLimits(no_progress=3)), script) == [False, False, False, True]
+    assert turns(LoopGuard(LoopLimits(no_progress=3, levelled=False)), script) == [False] * 4
+
+
+def test_results_that_differ_in_more_than_the_question_are_progress() -> None:
+    script: list[tuple[str, dict[str, Any]]] = [
+        (f"order {n}: {n * 31} cents", {"order": n}) for n in range(2, 12)
+    ]
+
+    assert turns(LoopGuard(LoopLimits(no_progress=3)), script) == [False] * 10
+
+
+def test_an_added_blank_hides_no_repeated_call() -> None:
+    calls = [{"q": "refund" + " " * n} for n in range(4)]
+
+    def asked(limits: LoopLimits) -> list[bool]:
+        guard = LoopGuard(limits)
+        return [guard.asks("search", fingerprint(c), c) for c in calls]
+
+    assert asked(LoopLimits(same_call=3)) == [False, False, False, True]
+    assert asked(LoopLimits(same_call=3, levelled=False)) == [False] * 4
+
+
+def test_equal_results_of_one_turn_count_once() -> None:
+    guard = LoopGuard(LoopLimits(no_progress=3))
+
+    assert [guard.gives("search", "[]", write=False) for _ in range(40)] == [False] * 40
+
+
+def test_a_tool_that_polls_may_give_the_same_for_ever() -> None:
+    script: list[tuple[str, dict[str, Any]]] = [("pending", {"job": 1})] * 40
+
+    assert turns(LoopGuard(LoopLimits()), script, polls=True) == [False] * 40
+    assert turns(LoopGuard(LoopLimits()), script).index(True) == 10

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.permissions import broken_rule, is_allowed, needs_approval
-from runtime.core.policy import ArgumentRule, Policy
+from runtime.core.policy import AnyTool, ArgumentRule, Policy
 
 
 @pytest.mark.parametrize(
     ("allow", "tool", "verdict"),
     [
-        (None, "a", True),
+        ("any", "a", True),
+        ("reads", "a", False),
         ((), "a", False),
         (("a",), "a", True),
         (("a",), "ab", False),
@@ -23,8 +24,8 @@ from runtime.core.policy import ArgumentRule, Policy
         (("A",), "a", False),
     ],
 )
-def test_only_exact_names_are_allowed(allow: tuple[str, ...] | None, tool: str, verdict: bool) -> None:
-    assert is_allowed(Policy(allow=allow), tool) is verdict
+def test_only_exact_names_are_allowed(allow: tuple[str, ...] | AnyTool, tool: str, verdict: bool) -> None:
+    assert is_allowed(Policy(allow=allow), tool, write=True) is verdict
 
 
 def test_approval_is_asked_for_exact_names_alone() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
+from runtime.control.permissions import is_allowed
 from runtime.core import rules_v1
 from runtime.core.messages import ToolSchema
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, Policy, RetryPolicy
@@ -42,11 +44,13 @@ def test_a_header_is_written_with_every_rule_in_full() -> None:
 
     assert plain["version"] == 2
     assert plain["budget"] == {
-        "max_steps": 25, "max_seconds": None, "max_usd": None, "max_tokens": None, "max_tool_calls": None,
-        "max_parallel": None,
+        "max_steps": 25, "max_seconds": 600.0, "max_usd": None, "max_tokens": None, "max_tool_calls": 100,
+        "max_parallel": 8,
     }  # fmt: skip
     assert plain["policy"].keys() == set(Policy.__struct_fields__)
-    assert plain["policy"]["loop"] == {"same_call": 3, "cycle": 4, "same_error": 5, "no_progress": None}
+    assert plain["policy"]["loop"] == {
+        "same_call": 3, "cycle": 4, "same_error": 5, "no_progress": 10, "levelled": True,
+    }  # fmt: skip
     assert plain["model_retry"].keys() == plain["tool_retry"].keys() == set(RetryPolicy.__struct_fields__)
 
 
@@ -103,11 +107,11 @@ def test_a_header_of_version_1_has_the_defaults_of_version_1() -> None:
     header = header_from({**NAMES, "tools": [{"schema": {"name": "a", "description": "", "parameters": {}}}]})
 
     assert header.policy == Policy(
-        allow=None, approve=(), arguments={}, scopes=None, on_denied="tell", on_unknown="tell", on_invalid="tell",
+        allow="any", approve=(), arguments={}, scopes=None, on_denied="tell", on_unknown="tell", on_invalid="tell",
         on_failure="stop", max_refusals=5, approval_timeout_s=300.0,
-        loop=LoopLimits(same_call=3, cycle=4, same_error=5, no_progress=None),
+        loop=LoopLimits(same_call=3, cycle=4, same_error=5, no_progress=None, levelled=False),
     )  # fmt: skip
-    assert header.budget == Budget(max_steps=25, max_parallel=None)
+    assert header.budget == Budget(max_steps=25, max_seconds=None, max_tool_calls=None, max_parallel=None)
     assert header.model_retry == RetryPolicy(
         attempts=3, first_s=0.5, ceiling_s=20.0, total=20, longest_wait_s=3600.0
     )
@@ -162,11 +166,37 @@ def test_the_policy_hash_of_the_first_version_stands_for_ever() -> None:
     plain = {**NAMES, **V1[1]}
 
     assert stated_policy_hash(plain) == "636462d5afc666f55a4417e91b36a00e"
-    assert policy_hash(Policy(), Budget()) == "d827049039f82a8b65a9b0f52e637cf3"
+    assert stated_policy_hash(NAMES) == "d827049039f82a8b65a9b0f52e637cf3"
 
 
 def test_a_rule_that_version_1_cannot_name_changes_the_policy_hash() -> None:
-    assert policy_hash(Policy(), Budget(max_parallel=8)) != policy_hash(Policy(), Budget())
+    first = header_from(NAMES)
+    rules = (first.policy, first.budget)
+
+    assert first.policy.loop is not None
+    levelled = msgspec.structs.replace(first.policy.loop, levelled=True)
+    others = [
+        (first.policy, replace(first.budget, max_parallel=8)),
+        (msgspec.structs.replace(first.policy, allow="reads"), first.budget),
+        (msgspec.structs.replace(first.policy, loop=levelled), first.budget),
+    ]
+    assert len({policy_hash(*other) for other in [rules, *others]}) == 4
+
+
+def test_a_header_of_version_2_from_before_its_words_means_what_it_meant() -> None:
+    plain = stored(Header(**NAMES, policy=Policy(allow="any", loop=LoopLimits(levelled=False))))
+    old = msgspec.json.decode(msgspec.json.encode(plain))
+    old["policy"]["allow"] = None
+    del old["policy"]["loop"]["levelled"]
+
+    assert header_from(old) == header_from(plain)
+    assert stated_policy_hash(old) == stated_policy_hash(plain)
+
+
+def test_an_approval_of_version_1_allows_nothing_by_itself() -> None:
+    policy = header_from({**NAMES, "policy": {"allow": ["a"], "approve": ["a", "b"]}}).policy
+
+    assert [is_allowed(policy, name, write=False) for name in "abc"] == [True, False, False]
 
 
 def test_a_rule_that_the_header_cannot_mean_is_refused_and_not_passed_over() -> None:

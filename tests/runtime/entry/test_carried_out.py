@@ -26,8 +26,8 @@ from tests.runtime.failure_modes.world import World, agent_of, until
 from tests.support.agents import Prices
 from tests.support.recordings import record
 
-TOP = Policy(arguments={"refund": (ArgumentRule(path="amount", at_most=50),)})
-ASKED = Policy(approve=("refund",))
+TOP = Policy(allow="any", arguments={"refund": (ArgumentRule(path="amount", at_most=50),)})
+ASKED = Policy(allow="any", approve=("refund",))
 
 
 class Item(BaseModel):
@@ -139,7 +139,7 @@ def buying() -> Tool:
 
 
 def test_a_rule_holds_for_each_element_of_a_list_in_a_run() -> None:
-    policy = Policy(arguments={"buy": (ArgumentRule(path="items.price", at_most=50),)})
+    policy = Policy(allow="any", arguments={"buy": (ArgumentRule(path="items.price", at_most=50),)})
     script = [calls(("buy", {"items": [{"price": 1}, {"price": 9_999}]})), "done"]
 
     result, _ = record(agent_of(buying(), policy=policy), script)
@@ -156,7 +156,7 @@ def test_a_rule_holds_for_each_element_of_a_list_in_a_run() -> None:
     ],
 )
 def test_a_rule_for_an_argument_that_no_call_can_have_is_refused(path: str, words: str) -> None:
-    policy = Policy(arguments={"buy": (ArgumentRule(path=path, at_most=50),)})
+    policy = Policy(allow="any", arguments={"buy": (ArgumentRule(path=path, at_most=50),)})
     agent = Agent(name="a", model="m", tools=(buying(),), policy=policy)
 
     with pytest.raises(UsageError, match=f"tool 'buy' has the path '{path}'") as fault:

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.record import Recorder
 from runtime import Agent, Governor, Request, ScriptedModel, SqliteControlStore, run_agent, tool
+from runtime.core.policy import Policy
 from runtime.ports.tools import ToolContext
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import calls
@@ -71,7 +72,7 @@ async def pay(order: int, ctx: ToolContext) -> str:
 def frames_of_a_governed_run(folder: Path) -> list[str]:
     """Return our frames above a tool's body in a run that a store guards and a journal records."""
     store = BlockingControlStore(SqliteControlStore(folder / "control.db"))
-    agent = Agent(name="clerk", model="m1", tools=(pay,))
+    agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(allow="any"))
     request = Request(prompt="pay", tenant="acme", environment="test", request_id="req_1")
     script: list[Any] = [calls(("pay", {"order": 1})), "paid"]
 

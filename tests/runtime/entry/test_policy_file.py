@@ -127,7 +127,7 @@ def test_a_policy_with_a_wrong_value_is_refused_where_it_is_made(fields: dict[st
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused_before_the_run(rule: ArgumentRule, said: str) -> None:
-    policy = Policy(arguments={"refund.create": (rule,)})
+    policy = Policy(allow="any", arguments={"refund.create": (rule,)})
     agent = Agent(name="a", model="m", tools=(refund,), policy=policy)
 
     with pytest.raises(UsageError, match=said):
@@ -138,7 +138,7 @@ def test_a_call_that_breaks_an_argument_rule_is_denied_and_told(tmp_path: Path) 
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY, encoding="utf-8")
     policy, _ = read_policy(file)
-    agent = Agent(name="a", model="m", tools=(refund,))
+    agent = Agent(name="a", model="m", tools=(refund,), policy=Policy(allow="any"))
     script = [
         calls(("refund.create", {"amount": 900, "currency": "EUR"})),
         calls(("refund.create", {"amount": 9, "currency": "EUR"})),
@@ -154,7 +154,7 @@ def test_a_call_that_breaks_an_argument_rule_is_denied_and_told(tmp_path: Path) 
 
 @given(amount=st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.booleans(), st.none()))
 def test_no_value_outside_its_bounds_passes(amount: object) -> None:
-    policy = Policy(arguments={"pay": (ArgumentRule(path="amount", at_least=0, at_most=50),)})
+    policy = Policy(allow="any", arguments={"pay": (ArgumentRule(path="amount", at_least=0, at_most=50),)})
 
     passes = broken_rule(policy, "pay", {"amount": amount}) is None
 

@@ -31,7 +31,7 @@ FULL: dict[str, Any] = {
     "parent": "req_0",
     "root": "req_0",
     "seed": 7,
-    "policy": Policy(max_refusals=4),
+    "policy": Policy(allow="any", max_refusals=4),
     "budget": Budget(max_steps=4),
     "labels": {"team": "north"},
 }
@@ -64,7 +64,7 @@ def test_a_child_keeps_all_of_its_parents_request_that_is_not_its_own() -> None:
         prompt="look",
         request_id="req_1/0.tool0/1",
         parent="req_1",
-        policy=Policy(approve=("pay",)),
+        policy=Policy(allow="any", approve=("pay",)),
         budget=Budget(),
     )
 

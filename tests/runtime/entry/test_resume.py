@@ -20,6 +20,7 @@ class NoHarness:
             raise ImportError("harness is not here")
 
 sys.meta_path.insert(0, NoHarness())
+from runtime.core.policy import Policy
 from runtime import Agent, Governor, Request, ScriptedModel, SqliteControlStore, run_agent, tool
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.entry.resume import resume_from
@@ -44,7 +45,7 @@ async def pay(order: int) -> str:
         os._exit(9)
     return f"order {order} is paid"
 
-agent = Agent(name="clerk", model="m1", tools=(pay,))
+agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(allow="any"))
 turns = [calls(("pay", {"order": 1})), calls(("pay", {"order": 2})), "both are paid"]
 
 def recording_to(journal):

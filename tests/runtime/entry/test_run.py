@@ -69,7 +69,9 @@ def test_an_unknown_price_without_a_dollar_limit_is_unknown_and_not_0() -> None:
     assert result.totals.cost_nanousd is None
 
 
-@pytest.mark.parametrize("policy", [Policy(allow=("stock", "shell")), Policy(approve=("shell",))])
+@pytest.mark.parametrize(
+    "policy", [Policy(allow=("stock", "shell")), Policy(allow="any", approve=("shell",))]
+)
 def test_a_policy_that_names_an_unknown_tool_is_refused(policy: Policy) -> None:
     with pytest.raises(UsageError, match="'shell'"):
         prepare(shop_agent(Shop()), Request(prompt="hi", policy=policy), prices=Prices())
@@ -201,7 +203,7 @@ def test_a_desk_is_asked_for_approvals() -> None:
 
     shop = Shop()
     script = ScriptedModel([calls(("order", {"item": "apple", "count": 2})), "ordered"])
-    agent = shop_agent(shop, policy=Policy(approve=("order",)))
+    agent = shop_agent(shop, policy=Policy(allow="any", approve=("order",)))
 
     result = asyncio.run(run_agent_async(agent, "two apples", model=script, desk=Desk(), prices=Prices()))
 

@@ -13,6 +13,7 @@ import pytest
 import structlog
 
 from runtime.control.breaker import BreakerRule
+from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult
 from runtime.entry.service import KEY_VARIABLE, Principal, RefusedError, Service
@@ -55,7 +56,7 @@ async def remember(fact: str, ctx: ToolContext) -> str:
     return "noted"
 
 
-AGENT = Agent(name="clerk", model="m1", tools=(remember,))
+AGENT = Agent(name="clerk", model="m1", tools=(remember,), policy=Policy(allow="any"))
 
 
 def ask(service: Service, request_id: str = "req_1") -> RunResult:

@@ -102,7 +102,7 @@ def on_the_loop(raises: Callable[[], str]) -> Tool:
 
 
 def run(of: Tool) -> RunResult:
-    agent = agent_of(of, tool_retry=ONCE, policy=Policy(on_failure="tell"))
+    agent = agent_of(of, tool_retry=ONCE, policy=Policy(allow="any", on_failure="tell"))
     model = ScriptedModel([calls(("it", {})), "done"])
     return asyncio.run(run_agent_async(agent, "go", model=model, prices=Prices(), clock=FakeClock()))
 

@@ -201,7 +201,10 @@ def test_a_run_that_is_cancelled_while_it_waits_gives_its_turn_back() -> None:
 def test_a_thread_that_was_given_up_keeps_nobody_waiting() -> None:
     stuck, free = Crowd(free=False), Crowd()
     agent = agent_of(
-        stuck.tool("hang", timeout_s=0.05), free.tool(), tool_retry=ONCE, policy=Policy(on_failure="tell")
+        stuck.tool("hang", timeout_s=0.05),
+        free.tool(),
+        tool_retry=ONCE,
+        policy=Policy(allow="any", on_failure="tell"),
     )
 
     result = asyncio.run(run(agent, asks("hang", 1, 2, 3), asks("come", 4)))
@@ -242,7 +245,7 @@ def test_runs_that_a_thread_tool_starts_in_another_thread_do_not_wait_for_it() -
 def test_child_runs_do_not_wait_for_the_calls_they_serve() -> None:
     inner = Crowd()
     script = ScriptedModel(lambda request: asks("come", 1) if len(request.messages) < 2 else "done")
-    child = Agent(name="child", model="m1", tools=(inner.tool(),), client=script)
+    child = Agent(name="child", model="m1", tools=(inner.tool(),), client=script, policy=Policy(allow="any"))
     loops: list[asyncio.AbstractEventLoop] = []
 
     @tool(timeout_s=20.0, children=True)

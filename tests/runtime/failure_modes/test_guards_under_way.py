@@ -11,7 +11,7 @@ import pytest
 
 from runtime.control.switches import Board, Switch, SwitchRef
 from runtime.core.effects import AskApproval
-from runtime.core.policy import NO_RETRY, LoopLimits, Policy, RetryPolicy
+from runtime.core.policy import NO_RETRY, Budget, LoopLimits, Policy, RetryPolicy
 from runtime.entry.run import RunResult, run_agent
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls, fails
@@ -251,7 +251,7 @@ def test_a_desk_that_fails_denies(answer: Any) -> None:
         made.append(1)
         return "paid"
 
-    agent = agent_of(pay, policy=Policy(approve=("pay",), on_denied="stop"))
+    agent = agent_of(pay, policy=Policy(allow="any", approve=("pay",), on_denied="stop"))
     result = run_agent(agent, "go", model=ScriptedModel([calls(("pay", {}))]), desk=Desk(), prices=Prices())
 
     assert (result.stop_reason, made) == ("approval_denied:pay", [])
@@ -263,14 +263,17 @@ def test_nobody_waits_a_day_because_a_server_asks_for_it() -> None:
         raise RetryableError("come back tomorrow", after_s=86_400.0)
 
     tools = run_agent(
-        agent_of(look, tool_retry=RetryPolicy()),
+        agent_of(look, tool_retry=RetryPolicy(), budget=Budget(max_seconds=None)),
         "go",
         model=ScriptedModel([calls(("look", {}))]),
         prices=Prices(),
     )
     busy = fails("rate_limited", retryable=True, after_s=86_400.0)
     models = run_agent(
-        agent_of(model_retry=RetryPolicy()), "go", model=ScriptedModel([busy]), prices=Prices()
+        agent_of(model_retry=RetryPolicy(), budget=Budget(max_seconds=None)),
+        "go",
+        model=ScriptedModel([busy]),
+        prices=Prices(),
     )
 
     assert (tools.stop_reason, models.stop_reason) == ("tool_error_exhausted:look", "model_rate_limited:m1")
@@ -282,7 +285,7 @@ def test_a_run_whose_searches_find_the_same_again_and_again_is_a_loop() -> None:
         return "nothing found"
 
     script = [calls(("search", {"q": f"query {n}"})) for n in range(30)]
-    agent = agent_of(search, policy=Policy(loop=LoopLimits(no_progress=10)))
+    agent = agent_of(search, policy=Policy(allow="any", loop=LoopLimits(no_progress=10)))
 
     result = run_agent(agent, "go", model=ScriptedModel(script), prices=Prices())
 

@@ -43,7 +43,7 @@ class Remote:
                 raise ValueError("it is broken")
             return "fetched"
 
-        return agent_of(fetch, tool_retry=NO_RETRY, policy=Policy(loop=None))
+        return agent_of(fetch, tool_retry=NO_RETRY, policy=Policy(allow="any", loop=None))
 
 
 class Shift:

@@ -64,7 +64,9 @@ class Writes:
             self.ended.append(n)
             return f"wrote {n}"
 
-        self.agent: Agent = agent_of(write, policy=Policy(loop=None), budget=Budget(max_steps=60))
+        self.agent: Agent = agent_of(
+            write, policy=Policy(allow="any", loop=None), budget=Budget(max_steps=60)
+        )
         self.script = [
             *(calls(*(("write", {"n": 2 * n + i}) for i in range(2))) for n in range(25)),
             "done",
@@ -170,7 +172,7 @@ class Outage:
             self.effects.append(n)
             return "paid"
 
-        self.agent = agent_of(look, pay, policy=Policy(loop=None))
+        self.agent = agent_of(look, pay, policy=Policy(allow="any", loop=None))
         reads = [calls(("look", {"n": n})) for n in range(8)]
         self.script = [reads[0], calls(("pay", {"n": 1}))] if write else [*reads, "done"]
 
@@ -241,6 +243,7 @@ def test_mode_33_a_run_cannot_begin_without_the_store(store: BlockingControlStor
 
 def test_mode_45_a_kill_ends_three_levels_of_children_and_leaves_no_task(world: World) -> None:
     stuck: list[str] = []
+    endless = Budget(max_steps=None, max_tool_calls=None)
 
     @tool(children=True, timeout_s=None)
     async def leaf(ctx: ToolContext) -> str:
@@ -255,9 +258,9 @@ def test_mode_45_a_kill_ends_three_levels_of_children_and_leaves_no_task(world: 
             await asyncio.gather(*(ctx.child(child, name) for _ in range(5)))
             return "over"
 
-        return agent_of(fan, name=name, budget=Budget(max_steps=None))
+        return agent_of(fan, name=name, budget=endless)
 
-    last = agent_of(leaf, name="leaf", budget=Budget(max_steps=None))
+    last = agent_of(leaf, name="leaf", budget=endless)
     tree = parent_of(parent_of(last, "middle"), "top")
 
     async def main() -> tuple[RunResult, int]:
@@ -342,7 +345,7 @@ class TwoTenants:
     async def both(self) -> tuple[set[str], str]:
         waiting = [asyncio.ensure_future(self.a(n)) for n in range(20)]
         script = [*(calls(("look", {"n": n})) for n in range(9)), "done"]
-        agent = agent_of(self.look, policy=Policy(loop=None))
+        agent = agent_of(self.look, policy=Policy(allow="any", loop=None))
         going_on = await self.world.run(agent, script, "req_b", tenant="b")
         self.happened.append("b ended")
         self.released.set()

@@ -122,7 +122,7 @@ def test_mode_14_an_exception_of_a_write_leaves_its_business_key_in_doubt(world:
     effects: list[str] = []
     pay = paying(effects, lambda: KeyError("id"), dedupe_by=("order",))
 
-    agent = agent_of(pay, policy=Policy(on_failure="tell"))
+    agent = agent_of(pay, policy=Policy(allow="any", on_failure="tell"))
     result = asyncio.run(world.run(agent, [PAY, PAY]))
 
     assert (result.stop_reason, effects) == ("in_doubt:pay", ["pay 1"])
@@ -132,7 +132,7 @@ def test_mode_14_an_exception_of_a_write_that_may_be_repeated_does_not(world: Wo
     effects: list[str] = []
     pay = paying(effects, lambda: KeyError("id"), dedupe_by=("order",), idempotent=True)
 
-    agent = agent_of(pay, policy=Policy(on_failure="tell"))
+    agent = agent_of(pay, policy=Policy(allow="any", on_failure="tell"))
     result = asyncio.run(world.run(agent, [PAY, PAY, "done"]))
 
     assert (result.stop_reason, len(effects)) == ("finish", 2)

@@ -134,7 +134,10 @@ def test_mode_02_a_child_that_is_cut_off_counts_with_the_call_that_was_under_way
         return "over"
 
     agent = agent_of(
-        fan, budget=Budget(max_steps=6), tool_retry=NO_RETRY, policy=Policy(on_failure="tell", loop=None)
+        fan,
+        budget=Budget(max_steps=6),
+        tool_retry=NO_RETRY,
+        policy=Policy(allow="any", on_failure="tell", loop=None),
     )
     result = asyncio.run(world.run(agent, [], model=Slow()))
 
@@ -157,7 +160,7 @@ def test_mode_03_output_is_clamped_to_what_is_left_and_the_ledger_stays_under_th
     provider = Provider(answer)
     budget = Budget(max_usd=exact_usd(cap), max_steps=40)
     prices = Prices(known=Rate(input=10**12, output=4 * 10**12))
-    agent = agent_of(look, budget=budget, max_output_tokens=500, policy=Policy(loop=None))
+    agent = agent_of(look, budget=budget, max_output_tokens=500, policy=Policy(allow="any", loop=None))
     result = asyncio.run(world.run(agent, [], model=provider, prices=prices))
 
     (use,) = world.store.read_spend((RUN,), now=time.time())

@@ -158,7 +158,9 @@ def test_a_report_that_cannot_be_true_does_not_bound_the_next_request(usage: Usa
             return ModelReply(parts=(part,), finish_reason="tool_call", usage=usage)
 
     model = Lying(usage)
-    agent = agent_of(look, max_output_tokens=50, budget=Budget(max_tokens=13_000), policy=Policy(loop=None))
+    agent = agent_of(
+        look, max_output_tokens=50, budget=Budget(max_tokens=13_000), policy=Policy(allow="any", loop=None)
+    )
 
     result = run_agent(agent, "go", model=model, prices=Prices())
 
@@ -349,8 +351,8 @@ def test_a_request_that_the_provider_refuses_costs_nothing_and_trips_no_breaker(
     ],
 )
 def test_a_childs_loop_guard_is_the_stricter_of_both(own: Any, parent: Any, both: Any) -> None:
-    child = agent_of(policy=Policy(loop=own, max_refusals=9))
+    child = agent_of(policy=Policy(allow="any", loop=own, max_refusals=9))
 
-    narrowed = narrowed_policy(child, Policy(loop=parent, max_refusals=2))
+    narrowed = narrowed_policy(child, Policy(allow="any", loop=parent, max_refusals=2))
 
     assert (narrowed.loop, narrowed.max_refusals) == (both, 2)

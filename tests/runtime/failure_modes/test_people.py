@@ -57,7 +57,7 @@ class Payments:
             self.effects.append(order)
             return "paid"
 
-        self.agent: Agent = agent_of(pay, policy=Policy(approve=("pay",), loop=None, **policy))
+        self.agent: Agent = agent_of(pay, policy=Policy(allow="any", approve=("pay",), loop=None, **policy))
 
 
 async def pending(world: World, lane: str | None = None) -> Approval:
@@ -274,7 +274,7 @@ def test_mode_29_a_run_resumed_after_a_crash_keeps_its_counters(
 
 def test_a_child_keeps_to_the_approvals_and_argument_rules_of_its_parent(world: World) -> None:
     payments = Payments()
-    child = msgspec_replace(payments.agent, name="child", policy=Policy())
+    child = msgspec_replace(payments.agent, name="child", policy=Policy(allow="any"))
     results: list[RunResult] = []
 
     @tool(children=True, name="delegate")
@@ -284,7 +284,7 @@ def test_a_child_keeps_to_the_approvals_and_argument_rules_of_its_parent(world: 
         return "over"
 
     top = ArgumentRule(path="order", at_most=1)
-    rules_of_parent = Policy(approve=("pay",), arguments={"pay": (top,)}, loop=None)
+    rules_of_parent = Policy(allow="any", approve=("pay",), arguments={"pay": (top,)}, loop=None)
     (pay,) = payments.agent.tools
     agent = agent_of(delegate, pay, name="parent", policy=rules_of_parent)
 

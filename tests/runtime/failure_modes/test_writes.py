@@ -389,7 +389,7 @@ def test_mode_35_a_slot_is_renewed_and_its_loss_cuts_the_call_off(
         slots.append(store.count_leases(name, now=world.governor.now()))
         return "seen"
 
-    agent = agent_of(look, policy=Policy(loop=None))
+    agent = agent_of(look, policy=Policy(allow="any", loop=None))
     result = asyncio.run(world.run(agent, [calls(("look", {})), "done"]))
 
     assert result.stop_reason == stop

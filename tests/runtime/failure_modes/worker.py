@@ -59,7 +59,7 @@ def paying_agent(
             os._exit(9)
         return f"paid {order}"
 
-    return agent_of(pay, **{"policy": Policy(loop=None), **fields})
+    return agent_of(pay, **{"policy": Policy(allow="any", loop=None), **fields})
 
 
 def spend(path: Path, me: int, count: int, cap: int) -> Any:
@@ -205,7 +205,7 @@ def slow(path: Path, me: int, runs: int, steps: int) -> Any:
             await asyncio.sleep(0.05)
             return f"did {n}"
 
-        return agent_of(step, policy=Policy(loop=None), budget=Budget(max_steps=steps + 1))
+        return agent_of(step, policy=Policy(allow="any", loop=None), budget=Budget(max_steps=steps + 1))
 
     async def one(tenant: str, n: int) -> None:
         script = [*(calls(("step", {"n": i})) for i in range(steps)), "done"]

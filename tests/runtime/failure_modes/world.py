@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from runtime.core.effects import CallTool, Performer
+from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.control_rules import ControlRules
@@ -136,7 +137,7 @@ class World:
 
 
 def agent_of(*tools: Tool, **fields: Any) -> Agent:
-    return Agent(**{"name": "clerk", "model": "m1", "tools": tools, **fields})
+    return Agent(**{"name": "clerk", "model": "m1", "policy": Policy(allow="any"), "tools": tools, **fields})
 
 
 def rules(**fields: Any) -> ControlRules:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runtime.core.effects import FailureKind
+from runtime.core.policy import Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import run_agent_async
 from runtime.observability import backlog as backlog_module
@@ -107,7 +108,7 @@ def test_mode_42_healthy_sink_is_told_all_while_another_fails() -> None:
         performers.append(ObservingPerformer(inner, (broken, healthy), key=KEY))
         return performers[0]
 
-    agent = Agent(name="shop", model="m1", tools=(look,))
+    agent = Agent(name="shop", model="m1", tools=(look,), policy=Policy(allow="any"))
     asyncio.run(run_agent_async(agent, "go", model=ScriptedModel([says("done")]), wrap=wrap, prices=Prices()))
 
     assert healthy.kinds() == ["run_started", "intent", "outcome", "run_ended"]

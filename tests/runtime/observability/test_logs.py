@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from runtime.core.run import Totals
 from runtime.observability.logs import LogSink, line_of, run_names
 from runtime.observability.run_events import Event
 
@@ -125,3 +126,12 @@ def test_lines_of_tools_carry_the_names_of_their_run_and_of_no_other() -> None:
     assert len(found) == 7
     assert [line.get("runtime.tenant") == line["mine"] for line in found] == [True] * 7
     assert "runtime.request_id" not in found[-1]
+
+
+def test_the_line_of_a_runs_end_says_what_the_run_took() -> None:
+    totals = Totals(steps=4, tool_calls=7, duration_s=2.5, cost_nanousd=1_000_000)
+
+    line = line_of(event(kind="run_ended", stop_reason="finish", totals=totals, cost_nanousd=1_000_000))
+
+    assert (line["runtime.steps"], line["runtime.tool_calls"]) == (4, 7)
+    assert (line["runtime.stop_reason"], line["runtime.cost_usd"]) == ("finish", "0.001000000")

@@ -222,7 +222,7 @@ def test_caller_that_goes_away_leaves_a_write_in_doubt() -> None:
             await asyncio.Event().wait()
             return "never"
 
-        agent = Agent(name="shop", model="m1", tools=(hang,))
+        agent = Agent(name="shop", model="m1", tools=(hang,), policy=Policy(allow="any"))
         task = asyncio.ensure_future(
             run_agent_async(
                 agent,
@@ -292,7 +292,7 @@ def recorded(inner: Performer) -> Performer:
 def test_wrap_that_keeps_begin_back_is_a_wrong_use_that_says_what_to_do(
     around: Callable[[Performer], Performer], where: str
 ) -> None:
-    agent = Agent(name="asker", model="m", policy=Policy())
+    agent = Agent(name="asker", model="m", policy=Policy(allow="any"))
 
     with pytest.raises(
         UsageError, match=f"{where}: .* before the run's Begin\n  next: give run_agent a wrap"

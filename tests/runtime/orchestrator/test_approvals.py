@@ -9,7 +9,7 @@ from runtime.core.effects import AskApproval, ReadControls, SingleEffect
 from runtime.core.policy import Budget, Policy
 from tests.support.playbook import Playbook, asks, asks_each, failed, header
 
-POLICY = Policy(approve=("pay", "send"), approval_timeout_s=60.0)
+POLICY = Policy(allow="any", approve=("pay", "send"), approval_timeout_s=60.0)
 
 
 def test_an_approval_is_bound_to_the_exact_arguments_and_the_policy() -> None:
@@ -65,7 +65,7 @@ def test_a_denied_call_is_told_and_the_others_go_on() -> None:
 def test_a_denial_stops_the_run_where_policy_says_so() -> None:
     book = Playbook([asks("pay", "look")], approvals={"pay": "denied"})
 
-    finished = book.run(header(policy=Policy(approve=("pay",), on_denied="stop")))
+    finished = book.run(header(policy=Policy(allow="any", approve=("pay",), on_denied="stop")))
 
     assert finished.end.stop_reason == "approval_denied:pay"
     assert book.started == []
@@ -75,7 +75,7 @@ def test_a_denial_stops_the_run_where_policy_says_so() -> None:
 def test_denied_approvals_are_told_up_to_the_cap() -> None:
     book = Playbook([asks("pay", n=n) for n in range(9)], approvals={"pay": "denied"})
 
-    finished = book.run(header(policy=Policy(approve=("pay",), max_refusals=2)))
+    finished = book.run(header(policy=Policy(allow="any", approve=("pay",), max_refusals=2)))
 
     assert finished.end.stop_reason == "approval_denied:pay"
     assert len(book.requests) == 3

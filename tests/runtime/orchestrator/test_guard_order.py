@@ -25,7 +25,7 @@ def test_a_run_begins_with_begin_and_ends_with_one_end() -> None:
 def test_guards_stand_in_the_order_of_the_design() -> None:
     book = Playbook([asks("look", "pay"), "done"])
 
-    book.run(header(policy=Policy(approve=("pay",))))
+    book.run(header(policy=Policy(allow="any", approve=("pay",))))
 
     turn = book.kinds()[book.kinds().index("CallModel") + 1 :]
     assert turn[:6] == ["AskApproval", "ReadControls", "Admit", "Admit", "CallTool", "CallTool"]
@@ -45,7 +45,7 @@ def test_each_effect_has_a_lane_of_its_own() -> None:
         tools={"find": [failed(retryable=True), "found"]},
     )
 
-    book.run(header(policy=Policy(approve=("pay",))))
+    book.run(header(policy=Policy(allow="any", approve=("pay",))))
 
     lanes = [e.lane for e in book.seen[1:-1] if hasattr(e, "lane")]
     assert len(set(lanes)) == len(lanes) == len(book.seen) - 2
@@ -256,7 +256,7 @@ def test_an_idempotency_key_is_stable_over_retries_and_other_steps() -> None:
 def test_opaque_tools_are_started_unchecked() -> None:
     book = Playbook([asks("anything", odd=True), "done"])
 
-    finished = book.run(header(tools="opaque", policy=Policy(loop=None)))
+    finished = book.run(header(tools="opaque", policy=Policy(allow="any", loop=None)))
 
     assert finished.end.stop_reason == "finish"
     assert book.started == ["anything"]

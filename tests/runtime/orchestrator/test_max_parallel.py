@@ -62,10 +62,10 @@ def test_the_result_of_a_run_does_not_depend_on_the_limit() -> None:
 
 
 def test_calls_that_queue_behind_one_that_ends_the_run_are_not_started() -> None:
-    watched = Watched(fails_on=1)
+    watched = Watched(fails_on=0)
 
     result = run(watched, Budget(max_parallel=2))
 
     assert result.stop_reason == "tool_error_exhausted:look"
     assert set(watched.order) == {0, 1}
-    assert [c.status for c in result.trace.tool_calls] == ["ok", "error", *itertools.repeat("not_started", 5)]
+    assert [c.status for c in result.trace.tool_calls] == ["error", "ok", *itertools.repeat("not_started", 5)]

@@ -185,7 +185,7 @@ def test_empty_replies_without_end_are_an_invalid_action() -> None:
     empty = ModelReply(parts=(), finish_reason="stop")
     book = Playbook([empty] * 9)
 
-    finished = book.run(header(policy=Policy(max_refusals=2)))
+    finished = book.run(header(policy=Policy(allow="any", max_refusals=2)))
 
     assert finished.end.stop_reason == StopKind.INVALID_ACTION
     assert len(book.requests) == 3

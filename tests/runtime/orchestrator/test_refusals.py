@@ -35,7 +35,7 @@ def test_a_denial_is_told_and_counted_and_the_other_calls_go_on() -> None:
     ("name", "policy", "reason"),
     [
         ("pay", Policy(allow=("look",), max_refusals=2), "policy_deny:pay"),
-        ("nope", Policy(max_refusals=2), "invalid_action"),
+        ("nope", Policy(allow="any", max_refusals=2), "invalid_action"),
     ],
 )
 def test_refusals_are_told_up_to_the_cap_then_the_run_stops(name: str, policy: Policy, reason: str) -> None:
@@ -52,8 +52,8 @@ def test_refusals_are_told_up_to_the_cap_then_the_run_stops(name: str, policy: P
     ("name", "arguments", "policy", "reason", "status"),
     [
         ("pay", {}, Policy(allow=(), on_denied="stop"), "policy_deny:pay", "denied"),
-        ("nope", {}, Policy(on_unknown="stop"), "invalid_action", "unknown_tool"),
-        ("look", {"n": "x"}, Policy(on_invalid="stop"), "invalid_action", "invalid_arguments"),
+        ("nope", {}, Policy(allow="any", on_unknown="stop"), "invalid_action", "unknown_tool"),
+        ("look", {"n": "x"}, Policy(allow="any", on_invalid="stop"), "invalid_action", "invalid_arguments"),
     ],
 )
 def test_policy_may_stop_at_the_first_refusal(
@@ -96,7 +96,7 @@ def test_malformed_arguments_are_told_too() -> None:
 def test_a_model_that_keeps_sending_other_invalid_arguments_ends_with_invalid_action() -> None:
     book = Playbook([asks("look", n=str(n)) for n in range(20)])
 
-    finished = book.run(header(policy=Policy(max_refusals=4)))
+    finished = book.run(header(policy=Policy(allow="any", max_refusals=4)))
 
     assert finished.end.stop_reason == "invalid_action"
     assert len(book.requests) == 5
@@ -116,7 +116,7 @@ def test_a_model_that_keeps_sending_the_same_invalid_arguments_ends_in_a_loop() 
 def test_the_call_that_would_pass_the_loop_limit_is_not_started() -> None:
     book = Playbook([asks("look", n=1) for _ in range(20)])
 
-    finished = book.run(header(policy=Policy(loop=LoopLimits(same_call=2))))
+    finished = book.run(header(policy=Policy(allow="any", loop=LoopLimits(same_call=2))))
 
     assert finished.end.stop_reason == "loop_detected"
     assert book.started == ["look", "look"]
@@ -126,7 +126,7 @@ def test_the_call_that_would_pass_the_loop_limit_is_not_started() -> None:
 def test_a_cycle_of_calls_is_a_loop() -> None:
     book = Playbook([asks(("look", "find")[n % 2]) for n in range(30)])
 
-    finished = book.run(header(policy=Policy(loop=LoopLimits(cycle=2))))
+    finished = book.run(header(policy=Policy(allow="any", loop=LoopLimits(cycle=2))))
 
     assert finished.end.stop_reason == "loop_detected"
     assert book.started == ["look", "find"] * 2
@@ -136,7 +136,7 @@ def test_the_same_error_of_a_tool_again_and_again_is_a_loop() -> None:
     answer: list[ToolAnswer] = [ToolResult(content="no such page", status="error", error="no such page")]
     book = Playbook(numbered("look", 20), tools={"look": answer})
 
-    finished = book.run(header(policy=Policy(loop=LoopLimits(same_error=3))))
+    finished = book.run(header(policy=Policy(allow="any", loop=LoopLimits(same_error=3))))
 
     assert finished.end.stop_reason == "loop_detected"
     assert book.started == ["look"] * 4
@@ -146,7 +146,7 @@ def test_the_same_error_of_a_tool_again_and_again_is_a_loop() -> None:
 def test_the_loop_guard_can_be_switched_off() -> None:
     book = Playbook([asks("look", n=1) for _ in range(10)] + ["done"])
 
-    assert book.run(header(policy=Policy(loop=None))).end.stop_reason == "finish"
+    assert book.run(header(policy=Policy(allow="any", loop=None))).end.stop_reason == "finish"
 
 
 def test_a_tool_s_own_error_is_told_and_never_repeated() -> None:
@@ -164,7 +164,7 @@ def test_a_tool_s_own_error_is_told_and_never_repeated() -> None:
 def test_spent_retries_are_told_where_policy_says_so_up_to_the_cap() -> None:
     book = Playbook(numbered("look", 9), tools={"look": [failed()]})
 
-    finished = book.run(header(policy=Policy(on_failure="tell", max_refusals=2)))
+    finished = book.run(header(policy=Policy(allow="any", on_failure="tell", max_refusals=2)))
 
     assert finished.end.stop_reason == "tool_error_exhausted:look"
     assert book.started == ["look"] * 3

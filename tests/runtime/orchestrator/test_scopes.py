@@ -31,7 +31,7 @@ def paying(made: list[int]) -> Tool:
 
 
 def agent_of(*tools: Tool, **fields: Any) -> Agent:
-    return Agent(name="clerk", model="m1", tools=tools, **fields)
+    return Agent(name="clerk", model="m1", tools=tools, **{"policy": Policy(allow="any"), **fields})
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,9 @@ def test_a_tool_runs_only_for_whoever_holds_its_scope(
     made: list[int] = []
     model = ScriptedModel([calls(("pay", {"cents": 5})), "done"])
 
-    result = run_agent(agent_of(paying(made), policy=Policy(scopes=held)), "go", model=model, prices=Prices())
+    result = run_agent(
+        agent_of(paying(made), policy=Policy(allow="any", scopes=held)), "go", model=model, prices=Prices()
+    )
 
     assert [c.status for c in result.trace.tool_calls] == statuses
     assert len(made) == statuses.count("ok")
@@ -52,7 +54,7 @@ def test_a_tool_runs_only_for_whoever_holds_its_scope(
 
 
 def test_a_missing_scope_ends_the_run_where_the_policy_says_so() -> None:
-    agent = agent_of(paying([]), policy=Policy(scopes=(), on_denied="stop"))
+    agent = agent_of(paying([]), policy=Policy(allow="any", scopes=(), on_denied="stop"))
 
     result = run_agent(agent, "go", model=ScriptedModel([calls(("pay", {"cents": 5}))]), prices=Prices())
 
@@ -90,7 +92,7 @@ def test_a_child_holds_no_scope_that_its_parent_does_not() -> None:
 
     child_model = ScriptedModel([calls(("pay", {"cents": 5})), "done"])
     child = agent_of(paying(made), client=child_model)
-    parent = agent_of(ask_child, policy=Policy(scopes=("read",)))
+    parent = agent_of(ask_child, policy=Policy(allow="any", scopes=("read",)))
     model = ScriptedModel([calls(("ask_child", {})), "done"])
 
     result = run_agent(parent, "go", model=model, prices=Prices())
@@ -114,4 +116,4 @@ def test_scopes_narrow_to_what_both_hold(own: Any, other: Any, both: Any) -> Non
 
 
 def test_missing_scopes_are_named_in_order() -> None:
-    assert missing_scopes(Policy(scopes=("b",)), ("c", "b", "a")) == ("a", "c")
+    assert missing_scopes(Policy(allow="any", scopes=("b",)), ("c", "b", "a")) == ("a", "c")

@@ -83,7 +83,7 @@ def metered(max_output: int, **budget: Any) -> Header:
         budget=Budget(max_steps=12, **budget),
         parameters={"max_completion_tokens": max_output},
         rates={"m1": RATE},
-        policy=Policy(loop=None),
+        policy=Policy(allow="any", loop=None),
         model_retry=RetryPolicy(attempts=3),
     )
 
@@ -186,7 +186,7 @@ def test_a_limit_never_buys_another_model_call() -> None:
 def test_without_limits_nothing_is_clamped_or_reserved() -> None:
     book = Playbook([ModelReply(parts=(TextPart("done"),), finish_reason="stop")])
 
-    book.run()
+    book.run(header(budget=Budget(max_seconds=None)))
 
     limits = book.requests[0].limits
     assert (limits.max_output_tokens, limits.reserved_nanousd, limits.deadline_s) == (None, None, None)

@@ -42,7 +42,7 @@ def cases() -> list[Case]:
         parameters={"max_tokens": 100},
         rates={"m1": Rate(input=10**6, output=10**6)},
     )
-    approve = header(policy=Policy(approve=("pay",), on_denied="stop"))
+    approve = header(policy=Policy(allow="any", approve=("pay",), on_denied="stop"))
     refusal = ModelReply(parts=(RefusalPart("no"),), finish_reason="stop")
     cut = ModelReply(parts=(TextPart("a"),), finish_reason="length")
     return [
@@ -69,7 +69,7 @@ def cases() -> list[Case]:
         ("model_refused", plain, Playbook([refusal])),
         ("model_rate_limited:m1", plain, refusing("m1", "rate")),
         ("output_truncated", plain, Playbook([cut])),
-        ("invalid_action", header(policy=Policy(on_unknown="stop")), Playbook([asks("nope")])),
+        ("invalid_action", header(policy=Policy(allow="any", on_unknown="stop")), Playbook([asks("nope")])),
         ("in_doubt:pay", plain, failing("pay", "timeout", retryable=True)),
         ("concurrency_limited:look", plain, refusing("look", "concurrency")),
         ("control_unavailable", plain, refusing("look", "unavailable")),

@@ -178,6 +178,6 @@ def test_waits_follow_from_the_seed_alone() -> None:
 def test_a_failure_that_is_told_does_not_hide_another_s_stop() -> None:
     book = Playbook([asks("look", "pay")], tools={"look": [failed()], "pay": [LOST]})
 
-    finished = book.run(header(policy=Policy(on_failure="tell")))
+    finished = book.run(header(policy=Policy(allow="any", on_failure="tell")))
 
     assert finished.end.stop_reason == "in_doubt:pay"

@@ -17,7 +17,9 @@ async def pay(order: int) -> str:
 
 
 def run(desk: ApprovalDesk, **policy: Any) -> Any:
-    agent = Agent(name="clerk", model="m1", tools=(pay,), policy=Policy(approve=("pay",), **policy))
+    agent = Agent(
+        name="clerk", model="m1", tools=(pay,), policy=Policy(allow="any", approve=("pay",), **policy)
+    )
     return run_agent(agent, "pay 7", model=ScriptedModel([calls(("pay", {"order": 7})), "done"]), desk=desk)
 
 

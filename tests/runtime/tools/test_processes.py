@@ -195,7 +195,7 @@ def test_a_process_that_leaves_another_behind_is_not_waited_for_and_takes_it_alo
 
 def test_what_a_process_started_ends_with_its_cancelled_run(tmp_path: Path) -> None:
     path = tmp_path / "pid"
-    agent = Agent(name="a", model="m", tools=(waits_for_another,), policy=Policy())
+    agent = Agent(name="a", model="m", tools=(waits_for_another,), policy=Policy(allow="any"))
     model = ScriptedModel([calls(("waits_for_another", {"path": str(path)})), says("done")])
 
     async def main() -> None:
@@ -214,7 +214,9 @@ def test_what_a_process_started_ends_with_its_cancelled_run(tmp_path: Path) -> N
 def test_what_a_process_started_ends_at_its_time_limit(tmp_path: Path) -> None:
     path = tmp_path / "pid"
     short = tool(kind="process", timeout_s=3.0, write=True, name="short")(waits_for_another.function)
-    agent = Agent(name="a", model="m", tools=(short,), tool_retry=RetryPolicy(attempts=1))
+    agent = Agent(
+        name="a", model="m", tools=(short,), tool_retry=RetryPolicy(attempts=1), policy=Policy(allow="any")
+    )
     model = ScriptedModel([calls(("short", {"path": str(path)})), says("done")])
 
     async def main() -> str:

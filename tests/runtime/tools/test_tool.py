@@ -109,7 +109,10 @@ def test_a_context_is_given_and_is_no_part_of_the_schema() -> None:
     assert call(with_context, {"n": 1}).content == "t 1"
 
 
-@pytest.mark.parametrize("name", ["tenant", "tenant_id", "environment", "request_id"])
+@pytest.mark.parametrize(
+    "name",
+    ["tenant", "tenant_id", "environment", "request_id", "Tenant", "tenantId", "TENANT_ID", "requestID"],
+)
 def test_names_bound_at_entry_are_refused(name: str) -> None:
     namespace: dict[str, Any] = {}
     exec(f"def bad({name}: str) -> str:\n    return {name}", namespace)

@@ -69,7 +69,9 @@ def test_a_process_tools_own_error_is_told_to_the_model() -> None:
 
 
 def test_a_process_tool_past_its_limit_is_killed_and_its_write_is_in_doubt() -> None:
-    agent = Agent(name="a", model="m", tools=(endless,), tool_retry=RetryPolicy(attempts=1), policy=Policy())
+    agent = Agent(
+        name="a", model="m", tools=(endless,), tool_retry=RetryPolicy(attempts=1), policy=Policy(allow="any")
+    )
 
     result = run_agent(agent, "go", model=ScriptedModel([calls(("endless", {})), says("done")]))
 

@@ -6,6 +6,7 @@ import os
 
 from runtime import Agent, ControlRules, ScriptedModel, tool
 from runtime.control.ledger import Caps
+from runtime.core.policy import Policy
 from runtime.testing import calls
 
 EFFECTS: list[str] = []
@@ -32,12 +33,12 @@ async def pay_and_die(order: int) -> str:
 def build() -> Agent:
     """Return the agent; its model pays order 2, then is done."""
     client = ScriptedModel([calls(("pay", {"order": 2})), "done"])
-    return Agent(name="payer", model="m1", tools=(pay, look), client=client)
+    return Agent(name="payer", model="m1", tools=(pay, look), client=client, policy=Policy(allow="any"))
 
 
 def dying() -> Agent:
     """Return the agent whose process dies while it pays."""
-    return Agent(name="payer", model="m1", tools=(pay_and_die, look))
+    return Agent(name="payer", model="m1", tools=(pay_and_die, look), policy=Policy(allow="any"))
 
 
 def build_other() -> Agent:
@@ -49,4 +50,6 @@ def build_other() -> Agent:
         return "paid"
 
     client = ScriptedModel(["done"])
-    return Agent(name="payer", model="m1", tools=(pay_dollars, look), client=client)
+    return Agent(
+        name="payer", model="m1", tools=(pay_dollars, look), client=client, policy=Policy(allow="any")
+    )

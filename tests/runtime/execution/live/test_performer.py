@@ -42,7 +42,7 @@ def run(agent: Agent, script: list[Any], request: str | Request = "go", **ports:
 
 
 def agent_of(*tools: Tool, **fields: Any) -> Agent:
-    return Agent(name="a", model="m1", tools=tools, **fields)
+    return Agent(name="a", model="m1", tools=tools, **{"policy": Policy(allow="any"), **fields})
 
 
 def test_a_read_that_hangs_times_out_is_repeated_and_then_ends_the_run() -> None:
@@ -168,7 +168,7 @@ def test_the_run_s_deadline_ends_the_wait_for_a_person() -> None:
     async def pay() -> str:
         return "paid"
 
-    policy = Policy(approve=("pay",), approval_timeout_s=300.0)
+    policy = Policy(allow="any", approve=("pay",), approval_timeout_s=300.0)
     agent = agent_of(pay, policy=policy, budget=Budget(max_seconds=SHORT))
 
     result = run(agent, [calls(("pay", {}))], desk=Absent())
@@ -187,7 +187,7 @@ def test_a_person_who_does_not_answer_in_time_is_a_timeout() -> None:
     async def pay() -> str:
         return "paid"
 
-    agent = agent_of(pay, policy=Policy(approve=("pay",), approval_timeout_s=SHORT))
+    agent = agent_of(pay, policy=Policy(allow="any", approve=("pay",), approval_timeout_s=SHORT))
 
     assert run(agent, [calls(("pay", {}))], desk=Absent()).stop_reason == "approval_timeout"
 
@@ -197,7 +197,9 @@ def test_without_a_desk_nothing_is_approved() -> None:
     async def pay() -> str:
         return "paid"
 
-    result = run(agent_of(pay, policy=Policy(approve=("pay",), on_denied="stop")), [calls(("pay", {}))])
+    result = run(
+        agent_of(pay, policy=Policy(allow="any", approve=("pay",), on_denied="stop")), [calls(("pay", {}))]
+    )
 
     assert result.stop_reason == "approval_denied:pay"
     assert result.trace.approvals[0].by == "rule"
@@ -208,7 +210,7 @@ def test_a_tool_that_cancels_itself_fails_and_the_run_goes_on() -> None:
     async def odd() -> str:
         raise asyncio.CancelledError
 
-    result = run(agent_of(odd, policy=Policy(on_failure="tell")), [calls(("odd", {})), "done"])
+    result = run(agent_of(odd, policy=Policy(allow="any", on_failure="tell")), [calls(("odd", {})), "done"])
 
     assert result.stop_reason == "finish"
     assert [c.status for c in result.trace.tool_calls] == ["error"]
