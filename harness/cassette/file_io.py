@@ -82,7 +82,7 @@ def _writing(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def replace_file(path: Path, *, overwrite: bool = False) -> Iterator[FileOut]:
+def replace_file(path: Path, *, overwrite: bool = False, private: bool = False) -> Iterator[FileOut]:
     """Open a temporary file beside `path` that takes its place, synced, when the block ends without an error.
 
     Raises:
@@ -108,7 +108,7 @@ def replace_file(path: Path, *, overwrite: bool = False) -> Iterator[FileOut]:
         finally:
             os.close(descriptor)
         with _writing(where):
-            temporary.chmod(0o644)
+            temporary.chmod(0o600 if private else 0o644)
             temporary.replace(path)
             sync_folder(path.parent)
     except BaseException:
