@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -68,6 +69,24 @@ class FileOut:
         with _writing(self._where):
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse what is neither file nor folder: a pipe would be waited for, a device has no end.
+
+    Raises:
+        CassetteError: If the path leads to such a thing.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise CassetteError(
+            "this is neither a file nor a folder, but a pipe, a socket or a device",
+            where=str(path),
+            next_step="copy what it holds to a file, and name that",
+        )
 
 
 @contextmanager
