@@ -54,10 +54,10 @@ def record_all(project: Project, *, force: bool = False) -> list[Recorded]:
         force: Replace cassettes also where only times differ.
 
     Raises:
-        harness.errors.GoldrunError: If a task cannot be read or run.
+        GoldrunError: If a task cannot be read or run.
     """
     tasks = [load_task(path) for path in find_tasks(project.golden)]
-    return [record_one(task, project, force=force) for task in tasks if task.agent.startswith(_OWNED)]
+    return [record_one(task, project, force=force) for task in tasks if task.factory.startswith(_OWNED)]
 
 
 def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Recorded:
@@ -65,7 +65,7 @@ def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Re
     path = project.cassette_path(task)
     before = path.read_bytes() if path.is_file() and not force else None
     known = None if before is None else decisions(path)
-    with loopback_model(task.agent.partition(":")[0]) as model:
+    with loopback_model(task.factory.partition(":")[0]) as model:
         _, result = record_task(task, project, model=model)
     is_same = known is not None and known == decisions(path)
     if is_same and before is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Counts,
         Expect,
         ExpectedCall,
+        OnceSpec,
         Output,
         Range,
         Tokens,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from harness.golden.runner import GoldenOutcome, run_task
     from harness.golden.task import (
         GoldenTask,
+        HttpAgent,
         InputMessage,
         MatchSpec,
         Quarantine,
@@ -50,14 +52,19 @@ if TYPE_CHECKING:
     from harness.record.retention import Retention
     from harness.record.sampling import Sampling
     from harness.record.settings import Settings
+    from harness.redaction.log_filter import RedactingFilter
     from harness.redaction.redactor import Redactor, process_redactor
     from harness.redaction.rules import Rule, Ruleset
     from harness.redaction.scan import ScanError
     from harness.replay.divergence import EffectDivergence
     from harness.replay.matching import Matchers
+    from harness.reports.frames import load_history
+    from harness.sessions.archive import FolderArchive
     from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
+    from harness.wire.match_rules import MatchHosts, MatchIgnore, MatchRules
     from harness.wire.misses import Miss, WireMiss
+    from harness.wire.recorded_tool import RecordedToolError, recorded_tool
     from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession, record_http
 
@@ -75,22 +82,30 @@ __all__ = [
     "EffectDivergence",
     "Expect",
     "ExpectedCall",
+    "FolderArchive",
     "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
+    "HttpAgent",
     "HttpCassette",
     "HttpSession",
     "ImportFailed",
     "InputMessage",
+    "MatchHosts",
+    "MatchIgnore",
+    "MatchRules",
     "MatchSpec",
     "Matchers",
     "Miss",
+    "OnceSpec",
     "Output",
     "ProductionRecorder",
     "Project",
     "Quarantine",
     "Range",
+    "RecordedToolError",
     "Recorder",
+    "RedactingFilter",
     "Redactor",
     "ReplaySpec",
     "Retention",
@@ -117,11 +132,13 @@ __all__ = [
     "diff_traces",
     "find_tasks",
     "iter_recordings",
+    "load_history",
     "load_task",
     "process_redactor",
     "read_cassette",
     "record_http",
     "record_task",
+    "recorded_tool",
     "replay_run",
     "run_task",
     "update_baseline",
@@ -130,6 +147,7 @@ __all__ = [
 
 _ROOMS = {
     "harness.cassette.golden_cassette": "read_cassette write_cassette",
+    "harness.sessions.archive": "FolderArchive",
     "harness.sessions.recordings": "iter_recordings",
     "harness.diff": "TraceDiff diff_traces",
     "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
@@ -139,12 +157,12 @@ _ROOMS = {
     "harness.golden.project": "Project",
     "harness.golden.record": "record_task",
     "harness.golden.rules.expect": (
-        "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall Output Range Tokens Tools VsBaseline"
+        "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall OnceSpec Output Range Tokens Tools VsBaseline"
     ),
     "harness.golden.rules.facts": "CheckFailure",
     "harness.golden.rules.fluent": "TraceCheck check",
     "harness.golden.runner": "GoldenOutcome run_task",
-    "harness.golden.task": "GoldenTask InputMessage MatchSpec Quarantine ReplaySpec TaskInput ToolMatch",
+    "harness.golden.task": "GoldenTask HttpAgent InputMessage MatchSpec Quarantine ReplaySpec TaskInput ToolMatch",
     "harness.golden.update": "update_baseline",
     "harness.importers.runlog": "ForeignRunLog Said",
     "harness.record.janitor": "Stats",
@@ -153,13 +171,17 @@ _ROOMS = {
     "harness.record.retention": "Retention",
     "harness.record.sampling": "Sampling",
     "harness.record.settings": "Settings",
+    "harness.redaction.log_filter": "RedactingFilter",
     "harness.redaction.redactor": "Redactor process_redactor",
     "harness.redaction.rules": "Rule Ruleset",
     "harness.redaction.scan": "ScanError",
     "harness.replay.divergence": "EffectDivergence",
     "harness.replay.matching": "Matchers",
+    "harness.reports.frames": "load_history",
     "harness.sessions.replay": "RunReplay replay_run",
+    "harness.wire.match_rules": "MatchHosts MatchIgnore MatchRules",
     "harness.wire.misses": "Miss WireMiss",
+    "harness.wire.recorded_tool": "RecordedToolError recorded_tool",
     "harness.wire.run_identity": "RunIdentity",
     "harness.wire.session": "HttpSession record_http",
 }

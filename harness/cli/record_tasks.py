@@ -1,4 +1,4 @@
-"""`goldrun record TASK`: golden tasks run against a model, and their cassettes."""
+"""`goldrun record TASK`: run golden tasks against a model and write their cassettes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.cli.model_source import open_model
 from harness.cli.output import say
+from harness.golden.http_task import record_http_task
 from harness.golden.loader import find_tasks, load_task
 from harness.golden.project import project_of
 from harness.golden.record import record_task
@@ -19,11 +20,14 @@ def record_tasks(names: list[str], *, script: str | None, base_url: str | None, 
     with open_model(script, base_url, api_key_env) as model:
         for task in tasks:
             project = project_of(task.path)
-            path, result = record_task(task, project, model=model)
+            if task.http_agent is not None:
+                path, run = record_http_task(task, project)
+                stop, calls = run.stop_reason, run.totals.tool_calls
+            else:
+                path, result = record_task(task, project, model=model)
+                stop, calls = result.stop_reason, result.totals.tool_calls
             shown = path.relative_to(project.root) if path.is_relative_to(project.root) else path
-            say(
-                f"recorded {task.task}: {result.stop_reason}, {result.totals.tool_calls} tool calls -> {shown}"
-            )
+            say(f"recorded {task.task}: {stop}, {calls} tool calls -> {shown}")
     return ExitCode.OK
 
 

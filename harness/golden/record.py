@@ -1,4 +1,4 @@
-"""Record a golden task: run its agent for real once and write the cassette."""
+"""Record a golden task: run its agent once with real calls and write the cassette."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from harness.golden.project import Project, load_agent
 from harness.golden.runner import request_of
 from harness.golden.task import GoldenTask
 from harness.record.recorder import memory_wrap
-from runtime.core.effects import ApprovalAnswer, AskApproval
+from runtime.core.signatures import checks_arguments
 from runtime.entry.run import RunResult, run_agent
-from runtime.testing.desks import GrantAll
 from runtime.errors import GoldrunError
 from runtime.ports.models import ModelPort
 from runtime.ports.prices import RateSource
+from runtime.testing.desks import GrantAll
 
 
+@checks_arguments
 def record_task(
     task: GoldenTask,
     project: Project,
@@ -27,13 +28,13 @@ def record_task(
     prices: RateSource | None = None,
     deploy: str | None = None,
 ) -> tuple[Path, RunResult]:
-    """Run a task's agent and write its cassette over the old one.
+    """Run a task's agent and write its cassette, replacing the old one.
 
     Args:
-        task: The task; its agent is a factory.
+        task: The task; it must name an agent factory.
         project: Where the cassette goes.
-        model: Answers model calls, in place of the agent's own client.
-        prices: Price table; the offline snapshot by default.
+        model: Answers model calls instead of the agent's own client.
+        prices: Price table; by default the offline snapshot.
         deploy: Version label of the recording.
 
     Raises:
@@ -55,7 +56,7 @@ def record_task(
         except GoldrunError as fault:
             raise TaskError(fault.what, where=task.where("agent"), next_step=fault.next_step) from fault
     if result.error is not None:
-        raise TaskError(f"the run died: {result.error}", where=task.where("agent"))
+        raise TaskError(f"the run crashed: {result.error}", where=task.where("agent"))
     path = project.cassette_path(task)
     write_cassette(path, sink.recording(), provenance={"recorded_by": "goldrun record"}, overwrite=True)
     return path, result

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from harness.redaction.redactor import process_redactor
 from runtime.core.effects import Performer
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording_performer import JournalSink, MemorySink, RecordingPerformer
@@ -23,6 +24,7 @@ class Recorder:
         path: The journal, one line a record, many runs interleaved.
     """
 
+    @checks_arguments
     def __init__(self, path: Path | str, *, redact: bool = True) -> None:
         self.path: Path = Path(path)
         self._redact = redact

@@ -39,6 +39,7 @@ from harness.redaction.secret_fields import (
 )
 from harness.redaction.tripwire import first_found
 from runtime.core.messages import Message
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 
 __all__ = [
@@ -55,22 +56,21 @@ RULES_VARIABLE = "GOLDRUN_REDACTION_RULES"
 MAX_BODY_BYTES = 32 << 20
 MAX_NESTING = 200
 """Levels of lists and mappings; a limit of our own, since the interpreter's depends on the caller's stack."""
-_LEAST_CHARS = 8
-"""No rule fits a shorter text."""
+_LEAST_CHARS = 8  # no rule fits a shorter text
+# Findings of these rules are no values of their own: runs that hold one, and what is sought everywhere already.
 _NOT_KEPT = frozenset({"encoded", "known_value", "private_key"})
-"""Rules whose findings are no values of their own: runs that hold one, and what is sought everywhere already."""
-_PASSES = 4
-"""A replacement may lay bare a secret that overlapped it."""
+_PASSES = 4  # a replacement may lay bare a secret that overlapped it
 
 
 class Redactor:
-    """Takes secrets out of the values of one run; see `runtime.core.keys.Cleaner`.
+    """Takes secrets out of the values of one run; a `runtime.Cleaner`.
 
     Attributes:
         counts: How often each rule replaced something, for a redaction report; `dropped` counts what was left out.
         key_id: Names the key of keyed pseudonyms; `None` for numbers.
     """
 
+    @checks_arguments
     def __init__(
         self,
         *,

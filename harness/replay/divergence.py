@@ -12,7 +12,9 @@ Verdict = Literal["moved", "changed", "repeated", "extra", "missing"]
 Cause = Literal[
     "prompt",
     "tool schema",
+    "model",
     "parameters",
+    "retry",
     "upstream result",
     "input",
     "count",
@@ -21,6 +23,7 @@ Cause = Literal[
     "budget",
     "control",
     "redaction",
+    "network",
     "code",
 ]
 
@@ -38,6 +41,7 @@ class EffectDivergence(msgspec.Struct, frozen=True, kw_only=True):
         cause: Why, as far as the recording tells.
         recorded: The recorded value around the difference.
         replayed: The value now.
+        summary: What changed, in words; `None` where the place says all that is known.
         tainted: Whether it only follows from an earlier divergence.
     """
 
@@ -50,6 +54,7 @@ class EffectDivergence(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause | None = None
     recorded: Any = None
     replayed: Any = None
+    summary: str | None = None
     tainted: bool = False
 
 
@@ -67,3 +72,14 @@ def describe(divergence: EffectDivergence) -> str:
     where = f" at {divergence.path}" if divergence.path else ""
     cause = f" (cause: {divergence.cause})" if divergence.cause else ""
     return f"{divergence.lane}: {divergence.kind}{name} {divergence.verdict}{where}{cause}"
+
+
+def headline(divergence: EffectDivergence) -> str:
+    """Return the cause and what changed, as the first line of a report: `prompt: 'small' -> 'little'`."""
+    if divergence.summary is not None:
+        what = divergence.summary
+    else:
+        name = f" {divergence.name}" if divergence.name else ""
+        where = f" at {divergence.path}" if divergence.path else ""
+        what = f"{divergence.kind}{name} {divergence.verdict}{where}"
+    return f"{divergence.cause or 'unknown'}: {what}"

@@ -1,31 +1,35 @@
-"""Read the history: which deploys it holds, and the rows of their tables.
+"""Read the history: its deploys, and the rows of their tables.
 
-Every file is checked against the manifest before it is read. `pyarrow.dataset` is not used: it takes the first
-file's schema and is slow to load. Damaged files are an error, unless the caller gives a list to note them in.
+Every file is checked against the manifest before it is read. `pyarrow.dataset` is not used, because it takes the first
+file's schema for all files and is slow to import. A damaged file is an error, unless the caller passes a list to
+collect damaged files in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.reports.manifest import Manifest, Part, is_label, read_manifest, read_part
-from harness.reports.schema import TABLES, Table, check_table, column_names, schema_of, unify
-from runtime.errors import DataError, UsageError
+from harness.reports.schema import (
+    Table,
+    check_table,
+    schema_of,
+    unify,
+)
+from runtime.errors import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 IDENTITY = ("request_id", "source", "suite", "task", "repeat", "execution")
-"""Columns that say which runs replace each other."""
+"""Columns that decide which runs replace each other."""
 
 
 def list_deploys(history: Path) -> list[str]:
-    """Return the deploy labels of a history, sorted; none where nothing was ingested.
+    """Return the deploy labels of a history, sorted; empty if nothing was ingested.
 
     Raises:
         DataError: If the manifest is damaged or missing.
@@ -33,60 +37,11 @@ def list_deploys(history: Path) -> list[str]:
     return read_manifest(history).deploys
 
 
-def load(
-    history: Path,
-    table: Table = "runs",
-    deploys: Sequence[str] | None = None,
-    *,
-    superseded: bool = False,
-    skip_damaged: bool = False,
-) -> pd.DataFrame:
-    """Return a table of the history as a DataFrame with the columns of `schema.column_names(table)`.
-
-    Rows come deploy by deploy in the order they were ingested. Unknown values are missing (`NaN`, `NaT`,
-    `None`), so nullable integers are floats once a value is missing; money is in nano-dollars, names are
-    plain text and not categories, labels and segments are lists of pairs. The tables have one row for
-
-    - `runs`: a run; `started_at` is UTC, durations are seconds;
-    - `calls`: a model or tool call, in the order of `seq`;
-    - `tools`, `models`, `segments`: a run and a tool, model or prompt segment.
-
-    Args:
-        history: Folder of the history.
-        table: `runs`, `calls`, `tools`, `models` or `segments`.
-        deploys: Labels to read; all if `None`.
-        superseded: Whether `runs` also holds executions that a newer one replaced.
-        skip_damaged: Leave out damaged files instead of failing.
-
-    Raises:
-        DataError: If a label is unknown or a file is damaged.
-        UsageError: If there is no such table.
-    """
-    if table not in TABLES:
-        raise UsageError(f"{table!r} is no table of the history; tables are {', '.join(TABLES)}")
-    import pyarrow as pa
-
-    manifest = read_manifest(history)
-    labels = manifest.deploys if deploys is None else list(dict.fromkeys(deploys))
-    columns = column_names(table)
-    damaged: list[str] | None = [] if skip_damaged else None
-    tables = [schema_of(table).empty_table()]
-    for label in labels:
-        rows = read_table(history, manifest, table, label, columns, damaged=damaged)
-        if table == "runs" and not superseded:
-            rows = rows.filter(pa.array(~superseded_rows(rows)))
-        tables.append(rows)
-    data = pa.concat_tables([t.replace_schema_metadata(None) for t in tables])
-    plain = [pa.string() if pa.types.is_dictionary(kind) else kind for kind in data.schema.types]
-    fields = [pa.field(name, kind) for name, kind in zip(data.schema.names, plain, strict=True)]
-    return data.cast(pa.schema(fields)).to_pandas()
-
-
 def require_deploy(history: Path, manifest: Manifest, deploy: str) -> None:
-    """Refuse a label the history does not hold.
+    """Check that the history holds a label.
 
     Raises:
-        DataError: Naming the labels it holds.
+        DataError: If it does not; the error names the labels that it holds.
     """
     known = manifest.deploys
     if deploy not in known:
@@ -117,7 +72,7 @@ def read_table(
         table: Table to read.
         deploy: Label to read.
         columns: Columns to read.
-        damaged: Takes the paths of damaged files, which are left out; if `None`, one is an error.
+        damaged: Collects the paths of damaged files, which are left out. If `None`, a damaged file is an error.
 
     Raises:
         DataError: If the label is unknown or a file is damaged.
@@ -165,10 +120,10 @@ def read_columns(history: Path, part: Part, columns: tuple[str, ...]) -> pa.Tabl
 
 
 def superseded_rows(runs: pa.Table) -> Any:
-    """Return which rows of one deploy's `runs` a newer execution replaced, as a mask.
+    """Return a mask of the rows of one deploy's `runs` that a newer execution replaced.
 
-    The newest execution of a request counts. Golden tasks are one request for each task and repeat, whatever
-    their request ids: a suite that was recorded anew replaces what it recorded before.
+    The newest execution of a request counts. For golden tasks, a request is one repeat of one task, whatever its
+    request id. So a suite that runs again replaces its earlier runs.
     """
     mask = np.zeros(runs.num_rows, dtype=np.bool_)
     executions, sources = (set(runs.column(name).unique().to_pylist()) for name in ("execution", "source"))

@@ -9,23 +9,28 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.replay.cut_off import until_cut_off
 from harness.replay.divergence import EffectDivergence, ReplayDivergence
-from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool_key
+from harness.replay.matching import STRICT, Matchers, RecordingIndex
 from harness.replay.performer import ReplayPerformer
+from harness.sessions.recorded_end import check_end
 from harness.sessions.redactors import redactor_for
 from harness.sessions.verdicts import hold_verdicts
+from runtime.core.checking import shown
 from runtime.core.money import Rate
 from runtime.core.run import Header
+from runtime.core.stop import StopKind
 from runtime.core.trace import Trace, trace_json
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare
+from runtime.errors import UsageError
 from runtime.execution.driver import drive
 from runtime.journal.recording import Recording
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup, ToolSpec
 from runtime.tools.schema_check import schema_validator
 
-RunVerdict = Literal["same", "diverged", "error"]
+RunVerdict = Literal["same", "diverged", "assert-only", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +64,13 @@ class RecordedPrices:
     rates: Mapping[str, Rate]
 
     def rate(self, model: str, provider: str | None) -> Rate | None:
-        """Return the recorded rate of a model."""
-        return self.rates.get(model)
+        """Return the recorded rate of a model; that of the dearest recorded one for a model that is new.
+
+        So a run whose model changed gets as far as its first request, where the change shows. Its replies keep
+        their recorded cost.
+        """
+        known = self.rates.get(model)
+        return known or max(self.rates.values(), key=lambda r: (r.output, r.input), default=None)
 
 
 _VALIDATORS: dict[str, dict[str, ToolSpec]] = {}
@@ -116,19 +126,28 @@ def replay_run(
         setup: The run's setup from agent code; from the recording alone by default.
         matchers: How much of a call must be as recorded.
         collect: Serve on past the first divergence.
+
+    Raises:
+        UsageError: If it is no recording.
     """
-    if recording.header.assert_only is not None:
-        return RunReplay(
-            recording=recording, verdict="error", error=f"assert-only: {recording.header.assert_only}"
+    if not isinstance(recording, Recording):
+        raise UsageError(
+            f"recording is {shown(recording)}, not a Recording",
+            where="replay_run",
+            next_step="read one with harness.iter_recordings or harness.read_cassette",
         )
+    if recording.header.assert_only is not None:
+        return RunReplay(recording=recording, verdict="assert-only", error=recording.header.assert_only)
     try:
         ready = setup or recorded_setup(recording)
     except ValueError as error:
         return RunReplay(recording=recording, verdict="error", error=str(error))
     cleaner = redactor_for(recording, os.environ)
-    performer = ReplayPerformer(RecordingIndex(recording, matchers), collect=collect, cleaner=cleaner)
+    index = RecordingIndex(recording, matchers)
+    performer = ReplayPerformer(index, collect=collect, cleaner=cleaner)
+    flow = until_cut_off(run_flow(ready), index) if index.is_cut_off else run_flow(ready)
     try:
-        finished = drive(run_flow(ready), performer, ready.header)
+        finished = drive(flow, performer, ready.header)
     except ReplayDivergence as signal:
         return RunReplay(
             recording=recording,
@@ -136,7 +155,7 @@ def replay_run(
             divergences=(signal.divergence,),
             effects=performer.effects,
         )
-    if finished.error is not None:
+    if finished.error is not None and not _died_as_recorded(recording):
         return RunReplay(
             recording=recording, verdict="error", error=str(finished.error), effects=performer.effects
         )
@@ -144,16 +163,24 @@ def replay_run(
     divergences = [*performer.divergences, *performer.leftovers(trace.stop_reason)]
     if recording.edited and not divergences:
         divergences.append(_edited(recording))
+    warnings = _warnings(recording.header, ready.header)
     if not divergences:
-        divergences += _trace_differs(recording, trace, matchers)
+        at_end = check_end(recording, trace, matchers)
+        divergences += at_end.divergences
+        warnings += at_end.warnings
     return RunReplay(
         recording=recording,
         verdict="diverged" if divergences else "same",
         divergences=tuple(divergences),
         trace=trace,
         effects=performer.effects,
-        warnings=tuple(_warnings(recording.header, ready.header)),
+        warnings=tuple(warnings),
     )
+
+
+def _died_as_recorded(recording: Recording) -> bool:
+    """Return whether the run ended because something raised: the replay then has to end so too."""
+    return recording.stop_reason == StopKind.INTERNAL_ERROR
 
 
 def _edited(recording: Recording) -> EffectDivergence:
@@ -167,64 +194,6 @@ def _edited(recording: Recording) -> EffectDivergence:
         path="root",
         cause="code",
         recorded=recording.root,
-    )
-
-
-def _trace_differs(recording: Recording, trace: Trace, matchers: Matchers) -> list[EffectDivergence]:
-    """Every effect matched; the trace may still differ in stop reason, output or a refusal's words."""
-    known = recording.end.trace_hash if recording.end is not None else None
-    if known is not None and known == trace.trace_hash:
-        return []
-    before = recording.trace()
-    if before.trace_hash == trace.trace_hash:
-        return []
-    if before.stop_reason != trace.stop_reason:
-        return [_end_differs("stop_reason", before.stop_reason, trace.stop_reason)]
-    if before.output != trace.output:
-        return [_end_differs("output", before.output, trace.output)]
-    if matchers.ignore and _without_ignored(before, matchers) == _without_ignored(trace, matchers):
-        return []
-    for old, new in zip(before.tool_calls, trace.tool_calls, strict=False):
-        if (old.status, old.result) != (new.status, new.result):
-            return [
-                EffectDivergence(
-                    step=None,
-                    lane=new.lane,
-                    kind="tool",
-                    name=new.name,
-                    verdict="changed",
-                    path="result",
-                    cause="policy" if new.status == "denied" else "tool schema",
-                    recorded=old.result,
-                    replayed=new.result,
-                )
-            ]
-    return [_end_differs("trace_hash", before.trace_hash, trace.trace_hash)]
-
-
-def _without_ignored(trace: Trace, matchers: Matchers) -> list[object]:
-    """Return what a trace hash is made of, without the ignored arguments of tool calls."""
-    return [
-        [(d.step, d.tool, d.rule) for d in trace.denials],
-        [(m.request_model, m.finish_reason, m.text, m.tool_names, m.error) for m in trace.model_calls],
-        [
-            (loose_tool_key(c.name, c.arguments, matchers.ignore), c.status, c.result)
-            for c in trace.tool_calls
-        ],
-    ]
-
-
-def _end_differs(path: str, recorded: str | None, replayed: str | None) -> EffectDivergence:
-    return EffectDivergence(
-        step=None,
-        lane="end",
-        kind="end",
-        name=None,
-        verdict="changed",
-        path=path,
-        cause="budget" if (replayed or "").startswith("max_") else "code",
-        recorded=recorded,
-        replayed=replayed,
     )
 
 
@@ -249,6 +218,7 @@ def replay_json(runs: list[RunReplay], *, seconds: float) -> dict[str, Any]:
             "runs": len(runs),
             "same": verdicts.count("same"),
             "diverged": verdicts.count("diverged"),
+            "assert_only": verdicts.count("assert-only"),
             "errors": verdicts.count("error"),
             "effects": sum(r.effects for r in runs),
             "seconds": round(seconds, 3),

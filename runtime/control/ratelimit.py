@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from runtime.core.checking import Problems
+
 GRAIN = 64
 
 
@@ -20,11 +22,10 @@ class RateRule(msgspec.Struct, frozen=True):
     window_s: float
 
     def __post_init__(self) -> None:
-        if self.limit < 1 or not 0 < self.window_s < float("inf"):
-            raise ValueError(
-                f"limit and window of a rate are above 0, not {self.limit!r} and {self.window_s!r} seconds; "
-                "to stop a tool altogether pull its switch"
-            )
+        problems = Problems("RateRule; to stop a tool altogether pull its switch")
+        problems.whole("limit", self.limit, at_least=1)
+        problems.number("window_s", self.window_s, above=0.0)
+        problems.refuse()
 
 
 class GrantedCalls(msgspec.Struct, frozen=True, array_like=True):
@@ -88,6 +89,20 @@ def take(state: RateState, rule: RateRule, *, now: float, cost: int = 1) -> tupl
     else:
         entries = (*entries, GrantedCalls(now, now, cost))
     return RateState(entries), RateAnswer(True, left - cost)
+
+
+def give_back(state: RateState, *, at: float) -> RateState:
+    """Return the state after a token is given back whose call never started.
+
+    Args:
+        state: What the limiter keeps.
+        at: When it was taken; a token of an entry that is gone counts no more anyway.
+    """
+    for place, entry in enumerate(state.entries):
+        if entry.first <= at <= entry.last:
+            left = (GrantedCalls(entry.first, entry.last, entry.count - 1),) if entry.count > 1 else ()
+            return RateState((*state.entries[:place], *left, *state.entries[place + 1 :]))
+    return state
 
 
 def _after_s(entries: tuple[GrantedCalls, ...], rule: RateRule, now: float, cost: int) -> float | None:

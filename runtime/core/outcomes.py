@@ -62,7 +62,8 @@ class Failure(Value, frozen=True):
         error_type: Exception class or provider error code.
         after_s: Seconds the other side asks to wait.
         used: What child runs of the call used before it failed.
-        cause: For `interrupted`: `deadline`, `kill`, `tenant`, `cancelled`, `control_unavailable`.
+        cause: What a guard of ours stopped it for. For `interrupted`: `deadline`, `kill`, `tenant`, `cancelled`,
+            `control_unavailable`; else as `Admission.cause` names it, or `busy`.
     """
 
     kind: FailureKind
@@ -79,7 +80,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Outcome(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
-    """What came back and when; typed by the effect it answers (`runtime.core.effects.perform`).
+    """What came back and when; typed by the effect it answers.
 
     Attributes:
         value: The answer; `None` beside a failure.

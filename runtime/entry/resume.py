@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from runtime.control.ledger import SpendScope
 from runtime.core.ids import key_root
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
 from runtime.entry.assemble import OutcomeSource, RunParts, assemble, reconcilers_of
@@ -21,7 +23,9 @@ from runtime.entry.recorded_outcomes import RecordedOutcomes, ResumeRefusedError
 from runtime.entry.request import RunResult
 from runtime.errors import DataError, UsageError
 from runtime.execution.governor import Governor
+from runtime.execution.guarded.refusals import tree_scope
 from runtime.execution.run_guard import ALIVE_S, key_of
+from runtime.execution.shared_slice import TreePlace
 from runtime.execution.world import World
 from runtime.journal.recording import Recording
 from runtime.orchestrator.setup import RunSetup
@@ -34,6 +38,7 @@ def no_cleaner() -> Cleaner | None:
     return None
 
 
+@checks_arguments
 async def resume_run(
     recording: Recording,
     agent: Agent,
@@ -76,7 +81,7 @@ async def resume_run(
             began=began,
         )
 
-    resumed = assemble(
+    resumed = await assemble(
         agent,
         setup,
         world,
@@ -85,6 +90,7 @@ async def resume_run(
         elapsed_s=elapsed_s(recording),
         # A resumed run that could not even end may be taken over again, as one whose process died.
         unended=StopKind.CRASHED,
+        place=await _place_of(header, world.governor),
     )
     result = await resumed.run()
     if isinstance(result.error, ResumeRefusedError):
@@ -92,6 +98,7 @@ async def resume_run(
     return result
 
 
+@checks_arguments
 async def resume_from(
     archive: RunArchive[Recording],
     key: RunKey,
@@ -132,7 +139,20 @@ def _check_resumable(recording: Recording, world: World) -> None:
         )
 
 
-def take_over(governor: Governor, header: Header) -> int:
+async def _place_of(header: Header, governor: Governor | None) -> TreePlace | None:
+    """Return where a child run counts that is resumed by itself: under the caps that its root brought.
+
+    Raises:
+        ControlUnavailable: If the store cannot be used.
+    """
+    if governor is None or header.root is None:
+        return None
+    scope = tree_scope(header)
+    (use,) = await governor.store.read_spend((scope.key,), now=governor.now())
+    return TreePlace(None, SpendScope(scope.key, use.caps))
+
+
+async def take_over(governor: Governor, header: Header) -> int:
     """Take a run over in the governor's store and return its new fencing number.
 
     Raises:
@@ -141,22 +161,23 @@ def take_over(governor: Governor, header: Header) -> int:
     """
     now = governor.now()
     key = key_of(header)
-    taken = governor.store.resume_run(key, now=now, alive_until=now + ALIVE_S)
+    taken = await governor.store.resume_run(key, now=now, alive_until=now + ALIVE_S)
     if taken is not None:
         return taken.fencing
-    entry = next((run for run in governor.store.find_runs(key.request_id) if run.key == key), None)
+    entries = await governor.store.find_runs(key.request_id)
+    entry = next((run for run in entries if run.key == key), None)
     raise UsageError(
-        f"run {header.request_id} cannot be taken over: {_standing(entry)}",
+        f"run {header.request_id} cannot be taken over: {_state_words(entry)}",
         next_step="look at it with `goldrun ops runs`"
         if entry is not None or header.governed
         else "name the store it ran under; leave --store and GOLDRUN_CONTROL_STORE out if it ran without one",
     )
 
 
-def _standing(run: Run | None) -> str:
+def _state_words(run: Run | None) -> str:
     if run is None:
         return "this control store does not know it"
     if run.stop_reason is not None:
         return f"it has ended with {run.stop_reason}"
     until = datetime.fromtimestamp(run.alive_until or 0.0, UTC).isoformat(timespec="seconds")
-    return f"it counts as alive until {until}, unless it is heard of again"
+    return f"it counts as alive until {until}, or longer if it sends another heartbeat"

@@ -7,13 +7,36 @@ from typing import Literal
 import msgspec
 
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
-from runtime.control.ledger import Amount, Reserved, SpendScope
+from runtime.control.ledger import NOTHING, Amount, Reserved, SpendScope, Unit, could_pass
 from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.errors import DataError
 
 
 class ControlUnavailable(DataError):
     """The control store cannot be read or written now; guards refuse instead of guessing."""
+
+
+class RunTakenOver(ControlUnavailable):
+    """Another process has the run now; this one may start nothing more for it."""
+
+
+class SwitchesChanged(ControlUnavailable):
+    """Switches were changed since the caller read them; it must read them again before it starts anything."""
+
+
+class RunKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Which run; a request id of one tenant never finds the run of another."""
+
+    tenant: str
+    environment: str
+    request_id: str
+
+
+class RunOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts for a run: the run, and the fencing number under which a process has it."""
+
+    key: RunKey
+    fencing: int
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +69,54 @@ class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     after_s: float = 0.0
 
 
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """The breaker over all tenants of what a call goes to.
+
+    Attributes:
+        key: Of the breaker.
+        rule: When it trips.
+        generation: From the breaker's verdict, once it was asked.
+    """
+
+    key: str
+    rule: BreakerRule
+    generation: int = 0
+
+
+class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call that was let through gives back.
+
+    Attributes:
+        reservation: Its hold; `None` if it has none. A call without one is to be ended once.
+        actual: What it used; `None` if it never started.
+        breaker: Rule of its breaker; `None` if no breaker applies.
+        key: Of its breaker.
+        generation: From the breaker's verdict.
+        sample: What the call says about its dependency.
+        token: The token that the call was admitted with.
+        slot: Its slot; `None` if it has none or keeps it.
+        scopes: Keys of the scopes where what it used counts.
+        held: Keys of those in which it holds `reserved`.
+        reserved: What it holds there.
+        upstream: The breaker over all tenants; `None` if it need not hear of the call.
+        rate_at: When its token of the rate of `key` was taken, if that is given back.
+    """
+
+    reservation: str | None
+    actual: Amount | None
+    breaker: BreakerRule | None
+    key: str
+    generation: int
+    sample: Sample
+    token: str
+    slot: Lease | None
+    scopes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    reserved: Amount = NOTHING
+    upstream: Upstream | None = None
+    rate_at: float | None = None
+
+
 class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
     """What one call needs before it may start.
 
@@ -60,6 +131,11 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
         amount: The worst case.
         hold_s: Seconds until the hold expires.
         rate: How often such calls may start; `None` for any rate.
+        run: Who asks; `None` to ask for no run.
+        epoch: Of the switches that the caller knows; `None` to start under any.
+        ends: Calls that end with it, in the same operation.
+        upstream: The breaker over all tenants; `None` to ask none.
+        unknown: Units of the amount that are not known: a scope with a cap on one of them refuses.
     """
 
     key: str
@@ -72,6 +148,17 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
     amount: Amount
     hold_s: float
     rate: RateRule | None
+    run: RunOwner | None = None
+    epoch: int | None = None
+    ends: tuple[CallEnd, ...] = ()
+    upstream: Upstream | None = None
+    unknown: tuple[Unit, ...] = ()
+
+    @property
+    def may_be_free(self) -> bool:
+        """Whether it takes nothing that another call could miss, unless an operator or its breaker says otherwise."""
+        held = any(could_pass(scope.caps, self.amount) for scope in self.scopes)
+        return self.slots is None and self.rate is None and not held and not self.amount.nanos
 
 
 class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +167,7 @@ class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         refused: Which guard refused it first; `None` if it may start.
         breaker: The breaker's verdict; `None` if no breaker applies.
+        upstream: The verdict of the breaker over all tenants; `None` if it was not asked.
         slot: The answer about a slot, if that is what refused, or a slot is taken now.
         spend: The ledger's answer, if that is what refused, or the amount is held now.
         rate: The limiter's answer, if that is what refused, or a token is taken now.
@@ -87,41 +175,10 @@ class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     refused: Literal["breaker", "slot", "spend", "rate"] | None = None
     breaker: BreakerVerdict | None = None
+    upstream: BreakerVerdict | None = None
     slot: LeaseAnswer | None = None
     spend: Reserved | None = None
     rate: RateAnswer | None = None
-
-
-class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call that was let through gives back.
-
-    Attributes:
-        reservation: Its hold; `None` if it has none.
-        actual: What it used; `None` if it never started.
-        breaker: Rule of its breaker; `None` if no breaker applies.
-        key: Of its breaker.
-        generation: From the breaker's verdict.
-        sample: What the call says about its dependency.
-        token: The token that the call was admitted with.
-        slot: Its slot; `None` if it has none or keeps it.
-    """
-
-    reservation: str | None
-    actual: Amount | None
-    breaker: BreakerRule | None
-    key: str
-    generation: int
-    sample: Sample
-    token: str
-    slot: Lease | None
-
-
-class RunKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Which run; a request id of one tenant never finds the run of another."""
-
-    tenant: str
-    environment: str
-    request_id: str
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,13 +249,25 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an operator did: when (epoch seconds), who, what (`kill`, `settle`, ...), to what, and why."""
+    """What an operator did.
+
+    Attributes:
+        at: When; epoch seconds.
+        by: Who.
+        how: How that is known: `uid 1000` for the user of the operating system, `key` for the holder of a key.
+        action: What: `kill`, `settle`, ...
+        subject: To what.
+        reason: Why, in their words.
+        seq: Number of the act in its store, from 1; the store sets it.
+    """
 
     at: float
     by: str
     action: str
     subject: str
     reason: str = ""
+    how: str = ""
+    seq: int = 0
 
 
 class BreakerView(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self, get_type_hints
 
+from runtime.core.checking import shown
 from runtime.core.ids import RESERVED_ARGUMENTS
 from runtime.doors import real_dates
 from runtime.errors import UsageError
@@ -38,9 +39,10 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
         UsageError: If a parameter has no type, a reserved name, or no JSON form.
     """
     with real_dates():  # a test may define its tools while the clock is frozen
-        from pydantic import ConfigDict, Field, create_model
+        from pydantic import ConfigDict, create_model
         from pydantic.errors import PydanticUserError
 
+    _signature_of(function)
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError as error:
@@ -48,8 +50,34 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
             f"a type of tool {function.__name__!r} is not known where the tool is defined: {error}",
             next_step="define or import the type at the top of the module",
         ) from error
+    fields = _fields(function, hints, rename)
+    try:
+        model: type[BaseModel] = create_model(
+            f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
+        )
+        model.model_json_schema(by_alias=True)
+    except PydanticUserError as error:
+        raise UsageError(
+            f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
+            next_step="use types that JSON has, or a pydantic model",
+        ) from error
+    return model
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError as error:
+        raise UsageError(
+            f"the parameters of {shown(function)} are not known", next_step="wrap it in a typed function"
+        ) from error
+
+
+def _fields(function: Callable[..., Any], hints: dict[str, Any], rename: dict[str, str]) -> dict[str, Any]:
+    from pydantic import Field
+
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in _signature_of(function).parameters.values():
         if parameter.name == "ctx":
             continue
         alias = rename.get(parameter.name)
@@ -62,17 +90,7 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
             raise UsageError(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], Field(default, alias=alias))
-    try:
-        model: type[BaseModel] = create_model(
-            f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
-        )
-        model.model_json_schema(by_alias=True)
-    except PydanticUserError as error:
-        raise UsageError(
-            f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
-            next_step="use types that JSON has, or a pydantic model",
-        ) from error
-    return model
+    return fields
 
 
 def keeping(model: type[BaseModel]) -> type[BaseModel]:

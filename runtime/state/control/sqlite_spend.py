@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 import msgspec
 
@@ -25,9 +27,9 @@ from runtime.control.ledger import (
     refuse,
     repeat,
 )
-from runtime.state.control.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
 
-_COLUMNS = (
+COLUMNS = (
     "key, nanos, tokens, tool_calls, steps, held_nanos, held_tokens, held_tool_calls, held_steps, "
     "caps, override"
 )
@@ -42,8 +44,10 @@ class SqliteSpend:
 
     _file: SqliteFile
 
+    @writes
     def reserve_spend(
         self,
+        db: sqlite3.Connection,
         reservation: str,
         scopes: tuple[SpendScope, ...],
         amount: Amount,
@@ -54,72 +58,84 @@ class SqliteSpend:
     ) -> Reserved:
         """Hold an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
-        with self._file.write() as db:
-            return reserve(db, reservation, scopes, hold, now=now, ttl_s=ttl_s)
+        return reserve(db, reservation, scopes, hold, now=now, ttl_s=ttl_s)
 
-    def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
+    @writes
+    def settle_spend(
+        self, db: sqlite3.Connection, reservation: str, actual: Amount, *, now: float
+    ) -> Settled:
         """End a hold with what was used."""
-        with self._file.write() as db:
-            return end(db, reservation, actual, now=now)
+        return end(db, reservation, actual, now=now)
 
-    def release_spend(self, reservation: str, *, now: float) -> Settled:
+    @writes
+    def release_spend(self, db: sqlite3.Connection, reservation: str, *, now: float) -> Settled:
         """End a hold whose call never started."""
-        with self._file.write() as db:
-            return end(db, reservation, None, now=now)
+        return end(db, reservation, None, now=now)
 
-    def expire_spend(self, *, now: float) -> int:
+    @writes
+    def expire_spend(self, db: sqlite3.Connection, *, now: float) -> int:
         """Turn holds that expired into their estimates."""
-        with self._file.write() as db:
-            return _expire(db, now)
+        return expire(db, now)
 
-    def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
+    async def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
         """Return the use of some scopes in their order."""
-        self._expire_if_due(now)
-        with self._file.read() as db:
-            found = _uses(db, keys)
+        await self._expire_if_due(now)
+        found = await self._read_uses(keys)
         return tuple(found.get(key, ScopeUse(key=key)) for key in keys)
 
-    def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
+    async def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
         """Return the scopes whose key starts with a prefix, by key."""
-        self._expire_if_due(now)
-        with self._file.read() as db:
-            rows = db.execute(
-                f"SELECT {_COLUMNS} FROM scopes WHERE substr(key, 1, ?) = ? ORDER BY key LIMIT ?",  # noqa: S608
-                (len(prefix), prefix, limit),
-            ).fetchall()
-        return tuple(_use(row) for row in rows)
+        await self._expire_if_due(now)
+        return await self._list_uses(prefix, limit)
 
-    def put_caps(self, key: str, caps: Caps | None) -> None:
+    @writes_durably
+    def put_caps(self, db: sqlite3.Connection, key: str, caps: Caps | None) -> None:
         """Set an operator's caps of a scope."""
         body = None if caps is None else _encode(caps)
-        with self._file.write_synced() as db:
-            db.execute(
-                "INSERT INTO scopes (key, override) VALUES (?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET override = excluded.override",
-                (key, body),
-            )
+        db.execute(
+            "INSERT INTO scopes (key, override) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET override = excluded.override",
+            (key, body),
+        )
 
-    def prune_spend(self, *, before: float, limit: int = 1000) -> int:
+    async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
         """Forget ended holds that would have expired before a time.
 
         What has ended stays so; the search can be long and is made before the lock that others wait for.
         """
-        with self._file.read() as db:
-            old = db.execute(
-                "SELECT id FROM holds WHERE state <> 'open' AND expires_at < ? LIMIT ?", (before, limit)
-            ).fetchall()
-        if not old:
-            return 0
-        with self._file.write() as db:
-            return db.executemany("DELETE FROM holds WHERE id = ?", old).rowcount
+        old = await self._ended_before(before, limit)
+        return await self._forget(old) if old else 0
 
-    def _expire_if_due(self, now: float) -> None:
-        with self._file.read() as db:
-            due = db.execute(
-                "SELECT 1 FROM holds WHERE state = 'open' AND expires_at <= ? LIMIT 1", (now,)
-            ).fetchone()
-        if due is not None:
-            self.expire_spend(now=now)
+    @reads
+    def _read_uses(self, db: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, ScopeUse]:
+        return uses_of(db, keys)
+
+    @reads
+    def _list_uses(self, db: sqlite3.Connection, prefix: str, limit: int) -> tuple[ScopeUse, ...]:
+        rows = db.execute(
+            f"SELECT {COLUMNS} FROM scopes WHERE substr(key, 1, ?) = ? ORDER BY key LIMIT ?",  # noqa: S608
+            (len(prefix), prefix, limit),
+        ).fetchall()
+        return tuple(use_of(row) for row in rows)
+
+    @reads
+    def _ended_before(self, db: sqlite3.Connection, before: float, limit: int) -> list[tuple[str]]:
+        return db.execute(
+            "SELECT id FROM holds WHERE state <> 'open' AND expires_at < ? LIMIT ?", (before, limit)
+        ).fetchall()
+
+    @writes
+    def _forget(self, db: sqlite3.Connection, holds: list[tuple[str]]) -> int:
+        return db.executemany("DELETE FROM holds WHERE id = ?", holds).rowcount
+
+    @reads
+    def _is_due(self, db: sqlite3.Connection, now: float) -> bool:
+        due = db.execute("SELECT 1 FROM holds WHERE state = 'open' AND expires_at <= ? LIMIT 1", (now,))
+        return due.fetchone() is not None
+
+    async def _expire_if_due(self, now: float) -> None:
+        if await self._is_due(now):
+            await self.expire_spend(now=now)
 
 
 def reserve(
@@ -136,23 +152,23 @@ def reserve(
     What mostly holds is tried first: the id is new, the scopes are known, their caps have not changed and leave room.
     """
     expires_at, amount = now + ttl_s, hold.amount
-    if not _insert(db, reservation, hold, expires_at):
-        found = _stored(db, reservation, now)
+    if not insert(db, reservation, hold, expires_at):
+        found = stored(db, reservation, now)
         assert found is not None
         return repeat(found, hold)
     if _hold_at_once(db, scopes, hold):
         return Reserved(granted=True)
-    uses = _uses(db, hold.scopes)
+    uses = uses_of(db, hold.scopes)
     refusal = _refusal(uses, scopes, amount)
     if refusal is not None:
         # Its own hold is not counted in any scope yet, and must not be found among those that expired.
         db.execute("DELETE FROM holds WHERE id = ?", (reservation,))
-        if _expire(db, now):  # estimates below their holds make room
-            uses = _uses(db, hold.scopes)
+        if expire(db, now):  # estimates below their holds make room
+            uses = uses_of(db, hold.scopes)
             refusal = _refusal(uses, scopes, amount)
         if refusal is not None:
             return Reserved(granted=False, refusal=refusal, why="cap")
-        _insert(db, reservation, hold, expires_at)
+        insert(db, reservation, hold, expires_at)
     _hold(db, uses, scopes, hold)
     return Reserved(granted=True)
 
@@ -162,7 +178,7 @@ def end(db: sqlite3.Connection, reservation: str, actual: Amount | None, *, now:
     state: HoldState = "released" if actual is None else "settled"
     spent = NOTHING if actual is None else actual
     check_amount(spent)
-    hold = _stored(db, reservation, now)
+    hold = stored(db, reservation, now)
     if hold is None:
         return Settled(applied=False, state=None)
     if hold.state != "open":
@@ -171,7 +187,7 @@ def end(db: sqlite3.Connection, reservation: str, actual: Amount | None, *, now:
     return Settled(applied=True, state=state, over=excess(spent, hold.amount))
 
 
-def _stored(db: sqlite3.Connection, reservation: str, now: float) -> Hold | None:
+def stored(db: sqlite3.Connection, reservation: str, now: float) -> Hold | None:
     """Return a stored hold after expiring it if it is due."""
     row = db.execute("SELECT state, expires_at, body FROM holds WHERE id = ?", (reservation,)).fetchone()
     if row is None:
@@ -200,10 +216,37 @@ def _finish(db: sqlite3.Connection, reservation: str, hold: Hold, state: HoldSta
             *hold.scopes,
         ),
     )
+    if hold.counted:
+        before = uses_of(db, hold.counted)
+        found = [before.get(key, ScopeUse(key=key)) for key in hold.counted]
+        save_uses(db, before, [msgspec.structs.replace(use, spent=use.spent + actual) for use in found])
     db.execute("UPDATE holds SET state = ? WHERE id = ?", (state, reservation))
 
 
-def _expire(db: sqlite3.Connection, now: float) -> int:
+def forget(db: sqlite3.Connection, reservation: str, now: float) -> bool:
+    """Remove a hold whose call has ended; false if it has ended before, or its time is over."""
+    return (
+        db.execute(
+            "DELETE FROM holds WHERE id = ? AND state = 'open' AND expires_at > ?", (reservation, now)
+        ).rowcount
+        == 1
+    )
+
+
+def save_uses(db: sqlite3.Connection, before: Mapping[str, ScopeUse], after: Iterable[ScopeUse]) -> None:
+    """Add what changed in the use of scopes, in one statement; keep the caps that were brought last."""
+    values: list[str | int | bytes] = []
+    for use in after:
+        old = before.get(use.key)
+        spent = use.spent if old is None else use.spent - old.spent
+        held = use.held if old is None else use.held - old.held
+        values += [use.key, spent.nanos, spent.tokens, spent.tool_calls, spent.steps]
+        values += [held.nanos, held.tokens, held.tool_calls, held.steps, _encode(use.caps)]
+    db.execute(_save_sql(len(values) // 10), values)
+
+
+def expire(db: sqlite3.Connection, now: float) -> int:
+    """Turn holds that expired into their estimates within a transaction."""
     rows = db.execute(
         "SELECT id, body FROM holds WHERE state = 'open' AND expires_at <= ?", (now,)
     ).fetchall()
@@ -213,11 +256,13 @@ def _expire(db: sqlite3.Connection, now: float) -> int:
     return len(rows)
 
 
-def _uses(db: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, ScopeUse]:
-    return {row[0]: _use(row) for row in db.execute(_uses_sql(len(keys)), keys)}
+def uses_of(db: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, ScopeUse]:
+    """Return the use of the scopes that are known."""
+    return {row[0]: use_of(row) for row in db.execute(_uses_sql(len(keys)), keys)}
 
 
-def _use(row: tuple[str, int, int, int, int, int, int, int, int, bytes, bytes | None]) -> ScopeUse:
+def use_of(row: Sequence[Any]) -> ScopeUse:
+    """Return the use of a scope from its row in `COLUMNS`."""
     caps, override = row[9], row[10]
     return ScopeUse(
         key=row[0],
@@ -237,7 +282,7 @@ def _refusal(uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: 
     return None
 
 
-def _insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: float) -> bool:
+def insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: float) -> bool:
     """Enter a hold; false if its id is taken."""
     values = (reservation, expires_at, _encode(hold))
     return db.execute("INSERT OR IGNORE INTO holds VALUES (?, 'open', ?, ?)", values).rowcount == 1
@@ -252,7 +297,7 @@ def _hold_at_once(db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: 
     capped = [scope for scope in scopes if scope.caps != NO_CAPS]
     keys = tuple([scope.key for scope in capped])
     if capped:
-        uses = _uses(db, keys)
+        uses = uses_of(db, keys)
         if any(s.key not in uses or uses[s.key].caps != s.caps for s in capped):
             return False
         if _refusal(uses, tuple(capped), hold.amount) is not None:
@@ -293,7 +338,7 @@ def _marks(count: int) -> str:
 
 @cache
 def _uses_sql(count: int) -> str:
-    return f"SELECT {_COLUMNS} FROM scopes WHERE key IN ({_marks(count)})"  # noqa: S608
+    return f"SELECT {COLUMNS} FROM scopes WHERE key IN ({_marks(count)})"  # noqa: S608
 
 
 @cache
@@ -301,6 +346,20 @@ def _hold_sql(count: int) -> str:
     return (
         "UPDATE scopes SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "  # noqa: S608
         f"held_tool_calls = held_tool_calls + ?, held_steps = held_steps + ? WHERE key IN ({_marks(count)})"
+    )
+
+
+@cache
+def _save_sql(count: int) -> str:
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * count)
+    units = ("nanos", "tokens", "tool_calls", "steps")
+    sums = [f"{name} = {name} + excluded.{name}" for unit in units for name in (unit, f"held_{unit}")]
+    columns = (
+        "key, nanos, tokens, tool_calls, steps, held_nanos, held_tokens, held_tool_calls, held_steps, caps"
+    )
+    return (
+        f"INSERT INTO scopes ({columns}) VALUES {rows} "  # noqa: S608
+        f"ON CONFLICT (key) DO UPDATE SET {', '.join(sums)}, caps = excluded.caps"
     )
 
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from harness.record import Recorder
 from runtime.control.ledger import Caps
-from runtime.core.messages import ModelRequest
+from runtime.core.messages import ModelReply, ModelRequest
+from runtime.core.outcomes import Limits
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import DuplicateRunError
-from runtime.ports.tools import Reconcile
+from runtime.ports.tools import Reconcile, ToolContext
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.testing.scripted import Turn
@@ -62,7 +64,9 @@ def paying_agent(
 
 def spend(path: Path, me: int, count: int, cap: int) -> Any:
     """Run many runs, each with one paid call, against one tenant's day."""
-    world = World(SqliteControlStore(path), rules(tenant_day=Caps(tool_calls=cap)), limit_s=600.0)
+    world = World(
+        BlockingControlStore(SqliteControlStore(path)), rules(tenant_day=Caps(tool_calls=cap)), limit_s=600.0
+    )
     agent = paying_agent(path)
 
     async def main() -> list[str]:
@@ -79,7 +83,7 @@ def spend(path: Path, me: int, count: int, cap: int) -> Any:
 
 def hang(path: Path, me: int) -> Any:
     """Hold a paid call's reservation for ever."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
 
     @tool(write=True, cost_usd="0.25", timeout_s=60.0)
     async def pay() -> str:
@@ -92,7 +96,7 @@ def hang(path: Path, me: int) -> Any:
 
 def die(path: Path, me: int) -> Any:
     """Die after the effect and before its outcome is recorded."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
     with Recorder(path.with_suffix(".jsonl")) as recorder:
         run = world.run(
             paying_agent(path, dies=True), [calls(("pay", {"order": 1})), "done"], wrap=recorder.wrap
@@ -102,7 +106,7 @@ def die(path: Path, me: int) -> Any:
 
 def counted(path: Path, me: int) -> Any:
     """Make two writes of three that are allowed, then die in the third model call."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
     answered = 0
 
     def answer(request: ModelRequest) -> Turn:
@@ -118,9 +122,54 @@ def counted(path: Path, me: int) -> Any:
         return asyncio.run(run).stop_reason
 
 
+class Paid:
+    """A model that asks for one more tool call each time, reports no usage, and notes the worst case of each call."""
+
+    def __init__(self, path: Path, *, dies_at: int | None = None) -> None:
+        self._path = path
+        self._dies_at = dies_at
+        self._received = 0
+
+    async def call(self, request: ModelRequest, limits: Limits, observer: Any = None) -> ModelReply:
+        note(effects_of(self._path), str(limits.reserved_nanousd))
+        self._received += 1
+        if self._received == self._dies_at:
+            os._exit(9)
+        return calls((request.tools[0].name, {}))
+
+    async def aclose(self) -> None:
+        """Hold nothing."""
+
+
+def delegating_agent() -> Agent:
+    """Return an agent that has another one work, under a dollar limit of some calls."""
+
+    @tool
+    async def look() -> str:
+        return "seen"
+
+    child = agent_of(look, name="child", max_output_tokens=50, policy=Policy(loop=None))
+
+    @tool(children=True)
+    async def ask(ctx: ToolContext) -> str:
+        assert ctx.child is not None
+        return str((await ctx.child(child, "go")).stop_reason)
+
+    budget = Budget(max_usd="0.000004", max_steps=40)
+    return agent_of(ask, max_output_tokens=50, policy=Policy(loop=None), budget=budget)
+
+
+def orphan(path: Path, me: int) -> Any:
+    """Die in the fifth call, of a child run: what that one used is in no books of its parent."""
+    world = World(BlockingControlStore(SqliteControlStore(path)))
+    with Recorder(path.with_suffix(".jsonl")) as recorder:
+        run = world.run(delegating_agent(), [], model=Paid(path, dies_at=5), wrap=recorder.wrap)
+        return asyncio.run(run).stop_reason
+
+
 def deliver(path: Path, me: int) -> Any:
     """Deliver one request that other processes deliver too."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
     try:
         run = world.run(paying_agent(path), [calls(("pay", {"order": 1})), "done"])
         return asyncio.run(run).stop_reason
@@ -130,7 +179,7 @@ def deliver(path: Path, me: int) -> Any:
 
 def decide(path: Path, me: int) -> Any:
     """Approve what is listed, whatever its state, and say what that changed."""
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     now = time.time()  # the test's run has a clock of the same anchor
     found = []
     for approval in store.list_approvals(now=now, state=None):
@@ -143,7 +192,7 @@ def decide(path: Path, me: int) -> Any:
 
 def slow(path: Path, me: int, runs: int, steps: int) -> Any:
     """Run many runs of slow calls for two tenants; say when each call began and each run ended."""
-    world = World(SqliteControlStore(path), rules(poll_s=0.05), limit_s=600.0)
+    world = World(BlockingControlStore(SqliteControlStore(path)), rules(poll_s=0.05), limit_s=600.0)
     begun: list[tuple[str, float]] = []
     ended: list[tuple[str, str, float]] = []
 
@@ -172,7 +221,7 @@ def slow(path: Path, me: int, runs: int, steps: int) -> Any:
 
 def think(path: Path, me: int) -> Any:
     """Wait for a model that never answers."""
-    world = World(SqliteControlStore(path), rules(poll_s=0.05))
+    world = World(BlockingControlStore(SqliteControlStore(path)), rules(poll_s=0.05))
 
     class Silent:
         async def call(self, *arguments: Any) -> Any:
@@ -187,7 +236,7 @@ def think(path: Path, me: int) -> Any:
 
 
 JOBS: dict[str, Callable[..., Any]] = {
-    job.__name__: job for job in (spend, hang, die, counted, deliver, decide, slow, think)
+    job.__name__: job for job in (spend, hang, die, counted, orphan, deliver, decide, slow, think)
 }
 
 
