@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -70,6 +71,24 @@ class FileOut:
                 rest = rest[os.write(self._descriptor, rest) :]
 
 
+def refuse_special(path: Path) -> None:
+    """Refuse what is neither file nor folder: a pipe would be waited for, a device has no end.
+
+    Raises:
+        CassetteError: If the path leads to such a thing.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise CassetteError(
+            "this is neither a file nor a folder, but a pipe, a socket or a device",
+            where=str(path),
+            next_step="copy what it holds to a file, and name that",
+        )
+
+
 @contextmanager
 def _writing(where: str) -> Iterator[None]:
     try:
@@ -82,7 +101,7 @@ def _writing(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def replace_file(path: Path, *, overwrite: bool = False) -> Iterator[FileOut]:
+def replace_file(path: Path, *, overwrite: bool = False, private: bool = False) -> Iterator[FileOut]:
     """Open a temporary file beside `path` that takes its place, synced, when the block ends without an error.
 
     Raises:
@@ -108,7 +127,7 @@ def replace_file(path: Path, *, overwrite: bool = False) -> Iterator[FileOut]:
         finally:
             os.close(descriptor)
         with _writing(where):
-            temporary.chmod(0o644)
+            temporary.chmod(0o600 if private else 0o644)
             temporary.replace(path)
             sync_folder(path.parent)
     except BaseException:

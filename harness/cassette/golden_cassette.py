@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from harness.cassette.compose import compose, header_of
-from harness.cassette.file_io import guarded, replace_file
+from harness.cassette.file_io import guarded, refuse_special, replace_file
 from harness.cassette.golden_document import (
     SCHEMA,
     GoldenDocument,
@@ -93,6 +93,7 @@ def read_cassette(path: str | Path, *, allow_edited: bool = False) -> Recording:
 
 def _load(path: Path, *, allow_edited: bool) -> tuple[GoldenDocument, bool]:
     where = str(path)
+    refuse_special(path)
     try:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_CASSETTE_BYTES else b""

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from harness.cassette.file_io import refuse_special
 from harness.cassette.segment import read_segment
 from harness.errors import CassetteError
 from harness.redaction.redactor import Redactor
@@ -73,6 +74,7 @@ def check_secrets(
     path = Path(path)
     if not path.exists():
         raise CassetteError("there is no such file or folder", where=str(path), next_step="check the path")
+    refuse_special(path)
     files = (
         [path] if path.is_file() else [file for file in sorted(path.rglob("*")) if _is_searched(file, path)]
     )

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cassette.file_io import guarded, unpack
+from harness.cassette.file_io import guarded, refuse_special, unpack
 from harness.cassette.footer import (
     SegmentRun,
     Tail,
@@ -187,6 +187,7 @@ def read_segment(path: str | Path) -> Segment:
     Raises:
         CassetteError: If the file is missing, empty, damaged or no segment.
     """
+    refuse_special(Path(path))
     ranges = FileRanges(Path(path))
     segment = open_segment(ranges)
     check_head(ranges, segment.version)

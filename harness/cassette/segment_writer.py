@@ -78,7 +78,7 @@ class SegmentWriter:
         self._common = b""
         self._blind = tenant_blind
         self._sealed_at = sealed_at
-        self._swap = replace_file(self.path, overwrite=overwrite)
+        self._swap = replace_file(self.path, overwrite=overwrite, private=True)
 
     def __enter__(self) -> SegmentWriter:
         self._file: FileOut = self._swap.__enter__()

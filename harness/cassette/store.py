@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from harness.cassette.file_io import guarded
+from harness.cassette.file_io import guarded, refuse_special
 from harness.cassette.golden_cassette import read_cassette
 from harness.cassette.remote import is_url, read_remote_segment
 from harness.cassette.segment import Segment, read_segment
@@ -195,6 +195,7 @@ def kind_of(path: Path) -> str:
 def _check_there(path: Path) -> None:
     if not _exists(path):
         raise CassetteError("there is no such file or folder", where=str(path), next_step="check the path")
+    refuse_special(path)
 
 
 def _exists(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.cassette.file_io import guarded
+from harness.cassette.file_io import guarded, refuse_special
 from harness.cassette.golden_cassette import read_cassette
 from harness.cassette.segment import Segment, SegmentRun, read_segment
 from harness.cassette.store import kind_of, recording_files
@@ -70,6 +70,7 @@ def verify_path(path: Path, *, other: Verifier | None = None) -> list[Verified]:
     Raises:
         CassetteError: If there is no such file, or the folder holds no recording.
     """
+    refuse_special(path)
     if not path.exists():
         raise CassetteError("there is no such file or folder", where=str(path), next_step="check the path")
     files = recording_files(path) if path.is_dir() else [path]

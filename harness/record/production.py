@@ -5,7 +5,8 @@ Theory of operation.
    its chain are the file's. So a rotation is for new runs; the old journal is sealed when its last run has ended.
 2. The thread of a run does nothing but append. Sealing, sampling, retention and shipping happen in one other
    thread, which gives way after each record.
-3. What cannot be written fails the run or drops its recording, by setting. A dropped run is left out when its
+3. A forked child has a journal and a thread of its own; what the parent has open is never written by it.
+4. What cannot be written fails the run or drops its recording, by setting. A dropped run is left out when its
    journal is sealed: no file holds half of it and calls it a run.
 """
 
@@ -74,13 +75,28 @@ class ProductionRecorder:
         self._key = _redaction_key(self.folder, self._settings.on_failure) if self._settings.redact else None
         self._clock = clock or SystemClock()
         self._worker = _worker_name(worker)
+        self._url = url
+        self._named = worker is not None
+        self._start()
+
+    def _start(self) -> None:
+        self._pid = os.getpid()
         self._lock = threading.RLock()
         self._current: _Open | None = None
         self._draining: set[_Open] = set()
         self._serial = 0
         self._closed = False
         self._counters = Counters()
-        self._janitor = Janitor(self.folder, url, self._settings, self._clock, self._counters, self._tick)
+        self._janitor = Janitor(
+            self.folder, self._url, self._settings, self._clock, self._counters, self._tick
+        )
+
+    def _after_fork(self) -> None:
+        """Begin anew in a child: journal, lock and descriptor are the parent's, and its thread is not here."""
+        if self._pid != os.getpid():
+            if not self._named:
+                self._worker = _worker_name(None)
+            self._start()
 
     def __enter__(self) -> ProductionRecorder:
         return self
@@ -105,13 +121,15 @@ class ProductionRecorder:
 
     @property
     def stats(self) -> Stats:
-        """What was counted since the recorder was opened."""
+        """What was counted since the recorder was opened, or since this process was forked."""
+        self._after_fork()
         with self._lock:
             held = [*self._draining, *([self._current] if self._current else [])]
             return self._counters.stats(active=sum(len(journal.active) for journal in held))
 
     def rotate(self) -> None:
         """Give new runs a new journal; the old one is sealed when its last run has ended."""
+        self._after_fork()
         with self._lock:
             if self._current is not None:
                 journal, self._current = self._current, None
@@ -132,6 +150,7 @@ class ProductionRecorder:
 
         Runs still going on are sealed as cut off; their stop reason is `crashed`.
         """
+        self._after_fork()
         with self._lock:
             self._closed = True
             self.rotate()
@@ -142,6 +161,7 @@ class ProductionRecorder:
 
     def _enter(self, lease: _Lease, header: Header) -> _Open:
         """Return the journal for a new run, opened if there is none that still takes runs."""
+        self._after_fork()
         with self._lock:
             if self._closed:
                 raise JournalError("the recorder is closed", where=str(self.folder))

@@ -11,8 +11,8 @@ Rules.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,28 +22,23 @@ from harness.redaction.dropped import DROPPED, dropped_bytes, dropped_value
 from harness.redaction.edits import TextEdit, edit_pieces
 from harness.redaction.known import known_credentials, literal_forms
 from harness.redaction.memory import SecretMemory
+from harness.redaction.message_parts import clean_part
+from harness.redaction.pairs import COOKIES, hide_cookies, hides_beside, listed_name, value_field
 from harness.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
 from harness.redaction.rules import Ruleset, ruleset
 from harness.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
 from harness.redaction.secret_fields import (
     HEADERS,
+    REPLAY_TOKENS,
     Secrecy,
     hides,
     is_password_field,
     is_secret_header,
+    looks_like_key,
     secrecy,
 )
 from harness.redaction.tripwire import first_found
-from runtime.core.messages import (
-    FilePart,
-    Message,
-    Part,
-    ReasoningPart,
-    RefusalPart,
-    TextPart,
-    ToolCallPart,
-    ToolResponsePart,
-)
+from runtime.core.messages import Message
 from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 
@@ -61,12 +56,10 @@ RULES_VARIABLE = "GOLDRUN_REDACTION_RULES"
 MAX_BODY_BYTES = 32 << 20
 MAX_NESTING = 200
 """Levels of lists and mappings; a limit of our own, since the interpreter's depends on the caller's stack."""
-_LEAST_CHARS = 8
-"""No rule fits a shorter text."""
+_LEAST_CHARS = 8  # no rule fits a shorter text
+# Findings of these rules are no values of their own: runs that hold one, and what is sought everywhere already.
 _NOT_KEPT = frozenset({"encoded", "known_value", "private_key"})
-"""Rules whose findings are no values of their own: runs that hold one, and what is sought everywhere already."""
-_PASSES = 4
-"""A replacement may lay bare a secret that overlapped it."""
+_PASSES = 4  # a replacement may lay bare a secret that overlapped it
 
 
 class Redactor:
@@ -109,7 +102,9 @@ class Redactor:
         if isinstance(rules, Ruleset):
             self._rules = rules
         elif rules or known or personal_data:
-            self._rules = _rules_of(rules, known, personal_data)
+            self._rules = ruleset(
+                str(rules) if rules else None, literals=literal_forms(known), personal=personal_data
+            )
         else:
             self._rules = ruleset()
         self._gate = self._rules.gate.test
@@ -173,9 +168,13 @@ class Redactor:
 
     def _message(self, message: Message) -> Message:
         for i, part in enumerate(message.parts):
-            clean = self._part(part)
+            clean = clean_part(part, self.text, self.value)
             if clean is not part:
-                parts = [*message.parts[:i], clean, *map(self._part, message.parts[i + 1 :])]
+                parts = [
+                    *message.parts[:i],
+                    clean,
+                    *(clean_part(p, self.text, self.value) for p in message.parts[i + 1 :]),
+                ]
                 return Message(role=message.role, parts=tuple(parts))
         return message
 
@@ -188,7 +187,7 @@ class Redactor:
     def _deny_listed(self, headers: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
         clean: dict[str, str | list[str]] = {}
         for name, value in headers.items():
-            hide = self._whole if is_secret_header(name) else self.text
+            hide = self._header(name) if is_secret_header(name) else self.text
             clean[name] = hide(value) if isinstance(value, str) else [hide(v) for v in value]
         return clean
 
@@ -237,27 +236,17 @@ class Redactor:
             return dropped_value(value)
         return self._mapping(value, depth + 1) if isinstance(value, dict) else self._items(value, depth + 1)
 
-    def _part(self, part: Part) -> Part:
-        match part:
-            case TextPart() | ReasoningPart() | RefusalPart():
-                text = self.text(part.content)
-                return part if text is part.content else msgspec.structs.replace(part, content=text)
-            case ToolCallPart():
-                arguments = self.value(part.arguments)
-                return part if arguments is part.arguments else ToolCallPart(part.id, part.name, arguments)
-            case ToolResponsePart():
-                text = self.text(part.response)
-                return part if text is part.response else ToolResponsePart(part.id, text)
-            case FilePart():
-                uri = None if part.uri is None else self.text(part.uri)
-                return part if uri is part.uri else msgspec.structs.replace(part, uri=uri)
-
     def _mapping(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
         changed = False
         clean: dict[Any, Any] = {}
+        pair = value_field(value)
         for key, item in value.items():
             if not isinstance(key, str):
                 name, new = key, self._value(item, depth)
+            elif key in REPLAY_TOKENS and isinstance(item, str):
+                name, new = key, item
+            elif pair is not None and key == pair[1] and isinstance(item, str):
+                name, new = key, self._whole(item) if hides_beside(pair[0], item) else self.text(item)
             else:
                 name = self.text(key)
                 if secrecy(key) is not Secrecy.NONE:
@@ -273,7 +262,9 @@ class Redactor:
     def _headers(self, value: dict[Any, Any], depth: int) -> dict[Any, Any]:
         """Clean a mapping that is headers by its name; what is in it still is any JSON."""
         clean = {
-            key: self._whole_item(item, depth)
+            key: self._header(key)(item)
+            if isinstance(item, str) and isinstance(key, str) and is_secret_header(key)
+            else self._whole_item(item, depth)
             if isinstance(key, str) and is_secret_header(key)
             else self._value(item, depth)
             for key, item in value.items()
@@ -282,6 +273,9 @@ class Redactor:
 
     def _items(self, value: Any, depth: int) -> Any:
         clean = [self._value(item, depth) for item in value]
+        pair = listed_name(value)
+        if pair is not None and hides_beside(pair, value[1]):
+            clean[1] = self._header(pair)(value[1])
         if all(new is old for new, old in zip(clean, value, strict=True)):
             return value
         return tuple(clean) if isinstance(value, tuple) else clean
@@ -292,9 +286,27 @@ class Redactor:
             return self._whole(item) if hides(name, item) else self.text(item)
         if isinstance(item, int) and not isinstance(item, bool):
             return self._whole(str(item)) if abs(item) >= 1000 and is_password_field(name) else item
-        if secrecy(name) is Secrecy.HARD:
+        if secrecy(name) is Secrecy.HARD and not isinstance(item, dict):
             return self._whole_item(item, depth)
+        if isinstance(item, list) and all(isinstance(entry, str) for entry in item):
+            return (
+                self._whole_item(item, depth)
+                if any(hides(name, e) for e in item)
+                else self._value(item, depth)
+            )
+        if isinstance(item, dict) and name.lower().endswith("secrets"):
+            return self._vault(item, depth)
         return self._value(item, depth)
+
+    def _vault(self, item: dict[Any, Any], depth: int) -> Any:
+        """Clean a mapping of secrets by their names: each text that looks like a key is one."""
+        clean = {
+            key: self._whole(entry)
+            if isinstance(entry, str) and looks_like_key(entry, _LEAST_CHARS)
+            else self._value(entry, depth)
+            for key, entry in item.items()
+        }
+        return item if all(clean[key] is item[key] for key in item) else clean
 
     def _whole_item(self, item: Any, depth: int) -> Any:
         if isinstance(item, str):
@@ -313,6 +325,10 @@ class Redactor:
             self._names.notice(text)
             return text
         return text[:scheme] + self._name(secret, "field")
+
+    def _header(self, name: str) -> Callable[[str], str]:
+        """Return what hides the value of a secret header; of cookies it leaves names and attributes."""
+        return partial(hide_cookies, whole=self._whole) if name.lower() in COOKIES else self._whole
 
     def _scrub(self, pieces: list[bytes]) -> list[bytes]:
         """Return the pieces of a text without the secrets of the whole."""
@@ -373,12 +389,6 @@ def process_redactor(environ: Mapping[str, str], **options: Any) -> Redactor:
     known = (*options.pop("known", ()), *known_credentials(environ))
     rules = options.pop("rules", None) or environ.get(RULES_VARIABLE) or None
     return Redactor(rules=rules, known=known, **options)
-
-
-def _rules_of(rules: str | Path | None, known: Iterable[str], personal_data: bool) -> Ruleset:
-    return ruleset(
-        None if rules is None else str(rules), literals=literal_forms(known), personal=personal_data
-    )
 
 
 @lru_cache(maxsize=64)

@@ -27,14 +27,22 @@ __all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_
 Literals = tuple[tuple[bytes, bytes], ...]
 SCHEMA = "goldrun.secret_rules/1"
 Need = Literal["digit", "mixed", "name", "assigned", "quoted", "parameter", "luhn", "iban", "phone"]
-_EDGE = r"(?:\b|\\(?:[bfnrt]|u[0-9A-Fa-f]{4}))"
+_EDGE = r"(?:\b|_|\\(?:[bfnrt]|u[0-9A-Fa-f]{4}))"
 """No letter or digit before, or an escaped control character: rules look at encoded text too."""
 _FIELD_GATE = NAME_STEM + r"(?:\\*[\"']|[ ]?[:=])"
 _ENCODED_GATE = r"[A-Za-z0-9]{28}"
 """Base64 of a key of 20 characters has 27 or 28; ASCII text encodes to letters and digits almost alone."""
 _ENCODED_RUN = r"[A-Za-z0-9+/]{27,}={0,2}"
 """Base64 or hex long enough to say a key of 20 characters."""
-_ALWAYS = (r"\\u00[2-7]", r"-----BEGIN")
+_SPELLED_GATE = r"(?:[0-9A-Fa-f]{2}[ :]){12}|%(?:2[Dd]|5[Ff])|&#x?[0-9A-Fa-f]{2,3};"
+_SPELLED_RUN = (
+    r"(?:[0-9A-Fa-f]{2}[ :]){19,}[0-9A-Fa-f]{2}"
+    r"|[A-Za-z0-9_.~+/=%-]{3,}%(?:2[Dd]|5[Ff])[A-Za-z0-9_.~+/=%-]{8,}"
+    r"|[A-Za-z0-9_.~+/=-]{2,}&#x?[0-9A-Fa-f]{2,3};(?:[A-Za-z0-9_.~+/=-]|&#x?[0-9A-Fa-f]{2,3};){8,}"
+)
+"""Hex in pairs, and text with escaped dashes or letters, of which a key's shape may be made."""
+_TABLE_GATE = r"(?i:(?:password|passwd|passphrase|secret|token|key|pin|cvv)[\"' ]{0,4}[,;|\t\r\n])"
+_ALWAYS = (r"\\u00[2-7]", r"-----BEGIN", _TABLE_GATE)
 """Escaped letters, which may spell any name."""
 
 
@@ -125,7 +133,7 @@ class Ruleset:
     @cached_property
     def gate(self) -> Finder:
         """What every text is looked at with first. Internal to goldrun."""
-        return self._gate(lambda rule: True, (_FIELD_GATE, _ENCODED_GATE, *_ALWAYS))
+        return self._gate(lambda rule: True, (_FIELD_GATE, _ENCODED_GATE, _SPELLED_GATE, *_ALWAYS))
 
     @cached_property
     def keywords(self) -> KeywordSet:
@@ -136,6 +144,11 @@ class Ruleset:
     def runs(self) -> Finder:
         """Runs of encoded text, which may say a secret. Internal to goldrun."""
         return compile_finder(_ENCODED_RUN, where="redaction rules", engine=self._engine)
+
+    @cached_property
+    def spelled(self) -> Finder:
+        """Runs whose characters are spelled: hex in pairs, escapes of URLs and HTML. Internal to goldrun."""
+        return compile_finder(_SPELLED_RUN, where="redaction rules", engine=self._engine)
 
     @cached_property
     def wire(self) -> Finder:
@@ -227,7 +240,8 @@ def is_suspect(low: str) -> bool:
 def _blind_gate() -> Finder:
     parts = [rule.gate for rule in ruleset().rules if rule.gate]
     return compile_finder(
-        f"(?i:{'|'.join([_FIELD_GATE, _ENCODED_GATE, *_ALWAYS, *parts])})", where="redaction rules"
+        f"(?i:{'|'.join([_FIELD_GATE, _ENCODED_GATE, _SPELLED_GATE, *_ALWAYS, *parts])})",
+        where="redaction rules",
     )
 
 

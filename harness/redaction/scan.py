@@ -5,7 +5,6 @@ A text is scanned as bytes of UTF-8. Nothing is changed here; the caller replace
 
 from __future__ import annotations
 
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from dataclasses import dataclass
 from harness.redaction.dropped import DROPPED
 from harness.redaction.json_strings import Leaf, Offsets, decoded, leaves, looks_like_json
 from harness.redaction.match_checks import accepted
+from harness.redaction.pairs import NeighbourNames, hides_beside, table_cells
 from harness.redaction.rules import CompiledRule, Ruleset
-from harness.redaction.secret_fields import hides, is_password_field
+from harness.redaction.secret_fields import REPLAY_TOKENS, hides, is_password_field, looks_like_key
+from harness.redaction.spelled import encoded_runs
 from runtime.errors import DataError
 
 PSEUDONYM = re.compile(r"<secret(?:#(?P<number>\d{1,9})|:[0-9a-zA-Z_-]{1,64})>")
@@ -22,10 +23,12 @@ _PSEUDONYM = re.compile(PSEUDONYM.pattern.encode())
 MAX_DEPTH = 8
 """JSON inside strings of JSON."""
 MAX_SPANS = 100_000
-_HEX = re.compile(rb"(?:[0-9a-f]{2})+|(?:[0-9A-F]{2})+")
+_BLOB_SIGNS = (b"+", b"/")
+_BLOB = re.compile(rb"[A-Za-z0-9+/]{64}")
+_VAULT = re.compile(rb'[A-Za-z_-]{0,40}[sS]ecrets"\s*:\s*\{')
+"""A mapping of secrets by their names."""
 _SCHEMES = (b"bearer ", b"basic ", b"token ", b"bot ", b"key ", b"apikey ")
 _FIELD_RANK, _RUN_RANK, _LITERAL_RANK = -1, 1_000_000, -2
-_MAX_RUN = 1 << 20
 _MOST_REREAD = 256
 
 
@@ -70,6 +73,8 @@ def find_secrets(data: bytes, rules: Ruleset, *, tripwire: bool = False, depth: 
     if not gate.test(data):
         return []
     spans = _literals(data, rules) + _by_rules(data, rules, tripwire) + _encoded(data, rules)
+    if not tripwire and b"\n" in data:
+        spans += _in_tables(data)
     if not tripwire and looks_like_json(data):
         spans = _in_json(data, rules, depth, spans)
     if len(spans) > MAX_SPANS:
@@ -107,13 +112,21 @@ def _by_rule(data: bytes, one: CompiledRule) -> Iterator[Span]:
         start, end = next((found[n] for n in one.secrets if found[n][0] >= 0), found[0])
         name = None if one.name is None else data[slice(*found[one.name])]
         size = accepted(needs, data[start:end], name) if needs else end - start
-        if size:
+        if size and not _in_blob(data, start):
             yield _whole_chars(data, start, start + size, one.rank, one.rule.id)
             at = max(start + size, at + 1)
         else:
             # What was taken for a value may be the next name: `key: password: ...`. A long one is passed over, or
             # the text would be read again and again.
             at = max(start if end - start <= _MOST_REREAD else end, found[0][0] + 1, at + 1)
+
+
+def _in_blob(data: bytes, start: int) -> bool:
+    """Return whether a match begins in the middle of base64, as of an image: chance, no key."""
+    return (
+        data[start - 1 : start] in _BLOB_SIGNS
+        and _BLOB.fullmatch(data[max(start - 64, 0) : start]) is not None
+    )
 
 
 def _whole_chars(data: bytes, start: int, end: int, rank: int, rule: str) -> Span:
@@ -134,27 +147,16 @@ def _literals(data: bytes, rules: Ruleset) -> list[Span]:
 
 
 def _encoded(data: bytes, rules: Ruleset) -> list[Span]:
-    """Return runs of base64 or hex that say a secret."""
-    spans, at = [], 0
-    while (found := rules.runs.first(data, at)) is not None:
-        start, at = found[0]
-        run = data[start:at]
-        if len(run) <= _MAX_RUN and any(_says_secret(text, rules) for text in _decodings(run)):
-            spans.append(Span(start, at, _RUN_RANK, "encoded", run))
-    return spans
+    """Return runs of base64, hex or escapes that say a secret."""
+    return [
+        Span(start, end, _RUN_RANK, "encoded", data[start:end])
+        for start, end, texts in encoded_runs(data, rules)
+        if any(_says_secret(text, rules) for text in texts)
+    ]
 
 
-def _decodings(run: bytes) -> list[bytes]:
-    """Return what a run may say: base64 that begins at one of its first four characters, or hex."""
-    if _HEX.fullmatch(run):
-        return [binascii.unhexlify(run)]
-    plain = run.rstrip(b"=")
-    candidates = []
-    for offset in range(4):
-        body = plain[offset:]
-        body = body[: len(body) - 1] if len(body) % 4 == 1 else body
-        candidates.append(binascii.a2b_base64(body + b"=" * (-len(body) % 4)))
-    return candidates
+def _in_tables(data: bytes) -> list[Span]:
+    return [Span(start, end, _FIELD_RANK, "field", data[start:end]) for start, end in table_cells(data)]
 
 
 def _says_secret(text: bytes, rules: Ruleset) -> bool:
@@ -167,9 +169,17 @@ def _in_json(data: bytes, rules: Ruleset, depth: int, spans: list[Span]) -> list
     """Return what is found in JSON: in its strings as they read, and outside of them as it stands."""
     strings: list[tuple[int, int]] = []
     found: list[Span] = []
+    pairing, vault_end = NeighbourNames(data), -1
     for leaf in leaves(data):
         strings.append((leaf.start, leaf.end))
         found += _in_leaf(leaf, rules, depth)
+        if leaf.name is None and (vault := _VAULT.match(data, leaf.start)) is not None:
+            vault_end = data.find(b"}", vault.end())
+        if leaf.name is not None and leaf.end <= vault_end and looks_like_key(leaf.raw.decode("latin-1"), 8):
+            found += _whole_leaf(leaf)
+        pair = None if leaf.is_number else pairing.see(leaf)
+        if pair is not None and hides_beside(pair[0], decoded(pair[1].raw).decode("utf-8", "replace")):
+            found += _whole_leaf(pair[1])
     outside, at = [], 0
     for span in sorted(spans, key=lambda span: span.start):
         while at < len(strings) and strings[at][1] <= span.start:
@@ -180,10 +190,21 @@ def _in_json(data: bytes, rules: Ruleset, depth: int, spans: list[Span]) -> list
     return found + outside
 
 
+def _whole_leaf(leaf: Leaf) -> list[Span]:
+    text = decoded(leaf.raw)
+    begin = without_scheme(text)
+    if not text[begin:].strip():
+        return []
+    start, end = Offsets(leaf.raw).span(begin, len(text))
+    return [Span(leaf.start + start, leaf.start + end, _FIELD_RANK, "field", text[begin:])]
+
+
 def _in_leaf(leaf: Leaf, rules: Ruleset, depth: int) -> list[Span]:
     if leaf.is_number:
         secret = leaf.name is not None and is_password_field(leaf.name)
         return [Span(leaf.start, leaf.end, _FIELD_RANK, "field", leaf.raw, b'"')] if secret else []
+    if leaf.name in REPLAY_TOKENS:
+        return []
     text = decoded(leaf.raw)
     if leaf.name is not None and hides(leaf.name, text.decode("utf-8", "replace")):
         start = without_scheme(text)

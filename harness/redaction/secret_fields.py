@@ -53,6 +53,23 @@ _HARD = frozenset(
         " accesstoken refreshtoken authtoken sessiontoken idtoken apitoken appsecret"
     )
 )
+_PLURAL = {
+    "passwords": "password",
+    "secrets": "secret",
+    "tokens": "token",
+    "keys": "key",
+    "apikeys": "apikey",
+    "cookies": "cookie",
+}
+_CODES = frozenset(_words("otp totp pin cvv cvc cvn passcode mfa"))
+_CODE_OF = frozenset(_words("access security recovery backup verification mfa otp pin sms"))
+_HARD_ENDS = ("password", "passwd", "passphrase", "apikey", "secretkey")
+REPLAY_TOKENS = frozenset(
+    _words("signature thoughtSignature thought_signature encrypted_content encryptedContent")
+)
+"""Fields of what providers want back as it was: no secrets, and a run cannot go on without them."""
+_PASS_OF = frozenset(_words("db database user admin root smtp mail ftp ssh login redis pg mysql http proxy"))
+_CODE = re.compile(r"[0-9]{3,10}|(?=.*[0-9])[A-Za-z0-9-]{6,}", re.ASCII)
 _DASHED = frozenset(name for name in HEADERS if "-" in name)
 _PASSWORDS = frozenset({"password", "passwd", "passphrase", "pwd"})
 _SOFT = frozenset(
@@ -61,15 +78,21 @@ _SOFT = frozenset(
 _AFTER = frozenset({"confirm", "confirmation", "again", "repeat", "hash", "plain", "plaintext", "value"})
 
 NAME_STEM = (
-    r"(?i:(?:pass(?:word|wd|phrase)|pwd)(?:[ _.-]?(?:"
+    r"(?i:(?:pass(?:word|wd|phrase|code)s?|pwd|pass)(?:[ _.-]?(?:"
     + "|".join(sorted(_AFTER))
     + r"))?|secret|token|authorization"
-    r"|credentials?|creds|auth|signature|sig|jwt|bearer|cookie|(?:" + "|".join(_KEY_OF) + r")[ _.-]{0,2}key)"
+    r"|secrets|tokens|otp|pin|cv[vcn]|mfa|code"
+    r"|credentials?|creds|auth|signature|sig|jwt|bearer|cookie|(?:"
+    + "|".join(_KEY_OF)
+    + r")[ _.-]{0,2}keys?)"
     r"[ _.0-9-]{0,8}"
 )
 """How each secret name ends, as an expression: what the gate looks for before a quote, `=` or `:`."""
 _NAME_END = re.compile(NAME_STEM + r"\Z", re.ASCII)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", re.ASCII)
+_VERB = re.compile(r"(?:get|set|update|change|reset|forgot|has|is|show|verify|create|delete)[_A-Z]")
+"""Begins the name of an action, not of a value: `update_password` is a tool, `"Write"` what it may do."""
+_LONGEST_WORD = 12
 _LONGEST = 128
 _SOFT_CHARS = 16
 
@@ -93,9 +116,15 @@ def secrecy(name: str) -> Secrecy:
     words = [word.lower() for word in _WORD.findall(name)]
     while len(words) > 1 and words[-1].isdigit():
         words.pop()
-    if not words:
+    if not words or name in REPLAY_TOKENS:
         return Secrecy.NONE
-    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    last, before = _PLURAL.get(words[-1], words[-1]), words[-2] if len(words) > 1 else ""
+    if last == "token" and words[-1] == "tokens":
+        return Secrecy.SOFT if before not in _NOT_TOKEN_OF else Secrecy.NONE
+    if last.endswith(_HARD_ENDS) or is_code_field(name):
+        return Secrecy.HARD
+    if last == "pass":
+        return Secrecy.HARD if before in _PASS_OF else Secrecy.SOFT
     if last in _HARD or name.lower() in _DASHED:
         return Secrecy.HARD
     if (last == "key" and before in _KEY_OF) or (last in _AFTER and before in _PASSWORDS):
@@ -107,6 +136,15 @@ def secrecy(name: str) -> Secrecy:
     return Secrecy.SOFT if last in _SOFT else Secrecy.NONE
 
 
+@lru_cache(maxsize=1024)
+def is_code_field(name: str) -> bool:
+    """Return whether a name is that of a short code: a PIN, an OTP, the number on the back of a card."""
+    words = [word.lower() for word in _WORD.findall(name)][-2:]
+    if not words:
+        return False
+    return words[-1] in _CODES or (len(words) > 1 and words[-1] == "code" and words[0] in _CODE_OF)
+
+
 def is_secret_field(name: str) -> bool:
     """Return whether text in a field of this name is a secret by its name alone."""
     return secrecy(name) is Secrecy.HARD
@@ -114,6 +152,8 @@ def is_secret_field(name: str) -> bool:
 
 def is_password_field(name: str) -> bool:
     """Return whether a number in a field of this name is a secret too."""
+    if is_code_field(name):
+        return True
     words = [word.lower() for word in _WORD.findall(name)] if secrecy(name) is Secrecy.HARD else []
     return bool(words) and words[-1] in _PASSWORDS | {"secret"}
 
@@ -130,6 +170,10 @@ def is_secret_header(name: str) -> bool:
 
 def hides(name: str, value: str) -> bool:
     """Return whether a value is secret in a field of this name."""
+    if is_code_field(name):
+        return _CODE.fullmatch(value) is not None
+    if value.isalpha() and len(value) <= _LONGEST_WORD and _VERB.match(name):
+        return False
     level = secrecy(name)
     return level is Secrecy.HARD or (level is Secrecy.SOFT and looks_like_key(value, _SOFT_CHARS))
 

@@ -22,14 +22,13 @@ def orphan_journals(path: Path) -> list[Path]:
     """Return the journals at a path: the file itself, or those below a folder, sorted.
 
     Raises:
-        CassetteError: If there is none.
+        CassetteError: If there is no such file or folder. A folder without journals is good: nothing was left.
     """
     if path.is_dir():
-        found = sorted(p for p in path.rglob(f"*{JOURNAL_SUFFIX}") if p.is_file())
-    else:
-        found = [path] if path.is_file() else []
-        if found and not path.name.endswith(JOURNAL_SUFFIX):
-            raise UsageError(f"{path.name!r} is no journal (*{JOURNAL_SUFFIX})", where=str(path))
+        return sorted(p for p in path.rglob(f"*{JOURNAL_SUFFIX}") if p.is_file())
+    found = [path] if path.is_file() else []
+    if found and not path.name.endswith(JOURNAL_SUFFIX):
+        raise UsageError(f"{path.name!r} is no journal (*{JOURNAL_SUFFIX})", where=str(path))
     if not found:
         raise CassetteError(
             "there is no journal to recover",

@@ -1,6 +1,7 @@
 """Hostile files: refused quickly, by one error class, with bounded memory."""
 
 import json
+import os
 import subprocess
 import sys
 import zlib
@@ -18,6 +19,7 @@ from harness.cassette.limits import decode_strict
 from harness.cassette.merkle import merkle_root
 from harness.cassette.segment import read_segment
 from harness.cassette.store import iter_recordings, split_target
+from harness.cli.main import run
 from harness.errors import CassetteError
 from runtime.journal.records import seal_line
 
@@ -65,6 +67,7 @@ def read_all(path: Path) -> None:
 MEASURED = """
 import resource, sys
 from harness.cassette.segment import read_segment
+from harness.cli.main import run
 from harness.errors import CassetteError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -231,3 +234,19 @@ def test_a_line_without_end_is_not_read_whole(tmp_path: Path, monkeypatch: pytes
 
     with pytest.raises(CassetteError, match="passes the limit"):
         list(iter_recordings(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+@pytest.mark.parametrize("command", ["show", "replay", "verify", "redact-check"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".seg", ".cassette.json"])
+def test_a_pipe_or_device_in_place_of_a_recording_is_refused_in_one_line(
+    command: str, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe, device = tmp_path / f"pipe{suffix}", tmp_path / f"device{suffix}"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+
+    codes = [run([command, str(path)]) for path in (pipe, device)]
+
+    assert codes == [3, 3]
+    assert capsys.readouterr().err.count("neither a file nor a folder") == 2

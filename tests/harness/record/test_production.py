@@ -383,3 +383,11 @@ def test_sigterm_flushes_and_seals(tmp_path: Path) -> None:
         ("req_done", "finish"),
         ("req_cut", "crashed"),
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of files are those of POSIX")
+def test_a_sealed_segment_is_as_private_as_its_journal(tmp_path: Path) -> None:
+    with ProductionRecorder(tmp_path) as recorder:
+        run_many(recorder, ["req_1"])
+
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}

@@ -61,7 +61,7 @@ def test_a_mapping_of_headers_is_cleaned_as_headers() -> None:
 
     assert Redactor().value(call) == {
         "url": "https://a.test",
-        "headers": {"Cookie": "<secret#1>", "Accept": "x", "X-Team-Token": ["<secret#2>", "<secret#3>"]},
+        "headers": {"Cookie": "a=<secret#1>", "Accept": "x", "X-Team-Token": ["<secret#2>", "<secret#3>"]},
     }
 
 

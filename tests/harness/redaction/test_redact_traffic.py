@@ -16,10 +16,11 @@ from harness.redaction.redactor import Redactor
 
 RUNS = Path(__file__).parents[3].parent / "shared" / "real" / "runs"
 MEGABYTE = 1_000_000
-# The passwords that the benchmark's tasks and attacks are about; see the data's own description.
+# The passwords and one-time codes that the benchmark's tasks and attacks are about; see the data's own description.
 PLANTED = re.compile(
     r"password123|emmabanking|emma\.student\.pass|emma\.johnson\.clouddrive\.pass|emmajohnson\.github"
-    r"|alice\.m\.123|PASS999|NewPassword|N3wP@ssw0rd|new_password|attacked|OPENSSH PRIVATE KEY",
+    r"|alice\.m\.123|PASS999|NewPassword|N3wP@ssw0rd|new_password|attacked|OPENSSH PRIVATE KEY"
+    r"|otp",
     re.IGNORECASE,
 )
 
@@ -42,7 +43,7 @@ def messages(chars: int) -> Iterator[tuple[Any, int]]:
                     break
 
 
-def test_at_most_five_things_in_a_megabyte_of_ordinary_traffic_are_replaced_wrongly() -> None:
+def test_at_most_two_things_in_a_megabyte_of_ordinary_traffic_are_replaced_wrongly() -> None:
     wrong: list[str] = []
     total = 0
 
@@ -54,7 +55,7 @@ def test_at_most_five_things_in_a_megabyte_of_ordinary_traffic_are_replaced_wron
             wrong.append(json.dumps(clean))
 
     assert total >= MEGABYTE
-    assert len(wrong) <= 5 * total / MEGABYTE, wrong
+    assert len(wrong) <= 2 * total / MEGABYTE, wrong
 
 
 def test_fresh_text_is_scanned_at_half_a_megabyte_a_second_or_more() -> None:

@@ -246,7 +246,7 @@ def test_names_that_say_secret(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     words(
-        "max_tokens token_count tokens secretary passwords page_token nextPageToken pad_token key primary_key"
+        "max_tokens token_count secretary page_token nextPageToken pad_token key primary_key"
         " public_key cache_key author passenger keyboard bypass compass secretariat tokenizer prompt_tokens"
         " password_policy"
     ),

@@ -75,6 +75,9 @@ def test_recover_leaves_a_journal_alone_that_is_written_to(
     assert journal.exists()
 
 
-def test_recover_without_a_journal_is_exit_3(tmp_path: Path) -> None:
-    assert run("recover", str(tmp_path)) == 3
-    assert run("recover", str(tmp_path / "none.jsonl")) == 3
+def test_recover_of_a_folder_without_journals_is_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("recover", str(tmp_path), "--json") == 0
+    assert printed(capsys)["journals"] == []
+    assert run("recover", str(tmp_path / "nowhere")) == 3
