@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="replay answers from cassettes (default); record runs the agents and writes new cassettes",
     )
     group.addoption(
+        "--golden-allow-writes",
+        action="append",
+        default=[],
+        metavar="TOOL",
+        help="while recording, carry out the writes of this tool (* for each); others the old cassette answers",
+    )
+    group.addoption(
         "--golden-update",
         default="",
         metavar="KINDS",
@@ -264,9 +271,13 @@ def _run(item: GoldenItem, task: GoldenTask) -> None:
     project = project_of(item.path)
     if config.getoption("--golden-mode") == "record":
         with real_dates():
-            from harness.golden.record import record_task
+            from harness.golden.record import record_task, rejection_text
 
-        record_task(task, project, deploy=deploy)
+        made = record_task(
+            task, project, deploy=deploy, allow_writes=config.getoption("--golden-allow-writes")
+        )
+        if made.problems:
+            raise GoldenFailure(rejection_text(made))
     _update_baseline(config, task, project)
     outcome = run_task(task, project, deploy=deploy)
     _keep(item, outcome)

@@ -146,6 +146,8 @@ def replay_run(
         divergences.append(_edited(recording))
     if not divergences:
         divergences += _trace_differs(recording, trace, matchers)
+    if not divergences:
+        divergences += _children_differ(recording)
     return RunReplay(
         recording=recording,
         verdict="diverged" if divergences else "same",
@@ -154,6 +156,21 @@ def replay_run(
         effects=performer.effects,
         warnings=tuple(_warnings(recording.header, ready.header)),
     )
+
+
+def _children_differ(recording: Recording) -> list[EffectDivergence]:
+    """Replay the child runs that are kept with a run; the tools that began them are not carried out on replay.
+
+    Each follows from its own recording, so what is compared is the recorded run, not the code of the child agent.
+    """
+    found: list[EffectDivergence] = []
+    for child in recording.children:
+        replay = replay_run(child)
+        name = child.header.request_id.removeprefix(f"{recording.header.request_id}/")
+        found += [msgspec.structs.replace(d, lane=f"{name}>{d.lane}") for d in replay.divergences]
+        if replay.error is not None:
+            found.append(_end_differs(f"child {name}", None, replay.error))
+    return found
 
 
 def _edited(recording: Recording) -> EffectDivergence:
