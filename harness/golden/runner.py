@@ -12,7 +12,7 @@ import msgspec
 from harness.cassette.golden_cassette import read_cassette
 from harness.redaction.redactor import looks_secret
 from harness.errors import CassetteError, TaskError
-from harness.golden.baseline import baseline_path, read_baseline
+from harness.golden.baseline import baseline_path, missing_fields, read_baseline
 from harness.golden.load_code import importable
 from harness.golden.rules.evaluation import CheckFailure, evaluate
 from harness.golden.rules.invariants import check_invariants
@@ -100,7 +100,7 @@ def run_task(
         divergences=replay.divergences,
         seconds=time.perf_counter() - started,
         quarantined=is_quarantined(task),
-        notes=replay.warnings,
+        notes=(*replay.warnings, *_baseline_notes(task)),
     )
 
 
@@ -220,7 +220,7 @@ def _judge(
 ) -> Iterable[CheckFailure]:
     baseline = read_baseline(task, baseline_path(task.path)) if needs_baseline(task) else None
     known = _known_tools(recording, agent)
-    tainted_from = next((d.step for d in divergences), None)
+    tainted_from = next((d.step for d in divergences if d.step is not None), None)
     yield from evaluate(
         task,
         trace,
@@ -232,6 +232,13 @@ def _judge(
     yield from check_invariants(
         task, trace, header=recording.header, looks_secret=looks_secret, tainted_from=tainted_from
     )
+
+
+def _baseline_notes(task: GoldenTask) -> tuple[str, ...]:
+    if not needs_baseline(task):
+        return ()
+    lacks = sorted(missing_fields(read_baseline(task, baseline_path(task.path))))
+    return (f"the baseline lacks {', '.join(lacks)}: not compared",) if lacks else ()
 
 
 def needs_baseline(task: GoldenTask) -> bool:

@@ -21,6 +21,7 @@ Cause = Literal[
     "budget",
     "control",
     "redaction",
+    "tool declaration",
     "code",
 ]
 
@@ -38,6 +39,7 @@ class EffectDivergence(msgspec.Struct, frozen=True, kw_only=True):
         cause: Why, as far as the recording tells.
         recorded: The recorded value around the difference.
         replayed: The value now.
+        summary: What changed, in words; `None` where the place says all that is known.
         tainted: Whether it only follows from an earlier divergence.
     """
 
@@ -50,6 +52,7 @@ class EffectDivergence(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause | None = None
     recorded: Any = None
     replayed: Any = None
+    summary: str | None = None
     tainted: bool = False
 
 
