@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Counts,
         Expect,
         ExpectedCall,
+        OnceSpec,
         Output,
         Range,
         Tokens,
@@ -57,7 +58,9 @@ if TYPE_CHECKING:
     from harness.replay.matching import Matchers
     from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
+    from harness.wire.match_rules import MatchHosts, MatchIgnore, MatchRules
     from harness.wire.misses import Miss, WireMiss
+    from harness.wire.recorded_tool import RecordedToolError, recorded_tool
     from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession, record_http
 
@@ -82,14 +85,19 @@ __all__ = [
     "HttpSession",
     "ImportFailed",
     "InputMessage",
+    "MatchHosts",
+    "MatchIgnore",
+    "MatchRules",
     "MatchSpec",
     "Matchers",
     "Miss",
+    "OnceSpec",
     "Output",
     "ProductionRecorder",
     "Project",
     "Quarantine",
     "Range",
+    "RecordedToolError",
     "Recorder",
     "RecordingStopped",
     "Redactor",
@@ -124,6 +132,7 @@ __all__ = [
     "read_cassette",
     "record_http",
     "record_task",
+    "recorded_tool",
     "replay_run",
     "run_task",
     "update_baseline",
@@ -141,7 +150,7 @@ _ROOMS = {
     "harness.golden.project": "Project",
     "harness.golden.record": "TaskRecording record_task",
     "harness.golden.rules.expect": (
-        "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall Output Range Tokens Tools VsBaseline"
+        "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall OnceSpec Output Range Tokens Tools VsBaseline"
     ),
     "harness.golden.rules.facts": "CheckFailure",
     "harness.golden.rules.fluent": "TraceCheck check",
@@ -161,7 +170,9 @@ _ROOMS = {
     "harness.replay.divergence": "EffectDivergence",
     "harness.replay.matching": "Matchers",
     "harness.sessions.replay": "RunReplay replay_run",
+    "harness.wire.match_rules": "MatchHosts MatchIgnore MatchRules",
     "harness.wire.misses": "Miss WireMiss",
+    "harness.wire.recorded_tool": "RecordedToolError recorded_tool",
     "harness.wire.run_identity": "RunIdentity",
     "harness.wire.session": "HttpSession record_http",
 }

@@ -8,6 +8,7 @@ Rules.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,12 +20,8 @@ from runtime.doors import real_dates
 
 if TYPE_CHECKING:
     from harness.golden.runner import GoldenOutcome
-    from harness.golden.task import GoldenTask
 
 SUFFIX = ".golden.yaml"
-_ROWS = pytest.StashKey[list[dict[str, Any]]]()
-_OUTCOMES = pytest.StashKey[list[Any]]()
-_PROPERTY = "goldrun"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep a place for outcomes."""
+    """Register the markers and check the options."""
     config.addinivalue_line(
         "markers",
         "cassette(name=None, **settings): record or replay the HTTP traffic of the test; settings as of "
@@ -65,13 +62,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "frozen_clock(moment): freeze the clock of the test there, with the fixture of this name"
     )
-    config.stash[_ROWS] = []
-    config.stash[_OUTCOMES] = []
     if config.getoption("--golden-mode") == "record" and os.environ.get("CI"):
         raise pytest.UsageError(
             "--golden-mode=record is refused where CI is set: record on your machine and review"
         )
-    unknown = _update_kinds(config) - {"new", "changed", "unused"}
+    from harness.golden.pytest_suite import update_kinds
+
+    unknown = update_kinds(config) - {"new", "changed", "unused"}
     if unknown:
         raise pytest.UsageError(f"--golden-update knows new, changed and unused, not {min(unknown)!r}")
 
@@ -85,6 +82,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             from harness.wire.pytest_support import request_fixture
 
             request_fixture(items, marker)
+    if any(getattr(item, "golden_task", None) is not None for item in items):
+        from harness.golden.pytest_items import mark_duplicates
+
+        mark_duplicates(items)
 
 
 @pytest.fixture
@@ -113,10 +114,24 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
         if problem is None or isinstance(error, KeyboardInterrupt | pytest.skip.Exception):
             raise
     else:
-        problem = _cassette_problem(item)
+        problem = _cassette_problem(item) or _unverified(item)
         if problem is None:
             return result
+    finally:
+        _forget_checks()
     pytest.fail(problem, pytrace=False)
+
+
+def _unverified(item: pytest.Item) -> str | None:
+    """Return what the test's own `check()` objects found and nobody verified; `None` where nothing is open."""
+    rules = sys.modules.get("harness.golden.rules.fluent")
+    return None if rules is None else rules.unverified_text()
+
+
+def _forget_checks() -> None:
+    rules = sys.modules.get("harness.golden.rules.fluent")
+    if rules is not None:
+        rules.forget_unverified()
 
 
 def _cassette_problem(item: pytest.Item) -> str | None:
@@ -171,227 +186,75 @@ else:  # another plugin's `snapshot` would be of no use
 
 
 @pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Callable[[str], GoldenOutcome]:
-    """Give a function that runs a golden task by its file; check its `outcome.trace` with `harness.check`."""
+def golden(request: pytest.FixtureRequest) -> Callable[..., GoldenOutcome]:
+    """Give a function that runs a golden task by its file: `golden("golden/shop/a.golden.yaml")`.
+
+    The test fails if the task does. `golden(path, judge=False)` gives the outcome of a failed task too.
+    """
     with real_dates():
+        from harness.golden.failure_report import failure_text
         from harness.golden.loader import load_task
         from harness.golden.project import project_of
         from harness.golden.runner import run_task
 
-    def run(path: str) -> GoldenOutcome:
+    def run(path: str, *, judge: bool = True) -> GoldenOutcome:
         file = (request.config.rootpath / path).resolve()
-        return run_task(load_task(file), project_of(file), deploy=request.config.getoption("--deploy"))
+        outcome = run_task(load_task(file), project_of(file), deploy=request.config.getoption("--deploy"))
+        if judge and not outcome.passed:
+            pytest.fail(failure_text(outcome), pytrace=False)
+        return outcome
 
     return run
 
 
-def _update_kinds(config: pytest.Config) -> set[str]:
-    return {k.strip() for k in str(config.getoption("--golden-update")).split(",") if k.strip()}
-
-
-def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> GoldenFile | None:
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect golden task files."""
     if not file_path.name.endswith(SUFFIX):
         return None
+    from harness.golden.pytest_items import GoldenFile
+
     return GoldenFile.from_parent(parent, path=file_path)
 
 
-class GoldenFailure(Exception):
-    """A golden task failed; the text is one screen for people."""
-
-
-class GoldenFile(pytest.Module):
-    """One golden task file: a module of one test function, so fixtures, marks and plugins work."""
-
-    def _getobj(self) -> Any:
-        # A module object of its own: pytest looks for fixtures, marks and setup functions in it.
-        import types
-
-        return types.ModuleType(self.path.name.removesuffix(SUFFIX).replace("-", "_"))
-
-    def _importtestmodule(self) -> Any:
-        return self._getobj()
-
-    def collect(self) -> Iterator[pytest.Item]:
-        """Yield the task's test function, named as the task."""
-        from harness.golden.loader import load_task
-        from runtime.errors import GoldrunError
-
-        try:
-            task = load_task(_relative(self.path))
-        except GoldrunError as error:
-            raise self.CollectError(str(error)) from error
-        yield GoldenItem.of(self, task)
-
-
-class GoldenItem(pytest.Function):
-    """One golden task."""
-
-    @classmethod
-    def of(cls, parent: GoldenFile, task: GoldenTask) -> GoldenItem:
-        """Return the item of a task."""
-
-        def run(request: pytest.FixtureRequest) -> None:
-            _run(request.node, task)
-
-        run.__module__ = "harness.plugin"
-        item: GoldenItem = cls.from_parent(parent, name=task.task, callobj=run)
-        for tag in task.tags:
-            parent.config.addinivalue_line("markers", f"{tag}: tag of golden tasks")
-            item.add_marker(tag)
-        return item
-
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show a failed task as its own text, without a traceback."""
-        if isinstance(excinfo.value, GoldenFailure):
-            return str(excinfo.value)
-        from runtime.errors import GoldrunError
-
-        if isinstance(excinfo.value, GoldrunError):
-            return f"{type(excinfo.value).__name__}: {excinfo.value}"
-        return super().repr_failure(excinfo)
-
-    def reportinfo(self) -> tuple[Path, int, str]:
-        """Name the task's file."""
-        return self.path, 0, self.name
-
-
-def _relative(path: Path) -> Path:
-    cwd = Path.cwd()
-    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
-
-
-def _run(item: GoldenItem, task: GoldenTask) -> None:
-    with real_dates():
-        from harness.golden.project import project_of
-        from harness.golden.runner import failure_text, run_task
-
-    config = item.config
-    deploy = config.getoption("--deploy")
-    project = project_of(item.path)
-    if config.getoption("--golden-mode") == "record":
-        with real_dates():
-            from harness.golden.record import record_task, rejection_text
-
-        made = record_task(
-            task, project, deploy=deploy, allow_writes=config.getoption("--golden-allow-writes")
-        )
-        if made.problems:
-            raise GoldenFailure(rejection_text(made))
-    _update_baseline(config, task, project)
-    outcome = run_task(task, project, deploy=deploy)
-    _keep(item, outcome)
-    if outcome.passed:
-        return
-    if outcome.quarantined and task.quarantine is not None:
-        owner, until = task.quarantine.owner, task.quarantine.until
-        pytest.xfail(
-            f"quarantined by {owner} until {until}: {task.quarantine.reason}\n{failure_text(outcome)}"
-        )
-    raise GoldenFailure(failure_text(outcome))
-
-
-def _update_baseline(config: pytest.Config, task: GoldenTask, project: Any) -> None:
-    kinds = _update_kinds(config)
-    if kinds & {"new", "changed"}:
-        with real_dates():
-            from harness.golden.update import update_baseline
-
-        update_baseline(task, project, new="new" in kinds, changed="changed" in kinds)
-
-
-def _keep(item: GoldenItem, outcome: GoldenOutcome) -> None:
-    """Attach the outcome to the report: JUnit properties, and a row that survives xdist."""
-    with real_dates():
-        from harness.golden.summary import summary_row
-
-    row = summary_row(outcome)
-    item.user_properties += [
-        ("stop_reason", row["stop_reason"]),
-        ("tool_calls", row["tool_calls"]),
-        ("cost_usd", row["cost_usd"] or "unknown"),
-        ("total_tokens", "unknown" if row["total_tokens"] is None else row["total_tokens"]),
-    ]
-    if item.config.getoption("--golden-report"):
-        from harness.golden.summary import trace_text
-
-        item.user_properties.append((_PROPERTY + "_trace", trace_text(outcome)))
-    item.stash[_ROW] = row
-
-
-_ROW = pytest.StashKey[dict[str, Any]]()
-
-
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Carry the task's row on the report of its call."""
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Carry what became of a golden task on its report."""
     report = yield
-    if report.when == "call" and _ROW in item.stash:
-        report.goldrun_row = item.stash[_ROW]
-        traces = [v for name, v in item.user_properties if name == _PROPERTY + "_trace"]
-        report.goldrun_trace = traces[0] if traces else None
-        report.user_properties = [p for p in report.user_properties if not p[0].startswith(_PROPERTY)]
+    if getattr(item, "golden_task", None) is not None:
+        from harness.golden.pytest_items import attach_row
+
+        attach_row(item, call, report)
     return report
-
-
-class _Collector:
-    """Gathers rows on the controller, with or without xdist."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        row = getattr(report, "goldrun_row", None)
-        if row is not None:
-            self._config.stash[_ROWS].append({**row, "outcome": report.outcome})
-            if getattr(report, "goldrun_trace", None):
-                self._config.stash[_OUTCOMES].append(report.goldrun_trace)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Gather rows where the reports arrive: in the controller."""
+    from harness.golden.pytest_suite import SuiteReport
+
     if not hasattr(session.config, "workerinput"):
-        session.config.pluginmanager.register(_Collector(session.config), "goldrun-collector")
+        session.config.pluginmanager.register(SuiteReport(session.config), "goldrun-suite")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report and remove unused baselines, once, in the controller."""
-    config = session.config
-    if hasattr(config, "workerinput") or not config.stash[_ROWS]:
-        return
-    if "unused" in _update_kinds(config):
-        _remove_unused(session)
-    directory = config.getoption("--golden-report")
-    if directory:
+    """Tell the controller of a worker which tasks it collected; write the report in the controller."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        from harness.golden.pytest_suite import collected_tasks
+
+        output["goldrun_tasks"] = collected_tasks(session)
+    suite: Any = session.config.pluginmanager.get_plugin("goldrun-suite")
+    directory = session.config.getoption("--golden-report")
+    if suite is not None and suite.traces and directory:
         from harness.golden.summary import traces_of
         from harness.reports.history import ingest
 
-        traces = traces_of(config.stash[_OUTCOMES])
-        ingest(
-            traces, deploy=config.getoption("--deploy") or "unlabelled", history=Path(directory) / "history"
-        )
-
-
-def _remove_unused(session: pytest.Session) -> None:
-    from harness.golden.project import project_of
-    from harness.golden.update import unused_baselines
-
-    projects = {project_of(i.path) for i in session.items if isinstance(i, GoldenItem)}
-    for project in projects:
-        for path in unused_baselines(project):
-            path.unlink()
+        deploy = session.config.getoption("--deploy") or "unlabelled"
+        ingest(traces_of(suite.traces), deploy=deploy, history=Path(directory) / "history")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Print one verdict line and the tasks whose stop reason, calls or cost changed."""
-    rows = config.stash[_ROWS]
-    if not rows:
-        return
-    from harness.golden.summary import summary_lines
-
-    terminalreporter.section("golden tasks")
-    for line in summary_lines(rows):
-        terminalreporter.write_line(line)
-    directory = config.getoption("--golden-report")
-    if directory:
-        terminalreporter.write_line(f"report: {directory}")
+    """Print the verdict line of the golden tasks, and their failures by cause."""
+    suite = config.pluginmanager.get_plugin("goldrun-suite")
+    if suite is not None:
+        suite.restore(terminalreporter)
+        suite.write(terminalreporter)

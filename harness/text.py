@@ -54,6 +54,22 @@ def cell_width(text: str) -> int:
     return len(text) if text.isascii() else sum(_cells(char) for char in text)
 
 
+def wrapped(head: str, words: Iterable[str], *, indent: int, width: int) -> list[str]:
+    """Return words as lines of at most a width; the first begins with `head`, the others stand two cells deeper.
+
+    A word that is longer than a line has a line of its own.
+    """
+    lines: list[str] = []
+    line, fresh = " " * indent + head, True
+    for word in words:
+        if not fresh and cell_width(line) + 1 + cell_width(word) > width:
+            lines.append(line)
+            line, fresh = " " * (indent + 2), True
+        line += word if fresh else f" {word}"
+        fresh = False
+    return [*lines, line.rstrip()]
+
+
 def table(rows: Iterable[Sequence[str]], headers: Sequence[str], align: str | None = None) -> str:
     """Return rows as an aligned plain-text table with a header line, without trailing blanks.
 

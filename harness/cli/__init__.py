@@ -1,1 +1,1 @@
-"""The command line: `goldrun <verb>`; arguments, output and exit codes only."""
+"""The command line `goldrun <verb>`: only arguments, output and exit codes."""

@@ -1,4 +1,4 @@
-"""The control store that a command acts on: opened, and each act noted in it."""
+"""Open the control store that a command acts on, and log each operator act in it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from runtime.errors import DataError
 
 if TYPE_CHECKING:
-    from runtime.ports.control_store import ControlStore
+    from runtime.state.control.blocking import BlockingControlStore
 
 
 class open_store:  # noqa: N801 - reads as a function where it is used
     """A control store for one command."""
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
-        """Look for the file.
+        """Check that the file exists.
 
         Raises:
-            DataError: If it is not there, and must not be made.
+            DataError: If it does not exist, and `create` is false.
         """
         if not create and not path.is_file():
             raise DataError(
@@ -29,30 +29,31 @@ class open_store:  # noqa: N801 - reads as a function where it is used
             )
         self._path = path
 
-    def __enter__(self) -> ControlStore:
+    def __enter__(self) -> BlockingControlStore:
+        from runtime.state.control.blocking import BlockingControlStore
         from runtime.state.control.sqlite_store import SqliteControlStore
 
-        self._store = SqliteControlStore(self._path)
+        self._store = BlockingControlStore(SqliteControlStore(self._path))
         return self._store
 
     def __exit__(self, *exc: object) -> None:
         self._store.close()
 
 
-def note(store: ControlStore, action: str, subject: str, reason: str) -> None:
-    """Keep what the operator just did, with who, when and why."""
+def note(store: BlockingControlStore, action: str, subject: str, reason: str) -> None:
+    """Log an operator's act: who, when, what and why."""
     from runtime.ports.control_values import Act
 
     store.note_act(Act(at=now(), by=operator(), action=action, subject=subject, reason=reason))
 
 
 def operator() -> str:
-    """Return who runs the command."""
+    """Return the name of the user who runs the command."""
     return getpass.getuser()
 
 
 def now() -> float:
-    """Return epoch seconds, from the one place that reads the wall clock."""
+    """Return epoch seconds from `runtime.execution.clock`, the only reader of the wall clock."""
     from runtime.execution.clock import SystemClock
 
     return SystemClock().now().timestamp()

@@ -1,4 +1,4 @@
-"""How the demo prints: numbered stages, the commands a user would type, excerpts of their output."""
+"""Output of the demo: numbered stages, the commands a user would type, and excerpts of their output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PAINT = {
 
 
 class Show:
-    """Prints the demo; colours only where stdout is a terminal that takes them."""
+    """Prints the demo, in colour only if stdout is a terminal that supports it."""
 
     def __init__(self) -> None:
         self._colour = wants_colour()
@@ -49,7 +49,7 @@ class Show:
         say(INDENT + self._painted(f"$ {line}", _CYAN))
 
     def output(self, lines: Iterable[str]) -> None:
-        """Print output of a command; long lines are wrapped under their own indent."""
+        """Print a command's output; long lines are wrapped at their own indent."""
         for line in lines:
             for piece in _wrapped(safe_line(line, 400)):
                 start = piece.lstrip()
@@ -74,21 +74,21 @@ def shortened(
     without: tuple[str, ...] = (),
     limit: int = 30,
 ) -> list[str]:
-    """Return the lines of some output that matter, without blank ones.
+    """Return an excerpt of a command's output without blank lines.
 
-    Output whose form has changed is shown from its first line on, so nothing is lost but its end.
+    If no line starts with `first`, for example because the output changed, the excerpt begins at the first line.
 
     Args:
-        text: Whole output.
-        first: Start of the first line that is shown.
-        until: Starts of a later line that ends the excerpt; it is not shown.
-        without: Starts of lines that are left out; their indent does not count.
-        limit: Most lines.
+        text: The whole output.
+        first: Prefix of the first line of the excerpt.
+        until: Prefixes of the line after the last one.
+        without: Prefixes of lines to leave out; their indent is ignored.
+        limit: Maximum number of lines.
     """
     lines = [line for line in text.splitlines() if line.strip()]
     begin = next((i for i, line in enumerate(lines) if line.startswith(first)), 0)
     end = next((i for i, line in enumerate(lines) if i > begin and line.startswith(until)), len(lines))
-    # An empty tuple begins no line.
+    # `startswith` of an empty tuple is false, so no line ends the excerpt or is left out then.
     excerpt = [line for line in lines[begin:end] if not line.lstrip().startswith(without)]
     if len(excerpt) <= limit:
         return excerpt

@@ -1,4 +1,4 @@
-"""What the demo does: a project in a folder of its own, and the commands that run in it."""
+"""The work of the demo: make a project in its own folder, and run commands in it."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """A run of the golden suite.
+    """The result of one run of the golden suite.
 
     Attributes:
         code: Exit code.
-        rows: One row a task, as `goldrun test --json` gives them.
+        rows: One row for each task, as `goldrun test --json` prints them.
     """
 
     code: int
@@ -64,7 +64,7 @@ class DemoProject:
     """The project in its folder.
 
     Attributes:
-        root: The folder; made and filled by `create`.
+        root: The folder, which `create` makes.
     """
 
     root: Path
@@ -74,7 +74,7 @@ class DemoProject:
         """Write the project's files into an empty or missing folder.
 
         Raises:
-            UsageError: If something is in the way, or the extra `harness` is not installed.
+            UsageError: If the folder is not empty, or the extra `harness` is not installed.
         """
         missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
         if missing:
@@ -84,7 +84,9 @@ class DemoProject:
             )
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise UsageError(
-                f"{str(root)!r} is no empty folder", where="--keep", next_step="name a new or empty folder"
+                f"{str(root)!r} is not an empty folder",
+                where="--keep",
+                next_step="name a new or empty folder",
             )
         source = importlib.resources.files("harness.cli").joinpath("demo_project")
         for file in source.iterdir():
@@ -110,15 +112,15 @@ class DemoProject:
         """Change one line.
 
         Raises:
-            BugError: If the line does not stand there exactly once.
+            BugError: If the file does not hold the line exactly once.
         """
         path = self.root / edit.file
         text = path.read_text(encoding="utf-8")
         if text.count(edit.before) != 1:
-            raise BugError(f"{edit.before!r} does not stand there exactly once", where=edit.file)
+            raise BugError(f"the file does not hold {edit.before!r} exactly once", where=edit.file)
         changed_at = path.stat().st_mtime
         path.write_text(text.replace(edit.before, edit.after), encoding="utf-8")
-        # An edit that keeps a file's size and second would meet the bytecode of the version before.
+        # Python finds stale bytecode by size and mtime in whole seconds. A quick edit may keep both, so move the mtime.
         os.utime(path, (changed_at + 2, changed_at + 2))
 
     def record(self) -> str:
@@ -144,7 +146,7 @@ class DemoProject:
         return Suite(code=done.returncode, rows=rows)
 
     def serve(self, deploy: str) -> list[Trace]:
-        """Let the customers of one deploy ask; return their runs as the journal holds them."""
+        """Serve the customers of one deploy; return their runs, read from the journal."""
         self._python("-m", "shop.traffic", deploy)
         return [recording.trace() for recording in iter_recordings(self.journal(deploy))]
 
@@ -160,7 +162,7 @@ class DemoProject:
         return self._python("-m", "harness.cli.main", *arguments, allowed=allowed)
 
     def _python(self, *arguments: str, allowed: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
-        """Run Python in the folder: a new process reads the agent's code as it stands now."""
+        """Run Python in the folder, in a new process that imports the agent's current code."""
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.root,
@@ -181,13 +183,13 @@ class DemoProject:
 
 
 def stop_counts(traces: list[Trace]) -> str:
-    """Return how many runs ended for which reason: `finish 4, loop_detected 14`."""
+    """Return the number of runs by stop reason: `finish 4, loop_detected 14`."""
     counts = Counter(trace.stop_reason for trace in traces)
     return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of the commands: this installation's packages, and no settings of other projects."""
+    """Return the commands' environment: this installation's packages, without settings of other projects."""
     variables = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     home = str(Path(__file__).resolve().parents[2])
     path = [home, variables["PYTHONPATH"]] if variables.get("PYTHONPATH") else [home]

@@ -1,7 +1,7 @@
-"""A group of commands that loads the file of one command, and only when that command is named.
+"""A group of commands that imports a command's file only when the user names that command.
 
-A group is a table: a line for each verb, with its help. `--help` prints the table and loads no file, so it stays quick
-whatever the commands import. Files of commands may therefore import what they need at their top.
+A group is a table with one line for each verb and its help. `--help` prints the table and imports no command, so it
+stays fast. The files of the commands may therefore import what they need at their top.
 """
 
 from __future__ import annotations
@@ -40,22 +40,22 @@ class Verb:
 
 
 class LazyGroup(TyperGroup):
-    """A group whose commands stand in `verbs`, in the order of the help."""
+    """A group of the commands in `verbs`, which have the order of the help."""
 
     verbs: ClassVar[tuple[Verb, ...]] = ()
 
     def __init__(self, **options: Any) -> None:
-        """Make a group; the options are typer's."""
+        """Make a group; the options are those of typer."""
         super().__init__(**options)
-        # Names and help only: enough for the listing, and for "did you mean".
+        # Names and help are enough for the listing and for "did you mean".
         self.commands.update({verb.name: TyperCommand(verb.name, help=verb.help) for verb in self.verbs})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return the command of a name, loaded; None if there is none."""
+        """Import and return the command of a name; `None` if there is none."""
         return next((verb.load() for verb in self.verbs if verb.name == cmd_name), None)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the table; typer would load each command for its help."""
+        """Write the table ourselves: typer would import each command for its help."""
         limit = formatter.width - 6 - max(map(len, self.commands))
         with formatter.section("Commands"):
             formatter.write_dl([(n, c.get_short_help_str(limit)) for n, c in self.commands.items()])

@@ -1,6 +1,6 @@
-"""`goldrun`: the commands and the one place where errors become exit codes.
+"""`goldrun`: the commands, and the one place where errors become exit codes.
 
-A command's file is loaded when the command is named, so `goldrun --help` loads none and stays quick.
+A command's file is imported when the user names the command, so `goldrun --help` imports none and stays fast.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Commands(LazyGroup):
         Verb(
             "record",
             "record:app",
-            "Record golden tasks, or `-- COMMAND` with its HTTP traffic, or whatever goes through `--proxy`.",
+            "Record golden tasks, or `-- COMMAND` with its HTTP traffic, or the traffic of a `--proxy`.",
         ),
         Verb(
             "replay",
             "replay:replay",
-            "Run recorded runs through the real orchestrator again and say whether they are the same.",
+            "Run recordings through the real orchestrator again, and say whether the runs are the same.",
         ),
         Verb("show", "show:show", "Print a run as a readable timeline."),
         Verb("diff", "diff:diff", "Compare two runs call by call, or two deploys task by task."),
@@ -58,18 +58,18 @@ class Commands(LazyGroup):
         Verb(
             "recover",
             "recover:recover",
-            "Seal journals that a dead process left; runs that were cut off end `crashed`.",
+            "Seal the journals of dead processes; runs without an end become `crashed`.",
         ),
         Verb(
             "verify",
             "verify:verify",
-            "Say whether recordings are intact and whether they are complete: 0 both, 1 incomplete, 3 damaged.",
+            "Check that recordings are intact and complete: exit 0 if both, 1 if incomplete, 3 if damaged.",
         ),
         Verb("find", "find:find", "Find a run by its request id over a folder or an object store."),
         Verb(
             "resume",
             "resume:resume",
-            "Carry a run that a crash cut off to its end, once; what was completed is not done again.",
+            "Finish a crashed run, once; completed calls are not repeated.",
         ),
         Verb(
             "promote",
@@ -79,7 +79,7 @@ class Commands(LazyGroup):
         Verb(
             "redact-check",
             "redact_check:redact_check",
-            "Look for secrets in files that were written; findings name rule, file and record, never the secret.",
+            "Search written files for secrets; findings name rule, file and record, never the secret.",
         ),
         Verb("ops", "ops:app", "Act on a control store: switches, approvals, claims, caps, breakers, runs."),
     )
@@ -120,7 +120,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command and return its exit code; the edge where errors become codes."""
+    """Run one command and return its exit code: errors become codes here and nowhere else."""
     try:
         result = app(arguments, standalone_mode=False, prog_name="goldrun")
     except typer.Exit as stop:
@@ -135,7 +135,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:
-        # Typer carries its own copy of click and exports no base class of its usage errors.
+        # Typer vendors click and exports no base class of its usage errors, so they are recognised by `show`.
         show = getattr(error, "show", None)
         if callable(show) and hasattr(error, "exit_code"):
             show()

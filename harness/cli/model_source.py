@@ -1,4 +1,4 @@
-"""Which model answers a command's run: a policy on loopback, an endpoint, or the agent's own client."""
+"""The model that answers a command's run: a policy on loopback, an endpoint, or the agent's own client."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from runtime.ports.models import ModelPort
 
 @contextmanager
 def open_model(script: str | None, base_url: str | None, api_key_env: str) -> Iterator[ModelPort | None]:
-    """Yield the model that the options name, or nothing, where the agent's own client answers.
+    """Yield the model that the options name, or `None` for the agent's own client.
 
     Args:
-        script: Policy that answers on loopback: `module:function`; the working folder is importable.
+        script: Policy that answers on loopback: `module:function`, importable from the working folder.
         base_url: Base URL of an OpenAI-compatible endpoint.
-        api_key_env: Variable that holds the endpoint's key.
+        api_key_env: Environment variable that holds the endpoint's key.
 
     Raises:
         UsageError: If the policy cannot be loaded.

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, progress and warnings on stderr, JSON as exactly one document."""
+"""Output of commands: results on stdout, progress and warnings on stderr, JSON as exactly one document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.text import safe_text, table
 from runtime.errors import ExitCode
 
 Advance = Callable[[int, str], None]
-"""Callback for progress: how many more items are done, and the name of the last one."""
+"""Progress callback: the number of items just finished, and the name of the last one."""
 
 
 def say(text: str = "") -> None:
@@ -34,7 +34,7 @@ def emit_json(document: Any) -> None:
 
 
 def emit_json_list(head: dict[str, Any], name: str, values: Iterable[Any]) -> None:
-    """Print one JSON document whose last field is a list, each value as soon as it is there."""
+    """Print one JSON document whose last field is a list; each value is printed as it arrives."""
     sys.stdout.write(json.dumps(head, ensure_ascii=False, allow_nan=False)[:-1])
     sys.stdout.write(f", {json.dumps(name)}: [")
     for number, value in enumerate(values):
@@ -59,18 +59,18 @@ def print_rows(schema: str, name: str, rows: list[dict[str, Any]], *, as_json: b
 
 
 def _cell_width(header: str) -> int:
-    """Return how much of a cell is shown; what names a row is not cut, so that it can be copied."""
+    """Return the maximum width of a cell. Names of rows are not cut, so that a user can copy them."""
     return 400 if header in {"key", "id", "scope", "request_id", "subject"} else 60
 
 
 def wants_colour() -> bool:
-    """Return whether stdout is a terminal that takes colour."""
+    """Return whether stdout is a terminal that supports colour."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
-    """Show progress with its end in sight on stderr, where that is a terminal; else stay silent."""
+    """Show a progress bar on stderr if it is a terminal; otherwise print nothing."""
     if not sys.stderr.isatty():
         yield lambda _count, _what: None
         return
@@ -90,7 +90,7 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as a whole or not at all."""
+    """Write a text file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")

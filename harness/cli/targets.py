@@ -1,4 +1,4 @@
-"""What a command's target names: the trace of a file, or a run that is looked up by its request id."""
+"""Resolve a command's target: a file with traces, or the request id of a recorded run."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from runtime.core.trace import Trace, parse_trace
 from runtime.errors import DataError, UsageError
 
 FILE_ENDINGS = (".json", ".jsonl", ".seg")
-"""A target with such an ending that does not exist is a missing file, not a request id."""
+"""A target with one of these endings is a file, not a request id, even if it does not exist."""
 
 
 def load_traces(target: str) -> list[Trace]:
-    """Return the traces of a target: a trace JSON, or each recording of a file or folder.
+    """Return the traces of a target: one trace of a JSON file, or each recording in a file or folder.
 
     Raises:
         CassetteError: If a recording cannot be read.
-        DataError: If the file is no trace.
+        DataError: If the file is not a trace.
     """
     path, _ = split_target(target)
     if path.is_file() and path.suffix == ".json" and not path.name.endswith(".cassette.json"):
@@ -31,10 +31,10 @@ def load_traces(target: str) -> list[Trace]:
 
 
 def load_trace(target: str) -> Trace:
-    """Return the one trace of a target.
+    """Return the only trace of a target.
 
     Raises:
-        UsageError: If the target holds several.
+        UsageError: If the target holds several traces.
     """
     traces = load_traces(target)
     if len(traces) != 1:
@@ -45,7 +45,7 @@ def load_trace(target: str) -> Trace:
 
 
 def resolve_target(target: str, root: str) -> str:
-    """Return the target itself, or where a bare request id is recorded below a root.
+    """Return the target itself, or for a request id the recording found below a root.
 
     Raises:
         CassetteError: If neither such a file nor such a run exists.
@@ -67,7 +67,7 @@ def resolve_target(target: str, root: str) -> str:
 
 
 def no_such_run(request_id: str, root: str) -> CassetteError:
-    """Return the error for a request id that is recorded nowhere below a root."""
+    """Return the error for a request id that has no recording below a root."""
     return CassetteError(
         f"no run {request_id!r} is recorded there",
         where=root,
@@ -80,7 +80,7 @@ def _trace_file(path: Path) -> Trace:
         return parse_trace(json.loads(path.read_bytes()))
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"this is no trace: {error}",
+            f"this is not a trace: {error}",
             where=str(path),
             next_step="name a cassette, a segment, or a trace made by `goldrun show --json`",
         ) from error

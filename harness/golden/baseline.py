@@ -1,7 +1,7 @@
-"""The stored baseline of a golden task: an accepted trace as JSON beside the task, made for review.
+"""The stored baseline of a golden task: an accepted trace as JSON beside the task, written for review.
 
-A baseline holds no times, no keys of writes and no deploy: only what the run did. It stays a `goldrun.trace/1`
-document, so that `goldrun diff` takes it.
+A baseline holds only what the run did. Times, idempotency keys and the deploy are left out. It is still a
+`goldrun.trace/1` document, so `goldrun diff` reads it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _TIMES = ("duration_s", "model_s", "tool_s")
 
 
 class BaselineChange(msgspec.Struct, frozen=True, kw_only=True):
-    """The first thing that differs from a baseline.
+    """The first difference from a baseline.
 
     Attributes:
-        place: Where in the run.
-        baseline: What the baseline has there.
-        actual: What the run has there.
+        place: Where in the run the difference is.
+        baseline: The baseline's value.
+        actual: The run's value.
         step: Index of the step; `None` for the run as a whole.
     """
 
@@ -51,10 +51,10 @@ def baseline_path(task_path: Path) -> Path:
 
 
 def read_baseline(task: GoldenTask | None, path: Path) -> Trace:
-    """Return a stored baseline; `task` is for messages.
+    """Return a stored baseline; `task` only serves messages.
 
     Raises:
-        TaskError: If it is missing, or no trace.
+        TaskError: If it is missing, or not a trace.
     """
     try:
         return _noted(json.loads(path.read_bytes()))
@@ -73,7 +73,7 @@ def read_baseline(task: GoldenTask | None, path: Path) -> Trace:
 
 
 def write_baseline(path: Path, trace: Trace) -> bool:
-    """Store a trace as baseline, as a whole or not at all, and return whether the file changed.
+    """Store a trace as baseline, atomically, and return whether the file changed.
 
     Raises:
         TaskError: If it cannot be written.
@@ -93,14 +93,14 @@ def write_baseline(path: Path, trace: Trace) -> bool:
 
 
 def baseline_bytes(trace: Trace) -> bytes:
-    """Return the bytes of a baseline file; equal for runs that did the same."""
+    """Return the bytes of a baseline file; runs that did the same give equal bytes."""
     return (json.dumps(trace_json(normalised(trace)), indent=2, ensure_ascii=False) + "\n").encode(
         "utf-8", "backslashreplace"
     )
 
 
 def normalised(trace: Trace) -> Trace:
-    """Return the trace without what differs between two equal runs: times, deploy, keys of writes."""
+    """Return the trace without what differs between two equal runs: times, deploy, idempotency keys."""
     steps = tuple(
         Step(index=s.index, model=_still_model(s.model), tool_calls=tuple(map(_still_call, s.tool_calls)))
         for s in trace.steps
@@ -284,7 +284,7 @@ def _still_call(call: ToolStep) -> ToolStep:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write beside the file, sync, rename: a reader sees the old file or the new one."""
+    """Write a temporary file, sync and rename it, so that a reader sees the old file or the new one."""
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -1,4 +1,4 @@
-"""Read golden task files: each mistake with its file and line, all of them at once."""
+"""Read golden task files, and report all mistakes at once, each with its file and line."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import TaskError
 from harness.golden.rules.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
-from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 from runtime.documents.strict_yaml import Lines, read_yaml
 from runtime.documents.yaml_events import YamlProblem
+from runtime.entry.old_names import BUDGET_PATHS, rename_limits
 
 _FIX = "correct the named fields in the task file"
 _WORDS = {
@@ -30,11 +30,11 @@ _WORDS = {
 }
 
 
-def load_task(path: Path) -> GoldenTask:
-    """Return the task of a file.
+def load_task(path: Path, *, shown: Path | None = None) -> GoldenTask:
+    """Return the task of a file; messages name it as `shown`, the path itself by default.
 
     Raises:
-        TaskError: If the file is missing, is no unambiguous YAML, or is no golden task; names each mistake.
+        TaskError: If the file is missing, is not unambiguous YAML, or is not a golden task. It names each mistake.
     """
     try:
         data = path.read_bytes()
@@ -43,11 +43,13 @@ def load_task(path: Path) -> GoldenTask:
     except OSError as error:
         what = f"the task file cannot be read: {error.strerror}"
         raise TaskError(what, where=str(path), next_step="check the path and its permissions") from error
-    return parse_task(data, path)
+    task = parse_task(data, shown or path)
+    task.stand_at(path)
+    return task
 
 
 def parse_task(data: bytes, path: Path) -> GoldenTask:
-    """Return the task that the bytes of a file hold; `path` is for messages and stays on the task.
+    """Return the task in the bytes of a file; the task keeps `path`, which messages show.
 
     Raises:
         TaskError: As `load_task`.
@@ -70,7 +72,7 @@ def parse_task(data: bytes, path: Path) -> GoldenTask:
 
 
 def find_tasks(root: Path) -> list[Path]:
-    """Return the task files of a folder and those below it, sorted; a file stands for itself.
+    """Return the task files in and below a folder, sorted; a file is returned as it is.
 
     Raises:
         TaskError: If there is no such folder or file.
@@ -83,10 +85,10 @@ def find_tasks(root: Path) -> list[Path]:
 
 
 def check_unique(tasks: Sequence[GoldenTask]) -> None:
-    """Refuse tasks of one name in several files.
+    """Refuse two files whose tasks have the same name.
 
     Raises:
-        TaskError: If a name stands twice; names both places.
+        TaskError: If a name occurs twice. It names both places.
     """
     first: dict[str, GoldenTask] = {}
     for task in tasks:
@@ -109,7 +111,7 @@ def _task_error(error: ValidationError, path: Path, lines: Lines) -> TaskError:
 
 
 def _place(entry: Any) -> tuple[str | int, ...]:
-    """Return where in the document an error stands; pydantic's names of union members are no part of it."""
+    """Return the place of an error in the document, without pydantic's names of union members."""
     parts = [p for p in entry["loc"] if isinstance(p, int) or not _is_union_tag(p)]
     return (*parts, *entry.get("ctx", {}).get("path", ()))
 
@@ -147,7 +149,7 @@ def _unknown_field(place: tuple[str | int, ...]) -> str:
 
 
 def _inner(model: Any, part: str | int) -> Any:
-    """Return the model behind a field, through lists and unions; `None` if there is none."""
+    """Return the model of a field, looking through lists and unions; `None` if there is none."""
     if isinstance(part, int):
         return model
     if not _is_model(model):

@@ -1,13 +1,12 @@
-"""Rewrite the old names of limits in golden tasks and policy files; every other byte stays as it is.
+"""Rewrite old names of limits in golden tasks and policy files; no other byte changes.
 
-The file is not dumped anew, which would lose comments and layout: the YAML events say where each key stands, and
-only those characters change. What comes out is read again and compared before the file is replaced.
+Dumping the YAML again would lose comments and layout. So the parser's events give the position of each key, and
+only those characters are replaced. The new text is parsed and compared before it replaces the file.
 """
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from typing import Any
 from harness.cassette.file_io import replace_file
 from harness.errors import TaskError
 from harness.golden.task import SUFFIX
-from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
 from runtime.documents.strict_yaml import MAX_DEPTH, MAX_NODES, NodePath, read_yaml
 from runtime.documents.yaml_events import YamlProblem, yaml_events
+from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
 
 _ENDINGS = (".yaml", ".yml", ".json")
 _BOM = "\ufeff"
@@ -25,11 +24,11 @@ _BOM = "\ufeff"
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """What became of one file.
+    """The result for one file.
 
     Attributes:
         path: The file.
-        renamed: Lines and old names of the keys that were rewritten, in order; empty where none had to be.
+        renamed: Line and old name of each rewritten key, in order; empty if none had an old name.
     """
 
     path: Path
@@ -45,7 +44,7 @@ class _Key:
 
 
 def find_files(path: Path) -> list[Path]:
-    """Return the golden tasks and policy files at a path, sorted; a file stands for itself.
+    """Return the golden tasks and policy files at a path, sorted; a file is returned as it is.
 
     Raises:
         TaskError: If there is no such file or folder.
@@ -54,17 +53,19 @@ def find_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise TaskError("there is no such file or folder", where=str(path), next_step="check the path")
-    # Hidden folders belong to tools: an environment's packages and a repository's objects are not ours to rewrite.
-    visible = (p for p in path.rglob("*") if not any(part[0] == "." for part in p.relative_to(path).parts[:-1]))
+    # Hidden folders belong to tools, for example `.venv` and `.git`. Their files are not ours to rewrite.
+    visible = (
+        p for p in path.rglob("*") if not any(part[0] == "." for part in p.relative_to(path).parts[:-1])
+    )
     return sorted(p for p in visible if p.name.endswith(_ENDINGS) and p.is_file() and _is_ours(p))
 
 
 def migrate_file(path: Path) -> Migrated:
-    """Rewrite the old names of limits in one file; a file without them is not touched.
+    """Rewrite the old names of limits in one file; a file without old names is not touched.
 
     Raises:
-        TaskError: If it is no golden task or policy file, holds a limit under both names, or cannot be rewritten in
-            place; it is left as it was.
+        TaskError: If it is not a golden task or policy file, holds a limit under both names, or cannot be rewritten
+            in place. The file is then unchanged.
     """
     try:
         data = path.read_bytes()
@@ -87,7 +88,7 @@ def migrate_file(path: Path) -> Migrated:
             raise TaskError(what, where=str(path), next_step=f"keep {OLD_LIMITS[name]}")
     if not old:
         return Migrated(path, ())
-    # Without its mark a file counts from the first character, as the parser does.
+    # The parser's positions do not count a byte order mark, so it is taken off here too.
     text = data.decode("utf-8")
     mark, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
     keys = [key for key in _keys(text, at) if key.name in OLD_LIMITS]
@@ -107,14 +108,14 @@ def _rewritten(text: str, keys: list[_Key]) -> str:
 
 
 def _replace(path: Path, data: bytes, meant: Any) -> None:
-    """Put new bytes in a file's place, if they say what is meant."""
+    """Replace a file's bytes, if the new ones parse to the meant document."""
     if read_yaml(data).value != meant:
         raise TaskError(
             "the keys cannot be renamed in place, for example because an alias stands for them",
             where=str(path),
             next_step="rename them by hand",
         )
-    real = path.resolve()  # a link goes on to name the file that it names
+    real = path.resolve()  # replace the target of a symbolic link, not the link
     try:
         mode = stat.S_IMODE(real.stat().st_mode)
         with replace_file(real, overwrite=True) as file:
@@ -125,9 +126,9 @@ def _replace(path: Path, data: bytes, meant: Any) -> None:
 
 
 def _keys(text: str, at: NodePath) -> list[_Key]:
-    """Return the keys of the object at a path, in order of the file."""
+    """Return the keys of the object at a path, in file order."""
     found: list[_Key] = []
-    # One entry for each open collection: the key whose value comes next, or False where a key comes next.
+    # One entry for each open collection: the key whose value comes next, or False if a key comes next.
     open_: list[Any] = []
     for event in yaml_events(text, max_depth=MAX_DEPTH, max_nodes=MAX_NODES):
         match type(event).__name__:
@@ -155,7 +156,7 @@ def _keys(text: str, at: NodePath) -> list[_Key]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a file of a folder is a golden task or says that it is a policy file."""
+    """Return whether a file is a golden task by its name, or a policy file by its schema."""
     if path.name.endswith(SUFFIX):
         return True
     try:

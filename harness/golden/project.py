@@ -1,16 +1,21 @@
-"""Where a project keeps its golden tasks, cassettes and reports, and how an agent factory is loaded."""
+"""The folders of a project (golden tasks, cassettes, reports), and the loading of a task's agent."""
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TaskError
 from harness.golden.load_code import build_agent, importable
+from harness.golden.rules.matchers import shown
 from harness.golden.task import GoldenTask
 from runtime.entry.agent import Agent
 
 CASSETTE_SUFFIX = ".cassette.json"
+HTTP_SUFFIX = ".jsonl"
+"""Of the cassettes of agents that are recorded over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +44,15 @@ class Project:
         return self.root / "reports" / "history"
 
     def cassette_path(self, task: GoldenTask) -> Path:
-        """Return where a task's cassette stands."""
-        return self.cassettes / f"{task.cassette_name}{CASSETTE_SUFFIX}"
+        """Return the path of a task's cassette."""
+        suffix = CASSETTE_SUFFIX if task.http_agent is None else HTTP_SUFFIX
+        return self.cassettes / f"{task.cassette_name}{suffix}"
 
 
 def project_of(path: Path) -> Project:
-    """Return the project a golden task file belongs to: the folder above the nearest `golden/`.
+    """Return the project of a golden task file: the folder above the nearest `golden/`.
 
-    A file outside any `golden/` belongs to its own folder.
+    A file outside any `golden/` has its own folder as project.
     """
     resolved = path.resolve()
     for parent in resolved.parents:
@@ -56,12 +62,20 @@ def project_of(path: Path) -> Project:
 
 
 def load_agent(task: GoldenTask, project: Project) -> Agent:
-    """Return the agent a task names as `module:factory`.
+    """Return the agent that a task names as `module:factory`.
 
     Callers that run the agent hold `importable(project.root)` around it.
 
     Raises:
-        TaskError: If the module or factory is missing, or gives no agent.
+        TaskError: If the module or factory is missing, exits, raises or prints, or returns no agent.
     """
-    with importable(project.root):
-        return build_agent(task.agent, where=task.where("agent"), error=TaskError)
+    printed = io.StringIO()
+    with importable(project.root), redirect_stdout(printed):
+        agent = build_agent(task.factory, where=task.where("agent"), error=TaskError)
+    if printed.getvalue():
+        raise TaskError(
+            f"the factory {task.factory!r} printed {shown(printed.getvalue())}",
+            where=task.where("agent"),
+            next_step="log to stderr instead: standard output is where commands write their results",
+        )
+    return agent

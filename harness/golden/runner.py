@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from harness.cassette.golden_cassette import read_cassette
-from harness.redaction.redactor import looks_secret
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, missing_fields, read_baseline
+from harness.golden.http_task import read_http_run, replay_http_task
 from harness.golden.load_code import importable
-from harness.golden.rules.evaluation import CheckFailure, evaluate
-from harness.golden.rules.invariants import check_invariants
 from harness.golden.project import Project, load_agent
+from harness.golden.rules.evaluation import judged, task_facts
+from harness.golden.rules.facts import CheckFailure, failure_of
+from harness.golden.rules.invariants import check_invariants
+from harness.golden.rules.vacuity import ignored_nothing, unchecked_names
 from harness.golden.task import GoldenTask
+from harness.redaction.tripwire import looks_secret
+from harness.replay.change_names import schema_change
 from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
-from harness.text import safe_text
 from runtime.core.ids import run_id
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
@@ -30,20 +32,18 @@ from runtime.errors import GoldrunError
 from runtime.execution.clock import SystemClock
 from runtime.journal.recording import Recording
 
-SHOWN_DIVERGENCES = 5
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenOutcome:
-    """What one golden task came to.
+    """The outcome of one golden task.
 
     Attributes:
         task: The task.
         recorded: Trace of the cassette.
         trace: Trace of the replay.
-        failures: Every failed rule.
-        divergences: Where the replay left the cassette.
-        seconds: CPU-independent wall time of the task.
+        failures: All failed rules.
+        divergences: Where the replay differed from the cassette.
+        seconds: Wall time of the task.
         quarantined: Whether failures are reported but tolerated.
     """
 
@@ -58,7 +58,7 @@ class GoldenOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether all rules hold and the replay is as recorded."""
+        """Whether all rules hold and the replay equals the recording."""
         return not self.failures and not self.divergences
 
     @property
@@ -75,32 +75,32 @@ def run_task(
 
     Args:
         task: The task.
-        project: Where its cassette stands.
+        project: The project that holds its cassette.
         deploy: Version label for the trace.
         recording: The run to judge, in place of the cassette's.
 
     Raises:
-        TaskError: If the task cannot be run: no cassette, no baseline, a wrong agent.
+        TaskError: If the task cannot run: no cassette, no baseline, or a wrong agent.
         CassetteError: If the cassette is damaged.
     """
     started = time.perf_counter()
     _check_channels(task)
     recording = recording or load_recording(task, project)
     with importable(project.root):
-        agent = None if task.is_recorded else load_agent(task, project)
-        replay = _replay(task, recording, agent, deploy)
+        agent = None if task.is_recorded or task.http_agent is not None else load_agent(task, project)
+        replay = _replayed(task, project, recording, agent, deploy)
         trace = _identified(replay, task, deploy)
-        failures = tuple(_judge(task, trace, recording, agent, replay.divergences))
+        failures, notes = _judge(task, trace, recording, agent, replay.divergences)
     return GoldenOutcome(
         task=task,
-        # A run that replays as recorded has one trace; folding it again would tell nothing new.
+        # If the replay equals the recording, both have the same trace, so the recording need not be folded too.
         recorded=trace if replay.verdict == "same" else recording.trace(),
         trace=trace,
         failures=failures,
         divergences=replay.divergences,
         seconds=time.perf_counter() - started,
         quarantined=is_quarantined(task),
-        notes=(*replay.warnings, *_baseline_notes(task)),
+        notes=(*replay.warnings, *notes, *_baseline_notes(task)),
     )
 
 
@@ -115,25 +115,25 @@ def _check_channels(task: GoldenTask) -> None:
 
 
 def is_quarantined(task: GoldenTask) -> bool:
-    """Return whether a task's failure is tolerated today; an expired quarantine tolerates nothing."""
+    """Return whether failures of a task are tolerated today; an expired quarantine tolerates none."""
     return task.quarantine is not None and not task.quarantine.is_expired(SystemClock().now().date())
 
 
 def run_task_unjudged(task: GoldenTask, project: Project) -> Trace:
-    """Return the trace of a task's replay without judging it, to write a baseline from.
+    """Return the trace of a task's replay without judging it. It becomes the baseline.
 
     Raises:
-        TaskError: If the task cannot be run, or the replay is not as recorded.
+        TaskError: If the task cannot run, or the replay differs from the recording.
     """
     recording = load_recording(task, project)
     with importable(project.root):
-        agent = None if task.is_recorded else load_agent(task, project)
-        replay = _replay(task, recording, agent, None)
+        agent = None if task.is_recorded or task.http_agent is not None else load_agent(task, project)
+        replay = _replayed(task, project, recording, agent, None)
     if replay.divergences:
         raise TaskError(
             f"no baseline is written from a diverged replay: {describe(replay.divergences[0])}",
             where=task.where("task"),
-            next_step=f"record it anew first: `goldrun record {task.task}`",
+            next_step=f"record it again first: `goldrun record {task.task}`",
         )
     return _identified(replay, task, None)
 
@@ -152,7 +152,15 @@ def load_recording(task: GoldenTask, project: Project) -> Recording:
             where=task.where("cassette" if task.cassette else "task"),
             next_step=f"record it with `goldrun record {task.task}`, or name another one under `cassette:`",
         )
-    return read_cassette(path)
+    return read_cassette(path) if task.http_agent is None else read_http_run(path)
+
+
+def _replayed(
+    task: GoldenTask, project: Project, recording: Recording, agent: Agent | None, deploy: str | None
+) -> RunReplay:
+    if task.http_agent is None:
+        return _replay(task, recording, agent, deploy)
+    return replay_http_task(task, project, recording)
 
 
 def _replay(task: GoldenTask, recording: Recording, agent: Agent | None, deploy: str | None) -> RunReplay:
@@ -163,7 +171,11 @@ def _replay(task: GoldenTask, recording: Recording, agent: Agent | None, deploy:
         try:
             setup = agent_setup(agent, request_of(task, agent, deploy=deploy), recording.header)
         except GoldrunError as fault:
-            raise TaskError(fault.what, where=task.where("policy"), next_step=fault.next_step) from fault
+            what = fault.what
+            before, now = recording.header.tool_schemas, tuple(t.decl.schema for t in agent.tools)
+            if before and (changed := schema_change(before, now)) is not None:
+                what = f"tool schema: {changed}; {what}"
+            raise TaskError(what, where=task.where("policy"), next_step=fault.next_step) from fault
     replay = replay_run(recording, setup=setup, matchers=matchers, collect=True)
     if replay.trace is None:
         raise CassetteError(
@@ -175,7 +187,7 @@ def _replay(task: GoldenTask, recording: Recording, agent: Agent | None, deploy:
 
 
 def request_of(task: GoldenTask, agent: Agent, *, deploy: str | None = None) -> Request:
-    """Return a task's request: its input, and its policy and budget over the agent's."""
+    """Return a task's request: its input, and its policy and budget in place of the agent's."""
     policy = None if task.policy is None else task.policy.to_policy(agent.policy)
     budget = None if task.policy is None else task.policy.to_budget(agent.budget)
     return Request(
@@ -217,21 +229,30 @@ def _judge(
     recording: Recording,
     agent: Agent | None,
     divergences: tuple[EffectDivergence, ...],
-) -> Iterable[CheckFailure]:
+) -> tuple[tuple[CheckFailure, ...], tuple[str, ...]]:
+    """Return the rules that do not hold, and what could not be checked."""
     baseline = read_baseline(task, baseline_path(task.path)) if needs_baseline(task) else None
-    known = _known_tools(recording, agent)
     tainted_from = next((d.step for d in divergences if d.step is not None), None)
-    yield from evaluate(
+    facts = task_facts(
         task,
         trace,
         baseline=baseline,
-        known_tools=known,
+        known_tools=_known_tools(recording, agent),
         header=recording.header,
-        tainted_from=tainted_from,
+        tools=() if agent is None else (t.decl for t in agent.tools),
     )
-    yield from check_invariants(
-        task, trace, header=recording.header, looks_secret=looks_secret, tainted_from=tainted_from
-    )
+    ignore = task.replay.match.tools.ignore
+    ignored = ignored_nothing(ignore, recording.trace().tool_calls + trace.tool_calls) if ignore else ()
+    failures = [
+        *(failure_of(finding, task.where(finding.path)) for finding in ignored),
+        *judged(task, facts, tainted_from=tainted_from),
+        *check_invariants(
+            task, trace, header=recording.header, looks_secret=looks_secret, tainted_from=tainted_from
+        ),
+    ]
+    unsure = unchecked_names(task.expect, facts)
+    notes = (f"nothing says which tools there are; not checked: {', '.join(unsure)}",) if unsure else ()
+    return tuple(failures), notes
 
 
 def _baseline_notes(task: GoldenTask) -> tuple[str, ...]:
@@ -257,66 +278,3 @@ def _known_tools(recording: Recording, agent: Agent | None) -> frozenset[str] | 
 
 def _shown(path: Any, project: Project) -> str:
     return str(path.relative_to(project.root)) if path.is_relative_to(project.root) else path.name
-
-
-def failure_text(outcome: GoldenOutcome) -> str:
-    """Return one screen about a failed task: cause first, then every failed rule."""
-    lines = [f"golden task {outcome.task.task} failed"]
-    if outcome.divergences:
-        first = outcome.divergences[0]
-        lines.append(f"  cause: {outcome.cause or 'unknown'}")
-        lines.append(f"  first divergence: {describe(first)}")
-        if first.recorded is not None or first.replayed is not None:
-            lines.append(f"    recorded: {_short(first.recorded)}")
-            lines.append(f"    now:      {_short(first.replayed)}")
-        rest = outcome.divergences[1 : SHOWN_DIVERGENCES + 1]
-        lines += [f"  then: {describe(d)}" for d in rest]
-        more = len(outcome.divergences) - 1 - len(rest)
-        if more > 0:
-            lines.append(f"  and {more} more that follow from it")
-    lines += _change_lines(outcome)
-    lines += _validation_lines(outcome)
-    for failure in outcome.failures:
-        lines += [f"  {line}" for line in failure.message.splitlines()]
-    lines.append(f"  next: {_next_step(outcome)}")
-    return "\n".join(lines)
-
-
-def _change_lines(outcome: GoldenOutcome) -> list[str]:
-    before, now = outcome.recorded, outcome.trace
-    rows = [
-        ("stop reason", before.stop_reason, now.stop_reason),
-        ("tool calls", before.totals.tool_calls, now.totals.tool_calls),
-        ("tool executions", before.totals.tool_executions, now.totals.tool_executions),
-        ("model calls", before.totals.model_calls, now.totals.model_calls),
-    ]
-    changed = [f"{name} {a} -> {b}" for name, a, b in rows if a != b]
-    return [f"  recorded -> now: {', '.join(changed)}"] if changed else []
-
-
-def _validation_lines(outcome: GoldenOutcome) -> list[str]:
-    """Show what the model was told of arguments that no longer validate; each text once."""
-    told = {c.error: c.name for c in outcome.trace.tool_calls if c.status == "invalid_arguments" and c.error}
-    before = {c.error for c in outcome.recorded.tool_calls}
-    shown = [(name, text) for text, name in told.items() if text not in before][:SHOWN_DIVERGENCES]
-    return [f"  validation errors of {name}: {_short(_problems(text))}" for name, text in shown]
-
-
-def _problems(text: str) -> str:
-    return "; ".join(line.removeprefix("- ") for line in text.splitlines()[1:])
-
-
-def _next_step(outcome: GoldenOutcome) -> str:
-    task = outcome.task.task
-    if outcome.divergences:
-        anew = (
-            "import or lift its recording again"
-            if outcome.task.is_recorded
-            else f"`goldrun record {task}` (with --script or --base-url if the agent has no client) records it anew"
-        )
-        return f"undo the change, or if it is wanted: {anew}"
-    return "correct the rule in the task file, or the agent"
-
-
-def _short(value: Any) -> str:
-    return safe_text(value if isinstance(value, str) else repr(value), 160)

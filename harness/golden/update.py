@@ -1,4 +1,4 @@
-"""Write baseline traces, only where asked for: new ones, changed ones, and the removal of unused ones."""
+"""Write new and changed baselines and list unused ones, each only on request."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.golden.task import GoldenTask
 
 
 def update_baseline(task: GoldenTask, project: Project, *, new: bool, changed: bool) -> bool:
-    """Write a task's baseline if it is missing and `new`, or differs and `changed`; return whether it was.
+    """Write a task's baseline if it is missing and `new`, or differs and `changed`; return whether it was written.
 
-    Tasks whose rules compare with nothing have no baseline and get none.
+    Tasks whose rules never compare with a baseline get none.
     """
     if not needs_baseline(task):
         return False
@@ -26,10 +26,10 @@ def update_baseline(task: GoldenTask, project: Project, *, new: bool, changed: b
 
 
 def unused_baselines(project: Project) -> list[Path]:
-    """Return baseline files that no task of the project compares with.
+    """Return the baseline files that no task of the project uses.
 
     Raises:
-        TaskError: If a task file is wrong; nothing is called unused then.
+        TaskError: If a task file is wrong. No baseline is called unused then.
     """
     tasks = [load_task(path) for path in find_tasks(project.golden)]
     used = {baseline_path(t.path).resolve() for t in tasks if needs_baseline(t)}

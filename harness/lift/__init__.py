@@ -1,1 +1,1 @@
-"""Recorded HTTP traffic of any agent becomes traces: layouts, endpoints, conversations."""
+"""Turn recorded HTTP traffic of any agent into traces: read layouts, recognise endpoints, thread conversations."""

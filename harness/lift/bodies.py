@@ -1,4 +1,4 @@
-"""Recorded HTTP bodies: content encodings undone, under a cap of the output."""
+"""Decode the content encoding of recorded HTTP bodies, with a limit on the output size."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _RAW_WINDOW = -15
 
 
 class Body(msgspec.Struct, frozen=True):
-    """A body as the agent saw it.
+    """A body as the agent received it.
 
     Attributes:
-        content: The bytes; what could be decoded where `problem` says that not all could.
-        problem: Why the body is not whole or not decoded, if so.
+        content: The decoded bytes. If `problem` is set, the part that could be decoded.
+        problem: Why the body is incomplete or not decoded, if it is.
     """
 
     content: bytes
@@ -30,8 +30,8 @@ class Body(msgspec.Struct, frozen=True):
 def decode_body(raw: bytes, encoding: str | None) -> Body:
     """Return a body without its content encoding.
 
-    Recorders often keep the header though they have decoded the body, so the bytes decide: what does not begin
-    like its encoding is taken as it is. gzip is also undone where the header was dropped.
+    Recorders often decode the body and still keep the header. So the bytes decide: a body that does not begin like
+    its encoding is returned unchanged. gzip is also decoded if the header is missing.
 
     Args:
         raw: The recorded bytes.
@@ -77,7 +77,7 @@ def _inflate(raw: bytes, window: int, name: str) -> Body:
 
 
 def _salvage(raw: bytes, window: int) -> bytes:
-    """Return what comes before the damage."""
+    """Return the bytes before the damage."""
     inflater = zlib.decompressobj(window)
     content = bytearray()
     try:
@@ -103,7 +103,7 @@ def _unzstd(raw: bytes) -> Body:
 
 
 def _unbrotli(raw: bytes) -> Body:
-    """Return a Brotli body; the decoder is the one that HTTP clients bring, if one is installed."""
+    """Return a decoded Brotli body; it needs one of the decoders that HTTP clients use."""
     for name in ("brotli", "brotlicffi"):
         try:
             brotli = import_module(name)

@@ -1,6 +1,6 @@
-"""The codecs of all dialects as lift needs them, by the name a user can state.
+"""The codecs of all dialects in the form that lift needs, by the name that a user can state.
 
-A further dialect joins by its codec in `runtime.dialects`, an entry in `DIALECTS` and its endpoints in
+To add a dialect, add its codec to `runtime.dialects`, an entry to `DIALECTS`, and its endpoints to
 `harness.lift.endpoints`.
 """
 
@@ -43,15 +43,15 @@ class Stream(Protocol):
         ...
 
     def take(self, event: dict[str, Any]) -> list[str]:
-        """Take one event that was read already."""
+        """Take one event that is already parsed."""
         ...
 
     def fail(self, failure: Failure) -> None:
-        """Note what went wrong."""
+        """Record the first failure."""
         ...
 
     def finish(self) -> ModelReply:
-        """Return all that was told."""
+        """Return the reply, as far as it arrived."""
         ...
 
 
@@ -60,27 +60,27 @@ class Codec(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         request: Reads a request's body.
-        reply: Reads a body that was not streamed.
+        reply: Reads the body of a reply that was not streamed.
         stream: Makes a decoder for one streamed reply.
-        failure: Reads an error's status and body.
-        told: Turns our counting of usage back to the provider's, where they differ.
-        told_by: Reads usage in the provider's counting from a reply's body, where ours cannot be turned back.
+        failure: Reads the status and body of an error.
+        to_provider: Converts usage from our counting to the provider's, if they differ.
+        usage_of_body: Reads usage in the provider's counting from a reply's body, if it cannot be converted back.
     """
 
     request: Callable[[Any], ModelRequest]
     reply: Callable[[Any], ModelReply]
     stream: Callable[[], Stream]
     failure: Callable[..., Failure] = decode_error
-    told: Callable[[Usage], Usage] | None = None
-    told_by: Callable[[dict[str, Any]], Usage | None] | None = None
+    to_provider: Callable[[Usage], Usage] | None = None
+    usage_of_body: Callable[[dict[str, Any]], Usage | None] | None = None
 
 
 def _text_model(model: text_models.TextModel) -> Codec:
     return Codec(request=model.decode_request, reply=model.decode_reply, stream=model.stream_decoder)
 
 
-def _gemini_told(body: dict[str, Any]) -> Usage | None:
-    return gemini.told_usage(body.get("usageMetadata") or body.get("usage_metadata"))
+def _gemini_usage(body: dict[str, Any]) -> Usage | None:
+    return gemini.provider_usage(body.get("usageMetadata") or body.get("usage_metadata"))
 
 
 _ANTHROPIC = Codec(
@@ -88,13 +88,13 @@ _ANTHROPIC = Codec(
     reply=anthropic_messages.decode_reply,
     stream=anthropic_messages.StreamDecoder,
     failure=anthropic_messages.decode_error,
-    told=anthropic_messages.told_usage,
+    to_provider=anthropic_messages.provider_usage,
 )
 _CONVERSE = Codec(
     request=bedrock_converse.decode_request,
     reply=bedrock_converse.decode_reply,
     stream=bedrock_converse.StreamDecoder,
-    told=bedrock_converse.told_usage,
+    to_provider=bedrock_converse.provider_usage,
 )
 _CHAT = Codec(
     request=openai_chat.decode_request, reply=openai_chat.decode_reply, stream=openai_chat.StreamDecoder
@@ -109,7 +109,7 @@ _COHERE_V1 = Codec(
 )
 
 BEDROCK_INVOKE = "bedrock-invoke"
-"""The dialect whose codec goes by the model: see `OF_VENDOR`."""
+"""The dialect whose codec depends on the model: see `OF_VENDOR`."""
 
 DIALECTS: dict[str, Codec] = {
     "openai-chat": _CHAT,
@@ -125,7 +125,7 @@ DIALECTS: dict[str, Codec] = {
         request=gemini.decode_request,
         reply=gemini.decode_reply,
         stream=gemini.StreamDecoder,
-        told_by=_gemini_told,
+        usage_of_body=_gemini_usage,
     ),
     "bedrock-converse": _CONVERSE,
     "cohere-v1": _COHERE_V1,
@@ -143,7 +143,7 @@ DIALECTS: dict[str, Codec] = {
         stream=mistral_conversations.StreamDecoder,
     ),
 }
-"""By name; these names are what `goldrun lift --dialect` takes."""
+"""Codecs by the names that `goldrun lift --dialect` accepts."""
 
 OF_VENDOR: dict[Vendor, Codec] = {
     Vendor.ANTHROPIC: _ANTHROPIC,
@@ -160,15 +160,15 @@ OF_VENDOR: dict[Vendor, Codec] = {
 }
 
 
-def told_usage(codec: Codec, usage: Usage | None, body: Any, stream: Any) -> Usage | None:
+def provider_usage(codec: Codec, usage: Usage | None, body: Any, stream: Any) -> Usage | None:
     """Return usage in the provider's own counting.
 
     Args:
         codec: The dialect's codec.
-        usage: Our counting of it.
-        body: The reply's body, where it was not streamed.
-        stream: The decoder of the stream, where it was.
+        usage: Usage in our counting.
+        body: The reply's body, if it was not streamed.
+        stream: The decoder of the stream, if it was streamed.
     """
-    if codec.told_by is not None:
-        return stream.told if stream is not None else codec.told_by(mapping(body))
-    return usage if usage is None or codec.told is None else codec.told(usage)
+    if codec.usage_of_body is not None:
+        return stream.provider_usage if stream is not None else codec.usage_of_body(mapping(body))
+    return usage if usage is None or codec.to_provider is None else codec.to_provider(usage)

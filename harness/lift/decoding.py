@@ -1,4 +1,4 @@
-"""One exchange becomes what it means: provider, request, reply or failure."""
+"""Decode one exchange into its meaning: provider, request, and reply or failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from harness.lift.codecs import BEDROCK_INVOKE, DIALECTS, OF_VENDOR, Codec, Stream, told_usage
+from harness.lift.codecs import BEDROCK_INVOKE, DIALECTS, OF_VENDOR, Codec, Stream, provider_usage
 from harness.lift.endpoints import Endpoint, identify, looks_like_a_request
 from harness.lift.exchanges import Exchange, Framing
 from harness.lift.pricing import priced
@@ -25,22 +25,22 @@ from runtime.dialects.streams import stream_failure
 
 
 class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
-    """What one exchange means.
+    """One decoded exchange.
 
     Attributes:
         idx: Position in the file, from 0.
-        endpoint: Whom it was sent to.
+        endpoint: The endpoint it was sent to.
         status: HTTP status.
-        is_streamed: Whether the answer was streamed.
-        request: What the model was asked; `None` where the request is not of a known dialect.
-        reply: What the model answered; also what a failed stream told before it failed.
-        told: Usage in the provider's own counting.
-        is_cost_stated: Whether the reply's price is the provider's word, and not computed from its tokens.
-        failure: How the call failed, if it did.
-        error: What to report of the exchange: a failure, or why it was not decoded.
-        is_ignored: Whether it is no model's traffic.
-        at: Seconds since the recording began, at the sending; `None` where unknown.
-        duration_s: Seconds until it ended; `None` where unknown.
+        is_streamed: Whether the reply was streamed.
+        request: The request to the model; `None` if its dialect is not known.
+        reply: The model's reply; also the part of a failed stream that arrived.
+        provider_usage: Usage in the provider's own counting.
+        is_cost_stated: Whether the provider stated the reply's price; otherwise it is computed from the tokens.
+        failure: The failure, if the call failed.
+        error: The problem to report: a failure, or why the exchange was not decoded.
+        is_ignored: Whether it is not a model call.
+        at: Seconds since the recording began, at the sending; `None` if unknown.
+        duration_s: Seconds until it ended; `None` if unknown.
     """
 
     idx: int
@@ -49,7 +49,7 @@ class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
     is_streamed: bool = False
     request: ModelRequest | None = None
     reply: ModelReply | None = None
-    told: Usage | None = None
+    provider_usage: Usage | None = None
     is_cost_stated: bool = False
     failure: Failure | None = None
     error: str | None = None
@@ -59,19 +59,19 @@ class LiftedExchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dialect makes of a response: a reply, a failure, or both where a stream failed on its way."""
+    """A decoded response: a reply, a failure, or both if a stream failed midway."""
 
     reply: ModelReply | None = None
     failure: Failure | None = None
-    told: Usage | None = None
+    provider_usage: Usage | None = None
 
 
 def decode_exchange(exchange: Exchange, dialect: str | None = None) -> LiftedExchange:
-    """Return what an exchange means; never raises, what cannot be decoded is told in `error`.
+    """Decode an exchange. It never raises: `error` says why something could not be decoded.
 
     Args:
-        exchange: Request and answer.
-        dialect: A name of `DIALECTS`, for endpoints whose URL does not tell it.
+        exchange: Request and response.
+        dialect: A name of `DIALECTS`, for endpoints whose URL does not reveal it.
     """
     endpoint = _endpoint(exchange, dialect)
     lifted = LiftedExchange(
@@ -95,7 +95,7 @@ def decode_exchange(exchange: Exchange, dialect: str | None = None) -> LiftedExc
 
 
 def _endpoint(exchange: Exchange, dialect: str | None) -> Endpoint:
-    """Return whom an exchange was sent to; a stated dialect holds for what the URL does not tell."""
+    """Return the endpoint of an exchange; a stated dialect applies only if the URL does not reveal one."""
     found = (
         identify(exchange.url, exchange.method) if exchange.url else Endpoint(provider="unknown", name="bare")
     )
@@ -105,7 +105,10 @@ def _endpoint(exchange: Exchange, dialect: str | None) -> Endpoint:
 
 
 def _is_other(exchange: Exchange, endpoint: Endpoint) -> bool:
-    """Tell whether an exchange is no model's: an act beside models, or a foreign host's without a request's form."""
+    """Return whether an exchange is not a model call.
+
+    Such are other calls to a model provider, and calls to unknown hosts whose body does not look like a request.
+    """
     if endpoint.dialect is not None:
         return False
     return endpoint.is_other or (endpoint.is_foreign and not looks_like_a_request(exchange.request_json))
@@ -119,7 +122,7 @@ def _codec(exchange: Exchange, endpoint: Endpoint) -> Codec | None:
 
 
 def _of_unknown_form(lifted: LiftedExchange, exchange: Exchange) -> LiftedExchange:
-    """Return an exchange with a model whose form no one tells; an error is read all the same."""
+    """Return an exchange whose dialect is unknown; an error response is still decoded."""
     what = f"the form of model {lifted.endpoint.deployment!r} is not known: state it with --dialect"
     if exchange.status is None or exchange.status < 400:
         return msgspec.structs.replace(lifted, error=_joined(what, exchange.problem))
@@ -144,7 +147,7 @@ def _decoded(lifted: LiftedExchange, exchange: Exchange, codec: Codec) -> Lifted
         lifted,
         request=request,
         reply=reply,
-        told=answer.told,
+        provider_usage=answer.provider_usage,
         is_cost_stated=stated,
         failure=answer.failure,
         error=_joined(
@@ -156,7 +159,7 @@ def _decoded(lifted: LiftedExchange, exchange: Exchange, codec: Codec) -> Lifted
 
 
 def _request(exchange: Exchange, codec: Codec) -> tuple[ModelRequest | None, str | None]:
-    """Return the request, or why there is none; a reply that is fetched later has none and needs none."""
+    """Return the request, or why there is none. A request that fetches a background reply has none and needs none."""
     if exchange.request_json is None and (exchange.method == "GET" or not exchange.url):
         return None, None
     try:
@@ -166,7 +169,7 @@ def _request(exchange: Exchange, codec: Codec) -> tuple[ModelRequest | None, str
 
 
 def _request_alone(exchange: Exchange, codec: Codec, answer: Answer) -> tuple[ModelRequest | None, Answer]:
-    """Return a body that was kept by itself as a request, if it is one and no reply."""
+    """Return a body that was recorded alone as a request, if it is a request and not a reply."""
     try:
         return codec.request(exchange.reply_json), Answer()
     except DialectError:
@@ -191,11 +194,11 @@ def _answer(exchange: Exchange, codec: Codec) -> Answer:
         reply = guarded(reply, mapping(body))
     if reply.usage is None and (counted := _counted(exchange)) is not None:
         reply = msgspec.structs.replace(reply, usage=counted)
-    told = told_usage(codec, reply.usage, body, None)
+    usage = provider_usage(codec, reply.usage, body, None)
     if reply.finish_reason == "error":
         what = f"the provider ended the answer with {reply.raw_finish_reason!r}"
-        return Answer(reply=reply, failure=_unreadable(what), told=told)
-    return Answer(reply=reply, told=told)
+        return Answer(reply=reply, failure=_unreadable(what), provider_usage=usage)
+    return Answer(reply=reply, provider_usage=usage)
 
 
 def _failed(exchange: Exchange, codec: Codec) -> Failure:
@@ -209,15 +212,12 @@ def _failed(exchange: Exchange, codec: Codec) -> Failure:
 
 
 def _counted(exchange: Exchange) -> Usage | None:
-    """Return the tokens that Bedrock states in headers, where the model's own body states none."""
-    stated = {
-        name: count(int(text)) if (text := exchange.headers.get(header, "")).isdecimal() else None
-        for name, header in (
-            ("input_tokens", "x-amzn-bedrock-input-token-count"),
-            ("output_tokens", "x-amzn-bedrock-output-token-count"),
-        )
-    }
-    usage = Usage(**stated)
+    """Return the token counts in Bedrock's headers, for models whose body has none."""
+    stated = [
+        count(int(text)) if (text := exchange.headers.get(header, "")).isdecimal() else None
+        for header in ("x-amzn-bedrock-input-token-count", "x-amzn-bedrock-output-token-count")
+    ]
+    usage = Usage(input_tokens=stated[0], output_tokens=stated[1])
     return None if usage == Usage() else usage
 
 
@@ -230,11 +230,13 @@ def _streamed(exchange: Exchange, codec: Codec) -> Answer:
         else:
             stream.take(event)
     reply = stream.finish()
-    return Answer(reply=reply, failure=stream.error, told=told_usage(codec, reply.usage, None, inner))
+    return Answer(
+        reply=reply, failure=stream.error, provider_usage=provider_usage(codec, reply.usage, None, inner)
+    )
 
 
 def _events(exchange: Exchange, stream: Stream) -> Iterator[str | dict[str, Any]]:
-    """Yield the events of a stream, as text or as values; damage of the stream itself goes to its decoder."""
+    """Yield the events of a stream, as text or parsed; damage to the framing goes to the decoder's `fail`."""
     match exchange.framing:
         case Framing.EVENT_STREAM:
             yield from _aws_events(exchange, stream)
@@ -263,10 +265,10 @@ def _aws_events(exchange: Exchange, stream: Stream) -> Iterator[dict[str, Any]]:
 def exchange_json(lifted: LiftedExchange) -> dict[str, Any]:
     """Return the entry of an exchange in a `goldrun.lift/1` document.
 
-    Fields of an exchange that was not decoded are null; usage is what the provider said, in its own counting, and
-    the finish reason in its own words.
+    Fields of an exchange that was not decoded are null. Usage is in the provider's own counting, and the finish
+    reason in the provider's own words.
     """
-    request, reply, told = lifted.request, lifted.reply, lifted.told
+    request, reply, usage = lifted.request, lifted.reply, lifted.provider_usage
     was_decoded = request is not None or reply is not None
     calls = () if reply is None else reply.tool_calls
     cost = None if reply is None else reply.cost_nanousd
@@ -283,7 +285,7 @@ def exchange_json(lifted: LiftedExchange) -> dict[str, Any]:
         if was_decoded
         else None,
         "text": (reply.text if reply is not None else "") if was_decoded else None,
-        "usage": {name: None if told is None else getattr(told, name) for name in _USAGE},
+        "usage": {name: None if usage is None else getattr(usage, name) for name in _USAGE},
         "cost_usd": usd_text(cost),
         "cost_source": None if cost is None else "stated" if lifted.is_cost_stated else "tokens",
         "ignored": lifted.is_ignored,
@@ -306,7 +308,7 @@ def _unreadable(what: str) -> Failure:
 
 
 def _wait(exchange: Exchange) -> float | None:
-    """Return the seconds a `retry-after` header asks to wait; a date says nothing without a clock."""
+    """Return the seconds of a `retry-after` header. A date is ignored: it has no meaning without a clock."""
     try:
         seconds = float(exchange.headers.get("retry-after", ""))
     except ValueError:

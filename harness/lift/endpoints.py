@@ -1,8 +1,9 @@
-"""Which provider, endpoint and dialect a URL names; what is not known is named as it stands, never guessed.
+"""Identify provider, endpoint and dialect of a URL. An unknown part is returned as it is, never guessed.
 
-Theory of operation. The host names the provider. The path names the endpoint: a few paths are so distinct that they are
-read on any host (gateways serve them), others only where the provider is known to serve them. What a known provider
-serves beside models (embeddings, files, counts of tokens, traces) and what other hosts serve is no model's traffic.
+Theory of operation. The host identifies the provider, and the path identifies the endpoint. A few paths are so
+distinct that they count on any host, because gateways serve them. Other paths count only if the provider is known to
+serve them. Other services of a known provider (embeddings, files, token counts, traces) are not model calls, and
+neither is the traffic of other hosts.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 CHAT = "chat/completions"
-"""Endpoint of the OpenAI chat-completions dialect, whoever serves it."""
+"""Endpoint of the OpenAI chat-completions dialect, at any provider."""
 
 MESSAGES = "messages"
-"""Endpoint of the Anthropic messages dialect, whoever serves it."""
+"""Endpoint of the Anthropic messages dialect, at any provider."""
 
 _HOSTS: tuple[tuple[str, str], ...] = (
     ("api.openai.com", "openai"),
@@ -106,14 +107,14 @@ _BESIDE = re.compile(
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a URL names.
+    """The endpoint that a URL identifies.
 
     Attributes:
-        provider: Provider by host; `local` for loopback hosts, the host itself where it is not known.
-        name: Endpoint in its provider's words, or the path where it is not known.
-        dialect: The dialect of its bodies; `None` where it is no model's endpoint, or not known.
-        is_other: Whether it is known to ask no model, so that it is no loss not to read it.
-        is_foreign: Whether the host is not known, so that what is sent there is most often no model's.
+        provider: Provider by host; `local` for loopback hosts, and the host itself if it is unknown.
+        name: The provider's name of the endpoint, or the path if it is unknown.
+        dialect: The dialect of its bodies; `None` if it is unknown or not a model's endpoint.
+        is_other: Whether it is known not to be a model's endpoint, so ignoring it loses nothing.
+        is_foreign: Whether the host is unknown. Its traffic is mostly not model calls.
         deployment: Model named in the path, if any.
     """
 
@@ -126,15 +127,15 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether the path names a model's endpoint."""
+        """Whether the dialect of the endpoint is known."""
         return self.dialect is not None
 
 
 @lru_cache(maxsize=1024)
 def identify(url: str, method: str = "POST") -> Endpoint:
-    """Return what a URL names; a URL that cannot be split is its own, unknown endpoint.
+    """Return the endpoint of a URL; a malformed URL is an unknown endpoint of its own name.
 
-    Models are asked by POST; of what is asked otherwise only a response that is fetched later says something of one.
+    Model calls are POST requests. Among other requests, only those that fetch a background response matter.
     """
     try:
         split = urlsplit(url)
@@ -153,7 +154,7 @@ def identify(url: str, method: str = "POST") -> Endpoint:
 
 
 def looks_like_a_request(body: Any) -> bool:
-    """Tell whether a body of an unknown endpoint should be named: it has what requests of models have."""
+    """Return whether a body sent to an unknown endpoint has the fields of a request to a model."""
     match body:
         case {"messages": list()} | {"contents": list()}:
             return True
@@ -179,7 +180,7 @@ def _provider(host: str) -> str:
 
 
 def _by_model(path: str) -> Endpoint | None:
-    """Return the endpoint of a path that names model and act together."""
+    """Return the endpoint of a path that names both the model and the operation."""
     if found := _BEDROCK_PATH.search(path):
         dialect = "bedrock-converse" if found[2].startswith("converse") else "bedrock-invoke"
         return Endpoint(provider="", name=found[2], dialect=dialect, deployment=unquote(found[1]))
@@ -205,7 +206,7 @@ def _by_suffix(provider: str, host: str, path: str, *, port: int | None) -> Endp
 
 
 def _serves(provider: str, host: str, name: str, *, port: int | None) -> bool:
-    """Tell whether this provider serves an endpoint of that name."""
+    """Return whether this provider serves an endpoint of that name."""
     if name in _ANYWHERE:
         return True
     if name.startswith("api/"):

@@ -1,7 +1,7 @@
-"""Recorded HTTP exchanges in recorded order, whatever layout they were kept in.
+"""Read recorded HTTP exchanges of any layout, in recorded order.
 
-A layout (`harness.lift.layouts`) says where method, address, headers and bodies stand; here bodies lose their content
-encoding, become JSON where they are, and streams are told by their form.
+`harness.lift.layouts` finds method, address, headers and bodies in a file. This module decodes the bodies, parses
+JSON, and recognises streams by their form.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PROBE = 65_536
 
 
 class Framing(StrEnum):
-    """How a stream is cut into events."""
+    """How a stream is divided into events."""
 
     SSE = "sse"
     EVENT_STREAM = "event-stream"
@@ -35,21 +35,21 @@ class Framing(StrEnum):
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
-    """One request and its answer.
+    """One request and its response.
 
     Attributes:
         idx: Position in the file, from 0.
         method: Request method.
         url: Request URL.
-        request_json: The request's body as a value; `None` where it is none.
-        status: HTTP status; `None` where none was recorded.
+        request_json: The request's body as a JSON value; `None` if it is not JSON.
+        status: HTTP status; `None` if none was recorded.
         headers: Response headers, names in lower case; the last value of a repeated one.
-        content: Response body without its content encoding; empty where only `reply_json` was recorded.
-        reply_json: The response's body as a value; `None` where it is none.
-        framing: How the answer is streamed; `None` where it is not.
-        problem: Why the response body is not whole, if so.
-        at: Seconds since the recording began, at the sending; `None` where unknown.
-        duration_s: Seconds until it ended; `None` where unknown.
+        content: Response body without its content encoding; empty if only `reply_json` was recorded.
+        reply_json: The response's body as a JSON value; `None` if it is not JSON.
+        framing: How the response is streamed; `None` if it is not.
+        problem: Why the response body is incomplete, if it is.
+        at: Seconds since the recording began, at the sending; `None` if unknown.
+        duration_s: Seconds until it ended; `None` if unknown.
     """
 
     idx: int
@@ -67,12 +67,12 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HttpRecording(msgspec.Struct, frozen=True, kw_only=True):
-    """The exchanges of one file and the layout they were kept in.
+    """The exchanges of one file and the file's layout.
 
     Attributes:
         layout: Name of the layout.
         exchanges: In recorded order.
-        own: The recording as it stands, where it is one of ours.
+        own: The parsed file, if it is a recording of goldrun.
     """
 
     layout: str
@@ -85,10 +85,10 @@ def read_exchanges(path: Path, *, bare: bool = False) -> HttpRecording:
 
     Args:
         path: The file.
-        bare: Whether a file of no known layout is a body by itself, since its dialect was stated.
+        bare: Whether a file without a known layout is a bare body, because the user stated its dialect.
 
     Raises:
-        ImportFailed: If the file is missing, damaged, past a limit, or of no known layout.
+        ImportFailed: If the file is missing, damaged, over a limit, or has no known layout.
     """
     data = read_regular_file(path)
     if data.startswith(b"{") and own_layout.is_own(path):
@@ -126,10 +126,10 @@ def _own(own: own_layout.OwnExchange) -> Sent:
 
 
 def _exchange(sent: Sent, idx: int) -> Exchange:
-    asked = sent.request_json
-    if asked is None and sent.request_body:
+    request = sent.request_json
+    if request is None and sent.request_body:
         body = decode_body(sent.request_body, sent.request_headers.get("content-encoding"))
-        asked = _json(body.content)
+        request = _json(body.content)
     body = decode_body(sent.body, sent.headers.get("content-encoding"))
     answer = sent.reply_json
     framing = _framing(sent.headers.get("content-type", "").lower(), body.content)
@@ -143,7 +143,7 @@ def _exchange(sent: Sent, idx: int) -> Exchange:
         idx=idx,
         method=sent.method.upper(),
         url=sent.url,
-        request_json=asked,
+        request_json=request,
         status=sent.status,
         headers=sent.headers,
         content=body.content,
@@ -165,7 +165,7 @@ def _json(content: bytes) -> Any:
 
 
 def _framing(content_type: str, content: bytes) -> Framing | None:
-    """Return how a body is streamed: by its type, and by its form where recorders dropped the type or made it up."""
+    """Return how a body is streamed, by its type, or by its form: recorders drop or invent types."""
     begin = content[:64].lstrip()
     if "event-stream" in content_type and "amazon" not in content_type:
         return None if begin.startswith((b"{", b"[")) else Framing.SSE
@@ -183,6 +183,6 @@ def _framing(content_type: str, content: bytes) -> Framing | None:
 
 
 def _is_lines(content: bytes) -> bool:
-    """Tell whether a body that is no JSON as a whole begins with a line that is."""
+    """Return whether the first line of a body is JSON, for a body that is not JSON as a whole."""
     first, newline, _ = content[:_PROBE].lstrip().partition(b"\n")
     return bool(newline) and isinstance(_json(first), dict)

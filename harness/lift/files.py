@@ -1,4 +1,4 @@
-"""Files that lift reads: what paths stand for, and their bytes under a limit."""
+"""Find the files that lift reads, and read their bytes up to a limit."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from harness.errors import ImportFailed
 _GZIP_WINDOW = 31
 MAX_FILE_BYTES = 256 * 1024 * 1024
 SUFFIXES = frozenset({".yaml", ".yml", ".json", ".jsonl", ".har"})
-"""Names of files that are taken from a folder, also with `.gz`; a file named by itself is always read."""
+"""Suffixes of the files taken from a folder, also with `.gz`. A file that the user names is always read."""
 
 
 def expand(paths: Iterable[Path]) -> dict[Path, bool]:
-    """Return the files that files, folders and globs stand for, each once, in the order given.
+    """Expand files, folders and globs to files, each once, in the given order.
 
     Args:
-        paths: A folder stands for its recordings, sorted; what is not there stands for itself.
+        paths: A folder expands to its recordings, sorted; a path that does not exist is kept as it is.
 
     Returns:
-        For each file whether it was named; others were found in a folder, and may be no recordings.
+        For each file, whether the user named it. The others were found in a folder and may not be recordings.
     """
     files: dict[Path, bool] = {}
     for path in paths:
@@ -40,11 +40,11 @@ def expand(paths: Iterable[Path]) -> dict[Path, bool]:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Return the bytes of a file, unzipped if it is a gzip file.
+    """Return the bytes of a file, decompressed if it is a gzip file.
 
     Raises:
-        ImportFailed: If it is missing, damaged, no regular file, or larger than `MAX_FILE_BYTES`. A pipe or a device is
-            never opened: it would block, or never end.
+        ImportFailed: If it is missing, damaged, not a regular file, or larger than `MAX_FILE_BYTES`. A pipe or a device
+            is never opened: it could block, or never end.
     """
     where = path.as_posix()
     try:
@@ -83,12 +83,12 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _suffix(path: Path) -> str:
-    """Return the suffix, of a gzip file the one before `.gz`."""
+    """Return the suffix of a file, or of a gzip file the suffix before `.gz`."""
     name = path.name.lower().removesuffix(".gz")
     return name[name.rfind(".") :] if "." in name else ""
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """Return what a path with wildcards stands for."""
+    """Return the paths that match a path with wildcards."""
     plain = next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))
     return list(Path(*pattern.parts[:plain]).glob(str(Path(*pattern.parts[plain:]))))

@@ -1,15 +1,15 @@
-"""Recording layouts: a file's bytes become sent exchanges, by the form of what is in it, not by its name.
+"""Recording layouts: recognise a file's layout by its content, not by its name, and read its exchanges.
 
-| layout | told by | of |
+| layout | recognised by | written by |
 | --- | --- | --- |
 | `vcrpy` | `interactions` with `request.uri` | vcrpy, pytest-recording, also as JSON |
-| `vcrpy+parsed_body` | the same, with `parsed_body` in place of a body | Pydantic AI |
-| `vcrpy+requests` | `requests` beside `responses`, as many | LangChain |
+| `vcrpy+parsed_body` | the same, with `parsed_body` instead of a body | Pydantic AI |
+| `vcrpy+requests` | `requests` and `responses` of equal length | LangChain |
 | `go-vcr/1`, `go-vcr/2` | `interactions` with `request.url`, `version` | go-vcr: https://github.com/dnaeon/go-vcr |
 | `ruby-vcr` | `http_interactions` | VCR: https://benoittgt.github.io/vcr, also its ports to other languages |
 | `har` | `log.entries` | HTTP Archive 1.2: http://www.softwareishard.com/blog/har-12-spec; also Polly.JS |
-| `exchange` | `request` and `response`, one, a list, or one a line | hand-made fixtures |
-| `bare` | nothing; the dialect must be stated | a body by itself |
+| `exchange` | `request` and `response`: one pair, a list, or one pair a line | hand-made fixtures |
+| `bare` | nothing; the user must state the dialect | a file with one body |
 
 Bodies are text, bytes (`!!binary`, Ruby's `!binary`), base64 (`base64_string`, `encoding: base64`) or JSON values.
 Header values are lists or bare strings.
@@ -29,7 +29,7 @@ from runtime.dialects.errors import DialectError
 from runtime.dialects.jsontext import parse_document
 
 NOT_A_RECORDING = "not a recording of a known layout"
-"""What is wrong with a readable file that holds something else."""
+"""The problem of a readable file that holds something else."""
 
 _NEXT = (
     "known layouts: vcrpy, go-vcr, Ruby VCR, HAR, {request, response}, our HTTP recordings; "
@@ -38,21 +38,21 @@ _NEXT = (
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange as a recorder kept it.
+    """One exchange as a recorder wrote it.
 
     Attributes:
         method: Request method.
         url: Request URL.
         request_headers: Names in lower case.
         request_body: The bytes.
-        request_json: The body as a value, where it was kept so.
-        status: HTTP status; `None` where none was recorded.
+        request_json: The body as a JSON value, if the recorder wrote it so.
+        status: HTTP status; `None` if none was recorded.
         headers: Response headers, names in lower case.
         body: The bytes.
-        reply_json: The body as a value, where it was kept so.
-        problem: Why the answer is not whole, if so.
-        at: Seconds since the recording began, at the sending; `None` where unknown.
-        duration_s: Seconds until it ended; `None` where unknown.
+        reply_json: The body as a JSON value, if the recorder wrote it so.
+        problem: Why the response is incomplete, if it is.
+        at: Seconds since the recording began, at the sending; `None` if unknown.
+        duration_s: Seconds until it ended; `None` if unknown.
     """
 
     method: str = "POST"
@@ -75,10 +75,10 @@ def sent_exchanges(data: bytes, *, where: str, bare: bool) -> tuple[str, list[Se
     Args:
         data: The file's bytes.
         where: The file's path, for messages.
-        bare: Whether a file of no known layout is a body by itself.
+        bare: Whether a file without a known layout is a bare body.
 
     Raises:
-        ImportFailed: If it is damaged or of no known layout.
+        ImportFailed: If it is damaged or has no known layout.
     """
     try:
         document = _document(data, where)
@@ -95,7 +95,7 @@ def sent_exchanges(data: bytes, *, where: str, bare: bool) -> tuple[str, list[Se
 
 
 def _document(data: bytes, where: str) -> Any:
-    """Return what is in a file: JSON, one JSON value a line, or YAML."""
+    """Parse a file: JSON, one JSON value a line, or YAML."""
     begin = data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
     if not begin.startswith((b"{", b"[")):
         return parse_yaml(data, where=where)
@@ -140,8 +140,8 @@ def _by_form(document: Any, where: str) -> tuple[str, list[Sent]] | None:
             return _interactions(document, raws, where)
         case {"interactions": None, "version": _}:
             return "vcrpy", []
-        case {"requests": list(asked), "responses": list(answered)} if len(asked) == len(answered):
-            pairs = [{"request": a, "response": b} for a, b in zip(asked, answered, strict=True)]
+        case {"requests": list(sent), "responses": list(answered)} if len(sent) == len(answered):
+            pairs = [{"request": a, "response": b} for a, b in zip(sent, answered, strict=True)]
             return "vcrpy+requests", [_vcr(raw, f"requests[{i}]", where) for i, raw in enumerate(pairs)]
         case {"http_interactions": list(raws)}:
             return "ruby-vcr", [_vcr(raw, f"http_interactions[{i}]", where) for i, raw in enumerate(raws)]
@@ -208,7 +208,7 @@ def _har(raw: Any, place: str, where: str) -> Sent:
 
 
 def _har_bytes(content: dict[str, Any]) -> bytes:
-    """Return a body; base64 where it says so, in pieces (a JSON list) where Polly.JS kept a compressed one."""
+    """Return a body of a HAR file. It may be base64, or a JSON list of pieces (compressed bodies of Polly.JS)."""
     text = content.get("text")
     if not isinstance(text, str):
         return b""
@@ -224,17 +224,17 @@ def _har_bytes(content: dict[str, Any]) -> bytes:
 
 
 def _plain(raw: Any, place: str, where: str) -> Sent:
-    """Return an exchange that says request and response in plain words, or that is the two bodies themselves."""
+    """Return an exchange with plain fields for request and response, or one that consists of the two bodies."""
     request, response = _sides(raw, place, where)
     if not any(name in request for name in ("url", "uri")):
         return Sent(request_json=request, reply_json=response, status=_status(response))
-    asked, answered = _plain_body(request), _plain_body(response)
+    sent, answered = _plain_body(request), _plain_body(response)
     return Sent(
         method=_method(request),
         url=str(request.get("url") or request.get("uri") or ""),
         request_headers=headers_of(request.get("headers")),
-        request_body=body_bytes(asked) if not isinstance(asked, (dict, list)) else b"",
-        request_json=asked if isinstance(asked, (dict, list)) else None,
+        request_body=body_bytes(sent) if not isinstance(sent, (dict, list)) else b"",
+        request_json=sent if isinstance(sent, (dict, list)) else None,
         status=_status(response),
         headers=headers_of(response.get("headers")),
         body=b"" if isinstance(answered, (dict, list)) else body_bytes(answered),
@@ -249,14 +249,14 @@ def _plain_body(side: dict[str, Any]) -> Any:
         case {"string": _} | {"base64_string": _}:
             return body_bytes(found)
         case [str(), *_] if all(isinstance(each, str) for each in found):
-            # A stream in pieces: chunks as they came, or its lines.
+            # A stream in pieces: its chunks with their line ends, or its lines without them.
             return ("" if any("\n" in each for each in found) else "\n").join(found)
         case _:
             return found
 
 
 def body_bytes(body: Any) -> bytes:
-    """Return the bytes of a body in any of the forms recorders write."""
+    """Return the bytes of a body in any form that recorders write."""
     match body:
         case bytes():
             return body
@@ -273,7 +273,7 @@ def body_bytes(body: Any) -> bytes:
 
 
 def headers_of(raw: Any) -> dict[str, str]:
-    """Return headers, names in lower case: of a mapping, of pairs, or of `{name, value}` objects."""
+    """Return headers with names in lower case, from a mapping, pairs, or `{name, value}` objects."""
     headers: dict[str, str] = {}
     for name, value in raw.items() if isinstance(raw, dict) else _header_pairs(raw):
         last = value[-1] if isinstance(value, list) and value else value

@@ -1,4 +1,4 @@
-"""The door of lift: recordings become exchanges and traces (`goldrun.lift/1`)."""
+"""The entry point of lift: turn recordings into exchanges and traces (`goldrun.lift/1`)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from runtime.errors import UsageError
 SCHEMA = "goldrun.lift/1"
 
 Progress = Callable[[int, int, str], None]
-"""Told before each file: files done, files in all, and the path."""
+"""Progress callback, called before each file with the files done, all files, and the path."""
 
 
 class LiftedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What one recording holds.
+    """The content of one recording.
 
     Attributes:
         path: The path as it was given.
-        layout: Form the recording was kept in; `None` where it could not be read.
-        error: Why it could not be read, if so.
-        skipped: Why it was passed over: a readable file of a folder that is no recording.
-        exchanges: All exchanges, also those of other traffic.
-        traces: One for each conversation.
+        layout: The recording's layout; `None` if it could not be read.
+        error: Why it could not be read, if it could not.
+        skipped: Why it was skipped: it was found in a folder, is readable, and is not a recording.
+        exchanges: All exchanges, including those that are not model calls.
+        traces: One trace for each conversation.
     """
 
     path: str
@@ -49,14 +49,14 @@ class LiftedFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lift_file(path: Path, *, dialect: str | None = None) -> LiftedFile:
-    """Return what one recording holds.
+    """Lift one recording.
 
     Args:
         path: The recording.
-        dialect: A name of `DIALECTS`, for endpoints whose URL does not tell it, and for bodies by themselves.
+        dialect: A name of `DIALECTS`, for endpoints whose URL does not reveal it, and for bare bodies.
 
     Raises:
-        ImportFailed: If the file is missing, damaged, past a limit, or of no known layout.
+        ImportFailed: If the file is missing, damaged, over a limit, or has no known layout.
         UsageError: If there is no such dialect.
     """
     check_dialect(dialect)
@@ -123,15 +123,15 @@ def check_dialect(dialect: str | None) -> None:
 def iter_lifted(
     paths: Iterable[Path], *, dialect: str | None = None, progress: Progress | None = None
 ) -> Iterator[LiftedFile]:
-    """Yield what files, folders and globs hold, one file after the other, so that memory stays flat.
+    """Lift files, folders and globs, one file at a time, so that memory stays flat.
 
-    A file that cannot be read does not stop the others; it says why in `error`. A file of a folder that is no
-    recording says so in `skipped`.
+    A file that cannot be read does not stop the others: its `error` says why. A file of a folder that is not a
+    recording is yielded with the reason in `skipped`.
 
     Args:
-        paths: What to read, in this order; a folder stands for its recordings, sorted.
-        dialect: As of `lift_file`.
-        progress: Told before each file.
+        paths: The paths to read, in this order; a folder expands to its recordings, sorted.
+        dialect: As in `lift_file`.
+        progress: Called before each file.
     """
     files = expand(paths)
     for done, (path, is_named) in enumerate(files.items()):
@@ -149,7 +149,7 @@ def iter_lifted(
 def lift_paths(
     paths: Iterable[Path], *, dialect: str | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Return the `goldrun.lift/1` document of files, folders and globs; arguments as of `iter_lifted`."""
+    """Return the `goldrun.lift/1` document of files, folders and globs; the arguments are those of `iter_lifted`."""
     lifted = iter_lifted(paths, dialect=dialect, progress=progress)
     return {"schema": SCHEMA, "files": [file_json(each) for each in lifted]}
 
@@ -169,7 +169,7 @@ def file_json(lifted: LiftedFile) -> dict[str, Any]:
 
 
 def unknown_endpoints(lifted: LiftedFile) -> list[str]:
-    """Return the endpoints that may be a model's and could not be read, each once."""
+    """Return the endpoints that may be a model's but could not be decoded, each once."""
     return sorted(
         {
             f"{exchange.endpoint.provider} {exchange.endpoint.name}"
@@ -183,12 +183,12 @@ def unknown_endpoints(lifted: LiftedFile) -> list[str]:
 
 
 def _identity(exchanges: tuple[LiftedExchange, ...]) -> list[str]:
-    """Return what the request ids are made of: the content, so that lifting twice gives the same ids."""
-    return [fingerprint([e.idx, e.status, e.request, _as_told(e)]) for e in exchanges]
+    """Return the input of the request ids. It is the content only, so that lifting twice gives the same ids."""
+    return [fingerprint([e.idx, e.status, e.request, _as_stated(e)]) for e in exchanges]
 
 
-def _as_told(exchange: LiftedExchange) -> ModelReply | None:
-    """Return a reply without a price that the provider did not state: price tables change, recordings do not."""
+def _as_stated(exchange: LiftedExchange) -> ModelReply | None:
+    """Return a reply without a computed price, because price tables change and recordings do not."""
     if exchange.reply is None or exchange.is_cost_stated:
         return exchange.reply
     return msgspec.structs.replace(exchange.reply, cost_nanousd=None)

@@ -1,4 +1,4 @@
-"""Our own HTTP recordings as exchanges for lift."""
+"""Read goldrun's own HTTP recordings as exchanges."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ENDS = {
 
 
 class OwnExchange(msgspec.Struct, frozen=True, kw_only=True):
-    """One exchange with its bodies as they came over the wire.
+    """One exchange with its bodies as they were on the wire.
 
     Attributes:
         method: Request method.
         url: Request URL.
         request_headers: Names in lower case.
         request_body: The bytes.
-        status: HTTP status; `None` where no answer began.
+        status: HTTP status; `None` if no response began.
         headers: Response headers, names in lower case.
         body: The bytes.
-        problem: Why the answer is not whole, if so.
-        at: Seconds since the recording began, at the sending; `None` where unknown.
-        duration_s: Seconds until it ended; `None` where unknown.
+        problem: Why the response is incomplete, if it is.
+        at: Seconds since the recording began, at the sending; `None` if unknown.
+        duration_s: Seconds until it ended; `None` if unknown.
     """
 
     method: str
@@ -48,12 +48,12 @@ class OwnExchange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_own(path: Path) -> bool:
-    """Return whether a file is an HTTP recording of ours."""
+    """Return whether a file is an HTTP recording of goldrun."""
     return is_http_recording(path)
 
 
 def read_own(file: HttpFile) -> Iterator[OwnExchange]:
-    """Yield the exchanges of one of our recordings, in the order of sending.
+    """Yield the exchanges of an HTTP recording of goldrun, in sending order.
 
     Raises:
         ImportFailed: If it is damaged.
@@ -100,7 +100,7 @@ def _problem(answer: HttpAnswer | None, content_type: str | None) -> str | None:
     if answer.dropped is not None:
         return f"its body was not kept: {answer.dropped}"
     words = _ENDS.get(answer.end)
-    # A client of server-sent events leaves after the last event; that is no loss.
+    # Clients of server-sent events disconnect after the last event, so a missing end of the body loses nothing.
     if words is None or (answer.end == "client_closed" and "event-stream" in (content_type or "")):
         return None
     return (

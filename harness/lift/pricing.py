@@ -1,6 +1,7 @@
-"""Prices of lifted replies: what the provider states, else what its tokens cost by the offline price table.
+"""Prices of lifted replies: the price that the provider states, or the tokens' price by the offline table.
 
-A recording does not tell its day, so the rate is that of the table's date. A model whose price is not known has none.
+A recording does not say its date, so the rate is that of the table's date. A model that is not in the table has no
+price.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _TABLE_NAMES = {
     "huggingface": None,
     "github": None,
 }
-"""The price table's name of a provider where it is another; `None` where its prices are not the model's."""
+"""The price table's name of a provider, if it differs; `None` if the table does not hold its models' prices."""
 
 
 def priced(reply: ModelReply, model: str | None) -> ModelReply:
-    """Return a reply with its price, if it is known."""
+    """Return a reply with its price, if the price is known."""
     if reply.cost_nanousd is not None or reply.usage is None or not model or not reply.usage.is_possible:
         return reply
     rate = rate_of(model, reply.provider)
@@ -36,13 +37,13 @@ def priced(reply: ModelReply, model: str | None) -> ModelReply:
 
 @lru_cache(maxsize=4096)
 def rate_of(model: str, provider: str | None) -> Rate | None:
-    """Return what a model costs at a provider, or `None` if that is not known."""
+    """Return a model's rate at a provider; `None` if it is not known."""
     name = _TABLE_NAMES.get(provider or "", provider)
     return None if name is None else _table().rate(model, name)
 
 
 def table_id() -> str:
-    """Return the text that names the prices."""
+    """Return the name of the price table."""
     return _table().id
 
 

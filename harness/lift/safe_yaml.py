@@ -1,7 +1,8 @@
-"""Foreign YAML without its dangers: size, depth and alias checks, plain values only.
+"""Parse foreign YAML safely: limits on size, depth and aliases, and plain values only.
 
-Theory of operation. Values are built from the events of `yaml_events`, which holds the limits, with an explicit
-stack. An alias is shared, never copied.
+Theory of operation. `yaml_events` parses the text and holds the limits. Values are built from its events with an
+explicit stack, so deep nesting cannot exhaust the interpreter's stack. An alias refers to the same value and is never
+copied, so a small file cannot expand to a large one.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ _BINARY_TAGS = frozenset({_TAG + "binary", "!binary"})
 _COLLECTION_TAGS = frozenset({None, "!", _TAG + "seq", _TAG + "map"})
 _RUBY_TEXTS = ("!ruby/string", "!ruby/sym", "!str:")
 _RUBY_COLLECTIONS = ("!ruby/hash", "!ruby/array", "!map:", "!seq:")
-"""Tags by which Ruby marks its own kinds of plain texts, mappings and lists, such as headers."""
+"""Tags by which Ruby marks its own kinds of mappings and lists, for example headers."""
 _NEXT = "check the file with a YAML linter, or record it again"
 _MISSING = object()
 _PLAIN: dict[str, Any] = {}
-"""What short plain scalars mean: names and values of headers are the same in file after file."""
+"""Cache of the values of short plain scalars, because names and values of headers repeat in every file."""
 _MOST_PLAIN = 50_000
 _SHORT = 60
 
 
 def parse_yaml(data: bytes, *, where: str) -> Any:
-    """Return the one document of a YAML (or JSON) text.
+    """Return the only document of a YAML (or JSON) text.
 
     Timestamps stay text; `!!binary`, and Ruby's `!binary`, become bytes.
 
     Raises:
-        ImportFailed: If it is too deep, holds more nodes than the limit once its aliases are followed, uses a tag that
-            is no plain value, or is damaged.
+        ImportFailed: If it is damaged or too deep, holds more nodes than the limit with its aliases expanded, or uses a
+            tag that is not for plain values.
     """
     try:
         return _Builder(where).build(yaml_events(data, max_depth=MAX_DEPTH, max_nodes=MAX_NODES))
@@ -48,7 +49,7 @@ def parse_yaml(data: bytes, *, where: str) -> Any:
 
 
 class _Open:
-    """A collection whose end has not come yet."""
+    """An open collection."""
 
     __slots__ = ("anchor", "is_list", "key", "value")
 
@@ -60,7 +61,7 @@ class _Open:
 
 
 class _Builder:
-    """Builds one value from events; the loop in `build` runs once for each scalar, so it calls as little as it can."""
+    """Builds one value from events. The loop in `build` runs once for each scalar, so it makes few calls."""
 
     def __init__(self, where: str) -> None:
         from yaml import events
@@ -76,7 +77,7 @@ class _Builder:
         self._root: Any = _MISSING
 
     def build(self, found: Iterator[Any]) -> Any:
-        """Return the document that its events tell."""
+        """Return the document of the events."""
         plain, stack, scalar = _PLAIN, self._stack, self._events.ScalarEvent
         for event in found:
             if type(event) is not scalar:
@@ -104,7 +105,7 @@ class _Builder:
         return self._root
 
     def _structure(self, event: Any) -> None:
-        """Take an alias, or where a collection begins or ends."""
+        """Take an alias, or the start or end of a collection."""
         events, kind = self._events, type(event)
         if kind is events.MappingStartEvent:
             self._open({}, event, is_list=False)
@@ -139,7 +140,7 @@ class _Builder:
             top.key = _MISSING
 
     def _tagged(self, event: Any) -> Any:
-        """Return the value of a scalar whose tag says what it is."""
+        """Return the value of a scalar with an explicit tag."""
         tag, value = event.tag, event.value
         if tag in _TEXT_TAGS or tag.startswith(_RUBY_TEXTS):
             return value
@@ -153,7 +154,7 @@ class _Builder:
         raise self._refusal(f"tag {tag!r} is no plain value", event)
 
     def _implicit(self, value: str) -> Any:
-        """Return what a plain scalar means; short ones are remembered."""
+        """Return the value of a plain scalar; values of short ones are cached."""
         meaning: Any = value
         for tag, pattern in self._resolvers.get(value[:1], ()):
             if pattern.match(value):
@@ -177,7 +178,7 @@ class _Builder:
 
 
 def _integer(text: str) -> int | str:
-    """Return a whole number; sexagesimals and octals without `o`, which are mostly times and codes, stay text."""
+    """Return a whole number. Sexagesimals and octals without `o` stay text: they are mostly times and codes."""
     plain = text.replace("_", "").lstrip("+")
     digits = plain.removeprefix("-")
     if ":" in plain or len(digits) > 4_000 or (digits.startswith("0") and digits.isdigit() and digits != "0"):

@@ -1,21 +1,27 @@
-"""Conversations: consecutive requests become the steps of one run, by identity of their messages.
+"""Thread conversations: find the requests that are the steps of one run, by the identity of their messages.
+
+Theory of operation. An agent without server-side state sends its whole history with every request. So a request that
+begins with the history of an earlier one, followed by that one's reply, is the next step of the same run. Each prefix
+of a history has a chained hash, and every open conversation is stored under the hash of its last request. To place a
+request, its prefixes are looked up, longest first, which takes time linear in its messages.
 
 Rules, in this order.
-1. A reply that is fetched later takes the place of the reply of that id: the queued one of a background response.
+1. A reply that is fetched later replaces the queued reply of that id (background responses).
 2. A request that names server-side state (`previous_response_id`, `conversation`) continues the conversation whose
    last reply has that id, or that used that state last. Naming an earlier reply begins a branch.
-3. A request equal to the last one of a conversation whose call failed is a further attempt of that step.
+3. A request equal to the last one of a conversation whose call failed is another attempt of that step.
 4. A request continues a conversation if it begins with all messages of that conversation's last request, followed
-   by an assistant message that is the recorded reply: the same calls or the same text. What follows that message are
-   tool results, paired by call id, else by position, and further turns.
-5. A request that begins with all messages of a conversation's failed request is its next step: the agent told the
-   model of the failure.
-6. A request with the same system messages that holds the last reply with what stood before it, or with its call ids,
-   continues a conversation whose history was shortened: compaction.
-7. Anything else begins a conversation. Of several that fit, the longest is continued; of equals, the latest.
-Each turn says by which of these it was linked. Ids, reasoning (also inline in `<think>`) and the spelling of arguments
-take no part in identity: clients change them when they echo a reply. Some clients echo one reply as several assistant
-messages; these count as one.
+   by an assistant message that is the recorded reply: the same calls or the same text. The messages after it are
+   tool results and further turns. Results are paired with calls by call id, or by position.
+5. A request that begins with all messages of a conversation's failed request is its next step: the agent reported
+   the failure to the model.
+6. A request with the same system messages continues a conversation with a shortened history (compaction), if it
+   holds the last reply, and either the message before it or the call ids are the same as in that conversation.
+7. Any other request begins a conversation. If several conversations fit, the longest is continued, or the latest of
+   equally long ones.
+Each turn names the rule that linked it. Ids, reasoning (also inline in `<think>`) and the spelling of arguments are
+not part of the identity, because clients change them when they echo a reply. Some clients echo one reply as several
+assistant messages; these count as one.
 """
 
 from __future__ import annotations
@@ -33,7 +39,7 @@ from runtime.core.messages import Message, ModelReply, ModelRequest, ToolCallPar
 
 
 class Link(StrEnum):
-    """By what a turn was linked to the one before it."""
+    """The rule by which a turn was linked to the turn before it."""
 
     FIRST = "first"
     PREFIX = "prefix"
@@ -48,25 +54,25 @@ _CERTAIN = frozenset({Link.FIRST, Link.PREFIX, Link.SERVER})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One exchange that asked a model."""
+    """One model call of a turn."""
 
     exchange: LiftedExchange
     request: ModelRequest
 
     @property
     def reply(self) -> ModelReply | None:
-        """The whole reply; `None` where the call failed."""
+        """The complete reply; `None` if the call failed."""
         return None if self.exchange.failure is not None else self.exchange.reply
 
 
 @dataclass(slots=True, kw_only=True)
 class Turn:
-    """One model decision of a conversation: its attempts, and what became of its calls.
+    """One model decision of a conversation: its attempts, and the results of its calls.
 
     Attributes:
-        attempts: The exchanges, in order; all but the last failed.
-        link: By what it was linked to the turn before.
-        results: Tool results by position of the call; calls without one were not answered.
+        attempts: The exchanges, in order; all but the last one failed.
+        link: The rule that linked it to the turn before.
+        results: Tool results by position of the call; a call without one was not answered.
     """
 
     attempts: list[Attempt]
@@ -75,7 +81,7 @@ class Turn:
 
     @property
     def last(self) -> Attempt:
-        """The attempt that counts."""
+        """The last attempt, which is the one that counts."""
         return self.attempts[-1]
 
 
@@ -87,7 +93,7 @@ class LiftedConversation:
 
     @property
     def sureness(self) -> str:
-        """How sure it is that all turns are of one run: `certain`, `likely`, or `ambiguous` where several fitted."""
+        """How sure the links are: `certain`, `likely`, or `ambiguous` if several conversations fitted one request."""
         seen = {turn.link for turn in self.turns}
         if Link.AMBIGUOUS in seen:
             return "ambiguous"
@@ -106,7 +112,7 @@ def thread(exchanges: tuple[LiftedExchange, ...]) -> list[LiftedConversation]:
 
 
 class _Threader:
-    """Finds for each request the conversation it continues, by look-up of chained message identities."""
+    """Finds the conversation that each request continues, by looking up chained message identities."""
 
     def __init__(self) -> None:
         self.conversations: list[LiftedConversation] = []
@@ -116,7 +122,7 @@ class _Threader:
         self._last: dict[int, list[Message]] = {}
 
     def take(self, attempt: Attempt) -> None:
-        """Put one exchange in its place."""
+        """Add one exchange to the conversation it belongs to."""
         state = _state_of(attempt.request)
         messages = joined(attempt.request.messages)
         chain = links(messages, seed="" if state is None else "=".join(state))
@@ -135,14 +141,14 @@ class _Threader:
         self._remember(conversation, attempt, state)
 
     def poll(self, exchange: LiftedExchange, response_id: str) -> None:
-        """Put a reply that was fetched later in the place of the one that was queued."""
+        """Replace a queued reply by the reply that was fetched later."""
         place = self._replies.get(response_id)
         if place is None:
             return
         turn = place[1]
-        asked = turn.last
-        fetched = msgspec.structs.replace(exchange, request=asked.request)
-        turn.attempts[-1] = Attempt(exchange=fetched, request=asked.request)
+        queued = turn.last
+        fetched = msgspec.structs.replace(exchange, request=queued.request)
+        turn.attempts[-1] = Attempt(exchange=fetched, request=queued.request)
 
     def _remember(
         self, conversation: LiftedConversation, attempt: Attempt, state: tuple[str, str] | None
@@ -170,14 +176,18 @@ class _Threader:
         return conversation, link
 
     def _kept(self, kind: str, name: str) -> LiftedConversation | None:
-        """Return the conversation that server-side state belongs to, unless it names a reply before the last."""
+        """Return the conversation of server-side state; `None` if the state is a reply before the last (a branch)."""
         if kind == "conversation":
             return self._states.get(name)
         place = self._replies.get(name)
         return None if place is None or place[0].turns[-1] is not place[1] else place[0]
 
     def _continued(self, messages: list[Message], chain: list[str]) -> tuple[LiftedConversation | None, Link]:
-        """Return the conversation that these messages continue, with the results of its last calls filled in."""
+        """Return the conversation that these messages continue, and store the results of its last calls.
+
+        The longest prefix is tried first. A short prefix, such as the system message alone, also fits the early steps
+        of other conversations.
+        """
         for end in range(len(messages) - 1, -1, -1):
             echo = messages[end]
             if echo.role == "assistant":
@@ -194,7 +204,7 @@ class _Threader:
         return None, Link.FIRST
 
     def _compacted(self, messages: list[Message]) -> LiftedConversation | None:
-        """Return the conversation whose shortened history these messages are."""
+        """Return the conversation whose history was shortened to these messages."""
         system = _system(messages)
         for end in range(len(messages) - 1, 0, -1):
             echo = messages[end]
@@ -219,7 +229,7 @@ class _Threader:
 
 
 def _state_of(request: ModelRequest) -> tuple[str, str] | None:
-    """Return the server-side state that a request goes on from."""
+    """Return the server-side state that a request continues."""
     previous = request.parameters.get("previous_response_id")
     if isinstance(previous, str) and previous:
         return "previous", previous
@@ -229,7 +239,7 @@ def _state_of(request: ModelRequest) -> tuple[str, str] | None:
 
 
 def _from_results(messages: list[Message]) -> list[Message]:
-    """Return the messages from the first result on: instructions are sent again before it."""
+    """Return the messages from the first tool result on; clients repeat instructions before it."""
     first = next((place for place, m in enumerate(messages) if m.role == "tool"), len(messages))
     return messages[first:]
 

@@ -1,4 +1,4 @@
-"""What makes a message the same message when a client sends it again: chained, content-addressed identity."""
+"""Identity of messages: equal for a message and its copy in a later request, chained over a history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
 def joined(messages: tuple[Message, ...]) -> list[Message]:
-    """Return the messages with neighbouring assistant messages made one."""
+    """Return the messages with adjacent assistant messages merged into one."""
     joined: list[Message] = []
     for message in messages:
         if joined and message.role == "assistant" == joined[-1].role:
@@ -31,7 +31,12 @@ def joined(messages: tuple[Message, ...]) -> list[Message]:
 
 
 def links(messages: list[Message], *, seed: str = "") -> list[str]:
-    """Return the chained identity before the first message and after each; `seed` names what a server adds."""
+    """Return the chained identity before the first message and after each one.
+
+    Args:
+        messages: The history.
+        seed: Server-side state that the request continues; it is part of the history.
+    """
     chain = [seed]
     for message in messages:
         chain.append(digest(f"{chain[-1]}{fingerprint(identity(message))}".encode()))
@@ -39,7 +44,7 @@ def links(messages: list[Message], *, seed: str = "") -> list[str]:
 
 
 def identity(message: Message) -> list[Any]:
-    """Return what makes a message the same message when a client sends it again."""
+    """Return the parts of a message that a client keeps when it sends the message again."""
     said: list[Any] = []
     text: list[str] = []
     for part in message.parts:
@@ -58,24 +63,24 @@ def identity(message: Message) -> list[Any]:
 
 
 def echoes(message: Message, reply: ModelReply) -> bool:
-    """Tell whether an assistant message is a client's echo of a reply.
+    """Return whether an assistant message is a client's echo of a reply.
 
-    Calls decide where there are any: frameworks drop or add text beside them, and some send only part of the
-    calls. Without calls the text must be the same.
+    If there are calls, they decide: frameworks drop or add text beside calls, and some send only part of the calls.
+    Without calls, the text must be equal.
     """
     calls = [p for p in message.parts if isinstance(p, ToolCallPart)]
     if reply.tool_calls or calls:
-        asked = [call_identity(c) for c in reply.tool_calls]
-        return bool(calls) and all(call_identity(c) in asked for c in calls)
+        recorded = [call_identity(c) for c in reply.tool_calls]
+        return bool(calls) and all(call_identity(c) in recorded for c in calls)
     echoed = identity(message)[1]
     return bool(echoed == _spoken(reply.text or reply.refusal or ""))
 
 
 def _spoken(text: str) -> str:
-    """Return a text without the thoughts some models put before it, which clients take out or put in."""
+    """Return a text without the reasoning that some models put before it; clients may drop or add that."""
     return _THOUGHT.sub("", text, count=1).strip()
 
 
 def call_identity(call: ToolCallPart) -> str:
-    """Return what makes a call the same call: what it asks."""
+    """Return the identity of a call: tool name and arguments, without the id."""
     return fingerprint([call.name, call.arguments])

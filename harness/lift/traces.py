@@ -1,8 +1,8 @@
-"""Conversations become runs: a header and (effect, outcome) pairs, from which trace and records are made.
+"""Turn conversations into runs: a header and (effect, outcome) pairs, which give the trace and the records.
 
-What was not recorded is null: times, tenant and environment. A recorded tool result is `ok`: the wire does not
-say whether it tells of an error. A run ends `open` if calls of its last reply were not answered. A run's time begins
-at the sending of its first request; when a tool ran is not known.
+Values that were not recorded are null: times, tenant and environment. A recorded tool result has the status `ok`,
+because the wire does not say whether it reports an error. A run ends `open` if calls of its last reply were not
+answered. A run's time begins when its first request is sent. When a tool ran is not known.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ASSERT_ONLY = (
 _UNANSWERED = "the recording ends before this call was answered"
 _UNKNOWN_FAILURE = Failure(kind=FailureKind.ERROR, message="no answer was recorded", phase="response")
 _UNDER_WAY = frozenset({"queued", "in_progress"})
-"""What a background response says of itself before it is done."""
+"""Statuses of a background response that is not done."""
 _STOP_KINDS = {
     FailureKind.RATE_LIMITED: StopKind.MODEL_RATE_LIMITED,
     FailureKind.TIMEOUT: StopKind.MODEL_TIMEOUT,
@@ -56,13 +56,13 @@ _STOP_KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNames:
-    """What a run is called.
+    """The ids and labels of a run.
 
     Attributes:
-        request_id: Finds it.
-        identity: Whose it is, with what was said beside the recording.
+        request_id: The id that finds the run.
+        identity: Tenant, deploy and other labels, given beside the recording.
         started_at: UTC time at which the recording began, ISO 8601.
-        redaction: As of the header.
+        redaction: Value of the header's field.
     """
 
     request_id: str
@@ -127,7 +127,7 @@ def _call_pairs(turn: Turn, step: int) -> list[tuple[SingleEffect, AnyOutcome]]:
 def _call_pair(
     call: ToolCallPart, step: int, index: int, result: str | None
 ) -> tuple[SingleEffect, AnyOutcome]:
-    # Providers repeat call ids within a run or leave them out; a position never repeats.
+    # Providers repeat call ids within a run or omit them. A position is unique.
     place = lane(step, "tool", index=index)
     args_hash = fingerprint(call.arguments)
     if result is not None:
@@ -205,7 +205,7 @@ def _started_at(recording: str | None, began: float | None) -> str | None:
 
 
 def _is_computed(conversation: LiftedConversation) -> bool:
-    """Tell whether any price comes from tokens and the price table."""
+    """Return whether any price was computed from tokens and the price table."""
     exchanges = [attempt.exchange for turn in conversation.turns for attempt in turn.attempts]
     return any(
         e.reply is not None and e.reply.cost_nanousd is not None and not e.is_cost_stated for e in exchanges
@@ -213,7 +213,7 @@ def _is_computed(conversation: LiftedConversation) -> bool:
 
 
 def _schemas(requests: list[ModelRequest]) -> list[ToolSchema]:
-    """Return the schemas seen, by first appearance; a later form of a name replaces an earlier one."""
+    """Return the tool schemas in order of first appearance; a later schema of a name replaces an earlier one."""
     seen: dict[str, ToolSchema] = {}
     for request in requests:
         seen.update({tool.name: tool for tool in request.tools})

@@ -28,7 +28,7 @@ class Settings:
         sampling: Which runs are kept when a journal is sealed.
         retention: How long segments of the folder stay.
         tenant_blind: Name tenants in footers by their fingerprint only; file names never name them.
-        redact: Take secrets out before anything is written.
+        redact: Remove secrets before anything is written.
     """
 
     rotate_bytes: int = ROTATE_BYTES

@@ -12,7 +12,9 @@ Verdict = Literal["moved", "changed", "repeated", "extra", "missing"]
 Cause = Literal[
     "prompt",
     "tool schema",
+    "model",
     "parameters",
+    "retry",
     "upstream result",
     "input",
     "count",
@@ -22,6 +24,7 @@ Cause = Literal[
     "control",
     "redaction",
     "tool declaration",
+    "network",
     "code",
 ]
 
@@ -70,3 +73,14 @@ def describe(divergence: EffectDivergence) -> str:
     where = f" at {divergence.path}" if divergence.path else ""
     cause = f" (cause: {divergence.cause})" if divergence.cause else ""
     return f"{divergence.lane}: {divergence.kind}{name} {divergence.verdict}{where}{cause}"
+
+
+def headline(divergence: EffectDivergence) -> str:
+    """Return the cause and what changed, as the first line of a report: `prompt: 'small' -> 'little'`."""
+    if divergence.summary is not None:
+        what = divergence.summary
+    else:
+        name = f" {divergence.name}" if divergence.name else ""
+        where = f" at {divergence.path}" if divergence.path else ""
+        what = f"{divergence.kind}{name} {divergence.verdict}{where}"
+    return f"{divergence.cause or 'unknown'}: {what}"

@@ -7,11 +7,32 @@ from typing import Any
 import msgspec
 
 from harness.first_difference import ABSENT, FirstDifference, first_difference, windows
+from harness.replay.change_names import (
+    difference_text,
+    limit_change,
+    retry_change,
+    schema_change,
+    shown,
+    text_change,
+)
 from harness.replay.divergence import Cause, Verdict
-from runtime.core.effects import AskApproval, CallModel, CallTool, EffectKind, Refuse, SingleEffect, Wait
+from runtime.core.effects import (
+    KIND_OF,
+    AskApproval,
+    Begin,
+    CallModel,
+    CallTool,
+    EffectKind,
+    End,
+    Refuse,
+    SingleEffect,
+    Wait,
+    name_of,
+)
 from runtime.core.keys import Cleaner, IdNames, rename_ids
-from runtime.core.lanes import is_first_attempt
-from runtime.core.messages import Message
+from runtime.core.lanes import is_first_attempt, parse_lane
+from runtime.core.messages import Message, ModelRequest, ToolSchema
+from runtime.core.run import Header
 from runtime.journal.recording import Interaction, Recording
 
 WINDOW = 60
@@ -31,6 +52,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     cause: Cause | None = None
     recorded: Any = None
     replayed: Any = None
+    summary: str | None = None
 
 
 def explain(
@@ -39,6 +61,7 @@ def explain(
     recording: Recording,
     verdict: Verdict,
     cleaner: Cleaner | None,
+    now: Header | None = None,
 ) -> Explanation:
     """Return why an effect is not as recorded.
 
@@ -48,22 +71,38 @@ def explain(
         recording: The whole recording.
         verdict: How it differs.
         cleaner: Takes secrets out of what is shown.
+        now: Header of the run as it is now; settings that changed are named where it is known.
     """
+    assert not isinstance(effect, Begin | End)
+    before = recording.header
+    name = name_of(effect) or KIND_OF[type(effect)].value
     if verdict == "moved":
-        return Explanation(cause="order")
+        return Explanation(cause="order", summary=f"{name} comes at another place ({effect.lane})")
+    retried = retry_change(before, now) if _is_retry(effect) else None
+    if retried is not None:
+        return Explanation(cause="count", summary=retried)
     if verdict == "repeated":
-        return Explanation(cause="count")
+        return Explanation(cause="count", summary=f"{_what(effect.lane, name)} is one more than recorded")
     if verdict == "extra" or interaction is None:
-        return Explanation(cause=_extra_cause(effect, recording), replayed=_shown(effect, cleaner))
+        cause = _extra_cause(effect, recording)
+        summary = (limit_change(before, now) if cause == "budget" else None) or _extra_text(
+            effect, effect.lane, name
+        )
+        return Explanation(cause=cause, replayed=_shown(effect, cleaner), summary=summary)
     recorded = recording.effect(interaction)
     match effect, recorded:
         case CallModel(), CallModel():
             return _model(effect, recorded, recording, cleaner)
         case ((CallTool() | Refuse()), (CallTool() | Refuse())):
-            return _tool(effect, recorded, interaction, cleaner)
+            return _tool(effect, recorded, interaction, cleaner, limit_change(before, now))
         case Wait(), Wait():
+            summary = retry_change(before, now) or f"a wait of {recorded.seconds} s -> {effect.seconds} s"
             return Explanation(
-                path="seconds", cause="policy", recorded=recorded.seconds, replayed=effect.seconds
+                path="seconds",
+                cause="retry",
+                recorded=recorded.seconds,
+                replayed=effect.seconds,
+                summary=summary,
             )
         case AskApproval(), AskApproval():
             found = first_difference(recorded.decided, effect.decided, "arguments")
@@ -78,15 +117,25 @@ def _model(
     before, now = recorded.request, effect.request
     found = first_difference(_plain(before.tools, cleaner), _plain(now.tools, cleaner), "tools")
     if found is not None:
-        return _of(found, "tool schema")
+        return _of(found, "tool schema", schema_change(_tools(before, cleaner), _tools(now, cleaner)))
     if before.model != now.model:
-        return Explanation(path="model", cause="parameters", recorded=before.model, replayed=now.model)
+        summary = f"{before.model} -> {now.model}"
+        return Explanation(
+            path="model", cause="model", recorded=before.model, replayed=now.model, summary=summary
+        )
     found = first_difference(
         _plain(before.parameters, cleaner), _plain(now.parameters, cleaner), "parameters"
     )
     if found is not None:
-        return _of(found, "parameters")
+        name = found.path.removeprefix("parameters.")
+        return _of(found, "parameters", difference_text(FirstDifference(name, found.a, found.b)))
     return _messages(before.messages, now.messages, recording, cleaner)
+
+
+def _tools(request: ModelRequest, cleaner: Cleaner | None) -> tuple[ToolSchema, ...]:
+    if cleaner is None:
+        return request.tools
+    return msgspec.convert(_plain(request.tools, cleaner), tuple[ToolSchema, ...])
 
 
 def _messages(
@@ -97,20 +146,32 @@ def _messages(
         a, b = _plain(rename_ids(left, ids_before), cleaner), _plain(rename_ids(right, ids_now), cleaner)
         found = first_difference(a, b, f"messages[{i}]")
         if found is not None:
-            return _of(found, _message_cause(i, right, recording))
+            summary = _message_change(i, left, right, found)
+            return _of(found, _message_cause(i, right, recording), summary)
     if len(before) != len(now):
         i = min(len(before), len(now))
         extra = (before if len(before) > i else now)[i]
         cause = _message_cause(i, extra, recording)
         left_out = _plain(before[i], cleaner) if len(before) > i else None
         right_out = _plain(now[i], cleaner) if len(now) > i else None
+        word = "removed" if len(before) > i else "added"
         return Explanation(
             path=f"messages[{i}]",
             cause="count" if cause == "upstream result" else cause,
             recorded=left_out,
             replayed=right_out,
+            summary=f"message {i} ({extra.role}) {word}",
         )
     return Explanation(cause="code")
+
+
+def _message_change(index: int, before: Message, now: Message, found: FirstDifference) -> str:
+    if index == 0 and "system" in {before.role, now.role} and before.role != now.role:
+        return f"instructions {'removed' if before.role == 'system' else 'added'}"
+    place = "instructions" if index == 0 and now.role == "system" else f"message {index} ({now.role})"
+    if isinstance(found.a, str) and isinstance(found.b, str):
+        return f"{place} {text_change(found.a, found.b)}"
+    return f"{place} {shown(found.a)} -> {shown(found.b)}"
 
 
 def _message_cause(index: int, message: Message, recording: Recording) -> Cause:
@@ -121,15 +182,23 @@ def _message_cause(index: int, message: Message, recording: Recording) -> Cause:
 
 
 def _tool(
-    effect: CallTool | Refuse, recorded: CallTool | Refuse, interaction: Interaction, cleaner: Cleaner | None
+    effect: CallTool | Refuse,
+    recorded: CallTool | Refuse,
+    interaction: Interaction,
+    cleaner: Cleaner | None,
+    limits: str | None,
 ) -> Explanation:
     if effect.name != recorded.name:
-        return Explanation(path="name", cause="order", recorded=recorded.name, replayed=effect.name)
+        summary = f"{effect.name} is called where {recorded.name} was"
+        return Explanation(
+            path="name", cause="order", recorded=recorded.name, replayed=effect.name, summary=summary
+        )
     found = first_difference(
         _plain(recorded.arguments, cleaner), _plain(effect.arguments, cleaner), "arguments"
     )
     if found is not None:
-        return _of(found, "upstream result")
+        summary = f"arguments of {effect.name}: {difference_text(found)}"
+        return _of(found, "upstream result", summary)
     was = recorded.status if isinstance(recorded, Refuse) else "started"
     now = effect.status if isinstance(effect, Refuse) else "started"
     refused = now if now != "started" else was
@@ -137,7 +206,22 @@ def _tool(
         return Explanation(
             path="message", cause=_REFUSAL_CAUSE.get(now, "policy"), recorded=was, replayed=now
         )
-    return Explanation(path="status", cause=_REFUSAL_CAUSE.get(refused, "policy"), recorded=was, replayed=now)
+    cause = _REFUSAL_CAUSE.get(refused, "policy")
+    summary = (limits if cause == "budget" else None) or f"{effect.name} was {was}, is {now}"
+    return Explanation(path="status", cause=cause, recorded=was, replayed=now, summary=summary)
+
+
+def _extra_text(effect: SingleEffect, lane: str, name: str) -> str:
+    if isinstance(effect, AskApproval):
+        return f"an approval of {name} is asked for now"
+    return f"{_what(lane, name)} is not in the recording"
+
+
+def _what(lane: str, name: str) -> str:
+    """Return a call in words: `carrier.track at step 1`, with the attempt where it is a later one."""
+    parts = parse_lane(lane)
+    attempt = f"attempt {parts.attempt} of " if parts.attempt > 1 else ""
+    return f"{attempt}{name} at step {parts.step}"
 
 
 def _extra_cause(effect: SingleEffect, recording: Recording) -> Cause:
@@ -151,8 +235,23 @@ def _extra_cause(effect: SingleEffect, recording: Recording) -> Cause:
     return "count"
 
 
-def missing_cause(interaction: Interaction, stop_reason: str) -> Cause:
+def explain_missing(
+    interaction: Interaction, stop_reason: str, before: Header, now: Header | None
+) -> Explanation:
     """Return why a recorded interaction was not used."""
+    name = interaction.name or interaction.kind.value
+    cause = _missing_cause(interaction, stop_reason)
+    if not is_first_attempt(interaction.lane) and (retried := retry_change(before, now)) is not None:
+        return Explanation(cause=cause, summary=retried)
+    if interaction.kind is EffectKind.APPROVAL:
+        return Explanation(cause=cause, summary=f"an approval of {name} is not asked for any more")
+    summary = (limit_change(before, now) if cause == "budget" else None) or (
+        f"{_what(interaction.lane, name)} does not happen"
+    )
+    return Explanation(cause=cause, summary=summary)
+
+
+def _missing_cause(interaction: Interaction, stop_reason: str) -> Cause:
     if interaction.kind is EffectKind.TOOL and not is_first_attempt(interaction.lane):
         return "count"
     if interaction.kind is EffectKind.APPROVAL:
@@ -167,13 +266,19 @@ def _is_retry(effect: SingleEffect) -> bool:
     return isinstance(effect, CallTool | CallModel) and not is_first_attempt(effect.lane)
 
 
-def _of(found: FirstDifference | None, cause: Cause) -> Explanation:
+def _of(found: FirstDifference | None, cause: Cause, summary: str | None = None) -> Explanation:
     if found is None:
         return Explanation(cause="code")
     recorded, replayed = (None if side is ABSENT else side for side in (found.a, found.b))
     if isinstance(recorded, str) and isinstance(replayed, str):
         recorded, replayed = windows(recorded, replayed, WINDOW)
-    return Explanation(path=found.path, cause=cause, recorded=recorded, replayed=replayed)
+    return Explanation(
+        path=found.path,
+        cause=cause,
+        recorded=recorded,
+        replayed=replayed,
+        summary=summary or difference_text(found),
+    )
 
 
 def _plain(value: Any, cleaner: Cleaner | None) -> Any:

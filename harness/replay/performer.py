@@ -1,9 +1,20 @@
-"""The replay performer: answers effects from a recording, and keeps each difference.
+"""The replay performer: answers effects from a recording, and records each divergence.
 
-Verdicts: `match`; `moved` (the key stands unused at another lane); `changed` (the lane is there, its key
-differs); `repeated` (recorded fewer times); `extra` (nothing is recorded); `missing` (left over at the end).
-Strict replay ends at the first of them. Collecting replay continues: a moved or changed effect gets its recorded
-outcome, a repeated one its last outcome again, a guard effect a neutral answer. Anything else ends the run.
+Theory of operation. Each recorded interaction has a lane (where in the run) and a key (what was decided, see
+`runtime.core.keys`). An effect matches if the interaction at its lane has its key. If not, the key is looked up
+elsewhere in the recording, which separates a reordered call from a changed one. Each interaction is used once.
+
+Verdicts, in the order in which they are tried:
+- `match`: the lane is recorded with this key.
+- `moved`: an unused interaction at another lane has this key.
+- `changed`: the lane is recorded and unused, but with another key.
+- `repeated`: all interactions with this key are used.
+- `extra`: nothing fits.
+- `missing`: an interaction that is unused at the end.
+
+Strict replay ends at the first divergence. Collecting replay continues: a moved or changed effect gets the recorded
+outcome, a repeated one the last outcome again, and a guard effect a neutral answer. Any other effect fails as
+unrecorded, which ends the run.
 """
 
 from __future__ import annotations
@@ -11,7 +22,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from harness.replay.divergence import EffectDivergence, ReplayDivergence, Verdict
-from harness.replay.divergence_causes import explain, missing_cause
+from harness.replay.divergence_causes import explain, explain_missing
 from harness.replay.matching import NEUTRAL, EffectKeys, RecordingIndex
 from runtime.core.effects import (
     KIND_OF,
@@ -37,6 +48,8 @@ from runtime.core.effects import (
 )
 from runtime.core.keys import Cleaner, Keyer
 from runtime.core.lanes import step_of
+from runtime.core.run import Header
+from runtime.core.stop import StopKind
 from runtime.journal.recording import Interaction
 
 _GRANTED = Admission()
@@ -44,6 +57,10 @@ _UNCHANGED = Controls()
 _UNRECORDED = Failure(
     kind=FailureKind.INTERRUPTED, message="the recording holds no outcome for this call", cause="unrecorded"
 )
+
+
+class RecordedError(Exception):
+    """Ends a replay where the recorded run died: in a call that raised and never answered."""
 
 
 class ReplayPerformer:
@@ -59,6 +76,7 @@ class ReplayPerformer:
         self._uncleaned: list[SingleEffect] | None = None if cleaner is None else []
         self._used: set[str] = set()
         self._now: float | None = None
+        self._header: Header | None = None
         self.divergences: list[EffectDivergence] = []
         self.effects: int = 0
 
@@ -66,10 +84,12 @@ class ReplayPerformer:
         """Return the recorded outcome of an effect.
 
         Raises:
-            ReplayDivergence: In strict replay, at the first effect that is not as recorded.
+            ReplayDivergence: In strict replay, at the first effect that differs from the recording.
         """
         self.effects += 1
         if isinstance(effect, (Begin, End)):
+            if isinstance(effect, Begin):
+                self._header = effect.header
             return Outcome(at=self._now)
         index = self._index
         lane = effect.lane
@@ -87,10 +107,10 @@ class ReplayPerformer:
         return self._differs(effect, key, recorded)
 
     def _clean_keys(self, effects: list[SingleEffect]) -> str | None:
-        """Make keys of cleaned effects from here on; return that of the last effect so far.
+        """Use keys of redacted effects from here on; return the key of the last effect so far.
 
-        As long as an effect as it is has the recorded key, it is what the redactor left when it was recorded, and
-        cleaning it again would change nothing. So nothing is searched for secrets until a key differs.
+        Recorded keys are made from redacted effects. As long as unredacted effects have the recorded keys, they
+        contain no secrets, and redacting them would change nothing. So nothing is searched until a key differs.
         """
         self._uncleaned = None
         self._keys = EffectKeys(Keyer(self._cleaner), self._index.matchers)
@@ -99,6 +119,8 @@ class ReplayPerformer:
     def leftovers(self, stop_reason: str) -> list[EffectDivergence]:
         """Return a divergence for each recorded interaction that was not used."""
         tainted = bool(self.divergences)
+        recording = self._index.recording
+        unused = [i for i in recording.interactions if i.lane not in self._used and i.kind not in NEUTRAL]
         return [
             EffectDivergence(
                 step=step_of(i.lane),
@@ -106,11 +128,12 @@ class ReplayPerformer:
                 kind=i.kind.value,
                 name=i.name,
                 verdict="missing",
-                cause=missing_cause(i, stop_reason),
+                cause=why.cause,
+                summary=why.summary,
                 tainted=tainted,
             )
-            for i in self._index.recording.interactions
-            if i.lane not in self._used and i.kind not in NEUTRAL
+            for i in unused
+            for why in (explain_missing(i, stop_reason, recording.header, self._header),)
         ]
 
     def _serve(self, interaction: Interaction) -> AnyOutcome:
@@ -118,6 +141,9 @@ class ReplayPerformer:
         if outcome.at is not None:
             self._now = outcome.at
         if outcome.value is None and outcome.failure is None and not interaction.answered:
+            end = self._index.recording.end
+            if end is not None and end.stop_reason == StopKind.INTERNAL_ERROR:
+                raise RecordedError(end.detail or "the run died in this call")
             return Outcome(failure=_UNRECORDED, at=self._now)
         return outcome
 
@@ -147,7 +173,7 @@ class ReplayPerformer:
         served: Interaction | None,
     ) -> AnyOutcome:
         assert not isinstance(effect, Begin | End)
-        why = explain(effect, recorded, self._index.recording, verdict, self._cleaner)
+        why = explain(effect, recorded, self._index.recording, verdict, self._cleaner, self._header)
         divergence = EffectDivergence(
             step=step_of(effect.lane),
             lane=effect.lane,
@@ -158,6 +184,7 @@ class ReplayPerformer:
             cause=why.cause,
             recorded=why.recorded,
             replayed=why.replayed,
+            summary=why.summary,
             tainted=bool(self.divergences),
         )
         self.divergences.append(divergence)
@@ -182,7 +209,7 @@ class ReplayPerformer:
 
 
 def _same_gate(effect: SingleEffect, interaction: Interaction) -> bool:
-    """Return whether both calls were started, or both were refused alike by a guard."""
+    """Return whether both calls were started, or both were refused by a guard with the same status."""
     if interaction.kind is not EffectKind.TOOL:
         return interaction.kind is KIND_OF[type(effect)]
     if not isinstance(effect, Refuse):

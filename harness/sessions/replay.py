@@ -11,12 +11,14 @@ import msgspec
 
 from harness.replay.divergence import EffectDivergence, ReplayDivergence
 from harness.replay.guards import guard_changes, guard_divergences
-from harness.replay.matching import STRICT, Matchers, RecordingIndex, loose_tool_key
+from harness.replay.matching import STRICT, Matchers, RecordingIndex
 from harness.replay.performer import ReplayPerformer
+from harness.sessions.recorded_end import check_end
 from harness.sessions.redactors import redactor_for
 from harness.sessions.verdicts import hold_verdicts
 from runtime.core.money import Rate
 from runtime.core.run import Header
+from runtime.core.stop import StopKind
 from runtime.core.trace import Trace, trace_json
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare
@@ -26,7 +28,7 @@ from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup, ToolSpec
 from runtime.tools.schema_check import schema_validator
 
-RunVerdict = Literal["same", "diverged", "error"]
+RunVerdict = Literal["same", "diverged", "assert-only", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,13 @@ class RecordedPrices:
     rates: Mapping[str, Rate]
 
     def rate(self, model: str, provider: str | None) -> Rate | None:
-        """Return the recorded rate of a model."""
-        return self.rates.get(model)
+        """Return the recorded rate of a model; that of the dearest recorded one for a model that is new.
+
+        So a run whose model changed gets as far as its first request, where the change shows. Its replies keep
+        their recorded cost.
+        """
+        known = self.rates.get(model)
+        return known or max(self.rates.values(), key=lambda r: (r.output, r.input), default=None)
 
 
 _VALIDATORS: dict[str, dict[str, ToolSpec]] = {}
@@ -119,9 +126,7 @@ def replay_run(
         collect: Serve on past the first divergence.
     """
     if recording.header.assert_only is not None:
-        return RunReplay(
-            recording=recording, verdict="error", error=f"assert-only: {recording.header.assert_only}"
-        )
+        return RunReplay(recording=recording, verdict="assert-only", error=recording.header.assert_only)
     try:
         ready = setup or recorded_setup(recording)
     except ValueError as error:
@@ -137,7 +142,7 @@ def replay_run(
             divergences=(signal.divergence,),
             effects=performer.effects,
         )
-    if finished.error is not None:
+    if finished.error is not None and not _died_as_recorded(recording):
         return RunReplay(
             recording=recording, verdict="error", error=str(finished.error), effects=performer.effects
         )
@@ -145,8 +150,11 @@ def replay_run(
     divergences = [*performer.divergences, *performer.leftovers(trace.stop_reason)]
     if recording.edited and not divergences:
         divergences.append(_edited(recording))
+    warnings = _warnings(recording.header, ready.header)
     if not divergences:
-        divergences += _trace_differs(recording, trace, matchers)
+        at_end = check_end(recording, trace, matchers)
+        divergences += at_end.divergences
+        warnings += at_end.warnings
     if not divergences:
         divergences += _children_differ(recording)
     divergences = [*guard_divergences(guard_changes(recording.header, ready.header)), *divergences]
@@ -156,7 +164,7 @@ def replay_run(
         divergences=tuple(divergences),
         trace=trace,
         effects=performer.effects,
-        warnings=tuple(_warnings(recording.header, ready.header)),
+        warnings=tuple(warnings),
     )
 
 
@@ -171,8 +179,26 @@ def _children_differ(recording: Recording) -> list[EffectDivergence]:
         name = child.header.request_id.removeprefix(f"{recording.header.request_id}/")
         found += [msgspec.structs.replace(d, lane=f"{name}>{d.lane}") for d in replay.divergences]
         if replay.error is not None:
-            found.append(_end_differs(f"child {name}", None, replay.error))
+            found.append(_child_error(name, replay.error))
     return found
+
+
+def _child_error(name: str, error: str) -> EffectDivergence:
+    return EffectDivergence(
+        step=None,
+        lane=f"{name}>end",
+        kind="end",
+        name=None,
+        verdict="changed",
+        path="error",
+        cause="code",
+        replayed=error,
+    )
+
+
+def _died_as_recorded(recording: Recording) -> bool:
+    """Return whether the run ended because something raised: the replay then has to end so too."""
+    return recording.stop_reason == StopKind.INTERNAL_ERROR
 
 
 def _edited(recording: Recording) -> EffectDivergence:
@@ -186,64 +212,6 @@ def _edited(recording: Recording) -> EffectDivergence:
         path="root",
         cause="code",
         recorded=recording.root,
-    )
-
-
-def _trace_differs(recording: Recording, trace: Trace, matchers: Matchers) -> list[EffectDivergence]:
-    """Every effect matched; the trace may still differ in stop reason, output or a refusal's words."""
-    known = recording.end.trace_hash if recording.end is not None else None
-    if known is not None and known == trace.trace_hash:
-        return []
-    before = recording.trace()
-    if before.trace_hash == trace.trace_hash:
-        return []
-    if before.stop_reason != trace.stop_reason:
-        return [_end_differs("stop_reason", before.stop_reason, trace.stop_reason)]
-    if before.output != trace.output:
-        return [_end_differs("output", before.output, trace.output)]
-    if matchers.ignore and _without_ignored(before, matchers) == _without_ignored(trace, matchers):
-        return []
-    for old, new in zip(before.tool_calls, trace.tool_calls, strict=False):
-        if (old.status, old.result) != (new.status, new.result):
-            return [
-                EffectDivergence(
-                    step=None,
-                    lane=new.lane,
-                    kind="tool",
-                    name=new.name,
-                    verdict="changed",
-                    path="result",
-                    cause="policy" if new.status == "denied" else "tool schema",
-                    recorded=old.result,
-                    replayed=new.result,
-                )
-            ]
-    return [_end_differs("trace_hash", before.trace_hash, trace.trace_hash)]
-
-
-def _without_ignored(trace: Trace, matchers: Matchers) -> list[object]:
-    """Return what a trace hash is made of, without the ignored arguments of tool calls."""
-    return [
-        [(d.step, d.tool, d.rule) for d in trace.denials],
-        [(m.request_model, m.finish_reason, m.text, m.tool_names, m.error) for m in trace.model_calls],
-        [
-            (loose_tool_key(c.name, c.arguments, matchers.ignore), c.status, c.result)
-            for c in trace.tool_calls
-        ],
-    ]
-
-
-def _end_differs(path: str, recorded: str | None, replayed: str | None) -> EffectDivergence:
-    return EffectDivergence(
-        step=None,
-        lane="end",
-        kind="end",
-        name=None,
-        verdict="changed",
-        path=path,
-        cause="budget" if (replayed or "").startswith("max_") else "code",
-        recorded=recorded,
-        replayed=replayed,
     )
 
 
@@ -267,6 +235,7 @@ def replay_json(runs: list[RunReplay], *, seconds: float) -> dict[str, Any]:
             "runs": len(runs),
             "same": verdicts.count("same"),
             "diverged": verdicts.count("diverged"),
+            "assert_only": verdicts.count("assert-only"),
             "errors": verdicts.count("error"),
             "effects": sum(r.effects for r in runs),
             "seconds": round(seconds, 3),

@@ -60,7 +60,7 @@ def run_command(
         command: Program and arguments; it gets this process's terminal.
         path: The recording; further processes write `<name>-2` and so on.
         mode: `record` writes new files; `replay` answers from them, and a miss makes the exit code 1.
-        redact: Take secrets out before anything is written.
+        redact: Remove secrets before anything is written.
         pace: Share of the recorded waiting that a replay waits too.
         identity: What the run is called.
 

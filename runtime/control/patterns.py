@@ -23,7 +23,7 @@ def pattern_problem(pattern: str) -> str | None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError) as error:
-        return f"{pattern!r} is no regular expression: {error}"
+        return f"{pattern!r} is not a regular expression: {error}"
     return (
         f"{pattern!r} may take more than linear time, and a model writes the text; "
         "use RE2 syntax: no look-around, no back reference, repetitions up to 1,000"

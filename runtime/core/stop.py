@@ -139,10 +139,10 @@ def parse_stop(text: str) -> StopReason:
     try:
         kind = StopKind(kind_text)
     except ValueError as error:
-        raise ValueError(f"{text!r} is no stop reason; kinds are {', '.join(StopKind)}") from error
+        raise ValueError(f"{text!r} is not a stop reason; kinds are {', '.join(StopKind)}") from error
     if (kind in SUBJECT_KINDS) != bool(subject):
         needs = "names a tool or model" if kind in SUBJECT_KINDS else "has no subject"
-        raise ValueError(f"{text!r} is no stop reason: {kind_text} {needs}")
+        raise ValueError(f"{text!r} is not a stop reason: {kind_text} {needs}")
     return StopReason(kind, subject or None)
 
 

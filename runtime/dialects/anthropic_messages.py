@@ -1,17 +1,17 @@
-"""The Anthropic messages dialect: the door to its request, reply, stream and error codecs.
+"""The Anthropic messages dialect: the entry point to its request, reply, stream and error codecs.
 
-Theory of operation. A reply is a list of blocks. Text, thinking and tool use become parts, in order; the signature
-of a thinking block is kept and sent back unchanged. Blocks of tools that the provider runs itself (web search, code
-execution, MCP) are no calls of the agent: replies leave them out, requests keep their digest.
+Theory of operation. A reply is a list of blocks. Text, thinking and tool use become parts, in order. The signature of
+a thinking block is kept and sent back unchanged. Blocks of tools that the provider runs itself (web search, code
+execution, MCP) are not calls of the agent: replies omit them, requests keep their digest.
 
-Input tokens are counted differently: the provider's `input_tokens` leave cached ones out, `Usage.input_tokens` holds
-them all. `told_usage` turns back to the provider's counting.
+Input tokens are counted differently: the provider's `input_tokens` exclude cached ones, and `Usage.input_tokens`
+includes them. `provider_usage` converts back to the provider's counting.
 """
 
 from __future__ import annotations
 
 from runtime.dialects.anthropic_messages_error import decode_error, encode_error
-from runtime.dialects.anthropic_messages_parts import told_usage
+from runtime.dialects.anthropic_messages_parts import provider_usage
 from runtime.dialects.anthropic_messages_reply import decode_reply, encode_reply
 from runtime.dialects.anthropic_messages_request import decode_request, encode_request
 from runtime.dialects.anthropic_messages_stream import StreamDecoder, encode_stream, event_name
@@ -28,5 +28,5 @@ __all__ = [
     "encode_request",
     "encode_stream",
     "event_name",
-    "told_usage",
+    "provider_usage",
 ]

@@ -1,1 +1,1 @@
-"""The verbs of `goldrun`, one file each: what its arguments are, and what it does."""
+"""The verbs of `goldrun`, one file each: the arguments and the work of one command."""

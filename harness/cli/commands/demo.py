@@ -1,4 +1,4 @@
-"""`goldrun demo`: the whole loop on a support agent, shown in numbered stages, each of them checked."""
+"""`goldrun demo`: the whole loop on a support agent, in numbered stages that are each checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from runtime.core.trace import Trace
 from runtime.errors import ExitCode
 
 STEPS = 13
-"""Commands the demo runs, for its progress."""
+"""Number of commands that the demo runs, for the progress bar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,14 @@ class BadDeploy:
 
     Attributes:
         name: Its label.
-        title: What someone did.
-        why: Why it is bad, in a sentence.
+        title: The change that was deployed.
+        why: Why it is bad, in one sentence.
         edit: The line that changed.
-        cause: What the suite must name as the cause.
-        shown: Golden task whose failure is shown.
-        aftermath: What became of it in production.
-        gates: Metrics the report follows besides cost, tokens, tool calls and the shares.
-        report_until: Table of the report that is not shown any more.
+        cause: Cause that the suite must name.
+        shown: Golden task whose failure is printed.
+        aftermath: Its effect in production, in one sentence.
+        gates: Metrics that the report judges in addition to its defaults.
+        report_until: Heading of the report at which the excerpt ends.
     """
 
     name: str
@@ -76,7 +76,7 @@ RETRIES = BadDeploy(
 BASELINE = "v1"
 _CONSEQUENCES = ("recorded: ", "now: ", "then: ", "nearest: ", "next: ")
 _REPEATS = ("18 tasks paired", "- looping runs", "tokens  ", "steps  ")
-"""What is left out of a failure and of a report: other lines say it too."""
+"""Lines left out of printed failures and reports, because other lines say the same."""
 DIFFED = "req_where_is_7302"
 
 
@@ -86,11 +86,11 @@ class Story:
 
     Attributes:
         project: The project in its folder.
-        pool: Thread in which customers ask while the suite runs.
-        show: Prints.
+        pool: Thread that serves customers while the suite runs.
+        show: Prints to the terminal.
         runs: Production runs of each deploy.
-        problems: Results that differ from the text of the demo.
-        done: Commands run so far.
+        problems: Results that contradict the text of the demo.
+        done: Number of commands run so far.
     """
 
     project: DemoProject
@@ -101,13 +101,13 @@ class Story:
     done: int = 0
 
     def expect(self, holds: bool, otherwise: str) -> None:
-        """Note a problem where something does not hold."""
+        """Add a problem if the condition does not hold."""
         if not holds:
             self.problems.append(otherwise)
 
 
 def demo(
-    keep: Annotated[Path | None, typer.Option(help="Work in this empty folder and leave it there.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Work in this empty folder and keep it.")] = None,
 ) -> int:
     """Show the whole loop on a support agent: record, golden suite, two bad deploys, diff, cost report."""
     return run_demo(keep)
@@ -117,7 +117,7 @@ def run_demo(keep: Path | None) -> int:
     """Run the demo; return the exit code.
 
     Args:
-        keep: Empty or new folder to work in and to leave; a temporary one, removed at the end, if not given.
+        keep: Empty or new folder to work in, which is kept. Without it, a temporary folder is used and removed.
 
     Raises:
         UsageError: If the folder is not empty, or the extra `harness` is not installed.

@@ -1,4 +1,4 @@
-"""`goldrun diff`: two runs compared call by call, or two deploys task by task."""
+"""`goldrun diff`: compare two runs call by call, or two deploys task by task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def diff(
     a: Annotated[
         str, typer.Argument(help="A cassette, a trace JSON, SEGMENT#REQUEST_ID, or a deploy label.")
     ],
-    b: Annotated[str, typer.Argument(help="The same, to compare with it.")],
+    b: Annotated[str, typer.Argument(help="The run or deploy to compare it with.")],
     history: History = HISTORY,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,

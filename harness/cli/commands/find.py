@@ -1,4 +1,4 @@
-"""`goldrun find`: where a run is recorded, by its request id."""
+"""`goldrun find`: find the recording of a run by its request id."""
 
 from __future__ import annotations
 

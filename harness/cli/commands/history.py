@@ -1,4 +1,4 @@
-"""`goldrun history`: what the history holds, and how to keep it in order."""
+"""`goldrun history`: list, inspect and maintain the history."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def rename_command(
 
 @app.command("rebuild")
 def rebuild_command(history: History = HISTORY) -> int:
-    """Write the manifest anew from the files; damaged files are left out and named."""
+    """Rebuild the manifest from the files; damaged files are left out and named."""
     from harness.reports.upkeep import rebuild
 
     found = rebuild(history)
@@ -112,5 +112,5 @@ def compact_command(
     """Merge the files of each deploy; runs stay as they are."""
     from harness.reports.upkeep import compact
 
-    say(f"{compact(history, deploy)} files less")
+    say(f"{compact(history, deploy)} fewer files")
     return ExitCode.OK

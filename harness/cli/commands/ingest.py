@@ -1,4 +1,4 @@
-"""`goldrun ingest`: recordings become rows of the history, with progress."""
+"""`goldrun ingest`: add recordings to the history as rows, with progress."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def ingest(
 
 
 def ingest_targets(targets: list[str], *, deploy: str, history: Path, git_sha: str | None) -> IngestResult:
-    """Add all recordings of some targets to a history.
+    """Add all recordings of the targets to a history.
 
     Raises:
-        CassetteError: If a target holds no recording or a damaged one; the history is as it was.
+        CassetteError: If a target holds no recording or a damaged one. The history is then unchanged.
     """
     total = sum(count_recordings(t) for t in targets)
     if total == 0:
@@ -66,7 +66,7 @@ def _runs(targets: list[str], advance: Advance) -> Iterator[RunToIngest]:
 
 
 def _locator(recording: Recording) -> str | None:
-    """Return where a recording is read from again, as `goldrun show` takes it."""
+    """Return the target that `goldrun show` takes to read the recording again."""
     source = recording.source
     if not source:
         return None

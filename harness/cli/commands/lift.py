@@ -1,4 +1,4 @@
-"""`goldrun lift`: recorded HTTP traffic becomes exchanges and traces, one file after the other."""
+"""`goldrun lift`: turn recorded HTTP traffic into exchanges and traces, one file at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lift(
     paths: Annotated[list[Path], typer.Argument(help="Recordings of HTTP traffic: files, folders, globs.")],
     dialect: Annotated[
         str | None,
-        typer.Option(help="Dialect of bodies whose URL does not tell it, like openai-chat or gemini."),
+        typer.Option(help="Dialect of bodies whose URL does not reveal it, like openai-chat or gemini."),
     ] = None,
     json: Json = False,
 ) -> int:
@@ -41,7 +41,7 @@ def lift(
             iter_lifted(paths, dialect=dialect, progress=lambda _done, _total, path: advance(1, path))
         )
         if json:
-            # File by file as it is read, so that memory stays flat.
+            # Files are lifted one at a time, so that memory stays flat.
             emit_json_list({"schema": SCHEMA}, "files", map(file_json, lifted))
         else:
             rows = [_row(each) for each in lifted if each.skipped is None]
@@ -51,7 +51,7 @@ def lift(
 
 
 class _Summary:
-    """Counts of the files that were lifted."""
+    """Counts over the lifted files."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -75,16 +75,16 @@ class _Summary:
             yield lifted
 
     def print_end(self, *, quiet: bool) -> None:
-        """Print the totals, and warn of files that were not read."""
+        """Print the totals, and warn about files that were not read."""
         if not quiet:
             counts = self.counts
             say(
                 f"{counts['exchanges']} exchanges in {counts['files']} files became {counts['traces']} traces; "
-                f"{counts['ignored']} exchanges are no model's and were ignored"
+                f"{counts['ignored']} exchanges are not model calls and were ignored"
             )
         if self.skipped:
             shown = ", ".join(self.skipped[:3]) + (" ..." if len(self.skipped) > 3 else "")
-            warn(f"{len(self.skipped)} files of the folders are no recordings and were skipped: {shown}")
+            warn(f"{len(self.skipped)} files in the folders are not recordings and were skipped: {shown}")
         for endpoint, files in sorted(self.unknown.items()):
             warn(
                 f"not decoded: {endpoint} in {files} files; if it is a model's, state its form with --dialect"

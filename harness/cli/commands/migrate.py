@@ -1,4 +1,4 @@
-"""`goldrun migrate`: old names in golden tasks and policy files are rewritten."""
+"""`goldrun migrate`: rewrite old names in golden tasks and policy files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def migrate(
     json: Json = False,
 ) -> int:
     """Rewrite old names in golden tasks and policy files; nothing else in them changes."""
-    # A file that cannot be rewritten holds up no other.
+    # One file that cannot be rewritten must not stop the others.
     rows = [_migrate(file) for path in paths for file in find_files(path)]
     if not rows:
         raise TaskError(
-            "no golden task or policy file stands there",
+            "there is no golden task or policy file here",
             where=", ".join(map(str, paths)),
             next_step="name the folder that holds them",
         )

@@ -1,4 +1,4 @@
-"""`goldrun record`: golden tasks, any command with its HTTP traffic, or a recording proxy."""
+"""`goldrun record`: record golden tasks, a command's HTTP traffic, or the traffic of a proxy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def record(
         bool, typer.Option("--replay", help="Answer HTTP from the recording --out instead of the network.")
     ] = False,
     redact: Redact = True,
-    pace: Annotated[float, typer.Option(help="Share of the recorded waiting that --replay waits too.")] = 0.0,
+    pace: Annotated[
+        float, typer.Option(help="Share of the recorded waiting time that --replay waits as well.")
+    ] = 0.0,
     script: Annotated[
         str | None,
         typer.Option(help="Tasks: answer model calls by this policy on loopback: module:function."),
@@ -77,18 +79,18 @@ def record(
         ),
     ] = None,
 ) -> int:
-    """Record golden tasks, or `-- COMMAND` with its HTTP traffic, or whatever goes through `--proxy`."""
+    """Record golden tasks, or `-- COMMAND` with its HTTP traffic, or the traffic of a `--proxy`."""
     command: list[str] | None = ctx.meta.get(_COMMAND)
     sources = [bool(tasks), command is not None, proxy]
     if sum(sources) != 1:
         raise UsageError(
-            "say one thing to record",
+            "name one thing to record",
             where="goldrun record",
             next_step="`goldrun record TASK...`, `goldrun record -- COMMAND`, "
             "or `goldrun record --proxy --upstream URL`",
         )
     if tasks:
-        # Golden tasks need pydantic and the YAML reader; a recorded command should not wait for them.
+        # Golden tasks need pydantic and the YAML reader. Loaded here, they do not delay a recorded command.
         from harness.cli.record_tasks import record_tasks
 
         return record_tasks(

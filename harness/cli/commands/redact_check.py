@@ -1,4 +1,4 @@
-"""`goldrun redact-check`: files that were written, searched for secrets."""
+"""`goldrun redact-check`: search written files for secrets."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ _SHOWN = 50
 def redact_check(
     path: Annotated[Path, typer.Argument(help="A file, or a folder with all files below it.")],
     personal_data: Annotated[
-        bool, typer.Option("--personal-data", help="Look for e-mail addresses, phone and bank numbers too.")
+        bool,
+        typer.Option(
+            "--personal-data", help="Also look for e-mail addresses, phone numbers and bank accounts."
+        ),
     ] = False,
     json: Json = False,
 ) -> int:
-    """Look for secrets in files that were written; findings name rule, file and record, never the secret."""
+    """Search written files for secrets; findings name rule, file and record, never the secret."""
 
     def make() -> Redactor:
         return process_redactor(os.environ, personal_data=personal_data)

@@ -1,4 +1,4 @@
-"""`goldrun replay`: run recordings again, with progress, and report every run."""
+"""`goldrun replay`: run recordings again, with progress, and report each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.cli.options import Json
 from harness.cli.output import emit_json, progress, say
 from harness.errors import CassetteError
 from harness.golden.load_code import build_agent, importable
-from harness.replay.divergence import describe
+from harness.replay.divergence import describe, headline
 from harness.sessions.recordings import count_recordings, iter_recordings
 from harness.sessions.replay import RunReplay, agent_setup, replay_run, run_json
 from harness.text import safe_text
@@ -23,16 +23,16 @@ from runtime.errors import ExitCode
 from runtime.journal.recording import Recording
 
 SHOWN_RUNS = 20
-"""Diverged runs printed in full; the rest is counted."""
+"""How many diverged runs are printed in full; the others are only counted."""
 
 
 def replay(
     paths: Annotated[list[str], typer.Argument(help="Cassettes, segments, folders, or FILE#REQUEST_ID.")],
-    collect: Annotated[bool, typer.Option(help="Serve on past the first divergence of a run.")] = False,
+    collect: Annotated[bool, typer.Option(help="Continue after the first divergence of a run.")] = False,
     agent: Annotated[str | None, typer.Option(help="Run this agent's code: module:factory.")] = None,
     json: Json = False,
 ) -> int:
-    """Run recorded runs through the real orchestrator again and say whether they are the same."""
+    """Run recordings through the real orchestrator again, and say whether the runs are the same."""
     with importable(Path.cwd()):
         code = None if agent is None else build_agent(agent, where="--agent")
         tally = _replay_all(paths, code, collect=collect, keep_runs=json)
@@ -59,13 +59,13 @@ def _replay_all(paths: list[str], code: Agent | None, *, collect: bool, keep_run
 
 
 class _Tally:
-    """Counts of replayed runs, and their JSON documents where `--json` prints them."""
+    """Counts of the replayed runs, and their JSON documents for `--json`."""
 
     def __init__(self, *, keep_runs: bool) -> None:
         self._keep = keep_runs
         self.documents: list[dict[str, Any]] = []
         self.shown: list[RunReplay] = []
-        self.verdicts = {"same": 0, "diverged": 0, "error": 0}
+        self.verdicts = {"same": 0, "diverged": 0, "assert-only": 0, "error": 0}
         self.effects = 0
         self.seconds = 0.0
 
@@ -82,10 +82,21 @@ class _Tally:
         return sum(self.verdicts.values())
 
     @property
+    def verdict(self) -> str:
+        """The worst verdict of a run; `assert-only` only where nothing could be replayed."""
+        for name in ("diverged", "error"):
+            if self.verdicts[name]:
+                return name
+        return "same" if self.verdicts["same"] else "assert-only"
+
+    @property
     def exit_code(self) -> int:
         if self.verdicts["diverged"]:
             return ExitCode.CHECK_FAILED
-        return ExitCode.DATA if self.verdicts["error"] else ExitCode.OK
+        # An assert-only run is no failure, but a command that could replay nothing has shown nothing.
+        if self.verdicts["error"] or not self.verdicts["same"]:
+            return ExitCode.DATA
+        return ExitCode.OK
 
     def document(self) -> dict[str, Any]:
         return {
@@ -95,6 +106,7 @@ class _Tally:
                 "runs": self.runs,
                 "same": self.verdicts["same"],
                 "diverged": self.verdicts["diverged"],
+                "assert_only": self.verdicts["assert-only"],
                 "errors": self.verdicts["error"],
                 "effects": self.effects,
                 "seconds": round(self.seconds, 3),
@@ -106,7 +118,7 @@ def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunR
     if agent is None:
         return replay_run(recording, collect=collect)
     header = recording.header
-    # Policy and budget are the code's own: what they changed is what the replay should show.
+    # Policy and budget come from the code, not from the recording: the replay should show their changes.
     request = replace(Request.of(header), source="replay", policy=None, budget=None)
     return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
 
@@ -115,7 +127,10 @@ def _print(tally: _Tally) -> None:
     for run in tally.shown:
         header = run.recording.header
         name = header.task or header.request_id
-        say(f"{run.verdict}: {safe_text(name, 80)}  ({safe_text(run.recording.source, 100)})")
+        cause = f"  {headline(run.divergences[0])}" if run.divergences else ""
+        say(
+            f"{run.verdict}: {safe_text(name, 80)}{safe_text(cause, 160)}  ({safe_text(run.recording.source, 100)})"
+        )
         if run.error:
             say(f"  {safe_text(run.error, 200)}")
         for divergence in [d for d in run.divergences if not d.tainted] or run.divergences[:1]:
@@ -129,13 +144,21 @@ def _print(tally: _Tally) -> None:
         if run.trace is not None and run.trace.stop_reason != run.recording.stop_reason:
             say(f"  stop reason: {run.recording.stop_reason} -> {run.trace.stop_reason}")
     counts = tally.verdicts
-    bad = counts["diverged"] + counts["error"]
+    bad = tally.runs - counts["same"]
     if bad > len(tally.shown):
         say(f"... and {bad - len(tally.shown)} more runs")
-    verdict = "same" if not bad else "diverged" if counts["diverged"] else "error"
     rate = tally.effects / tally.seconds if tally.seconds else 0.0
+    others = "".join(
+        f"; {counts[name]} {words}"
+        for name, words in (
+            ("diverged", "diverged"),
+            ("assert-only", "assert-only"),
+            ("error", "could not be replayed"),
+        )
+        if counts[name]
+    )
     say(
-        f"verdict: {verdict}: {counts['same']} of {tally.runs} runs are the same"
+        f"verdict: {tally.verdict}: {counts['same']} of {tally.runs} runs are the same{others}"
         f" ({tally.effects} effects, {tally.seconds:.2f} s, {rate:,.0f} effects/s)"
     )
     if counts["diverged"]:

@@ -1,9 +1,9 @@
-"""`goldrun report`: two deploys compared, and whether the candidate is worse."""
+"""`goldrun report`: compare two deploys, and say whether the candidate is worse."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,31 +11,33 @@ from harness.cli.options import HISTORY, History, Json
 from harness.cli.output import emit_json, say, write_text
 from runtime.errors import ExitCode, UsageError
 
+if TYPE_CHECKING:
+    from harness.reports import Report
+
 
 def report(
     baseline: Annotated[str, typer.Option(help="Deploy to compare with.")],
     candidate: Annotated[str, typer.Option(help="Deploy to judge.")],
     history: History = HISTORY,
-    key: Annotated[str, typer.Option(help="What is compared: task, stratum or label:NAME.")] = "task",
+    key: Annotated[str, typer.Option(help="Unit of comparison: task, stratum or label:NAME.")] = "task",
     markdown: Annotated[Path | None, typer.Option(help="Also write Markdown to this file.")] = None,
     gate: Annotated[
-        list[str] | None, typer.Option(help="Further metric that decides, e.g. duration_s.")
+        list[str] | None, typer.Option(help="Additional metric to judge, e.g. duration_s.")
     ] = None,
-    max_ratio: Annotated[float, typer.Option(help="Largest growth of a replayed task that is ok.")] = 1.01,
+    max_ratio: Annotated[float, typer.Option(help="Tolerated growth of a replayed task, as a ratio.")] = 1.01,
     min_delta: Annotated[
-        list[str] | None, typer.Option(help="METRIC=VALUE: growth of a replayed task that is ok.")
+        list[str] | None, typer.Option(help="METRIC=VALUE: tolerated growth of a replayed task.")
     ] = None,
-    fail_on: Annotated[str, typer.Option(help="What exits with 1: regressed or warn.")] = "regressed",
-    skip_damaged: Annotated[bool, typer.Option(help="Leave out damaged files of the history.")] = False,
+    fail_on: Annotated[str, typer.Option(help="Verdict that exits with 1: regressed or warn.")] = "regressed",
+    skip_damaged: Annotated[bool, typer.Option(help="Leave damaged files of the history out.")] = False,
     json: Json = False,
 ) -> int:
     """Compare two deploys: what changed, is it worse, and why."""
     from harness.reports import compare, render_markdown, render_text, report_json
-    from harness.reports.headline import has_warnings
     from harness.reports.metrics import ExactLimits
 
     if fail_on not in {"regressed", "warn"}:
-        raise UsageError(f"{fail_on!r} is nothing to fail on", next_step="use regressed or warn")
+        raise UsageError(f"{fail_on!r} is not a verdict to fail on", next_step="use regressed or warn")
     found = compare(
         history,
         baseline=baseline,
@@ -51,6 +53,12 @@ def report(
         emit_json(report_json(found))
     else:
         say(render_text(found).rstrip("\n"))
+    return _exit_code(found, fail_on)
+
+
+def _exit_code(found: Report, fail_on: str) -> ExitCode:
+    from harness.reports.headline import has_warnings
+
     match found.verdict:
         case "regressed":
             return ExitCode.CHECK_FAILED
@@ -64,7 +72,7 @@ def _deltas(entries: list[str]) -> dict[str, float]:
     """Return the values of `METRIC=VALUE` options.
 
     Raises:
-        UsageError: If one is no such pair.
+        UsageError: If an entry is not such a pair.
     """
     from harness.reports.metrics import METRICS
 
@@ -78,7 +86,8 @@ def _deltas(entries: list[str]) -> dict[str, float]:
             amount = -1.0
         if not mark or name not in names or not 0 <= amount < float("inf"):
             raise UsageError(
-                f"{entry!r} is no growth of a metric", next_step=f"use METRIC=VALUE with {', '.join(names)}"
+                f"{entry!r} is not a growth of a metric",
+                next_step=f"use METRIC=VALUE with {', '.join(names)}",
             )
         found[name] = amount
     return found

@@ -1,4 +1,4 @@
-"""`goldrun resume`: carry a run that a crash cut off to its end, under the guards it ran under."""
+"""`goldrun resume`: finish a crashed run under the guards it ran under."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class ResumeOptions:
     Attributes:
         agent: The agent's code: `module:factory`.
         out: Journal to write.
-        store: The control store it ran under.
+        store: The control store that the run used.
         rules: The service's limits across runs: `module:name` of a `ControlRules`.
-        state: Folder of what runs keep and share.
+        state: Folder of the service's state: memory, artifacts, cached results.
         script: Policy that answers model calls on loopback: `module:function`.
         base_url: Endpoint that answers model calls.
-        api_key_env: Variable that holds its key.
+        api_key_env: Environment variable that holds the endpoint's key.
     """
 
     agent: str
@@ -67,7 +67,7 @@ def resume(
     store: Annotated[
         Path | None,
         typer.Option(
-            envvar="GOLDRUN_CONTROL_STORE", help="The control store it ran under; needed if it had one."
+            envvar="GOLDRUN_CONTROL_STORE", help="The control store of the run; needed if it had one."
         ),
     ] = None,
     rules: Annotated[
@@ -81,7 +81,7 @@ def resume(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Carry a run that a crash cut off to its end, once; what was completed is not done again."""
+    """Finish a crashed run, once; completed calls are not repeated."""
     options = ResumeOptions(
         agent=agent,
         out=out,
@@ -138,7 +138,7 @@ def _resume(recording: Recording, options: ResumeOptions, *, mark: ResumeMark | 
             )
         governor = None
         if options.store is not None:
-            governor = Governor(stack.enter_context(open_store(options.store)), rules)
+            governor = Governor(stack.enter_context(open_store(options.store)).store, rules)
         state = None
         if options.state is not None:
             state = State(options.state)
@@ -152,7 +152,7 @@ def _load_rules(options: ResumeOptions) -> ControlRules | None:
     """Return the limits that `module:name` names.
 
     Raises:
-        UsageError: If they cannot be loaded, or there is no store that they could hold in.
+        UsageError: If they cannot be loaded, or no control store is named: the rules need one.
     """
     if options.rules is None:
         return None

@@ -1,4 +1,4 @@
-"""`goldrun show`: a run as a readable timeline: steps, calls, refusals, and how it ended."""
+"""`goldrun show`: print a run as a timeline of steps, calls, denials and the stop reason."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def show(
 
 
 def timeline(trace: Trace) -> str:
-    """Return the lines of a run, made safe for a terminal."""
+    """Return the timeline of a run as text without terminal control codes."""
     return "\n".join(_lines(trace))
 
 

@@ -1,4 +1,4 @@
-"""`goldrun verify`: whether recordings are intact, and whether they are complete."""
+"""`goldrun verify`: check that recordings are intact and complete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def verify(
     paths: Annotated[list[Path], typer.Argument(help="Cassettes, segments, journals, or folders of them.")],
     json: Json = False,
 ) -> int:
-    """Say whether recordings are intact and whether they are complete: 0 both, 1 incomplete, 3 damaged."""
+    """Check that recordings are intact and complete: exit 0 if both, 1 if incomplete, 3 if damaged."""
     files: list[Verified] = []
     for path in paths:
         files += verify_path(path, other=verify_http)

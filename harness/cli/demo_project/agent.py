@@ -17,7 +17,7 @@ For anything else, or if a carrier does not answer, look into kb.search(q).
 
 
 def build() -> Agent:
-    """Return the agent with a world of its own; replay needs no model client."""
+    """Return the agent with its own shop; replay needs no model client."""
     return Agent(
         name="support",
         version="1.0.0",

@@ -1,6 +1,6 @@
-"""The model, scripted: each answer follows from the request alone (instructions, tool schemas, last results).
+"""The scripted model: each answer is computed from the request alone (instructions, tool schemas, last results).
 
-It has one human weakness: it believes its instructions more than a schema, and sends a refused call again.
+It has one weakness on purpose: it trusts its instructions more than a tool's schema, and repeats a refused call.
 """
 
 from __future__ import annotations

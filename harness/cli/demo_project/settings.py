@@ -1,7 +1,7 @@
-"""What a deploy changes."""
+"""The settings that a deploy changes."""
 
 ORDER_FIELD = "order_id"
 """Name of the order number in the schema of `order.lookup`."""
 
 CARRIER_ATTEMPTS = 2
-"""How often a carrier that does not answer is asked."""
+"""Attempts to reach a carrier that does not answer."""

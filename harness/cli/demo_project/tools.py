@@ -1,4 +1,4 @@
-"""The agent's tools, bound to one world."""
+"""The agent's tools, bound to one shop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .world import Order, Parcel, World
 
 
 def shop_tools(world: World) -> tuple[Tool, ...]:
-    """Return the tools that read and change a world."""
+    """Return the tools that read and change one shop."""
 
     @tool(name="order.lookup", rename={"order_id": settings.ORDER_FIELD})
     async def look_up_order(order_id: str) -> Order:
@@ -21,7 +21,7 @@ def shop_tools(world: World) -> tuple[Tool, ...]:
 
     @tool(name="carrier.track", timeout_s=5.0)
     async def track_parcel(tracking: str) -> Parcel:
-        """Return where a parcel is, as its carrier says."""
+        """Return a parcel's status from its carrier."""
         parcel = world.parcel(tracking)
         if parcel is None:
             raise RetryableError("the carrier answers 503")

@@ -1,7 +1,7 @@
 """Production for the demo: `python -m shop.traffic DEPLOY` serves customers and records every run.
 
-The model stands on 127.0.0.1. Time is simulated: replies take as long as they are, and nobody waits for a
-backoff, so that durations are those of a real day and the demo is over soon.
+The model listens on 127.0.0.1. Time is simulated: a longer reply takes more time, and backoffs pass at once.
+So the recorded durations look real, and the demo still ends within seconds.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ QUESTIONS = {
 
 
 class SimulatedClock:
-    """Time that passes when something is said to take some."""
+    """A clock that only `sleep` moves."""
 
     def __init__(self) -> None:
         self.seconds: float = 0.0
 
     def monotonic_s(self) -> float:
-        """Return the seconds that passed."""
+        """Return the seconds that have passed."""
         return self.seconds
 
     def now(self) -> datetime:
@@ -54,12 +54,12 @@ class SimulatedClock:
         return MORNING + timedelta(seconds=self.seconds)
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass without waiting."""
+        """Advance the time without waiting."""
         self.seconds += seconds
 
 
 class TimedModel:
-    """A model whose replies take simulated time, more for longer ones."""
+    """A model whose replies take simulated time: the longer the reply, the more."""
 
     def __init__(self, model: ModelPort, clock: SimulatedClock) -> None:
         self._model = model
@@ -75,7 +75,7 @@ class TimedModel:
         return reply
 
     async def aclose(self) -> None:
-        """Do nothing: the model is closed by its owner."""
+        """Do nothing: the owner of the inner model closes it."""
 
 
 async def serve(deploy: str) -> None:

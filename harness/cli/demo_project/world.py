@@ -15,7 +15,7 @@ class Order(TypedDict):
 
 
 class Parcel(TypedDict):
-    """What a carrier says of a parcel."""
+    """A parcel's status, as its carrier reports it."""
 
     tracking: str
     status: str
@@ -76,13 +76,13 @@ class World:
         return Parcel(tracking=tracking, status=status, last_seen=last_seen)
 
     def articles(self, text: str) -> list[str]:
-        """Return the help article that shares most words with a text, if any does."""
-        asked = _words(text)
-        best = max(_ARTICLES, key=lambda article: len(asked & _words(article)))
-        return [best] if asked & _words(best) else []
+        """Return the help article that shares the most words with a text; empty if none shares any."""
+        query = _words(text)
+        best = max(_ARTICLES, key=lambda article: len(query & _words(article)))
+        return [best] if query & _words(best) else []
 
     def open_ticket(self, order_id: str) -> str:
-        """Return the number of the order's ticket, opened at the first call."""
+        """Return the number of the order's ticket; the first call opens it."""
         return self.tickets.setdefault(order_id, f"T-{order_id}")
 
 

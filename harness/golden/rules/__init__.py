@@ -1,1 +1,1 @@
-"""The rules of golden tasks: what may be expected, how it is judged, and what every run must keep."""
+"""The rules of golden tasks: their models, their evaluation, and the invariants of every run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from harness.golden.rules.expect import ApprovalSpec, CallSpec, ExpectedCall, Range, Tools
+from harness.golden.rules.expect import ApprovalSpec, CallSpec, ExpectedCall, OnceSpec, Range, Tools
 from harness.golden.rules.facts import (
     ActualCall,
     Facts,
@@ -15,13 +15,22 @@ from harness.golden.rules.facts import (
     spec_mismatches,
     spec_text,
     suggestion,
-    vacuous,
 )
-from harness.golden.rules.pairing import DIRECTIONS, Mode, ExpectedSlot, Times, default_times, match_calls, slots_of
+from harness.golden.rules.pairing import (
+    DIRECTIONS,
+    ExpectedSlot,
+    Mode,
+    Times,
+    default_times,
+    match_calls,
+    slots_of,
+)
+from harness.golden.rules.vacuity import vacuous, vacuous_spec
+from runtime.core.canonical import fingerprint
 
 
 def fits(spec: CallSpec, call: ActualCall) -> bool:
-    """Return whether a call is as specified."""
+    """Return whether a call fits a specification."""
     return call.tool.name == spec.tool and not spec_mismatches(spec.tool, spec.args, spec.status, call)
 
 
@@ -31,8 +40,8 @@ def text_of(spec: CallSpec) -> str:
 
 
 def check_tools(rule: Tools, facts: Facts, path: RulePath = ("expect", "tools")) -> Iterator[Finding]:
-    """Yield what does not fit between the expected calls and those of the run."""
-    vague = [f for i, c in enumerate(rule.calls) if (f := vacuous((*path, "calls", i), c.tool, facts))]
+    """Yield the differences between the expected calls and the calls of the run."""
+    vague = [f for i, c in enumerate(rule.calls) for f in vacuous_spec((*path, "calls", i), c, facts)]
     yield from vague
     if vague:
         return
@@ -58,10 +67,10 @@ def check_tools(rule: Tools, facts: Facts, path: RulePath = ("expect", "tools"))
 def check_never(
     rules: Sequence[CallSpec], facts: Facts, path: RulePath = ("expect", "never")
 ) -> Iterator[Finding]:
-    """Yield each forbidden call that the model asked for, whatever became of it."""
+    """Yield each forbidden call that the model requested, whether or not it ran."""
     for index, spec in enumerate(rules):
-        if (vague := vacuous((*path, index), spec.tool, facts)) is not None:
-            yield vague
+        if vague := vacuous_spec((*path, index), spec, facts):
+            yield from vague
             continue
         found = [call for call in facts.calls if fits(spec, call)]
         if found:
@@ -76,13 +85,13 @@ def check_never(
 def check_before(
     rules: Sequence[tuple[CallSpec, CallSpec]], facts: Facts, path: RulePath = ("expect", "before")
 ) -> Iterator[Finding]:
-    """Yield each pair whose second call started without a started first call in an earlier turn.
+    """Yield each pair whose second call started although no first call had started in an earlier turn.
 
-    Calls of one turn run together, so none of them is before another. A second call that never started breaks
-    nothing.
+    Calls of one turn run together, so none of them is before another. If the second call never starts, the rule
+    holds.
     """
     for index, (first, second) in enumerate(rules):
-        vague = [f for i, s in enumerate((first, second)) if (f := vacuous((*path, index, i), s.tool, facts))]
+        vague = [f for i, s in enumerate((first, second)) for f in vacuous_spec((*path, index, i), s, facts)]
         yield from vague
         if vague:
             continue
@@ -107,9 +116,9 @@ def check_before(
 def check_same_turn(
     rules: Sequence[tuple[CallSpec, ...]], facts: Facts, path: RulePath = ("expect", "same_turn")
 ) -> Iterator[Finding]:
-    """Yield each group of calls that no single turn asks for together."""
+    """Yield each group of calls that no single turn requests together."""
     for index, group in enumerate(rules):
-        vague = [f for i, s in enumerate(group) if (f := vacuous((*path, index, i), s.tool, facts))]
+        vague = [f for i, s in enumerate(group) for f in vacuous_spec((*path, index, i), s, facts)]
         yield from vague
         if vague:
             continue
@@ -128,31 +137,32 @@ def check_same_turn(
 
 
 def check_at_most_once(
-    rules: Sequence[CallSpec], facts: Facts, path: RulePath = ("expect", "at_most_once")
+    rules: Sequence[OnceSpec], facts: Facts, path: RulePath = ("expect", "at_most_once")
 ) -> Iterator[Finding]:
-    """Yield each call whose effect may have happened more than once.
+    """Yield each effect that may have happened more than once.
 
-    Attempts under one idempotency key count once. Calls without a key are the same if name and arguments are,
-    and each of their attempts counts. Two calls with equal arguments are two effects, whatever their keys.
+    Calls are the same if the arguments of `by` are equal; without it those of the tool's `dedupe_by`; without that
+    all calls of a write tool are the same, since a model rarely words a repeated write the same way, and calls of
+    another tool are if all their arguments are equal. Attempts under one idempotency key count once; attempts
+    without a key count each.
     """
     for index, spec in enumerate(rules):
-        if (vague := vacuous((*path, index), spec.tool, facts)) is not None:
-            yield vague
+        if vague := vacuous_spec((*path, index), spec, facts):
+            yield from vague
             continue
-        groups: dict[tuple[str, str], list[ActualCall]] = {}
+        by = spec.by or _dedupe_by(spec.tool, facts)
+        groups: dict[str, list[ActualCall]] = {}
         for call in facts.calls:
             if call.started and fits(spec, call):
-                groups.setdefault(
-                    (call.tool.name, call.tool.args_hash or repr(call.tool.arguments)), []
-                ).append(call)
+                groups.setdefault(_same_effect(call, by), []).append(call)
         for group in groups.values():
             effects = _effects(group)
             if effects > 1:
                 yield Finding(
                     path=(*path, index),
-                    expected=f"{text_of(spec)} at most once with the same arguments",
+                    expected=f"{text_of(spec)} at most once{_by_text(by, group)}",
                     actual=f"{effects} times: {call_list(group)}",
-                    nearest=_attempts_note(group),
+                    nearest=_attempts_note(group) or _by_note(spec, by, group),
                     step=group[-1].step,
                 )
 
@@ -160,16 +170,16 @@ def check_at_most_once(
 def check_approvals(
     rules: Sequence[ApprovalSpec], facts: Facts, path: RulePath = ("expect", "approvals")
 ) -> Iterator[Finding]:
-    """Yield each approval that was not asked for, or answered otherwise."""
+    """Yield each expected approval that was never requested, or was decided otherwise."""
     for index, rule in enumerate(rules):
         if (vague := vacuous((*path, index), rule.tool, facts)) is not None:
             yield vague
             continue
-        asked = [a for a in facts.trace.approvals if a.tool == rule.tool]
-        if any(rule.decision in (None, a.decision) for a in asked):
+        approvals = [a for a in facts.trace.approvals if a.tool == rule.tool]
+        if any(rule.decision in (None, a.decision) for a in approvals):
             continue
         answer = "" if rule.decision is None else f" answered {rule.decision!r}"
-        found = ", ".join(f"{a.decision!r} at step {a.step}" for a in asked)
+        found = ", ".join(f"{a.decision!r} at step {a.step}" for a in approvals)
         yield Finding(
             path=(*path, index),
             expected=f"an approval of {rule.tool}{answer}",
@@ -192,7 +202,12 @@ def _times_text(times: Times) -> str:
 
 
 def _missing(
-    spec: ExpectedCall, slots: Sequence[ExpectedSlot], index: int, facts: Facts, path: RulePath, direction: str
+    spec: ExpectedCall,
+    slots: Sequence[ExpectedSlot],
+    index: int,
+    facts: Facts,
+    path: RulePath,
+    direction: str,
 ) -> Finding:
     fitting = slots[index].fits
     shared = any(set(fitting) & set(s.fits) for i, s in enumerate(slots) if i != index)
@@ -251,8 +266,40 @@ def _matched(group: tuple[CallSpec, ...], calls: list[ActualCall]) -> int:
     return len(group) - len(match_calls("superset", slots, len(calls)).missing)
 
 
+def _dedupe_by(tool: str, facts: Facts) -> tuple[str, ...]:
+    return next((decl.dedupe_by for decl in facts.declarations(tool) if decl.dedupe_by), ())
+
+
+def _same_effect(call: ActualCall, by: tuple[str, ...]) -> str:
+    """Return a text that is equal for calls whose effect is the same."""
+    arguments = call.tool.arguments
+    if by and isinstance(arguments, dict):
+        return fingerprint([arguments.get(name) for name in by])
+    if call.tool.write:
+        return "write"
+    return call.tool.args_hash or repr(arguments)
+
+
+def _by_text(by: tuple[str, ...], group: list[ActualCall]) -> str:
+    if by:
+        return f" for one {' and '.join(by)}"
+    return ", whatever its arguments" if group[0].tool.write else " with the same arguments"
+
+
+def _by_note(spec: OnceSpec, by: tuple[str, ...], group: list[ActualCall]) -> str | None:
+    """Name the key that tells writes apart: before it existed, calls with other arguments were other effects."""
+    arguments = [c.tool.arguments for c in group if isinstance(c.tool.arguments, dict)]
+    if by or not group[0].tool.write or len({fingerprint(a) for a in arguments}) < 2:
+        return None
+    names = [name for name in arguments[0] if len({fingerprint(a.get(name)) for a in arguments}) > 1]
+    return (
+        f"{', '.join(names)} differ; if calls with another one are meant to count apart, write"
+        f" {{tool: {spec.tool}, by: [{names[0] if names else '...'}]}}"
+    )
+
+
 def _effects(group: list[ActualCall]) -> int:
-    """Return how often the effect of equal calls may have happened."""
+    """Return how often the effect of equal calls may have happened: once per key, and once per keyless attempt."""
     keyed = {c.tool.idempotency_key for c in group if c.tool.idempotency_key is not None}
     return len(keyed) + sum(max(c.tool.attempts, 1) for c in group if c.tool.idempotency_key is None)
 

@@ -1,22 +1,24 @@
-"""What a golden task may expect: the pydantic models of the section `expect`, unknown fields refused."""
+"""Pydantic models of a golden task's section `expect`; unknown fields are refused."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, LiteralString
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.golden.rules.matchers import check_expectation, regex_problem
+from harness.golden.rules.matcher_problems import check_expectation, regex_problem
+from harness.golden.rules.matchers import exact_args
+from harness.golden.rules.output_schema import keyword_problems
 from harness.golden.rules.pairing import Mode
 from runtime.core.effects import CallStatus
 from runtime.core.stop import SUBJECT_KINDS, StopKind
 
 
 class Model(BaseModel):
-    """Base of the models of a task file: frozen, unknown fields refused."""
+    """Base of a task file's models: frozen, and unknown fields are refused."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
@@ -27,7 +29,7 @@ Text = Annotated[str, Strict(), Field(min_length=1)]
 
 
 def listed(value: Any) -> Any:
-    """Return a single text as a list of one, so that both may be written."""
+    """Return a single string as a list of one, so that a file may hold either."""
     return [value] if isinstance(value, str) else value
 
 
@@ -38,8 +40,8 @@ Texts = Annotated[
 ]
 
 
-def _problem(kind: str, text: str, path: tuple[str | int, ...] = ()) -> PydanticCustomError:
-    # The text goes in as context: braces in a template would be read as fields.
+def _problem(kind: LiteralString, text: str, path: tuple[str | int, ...] = ()) -> PydanticCustomError:
+    # The text is passed as context, because pydantic would read braces in a message template as fields.
     return PydanticCustomError(kind, "{text}", {"text": text, "path": list(path)})
 
 
@@ -50,9 +52,15 @@ def _check_matchers(value: Any) -> Any:
 
 
 def _check_args(value: dict[str, Any]) -> dict[str, Any]:
-    # Argument names stand at the top, so an argument called `regex` is no matcher.
-    for name, expected in value.items():
-        for problem in check_expectation(expected, (name,)):
+    # The keys at the top are names of arguments, so an argument called `regex` is not a matcher.
+    exact = exact_args(value)
+    place: tuple[str | int, ...] = () if exact is None else ("exact",)
+    if not value:
+        raise _problem(
+            "empty", "no argument is named; name some, write {exact: {}} for none, or leave args out"
+        )
+    for name, expected in (value if exact is None else exact).items():
+        for problem in check_expectation(expected, (*place, name)):
             raise _problem("matcher", str(problem), problem.path)
     return value
 
@@ -67,8 +75,14 @@ def _check_regexes(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _check_schema(value: dict[str, Any]) -> dict[str, Any]:
+    for path, problem in keyword_problems(value):
+        raise _problem("schema", problem, path)
+    return value
+
+
 class Range(Model):
-    """A count between two bounds, both included; a plain number means exactly that many."""
+    """An inclusive range for a count; a plain number means exactly that many."""
 
     min: Whole | None = None
     max: Whole | None = None
@@ -82,7 +96,7 @@ class Range(Model):
         return self
 
     def holds(self, value: int) -> bool:
-        """Return whether a count is within the bounds."""
+        """Return whether a count is within the range."""
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
     def __str__(self) -> str:
@@ -99,7 +113,15 @@ def _range(value: Any) -> Any:
     return {"min": value, "max": value}
 
 
-Count = Annotated[Range, BeforeValidator(_range, json_schema_input_type=int | Range)]
+def _bounding(value: Range) -> Range:
+    if value.max is None and value.min == 0:
+        raise _problem("range", "min: 0 holds for every run; write a higher min, a max, or leave it out")
+    return value
+
+
+Count = Annotated[
+    Range, BeforeValidator(_range, json_schema_input_type=int | Range), AfterValidator(_bounding)
+]
 
 
 def _times(value: Any) -> Any:
@@ -117,12 +139,12 @@ TimesRange = Annotated[
 
 
 class CallSpec(Model):
-    """Calls of one tool; a plain name means any call of it.
+    """A specification of calls to one tool; a plain name means any call to it.
 
     Attributes:
         tool: Exact tool name.
-        args: Expectations on arguments; what is not named is not looked at.
-        status: What became of the call; any if not given.
+        args: Expected arguments; arguments that are not named may have any value.
+        status: Accepted statuses of the call; any if not given.
     """
 
     tool: Text
@@ -131,6 +153,17 @@ class CallSpec(Model):
         tuple[CallStatus, ...] | None,
         BeforeValidator(listed, json_schema_input_type=CallStatus | tuple[CallStatus, ...] | None),
     ] = None
+
+
+class OnceSpec(CallSpec):
+    """Calls whose effect may happen once.
+
+    Attributes:
+        by: Arguments that say which calls are the same. Without it these are the tool's `dedupe_by`; without that
+            all calls of a write tool are the same, and calls of another tool are if their arguments are equal.
+    """
+
+    by: Texts | None = None
 
 
 class ExpectedCall(CallSpec):
@@ -145,11 +178,13 @@ def _named(value: Any) -> Any:
 
 Spec = Annotated[CallSpec, BeforeValidator(_named, json_schema_input_type=str | CallSpec)]
 Expected = Annotated[ExpectedCall, BeforeValidator(_named, json_schema_input_type=str | ExpectedCall)]
+Once = Annotated[OnceSpec, BeforeValidator(_named, json_schema_input_type=str | OnceSpec)]
 Specs = Annotated[tuple[Spec, ...], Field(min_length=1)]
+Onces = Annotated[tuple[Once, ...], Field(min_length=1)]
 
 
 class Tools(Model):
-    """Which calls a run makes; the modes are defined in `harness.golden.rules.pairing`."""
+    """The calls that a run makes; `harness.golden.rules.pairing` defines the modes."""
 
     mode: Mode
     calls: tuple[Expected, ...]
@@ -160,11 +195,30 @@ class Tools(Model):
             raise _problem(
                 "empty", f"mode {self.mode} without calls can never fail; use exact for no calls at all"
             )
+        if self.mode in {"in_order", "superset"}:
+            for index, call in enumerate(self.calls):
+                if call.times is not None and not call.times.min and call.times.max is None:
+                    text = (
+                        f"min: 0 asks for nothing in mode {self.mode}; leave the call out, or give it a max"
+                    )
+                    raise _problem("range", text, ("calls", index, "times"))
         return self
 
 
+def _stated(model: Model, what: str) -> None:
+    """Refuse a section in which nothing is stated.
+
+    Raises:
+        PydanticCustomError: If no field is given, or none with a value.
+    """
+    if all(getattr(model, name) in (None, {}) for name in type(model).model_fields):
+        raise _problem(
+            "empty", f"{what}; state some of {', '.join(type(model).model_fields)}, or leave it out"
+        )
+
+
 class Counts(Model):
-    """How many of each; a number means exactly that many."""
+    """Expected counts; a plain number means exactly that many."""
 
     tool_calls: Count | None = None
     tool_executions: Count | None = None
@@ -179,16 +233,21 @@ class Counts(Model):
     by_tool: dict[str, Count] = {}
     by_status: dict[CallStatus, Count] = {}
 
+    @model_validator(mode="after")
+    def _some(self) -> Counts:
+        _stated(self, "nothing is counted")
+        return self
+
 
 class VsBaseline(Model):
-    """Cost against the stored baseline: fails above the ratio, if the difference is worth it."""
+    """Cost relative to the baseline: fails above the ratio, unless the difference is below a minimum."""
 
     max_ratio: Annotated[Number, Field(gt=0)]
     min_delta_usd: Number = 0.0
 
 
 class Cost(Model):
-    """What a run may cost, in dollars. An unknown price fails."""
+    """The most that a run may cost, in dollars. An unknown price fails."""
 
     max_usd: Number | None = None
     vs_baseline: VsBaseline | None = None
@@ -201,35 +260,49 @@ class Cost(Model):
 
 
 class Tokens(Model):
-    """How many tokens a run may use. Unknown usage fails."""
+    """Token counts that a run may have. Unknown usage fails."""
 
     input: Count | None = None
     output: Count | None = None
     total: Count | None = None
 
+    @model_validator(mode="after")
+    def _some(self) -> Tokens:
+        _stated(self, "no number of tokens is bounded")
+        return self
+
 
 class Output(Model):
-    """What the run's last text says."""
+    """Expectations on the run's final text."""
 
     contains: Texts | None = None
     not_contains: Texts | None = None
     regex: Annotated[Texts, AfterValidator(_check_regexes)] | None = None
     equals: Annotated[Any, AfterValidator(_check_matchers)] = None
-    json_schema: dict[str, Any] | Text | None = None
+    json_schema: Annotated[dict[str, Any], AfterValidator(_check_schema)] | Text | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Output:
+        if "equals" not in self.model_fields_set:
+            _stated(self, "nothing is expected of the output")
+        return self
+
+
+_STOP_REASONS = [f"{k}:x" if k in SUBJECT_KINDS else k.value for k in StopKind]
 
 
 def stop_problem(pattern: str) -> str | None:
-    """Return why a pattern can match no stop reason; `None` if it can."""
+    """Return why a pattern can never match a stop reason; `None` if it can."""
     kind, colon, subject = pattern.partition(":")
     kinds = [k for k in StopKind if fnmatch.fnmatchcase(k.value, kind)]
     if not kinds:
         near = difflib.get_close_matches(kind, [k.value for k in StopKind], 1)
         hint = f"did you mean {near[0]!r}?" if near else f"kinds are {', '.join(StopKind)}"
-        return f"{pattern!r} is no stop reason; {hint}"
+        return f"{pattern!r} is not a stop reason; {hint}"
     if colon and not subject:
         return f"{pattern!r} has nothing after the colon; write {kind}:* for any"
     if kind.endswith("*"):
-        return None  # the glob may reach over the colon
+        return None  # a glob before the colon may also match the colon and the subject
     subjects = [k in SUBJECT_KINDS for k in kinds]
     if colon and not any(subjects):
         return f"{pattern!r} matches no stop reason: {kind} has no subject"
@@ -248,6 +321,10 @@ def _check_stops(value: tuple[str, ...]) -> tuple[str, ...]:
     for index, pattern in enumerate(value):
         if (problem := stop_problem(pattern)) is not None:
             raise _problem("stop_reason", problem, (index,))
+    if all(any(fnmatch.fnmatchcase(reason, p) for p in value) for reason in _STOP_REASONS):
+        raise _problem(
+            "stop_reason", f"{' or '.join(value)} matches every stop reason; name the accepted ones"
+        )
     return value
 
 
@@ -266,7 +343,7 @@ StopPatterns = Annotated[
 
 
 class ApprovalSpec(Model):
-    """An approval that must have been asked for."""
+    """An approval that must have been requested."""
 
     tool: Text
     decision: Literal["granted", "denied", "timeout", "unanswered"] | None = None
@@ -278,14 +355,14 @@ Approvals = Annotated[tuple[ApprovalSpec, ...], Field(min_length=1)]
 
 
 class Expect(Model):
-    """All that a task expects; what is not given is not checked."""
+    """All expectations of a task; a rule that is not given is not checked."""
 
     stop_reason: StopPatterns | None = None
     tools: Tools | None = None
     never: Specs | None = None
     before: Pairs | None = None
     same_turn: Turns | None = None
-    at_most_once: Specs | None = None
+    at_most_once: Onces | None = None
     counts: Counts | None = None
     approvals: Approvals | None = None
     loop_free: Literal[True] | None = None
@@ -293,3 +370,9 @@ class Expect(Model):
     tokens: Tokens | None = None
     output: Output | None = None
     trace: Literal["baseline"] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Expect:
+        # A task without this section is judged by its replay and the invariants; the default is not validated.
+        _stated(self, "nothing is expected")
+        return self

@@ -1,26 +1,35 @@
-"""What the rules look at (the facts of a run) and what they say (findings and failures)."""
+"""Input and output of the rules: the facts of a run, findings and failures."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from harness.golden.rules.matchers import Mismatch, argument_mismatches, described, path_text, shown
+from harness.golden.rules.matchers import (
+    Mismatch,
+    all_argument_mismatches,
+    argument_mismatches,
+    described,
+    exact_args,
+    path_text,
+    shown,
+)
+from runtime.core.run import ToolDecl
 from runtime.core.trace import ToolStep, Trace
 
 RulePath = tuple[str | int, ...]
 FailureKind = Literal["failed", "vacuous"]
 NOT_STARTED = frozenset({"denied", "unknown_tool", "invalid_arguments", "not_started"})
-"""Statuses of calls that never reached their tool."""
+"""Statuses of calls whose tool was never invoked."""
 SHOWN_CALLS = 8
-"""How many calls a message lists."""
+"""Maximum number of calls that a message lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActualCall:
-    """One tool call of the run; `position` counts all calls from 0, `step` is the index of its step."""
+    """One tool call of the run; `position` is its index among all calls, `step` the index of its step."""
 
     position: int
     step: int
@@ -28,7 +37,7 @@ class ActualCall:
 
     @property
     def started(self) -> bool:
-        """Whether the call reached its tool."""
+        """Whether the tool was invoked."""
         return self.tool.attempts > 0 and self.tool.status not in NOT_STARTED
 
     def __str__(self) -> str:
@@ -38,32 +47,46 @@ class ActualCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is known of a run when its rules are judged.
+    """The facts by which rules are judged.
 
     Attributes:
         trace: The run.
         calls: Its tool calls in order.
         baseline: The accepted trace, if one is stored.
-        known_tools: Tools the agent has, and those the run or the baseline calls; `None` where they are unknown.
-        folder: Where relative file names start.
+        known_tools: The agent's tools, and those that the run or the baseline calls.
+        all_tools_known: Whether the agent has no other tools; otherwise a name that is not known may be right.
+        tools: Declarations of the agent's tools, from its code and from the recording.
+        models: Models that the run may ask; empty if unknown.
+        folder: Folder to which file names in the task are relative.
     """
 
     trace: Trace
     calls: tuple[ActualCall, ...]
     baseline: Trace | None = None
-    known_tools: frozenset[str] | None = None
+    known_tools: frozenset[str] = frozenset()
+    all_tools_known: bool = False
+    tools: tuple[ToolDecl, ...] = ()
+    models: frozenset[str] = frozenset()
     folder: str = "."
+
+    def declarations(self, tool: str) -> list[ToolDecl]:
+        """Return the declarations of a tool; several where code and recording differ."""
+        return [decl for decl in self.tools if decl.schema.name == tool]
+
+    def schemas(self, tool: str) -> list[dict[str, Any]]:
+        """Return the JSON Schemas of a tool's arguments, as far as they are known."""
+        return [decl.schema.parameters for decl in self.declarations(tool)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What a rule says: where in the task it stands, what it expects and what it found.
+    """A difference that a rule found.
 
     Attributes:
         path: The rule's place in the task.
-        expected: What was expected.
-        actual: What there is.
-        nearest: What came nearest, or a suggestion.
+        expected: What was expected, in words.
+        actual: What the run has instead, in words.
+        nearest: The nearest thing in the run, or a suggestion.
         step: Step of the run the finding is about; `None` for the run as a whole.
         kind: `vacuous` for a rule that can match nothing.
     """
@@ -78,17 +101,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFailure:
-    """A rule that does not hold.
+    """A rule that does not hold, with its place in the task file.
 
     Attributes:
         rule: Its place in the task, for example `expect.tools.calls[0]`.
         where: `file:line`.
-        expected: What was expected.
-        actual: What there is.
-        nearest: What came nearest, or a suggestion; `None` if nothing did.
-        kind: `vacuous` for a rule that can match nothing: a mistake in the task, whatever the run does.
-        step: Step of the run it is about; `None` for the run as a whole.
-        consequence: Whether it follows a divergence of the replay, which is then the thing to look at.
+        expected: What was expected, in words.
+        actual: What the run has instead, in words.
+        nearest: The nearest thing in the run, or a suggestion; `None` if there is none.
+        kind: `vacuous` for a rule that can match nothing. That is a mistake in the task, whatever the run does.
+        step: Step of the run that the failure is about; `None` for the run as a whole.
+        consequence: Whether it follows from a divergence of the replay; look at the divergence first.
     """
 
     rule: str
@@ -112,13 +135,13 @@ class CheckFailure:
 
 
 def failure_of(finding: Finding, where: str, *, tainted_from: int | None = None) -> CheckFailure:
-    """Return the failure of a finding, placed in its file.
+    """Return a finding as a failure with its place in the file.
 
     Args:
-        finding: What the rule says.
+        finding: The finding.
         where: `file:line` of the rule.
-        tainted_from: Step of the first divergence; what is about that step, a later one or the whole run is
-            a consequence of it.
+        tainted_from: Step of the first divergence. A finding about that step, a later step or the whole run is a
+            consequence of it.
     """
     follows = tainted_from is not None and (finding.step is None or finding.step >= tainted_from)
     return CheckFailure(
@@ -138,45 +161,48 @@ def facts_of(
     *,
     baseline: Trace | None = None,
     known_tools: frozenset[str] | None = None,
+    tools: Iterable[ToolDecl] = (),
+    models: Iterable[str] = (),
     folder: str = ".",
 ) -> Facts:
-    """Return the facts of a run; tools the trace itself knows are used where none are given."""
+    """Return the facts of a run.
+
+    Args:
+        trace: The run.
+        baseline: The accepted trace, if one is stored.
+        known_tools: Names of all tools of the agent; `None` takes those that the trace knows.
+        tools: Declarations of tools, from the agent's code or from a recording.
+        models: Models that the run may ask.
+        folder: Folder to which file names in the task are relative.
+    """
     calls = tuple(
         ActualCall(position=i, step=step, tool=tool)
         for i, (step, tool) in enumerate((s.index, c) for s in trace.steps for c in s.tool_calls)
     )
     if known_tools is None and trace.tools_known is not None:
         known_tools = frozenset(trace.tools_known)
-    if known_tools is not None:
-        called = {c.tool.name for c in calls} | {d.tool for d in trace.denials if d.tool is not None}
-        if baseline is not None:
-            called |= {c.name for c in baseline.tool_calls}
-        known_tools = known_tools | called
-    return Facts(trace=trace, calls=calls, baseline=baseline, known_tools=known_tools, folder=folder)
-
-
-def vacuous(path: RulePath, tool: str, facts: Facts) -> Finding | None:
-    """Return what is wrong with a tool name that no call can have; `None` if one can."""
-    if facts.known_tools is None or tool in facts.known_tools:
-        return None
-    near = suggestion(tool, facts.known_tools)
-    known = ", ".join(sorted(facts.known_tools)) or "none"
-    return Finding(
-        path=path,
-        expected="the name of a tool the agent has",
-        actual=f"{tool!r} is no tool of the agent, so the rule can match nothing; tools are {known}",
-        nearest=None if near is None else f"did you mean {near!r}?",
-        kind="vacuous",
+    called = {c.tool.name for c in calls} | {d.tool for d in trace.denials if d.tool is not None}
+    if baseline is not None:
+        called |= {c.name for c in baseline.tool_calls}
+    return Facts(
+        trace=trace,
+        calls=calls,
+        baseline=baseline,
+        known_tools=(known_tools or frozenset()) | called,
+        all_tools_known=known_tools is not None,
+        tools=tuple(tools),
+        models=frozenset(models),
+        folder=folder,
     )
 
 
 def suggestion(word: str, names: Iterable[str]) -> str | None:
-    """Return the name that is nearest to a word; `None` if none is near."""
+    """Return the name most similar to a word; `None` if none is similar."""
     return next(iter(difflib.get_close_matches(word, sorted(names), 1)), None)
 
 
 def call_list(calls: Iterable[ActualCall]) -> str:
-    """Return calls in words, the first few of many."""
+    """Return calls in words; only the first few if there are many."""
     all_calls = list(calls)
     text = "; ".join(str(call) for call in all_calls[:SHOWN_CALLS])
     more = len(all_calls) - SHOWN_CALLS
@@ -186,17 +212,26 @@ def call_list(calls: Iterable[ActualCall]) -> str:
 def spec_mismatches(
     tool: str, args: dict[str, object] | None, status: tuple[str, ...] | None, call: ActualCall
 ) -> list[Mismatch]:
-    """Return where a call of the right tool is not as specified; empty if it fits."""
+    """Return where a call of the right tool differs from a specification; empty if it fits."""
     found: list[Mismatch] = []
     if call.tool.name != tool:
         found.append(Mismatch(("tool",), tool, call.tool.name))
     if status is not None and call.tool.status not in status:
         found.append(Mismatch(("status",), " or ".join(status), call.tool.status))
-    return found if args is None else found + argument_mismatches(args, call.tool.arguments)
+    if args is None:
+        return found
+    exact = exact_args(args)
+    if exact is None:
+        return found + argument_mismatches(args, call.tool.arguments)
+    return found + all_argument_mismatches(exact, call.tool.arguments)
 
 
 def spec_text(tool: str, args: dict[str, object] | None, status: tuple[str, ...] | None) -> str:
     """Return the specification of a call in words."""
-    inside = ", ".join(f"{name}: {described(value)}" for name, value in (args or {}).items())
+    exact = exact_args(args)
+    named = ((args if exact is None else exact) or {}).items()
+    inside = ", ".join(f"{name}: {described(value)}" for name, value in named)
+    if exact is not None:
+        inside += " and nothing else" if inside else "no arguments"
     state = "" if status is None else f" [{' or '.join(status)}]"
     return f"{tool}({inside}){state}" if inside else f"{tool}{state}"

@@ -1,4 +1,4 @@
-"""What holds in every run, whatever its task says: no secrets, results read, writes keyed, budgets kept."""
+"""Invariants of every run, whatever its task: no secrets, results read, writes keyed, budgets kept."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from runtime.core.run import Header
 from runtime.core.trace import Trace
 
 LooksSecret = Callable[[bytes], str | None]
-"""Returns what kind of secret some bytes look like, for example `aws_access_key`; `None` if like none."""
+"""Returns the kind of secret that some bytes look like, for example `aws_access_key`, or `None`."""
 
 _READ_BY_MODEL = frozenset({"finish"})
 _FOREIGN = frozenset({"import", "lift"})
 _DEADLINE_GRACE_S = 1.0
-"""Seconds a run may end after its deadline: what is in flight is interrupted, which takes a moment."""
+"""Seconds by which a run may end after its deadline, because interrupting calls in flight takes a moment."""
 
 
 def check_invariants(
@@ -29,14 +29,14 @@ def check_invariants(
     looks_secret: LooksSecret | None = None,
     tainted_from: int | None = None,
 ) -> list[CheckFailure]:
-    """Return each default invariant that a run breaks.
+    """Return each invariant that a run breaks.
 
     Args:
-        task: The run's task, for messages; without one they name the run.
-        trace: What the run did.
+        task: The run's task, for messages; without it they name the run.
+        trace: The run's trace.
         header: The run's header; without it budgets and approvals are not checked.
-        looks_secret: Recognises secrets by their shape; the secret itself is never shown. A run that was recorded
-            without redaction on request is not searched.
+        looks_secret: Recognises secrets by their form; messages never show the secret. A run that was recorded with
+            redaction switched off is not searched.
         tainted_from: As in `evaluate`.
     """
     calls = facts_of(trace).calls
@@ -50,7 +50,7 @@ def check_invariants(
 
 
 def _results_read(trace: Trace, calls: tuple[ActualCall, ...]) -> Iterator[Finding]:
-    """Yield results that no later model decision could read, though the run says it finished."""
+    """Yield results that no later model decision could read, although the run finished."""
     if trace.stop_reason not in _READ_BY_MODEL:
         return
     last_reply = max((s.index for s in trace.steps if s.model is not None), default=-1)
@@ -65,7 +65,7 @@ def _results_read(trace: Trace, calls: tuple[ActualCall, ...]) -> Iterator[Findi
 
 
 def _writes_keyed(trace: Trace, calls: tuple[ActualCall, ...]) -> Iterator[Finding]:
-    # Recordings of other agents hold no keys of ours.
+    # Recordings of other agent frameworks hold no idempotency keys.
     if trace.source in _FOREIGN:
         return
     for call in calls:
@@ -85,7 +85,7 @@ def _approvals_given(trace: Trace, calls: tuple[ActualCall, ...], header: Header
             continue
         answer = (call.tool.name, call.tool.args_hash)
         if answer in granted:
-            granted.remove(answer)  # an approval is good for one call
+            granted.remove(answer)  # an approval covers one call
             continue
         yield Finding(
             path=("invariant", "writes_approved"),
@@ -103,7 +103,7 @@ def _budget_kept(trace: Trace, calls: tuple[ActualCall, ...], header: Header) ->
     limit = budget.max_usd_nanos
     if limit is not None and totals.cost_nanousd is not None and totals.cost_nanousd > limit:
         yield _exceeded("max_usd", f"{usd_text(limit)} USD", f"{usd_text(totals.cost_nanousd)} USD")
-    # Tokens are known after the reply: the call that passes the limit must be the last one.
+    # Tokens are known only after the reply, so the call that crosses the limit is allowed, but must be the last.
     if stop != "max_tokens":
         yield from _over("max_tokens", totals.total_tokens, budget.max_tokens)
     seconds = budget.max_seconds
@@ -126,7 +126,7 @@ def _exceeded(name: str, limit: str, used: str) -> Finding:
 
 def _no_secrets(trace: Trace, looks_secret: LooksSecret) -> Iterator[Finding]:
     texts = [entry for entry in _texts(trace) if entry[3]]
-    # One look at everything together: nearly every run is clean.
+    # Search all texts at once first: nearly every run is clean.
     if looks_secret("\n".join([text for _, _, _, text in texts]).encode("utf-8", "replace")) is None:
         return
     for step, words, path, text in texts:
@@ -146,7 +146,7 @@ def _no_secrets(trace: Trace, looks_secret: LooksSecret) -> Iterator[Finding]:
 
 
 def _texts(trace: Trace) -> Iterator[tuple[int | None, str, tuple[str | int, ...], str]]:
-    """Yield each text of a trace behind its place: step, words, and path in arguments."""
+    """Yield each text of a trace with its place: step, words, and path in arguments."""
     if trace.output is not None:
         yield None, "the output", (), trace.output
     for step in trace.steps:

@@ -1,11 +1,11 @@
 """Compare a value with an expectation: plain values exactly, matcher objects by their one rule.
 
 Rules.
-1. A matcher is an object with exactly one key out of `MATCHERS`. Anything else is a plain value.
-2. Plain values are equal with their JSON types: `true` is not 1, while 1 and 1.0 are one number.
-3. Objects and lists may hold matchers at any depth. Keys and lengths are exact there; `{contains: {...}}` takes
-   an object in part. The arguments of a call are taken in part: what is not named is not looked at.
-4. `{equals: value}` takes the value as it stands, for an object that looks like a matcher. So does `deep`.
+1. A matcher is an object with exactly one key, which is one of `MATCHERS`. Anything else is a plain value.
+2. Plain values compare with their JSON types: `true` is not 1, but 1 and 1.0 are one number.
+3. Objects and lists may hold matchers at any depth. Their keys and lengths must be equal; `{contains: {...}}`
+   compares only the named keys of an object. The arguments of a call also compare only the named keys.
+4. `{equals: value}` takes the value literally, so that an object may look like a matcher. So does `deep`.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from harness.diff.deep import ANY_ITEM, deep_differences, deep_problem
+from harness.diff.deep import ANY_ITEM, deep_differences
 
 ValuePath = tuple[str | int, ...]
 
-_TYPES: dict[str, Callable[[Any], bool]] = {
+TYPES: dict[str, Callable[[Any], bool]] = {
     "str": lambda v: isinstance(v, str),
     "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
-    "number": lambda v: _is_number(v),
+    "number": lambda v: is_number(v),
     "bool": lambda v: isinstance(v, bool),
     "list": lambda v: isinstance(v, list),
     "object": lambda v: isinstance(v, dict),
     "null": lambda v: v is None,
 }
 SHOWN_CHARS = 120
-"""Longest form of a value in a message."""
+"""Maximum length of a value in a message."""
 
 
 class _Missing:
-    """The value of an argument that is not there."""
+    """The value of a missing argument."""
 
     def __repr__(self) -> str:
         return "nothing"
@@ -46,12 +46,12 @@ MISSING = _Missing()
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """Where a value is not as expected.
+    """One place at which a value differs from its expectation.
 
     Attributes:
         path: Keys and indices from the compared root.
         expected: What was expected, in words.
-        actual: What was there.
+        actual: The value there.
     """
 
     path: ValuePath
@@ -62,16 +62,8 @@ class Mismatch(msgspec.Struct, frozen=True):
         return f"{path_text(self.path) or 'value'}: expected {self.expected}, got {self.actual}"
 
 
-class MatcherProblem(Exception):
-    """A matcher that is written wrongly; `path` leads to it."""
-
-    def __init__(self, what: str, path: ValuePath) -> None:
-        self.path = path
-        super().__init__(what)
-
-
 def mismatches(expected: Any, actual: Any, path: ValuePath = ()) -> list[Mismatch]:
-    """Return each place where a value is not as expected; empty if it matches."""
+    """Return each place where a value differs from its expectation; empty if it matches."""
     name = matcher_name(expected)
     if name is not None:
         return MATCHERS[name](expected[name], actual, path)
@@ -84,8 +76,16 @@ def mismatches(expected: Any, actual: Any, path: ValuePath = ()) -> list[Mismatc
     return [Mismatch(path, shown(expected), shown(actual))]
 
 
+def exact_args(args: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return all the arguments a call must have, where `args` is `{exact: {...}}`; `None` otherwise."""
+    if args is not None and len(args) == 1 and isinstance(args.get("exact"), dict):
+        found: dict[str, Any] = args["exact"]
+        return found
+    return None
+
+
 def argument_mismatches(expected: dict[str, Any], actual: Any, path: ValuePath = ("args",)) -> list[Mismatch]:
-    """Return where a call's arguments are not as expected; arguments that are not named are not looked at."""
+    """Return where a call's arguments differ from the expected ones; arguments that are not named are ignored."""
     if not isinstance(actual, dict):
         return [Mismatch(path, "an object", f"malformed arguments {shown(actual)}")]
     found: list[Mismatch] = []
@@ -94,8 +94,16 @@ def argument_mismatches(expected: dict[str, Any], actual: Any, path: ValuePath =
     return found
 
 
+def all_argument_mismatches(expected: dict[str, Any], actual: Any) -> list[Mismatch]:
+    """Return where a call's arguments differ from all that it must have; an argument more is a difference too."""
+    found = argument_mismatches(expected, actual)
+    if isinstance(actual, dict):
+        found += [Mismatch(("args", k), "nothing", shown(v)) for k, v in actual.items() if k not in expected]
+    return found
+
+
 def matcher_name(expected: Any) -> str | None:
-    """Return which matcher an expectation is; `None` for a plain value."""
+    """Return the name of the matcher that an expectation is; `None` for a plain value."""
     if isinstance(expected, dict) and len(expected) == 1:
         (name,) = expected
         return name if name in MATCHERS else None
@@ -169,19 +177,19 @@ def _list(expected: list[Any], actual: Any, path: ValuePath) -> list[Mismatch]:
 def _regex(operand: str, actual: Any, path: ValuePath) -> list[Mismatch]:
     if isinstance(actual, str) and compiled(operand).search(actual) is not None:
         return []
-    got = shown(actual) if isinstance(actual, str | _Missing) else f"{shown(actual)}, which is no text"
+    got = shown(actual) if isinstance(actual, str | _Missing) else f"{shown(actual)}, which is not text"
     return [Mismatch(path, f"text with regex {operand!r}", got)]
 
 
 def _any(operand: bool | str, actual: Any, path: ValuePath) -> list[Mismatch]:
-    if actual is not MISSING and (operand is True or _TYPES[str(operand)](actual)):
+    if actual is not MISSING and (operand is True or TYPES[str(operand)](actual)):
         return []
     return [Mismatch(path, described({"any": operand}), shown(actual))]
 
 
 def _between(operand: list[Any], actual: Any, path: ValuePath) -> list[Mismatch]:
     low, high = operand
-    comparable = _is_number(actual) if _is_number(low) else isinstance(actual, str)
+    comparable = is_number(actual) if is_number(low) else isinstance(actual, str)
     if comparable and low <= actual <= high:
         return []
     return [Mismatch(path, f"between {low!r} and {high!r}", shown(actual))]
@@ -210,7 +218,7 @@ def _contains(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
 
 def _approx(operand: Any, actual: Any, path: ValuePath) -> list[Mismatch]:
     value, tolerance = operand if isinstance(operand, list) else (operand, None)
-    if _is_number(actual):
+    if is_number(actual):
         near = (
             math.isclose(actual, value, rel_tol=1e-6, abs_tol=1e-12)
             if tolerance is None
@@ -269,65 +277,9 @@ MATCHERS: dict[str, Callable[[Any, Any, ValuePath], list[Mismatch]]] = {
 }
 
 
-def check_expectation(expected: Any, path: ValuePath = ()) -> Iterator[MatcherProblem]:
-    """Yield what is written wrongly in an expectation, with its path."""
-    name = matcher_name(expected)
-    if name is not None:
-        operand = expected[name]
-        problem = _operand_problem(name, operand)
-        if problem is not None:
-            yield MatcherProblem(f"{name}: {problem}", (*path, name))
-        elif name in {"not", "one_of", "contains"}:
-            yield from check_expectation(operand, (*path, name))
-        return
-    if isinstance(expected, dict):
-        for key, value in expected.items():
-            yield from check_expectation(value, (*path, key))
-    elif isinstance(expected, list):
-        for index, value in enumerate(expected):
-            yield from check_expectation(value, (*path, index))
-
-
-def _operand_problem(name: str, operand: Any) -> str | None:
-    match name:
-        case "regex":
-            return regex_problem(operand)
-        case "any" if operand is not True and not (isinstance(operand, str) and operand in _TYPES):
-            return f"{operand!r} is neither true nor a type; types are {', '.join(_TYPES)}"
-        case "absent" if not isinstance(operand, bool):
-            return f"{operand!r} is neither true nor false"
-        case "one_of" if not isinstance(operand, list) or not operand:
-            return f"{operand!r} is no list of at least one value"
-        case "contains" if operand in ("", [], {}):
-            return f"{operand!r} is contained in everything"
-        case "between":
-            return _between_problem(operand)
-        case "approx":
-            numbers = operand if isinstance(operand, list) else [operand, 0]
-            good = len(numbers) == 2 and all(map(_is_number, numbers)) and numbers[1] >= 0
-            return None if good else f"{operand!r} is neither a number nor [number, tolerance]"
-        case "len":
-            return _len_problem(operand)
-        case "deep":
-            return deep_problem(operand)
-        case _:
-            return None
-
-
-def regex_problem(pattern: Any) -> str | None:
-    """Return why a value is no regular expression; `None` if it is one."""
-    if not isinstance(pattern, str):
-        return f"{pattern!r} is no text"
-    try:
-        compiled(pattern)
-    except re.error as error:
-        return f"{pattern!r} is no regular expression: {error}"
-    return None
-
-
 @functools.lru_cache(maxsize=4096)
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Return a compiled pattern; the same one for the same text."""
+    """Return a compiled pattern, from a cache."""
     return re.compile(pattern)
 
 
@@ -340,28 +292,6 @@ def length_bounds(operand: Any) -> tuple[int, float]:
     return operand.get("min", 0), operand.get("max", math.inf)
 
 
-def _between_problem(operand: Any) -> str | None:
-    if not isinstance(operand, list) or len(operand) != 2:
-        return f"{operand!r} is not [low, high]"
-    same_type = all(map(_is_number, operand)) or all(isinstance(v, str) for v in operand)
-    if not same_type:
-        return f"{operand!r} is not two numbers or two texts"
-    return f"{operand!r}: low is above high" if operand[0] > operand[1] else None
-
-
-def _len_problem(operand: Any) -> str | None:
-    whole = _TYPES["int"]
-    if isinstance(operand, dict):
-        good = bool(operand) and operand.keys() <= {"min", "max"} and all(map(whole, operand.values()))
-    elif isinstance(operand, list):
-        good = len(operand) == 2 and all(map(whole, operand))
-    else:
-        good = whole(operand)
-    if not good:
-        return f"{operand!r} is neither a number nor [low, high] nor {{min, max}}"
-    low, high = length_bounds(operand)
-    return f"{operand!r}: no length is in it" if low > high or high < 0 else None
-
-
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number; `true` is none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

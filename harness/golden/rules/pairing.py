@@ -1,19 +1,22 @@
 """Match expected calls with actual calls: five modes, maximum bipartite matching, never greedy.
 
-Theory. Each expected call may take between `low` and `high` actual calls. Two assignments are asked for: one in
-which every expected call gets its `low` actual ones, and one in which every actual call that must be expected
-gets an expected one within the `high` bounds. If both exist in a bipartite graph, one assignment does both
-(Mendelsohn and Dulmage), so the two are computed apart and each failure is explained by its own direction.
+Theory. Each expected call may take between `low` and `high` actual calls. Two matchings are needed. In the first,
+every expected call gets `low` actual calls. In the second, every actual call that must be expected gets an expected
+call within its `high` bound. If both exist in a bipartite graph, then one matching fulfils both (Mendelsohn and
+Dulmage). So the two are computed separately, and each failure is explained by its own direction.
+
+Greedy matching would be wrong: if `a` fits calls 1 and 2 and `b` fits only call 1, giving call 1 to `a` leaves `b`
+without a call. An augmenting path moves `a` to call 2 instead.
 
 Modes (actual calls on the left of each sign):
 - `exact`: actual = expected, in order, nothing else.
-- `in_order`: actual ⊇ expected, expected calls in this order, other calls may stand between.
+- `in_order`: actual ⊇ expected, expected calls in this order, other calls may come between.
 - `any_order`: actual = expected, in any order, nothing else.
-- `superset`: actual ⊇ expected, in any order, other calls may be there.
-- `subset`: actual ⊆ expected: each actual call is expected, expected ones may be missing.
+- `superset`: actual ⊇ expected, in any order, other calls are allowed.
+- `subset`: actual ⊆ expected: each actual call is expected, expected calls may be missing.
 
-`times` defaults to once; at least once where other calls may be there; at most once in `subset`. A stated upper
-bound holds in every mode: a call that fits only expectations which are used up is one too many.
+`times` defaults to exactly once; to at least once in modes that allow other calls; to at most once in `subset`. A
+stated upper bound holds in every mode: a call that fits only expectations which are used up is one too many.
 """
 
 from __future__ import annotations
@@ -43,19 +46,19 @@ class Times(msgspec.Struct, frozen=True):
 
 
 class ExpectedSlot(msgspec.Struct, frozen=True):
-    """One expected call: how often, and which actual calls fit it (positions, ascending)."""
+    """One expected call: how often, and the positions of the actual calls that fit it, ascending."""
 
     times: Times
     fits: tuple[int, ...]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What does not fit.
+    """The result of matching.
 
     Attributes:
-        missing: Expected calls, by index, with too few actual ones.
-        extra: Actual calls, by position, that nothing expects.
-        misplaced: Expected calls whose actual ones exist, but not at their place.
+        missing: Indices of expected calls with too few actual calls.
+        extra: Positions of actual calls that nothing expects.
+        misplaced: Indices of expected calls whose actual calls exist, but out of order.
     """
 
     missing: tuple[int, ...] = ()
@@ -69,7 +72,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def default_times(mode: Mode) -> Times:
-    """Return how often a call is expected that does not say so."""
+    """Return the default of `times` in a mode."""
     match mode:
         case "exact" | "any_order":
             return Times(1, 1)
@@ -80,9 +83,9 @@ def default_times(mode: Mode) -> Times:
 
 
 def match_calls(mode: Mode, slots: Sequence[ExpectedSlot], calls: int) -> Verdict:
-    """Return what does not fit between expected calls and `calls` actual ones."""
+    """Match expected calls with `calls` actual calls."""
     missing = _unfilled(slots, calls)
-    # Where other calls may be there, only calls that fit a bounded expectation must find room.
+    # In a mode that allows other calls, only calls that fit a bounded expectation must find room.
     closed = mode not in {"in_order", "superset"}
     extra = _unexpected(slots, calls, closed=closed)
     if missing or extra or mode not in {"exact", "in_order"}:
@@ -91,11 +94,11 @@ def match_calls(mode: Mode, slots: Sequence[ExpectedSlot], calls: int) -> Verdic
 
 
 def maximum_matching(edges: Sequence[Sequence[int]], room: Sequence[float]) -> list[int | None]:
-    """Return for each left node its right node in a matching of greatest size.
+    """Return for each left node its right node in a maximum matching.
 
     Args:
         edges: Right nodes that each left node may take.
-        room: How many left nodes each right node takes.
+        room: Capacity of each right node.
     """
     taken: list[list[int]] = [[] for _ in room]
     mate: list[int | None] = [None] * len(edges)
@@ -111,7 +114,7 @@ def _augment(
     taken: list[list[int]],
     mate: list[int | None],
 ) -> None:
-    """Find a shortest augmenting path from a free left node and flip it."""
+    """Find a shortest augmenting path from a free left node by breadth-first search, and flip it."""
     came_from: dict[int, int] = {}  # right node -> left node that reached it
     queue = [start]
     for left in queue:
@@ -138,14 +141,14 @@ def _flip(right: int, came_from: dict[int, int], taken: list[list[int]], mate: l
 
 
 def _unfilled(slots: Sequence[ExpectedSlot], calls: int) -> tuple[int, ...]:
-    """Return the slots that cannot all get their least number of calls."""
+    """Return the slots that do not get their minimum number of calls."""
     owners = [i for i, slot in enumerate(slots) for _ in range(min(slot.times.low, calls + 1))]
     mate = maximum_matching([slots[i].fits for i in owners], [1] * calls)
     return tuple(sorted({owner for owner, call in zip(owners, mate, strict=True) if call is None}))
 
 
 def _unexpected(slots: Sequence[ExpectedSlot], calls: int, *, closed: bool) -> tuple[int, ...]:
-    """Return the calls that find no room; in an open mode those that fit nothing may be there."""
+    """Return the calls that find no room. If the mode is not `closed`, calls that fit no slot are allowed."""
     fits: list[list[int]] = [[] for _ in range(calls)]
     for index, slot in enumerate(slots):
         for call in slot.fits:
@@ -155,7 +158,11 @@ def _unexpected(slots: Sequence[ExpectedSlot], calls: int, *, closed: bool) -> t
 
 
 def _exact_order(slots: Sequence[ExpectedSlot], calls: int) -> tuple[int, ...]:
-    """Return the first slot at which no reading of the calls in order goes on; empty if one fits."""
+    """Return the first slot that no way of reading the calls in order can fill; empty if one way fits.
+
+    `reached` holds every position at which the next slot may begin. It is a set, because a slot with a range of
+    `times` may stop after several counts, and which one is right depends on the slots that follow.
+    """
     reached = {0}
     for index, slot in enumerate(slots):
         fits = frozenset(slot.fits)
@@ -175,9 +182,9 @@ def _exact_order(slots: Sequence[ExpectedSlot], calls: int) -> tuple[int, ...]:
 
 
 def _gapped_order(slots: Sequence[ExpectedSlot]) -> tuple[int, ...]:
-    """Return the first slot that finds too few calls after those of the slots before it.
+    """Return the first slot that finds too few calls after the calls of earlier slots.
 
-    Taking the earliest fitting call is optimal for a subsequence.
+    Taking the earliest fitting call is optimal for a subsequence: it leaves the most calls for later slots.
     """
     position = -1
     for index, slot in enumerate(slots):
@@ -190,5 +197,5 @@ def _gapped_order(slots: Sequence[ExpectedSlot]) -> tuple[int, ...]:
 
 
 def slots_of(times: Sequence[Times], calls: int, fits: Callable[[int, int], bool]) -> list[ExpectedSlot]:
-    """Return the slots of expected calls, asking `fits(slot, call)` once for each pair."""
+    """Return the slots of expected calls; `fits(slot, call)` is called once for each pair."""
     return [ExpectedSlot(t, tuple(c for c in range(calls) if fits(i, c))) for i, t in enumerate(times)]

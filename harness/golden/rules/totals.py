@@ -10,10 +10,11 @@ from typing import Any
 
 from harness.golden.baseline import aligned, baseline_changes
 from harness.golden.rules.expect import Cost, Counts, Output, Range, Tokens
-from harness.golden.rules.facts import Facts, Finding, RulePath, suggestion, vacuous
+from harness.golden.rules.facts import Facts, Finding, RulePath, suggestion
 from harness.golden.rules.matchers import compiled, mismatches, shown
-from runtime.core.totals import LOOP_LENGTH
+from harness.golden.rules.vacuity import vacuous
 from runtime.core.money import usd_text, usd_to_nanos
+from runtime.core.totals import LOOP_LENGTH
 
 _TOOL_KINDS = frozenset(
     {
@@ -28,7 +29,11 @@ _TOOL_KINDS = frozenset(
         "concurrency_limited",
     }
 )
-"""Stop reasons whose subject is a tool the agent has; a denial may name one it has not."""
+"""Stop reasons whose subject is a tool of the agent. A denial is not among them: it may name an unknown tool."""
+_MODEL_KINDS = frozenset(
+    {"model_timeout", "model_error_exhausted", "model_unhealthy", "model_refused", "model_rate_limited"}
+)
+"""Stop reasons whose subject is a model."""
 _ACCEPT = "accept it, if it is wanted, with `pytest FILE --golden-update=changed`"
 _NO_BASELINE = "no baseline is stored"
 _RECORD_BASELINE = "accept one with --golden-update=new"
@@ -37,12 +42,25 @@ _RECORD_BASELINE = "accept one with --golden-update=new"
 def check_stop_reason(
     patterns: tuple[str, ...], facts: Facts, path: RulePath = ("expect", "stop_reason")
 ) -> Iterator[Finding]:
-    """Yield the run's stop reason if no pattern matches it, and patterns that name an unknown tool."""
+    """Yield a finding if no pattern matches the stop reason, and one for each pattern with an unknown tool."""
     for pattern in patterns:
         kind, _, subject = pattern.partition(":")
-        literal = subject and not set(subject) & set("*?[")
-        if literal and kind in _TOOL_KINDS and (vague := vacuous(path, subject, facts)) is not None:
+        if not subject or set(subject) & set("*?["):
+            continue
+        if kind in _TOOL_KINDS and (vague := vacuous(path, subject, facts)) is not None:
             yield vague
+        # A denial may name a tool that the agent has not: a similar name is a misspelled one.
+        if kind == "policy_deny" and (vague := vacuous(path, subject, facts)) is not None and vague.nearest:
+            yield vague
+        if kind in _MODEL_KINDS and facts.models and subject not in facts.models:
+            near = suggestion(subject, facts.models)
+            yield Finding(
+                path=path,
+                expected="a model that the run may ask",
+                actual=f"{subject!r} is not one; models are {', '.join(sorted(facts.models))}",
+                nearest=None if near is None else f"did you mean {near!r}?",
+                kind="vacuous",
+            )
     actual = facts.trace.stop_reason
     if any(fnmatch.fnmatchcase(actual, p) for p in patterns):
         return
@@ -92,7 +110,7 @@ def check_loop_free(facts: Facts, path: RulePath = ("expect", "loop_free")) -> I
 
 
 def check_cost(rule: Cost, facts: Facts, path: RulePath = ("expect", "cost")) -> Iterator[Finding]:
-    """Yield each limit of cost that is passed; an unknown price fails."""
+    """Yield each cost limit that is exceeded; an unknown price fails."""
     nanos = facts.trace.totals.cost_nanousd
     if rule.max_usd is not None:
         limit = usd_to_nanos(rule.max_usd)
@@ -141,7 +159,7 @@ def check_tokens(rule: Tokens, facts: Facts, path: RulePath = ("expect", "tokens
 
 
 def check_output(rule: Output, facts: Facts, path: RulePath = ("expect", "output")) -> Iterator[Finding]:
-    """Yield what the run's output lacks or should not hold; a run without output fails."""
+    """Yield each expectation that the output does not fulfil; a run without output fails."""
     output = facts.trace.output
     if output is None:
         actual = f"the run has no output; it ended with {facts.trace.stop_reason}"
@@ -170,7 +188,7 @@ def check_output(rule: Output, facts: Facts, path: RulePath = ("expect", "output
 
 
 def check_trace(facts: Facts, path: RulePath = ("expect", "trace")) -> Iterator[Finding]:
-    """Yield what differs from the baseline; a missing baseline fails."""
+    """Yield the first difference from the baseline; a missing baseline fails."""
     if facts.baseline is None:
         expected = "the stored baseline trace"
         yield Finding(path=path, expected=expected, actual=_NO_BASELINE, nearest=_RECORD_BASELINE)
@@ -187,7 +205,7 @@ def check_trace(facts: Facts, path: RulePath = ("expect", "trace")) -> Iterator[
 
 
 def _count_hint(name: str, facts: Facts) -> str | None:
-    """Return which calls make a count what it is."""
+    """Return the calls that make up a count, as a hint."""
     totals = facts.trace.totals
     match name:
         case "tool_calls":

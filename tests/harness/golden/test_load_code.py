@@ -9,6 +9,8 @@ import pytest
 
 from harness.errors import TaskError
 from harness.golden.load_code import build_agent, importable, load_code
+from harness.golden.loader import parse_task
+from harness.golden.project import Project, load_agent
 from runtime.errors import UsageError
 
 MODULE = """
@@ -100,3 +102,84 @@ def test_what_is_no_agent_is_refused_with_place_and_next_step(
 def test_a_task_is_refused_with_the_error_of_tasks(project: Path) -> None:
     with importable(project), pytest.raises(TaskError):
         build_agent("loaded_code:bild", where="a.golden.yaml:3", error=TaskError)
+
+
+def _service(folder: Path, word: str) -> Path:
+    folder.mkdir()
+    (folder / "loaded_agent.py").write_text(
+        "from runtime import Agent\nfrom loaded_words import WORD\n\n"
+        "def build():\n    import loaded_lazily\n    return Agent(name=WORD + loaded_lazily.WORD, model='m')\n"
+    )
+    (folder / "loaded_words.py").write_text(f"WORD = {word!r}\n")
+    (folder / "loaded_lazily.py").write_text(f"WORD = {word.upper()!r}\n")
+    return folder
+
+
+def test_two_projects_with_modules_of_the_same_names_get_their_own(tmp_path: Path) -> None:
+    alpha, beta = _service(tmp_path / "alpha", "a"), _service(tmp_path / "beta", "b")
+    before = set(sys.modules)
+    names = []
+
+    for folder in (alpha, beta, alpha, beta):
+        with importable(folder):
+            names.append(build_agent("loaded_agent:build", where="agent").name)
+
+    assert names == ["aA", "bB", "aA", "bB"]
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_modules_without_a_package_file_are_told_apart_too(tmp_path: Path) -> None:
+    before = set(sys.modules)
+    names = []
+    for word in ("a", "b"):
+        folder = tmp_path / word / "loaded_space"
+        folder.mkdir(parents=True)
+        (folder / "agent.py").write_text(
+            f"from runtime import Agent\n\ndef build():\n    return Agent(name={word!r}, model='m')\n"
+        )
+
+    for word in ("a", "b", "a"):
+        with importable(tmp_path / word):
+            names.append(build_agent("loaded_space.agent:build", where="agent").name)
+
+    assert names == ["a", "b", "a"]
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("import sys; sys.exit(0)", "it called sys.exit(0)"),
+        ("raise RuntimeError('no OPENAI_API_KEY')", "RuntimeError: no OPENAI_API_KEY"),
+        ("print('hello')", "printed 'hello"),
+        ("return 3", "gives int, not a runtime.Agent"),
+        ("import loaded_absent", "No module named 'loaded_absent'"),
+    ],
+)
+def test_a_factory_that_exits_raises_or_prints_is_an_error_of_its_task(
+    tmp_path: Path, body: str, says: str
+) -> None:
+    (tmp_path / "loaded_odd.py").write_text(
+        f"from runtime import Agent\n\ndef build():\n    {body}\n    return Agent(name='a', model='m')\n"
+    )
+    text = b"schema: golden/1\ntask: a/b\nagent: loaded_odd:build\ninput: {prompt: hi}\n"
+    task = parse_task(text, Path("b.golden.yaml"))
+
+    with pytest.raises(TaskError) as caught:
+        load_agent(task, Project(tmp_path))
+    sys.modules.pop("loaded_odd", None)
+
+    assert says in caught.value.what
+    assert caught.value.where == "b.golden.yaml:3"
+
+
+def test_a_dependency_that_is_missing_is_named_in_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "loaded_needy.py").write_text("import loaded_absent\n")
+
+    with importable(tmp_path), pytest.raises(UsageError) as caught:
+        load_code("loaded_needy:build", where="--agent")
+
+    assert caught.value.next_step is not None
+    assert "install 'loaded_absent'" in caught.value.next_step

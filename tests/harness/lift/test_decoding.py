@@ -37,7 +37,7 @@ def test_tokens_that_bedrock_states_in_headers_stand_where_the_body_states_none(
         headers=headers,
     )
 
-    assert lifted.told == Usage(input_tokens=6, output_tokens=10)
+    assert lifted.provider_usage == Usage(input_tokens=6, output_tokens=10)
     assert exchange_json(lifted)["request_model"] == "mistral.mistral-7b-instruct-v0:2"
 
 

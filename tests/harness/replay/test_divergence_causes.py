@@ -98,7 +98,7 @@ CODE_CHANGES: list[Change] = [
         "tools[0].parameters.properties.item",
     ),
     ("tool words", lambda: with_tool(0, reworded_tool), "0.model/1", "tool schema", "tools[0].description"),
-    ("model id", lambda: shop_agent(Shop(), model="m2"), "0.model/1", "parameters", "model"),
+    ("model id", lambda: shop_agent(Shop(), model="m2"), "0.model/1", "model", "model"),
     (
         "parameter",
         lambda: shop_agent(Shop(), parameters={"temperature": 1}),
@@ -110,7 +110,7 @@ CODE_CHANGES: list[Change] = [
         "longer backoff",
         lambda: shop_agent(Shop(), tool_retry=RetryPolicy(first_s=5.0)),
         "0.toolwait/2",
-        "policy",
+        "retry",
         "seconds",
     ),
     (

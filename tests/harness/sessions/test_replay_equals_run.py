@@ -229,7 +229,7 @@ def test_a_run_that_cannot_be_replayed_says_why() -> None:
 
     replay = replay_run(recording)
 
-    assert (replay.verdict, replay.error) == ("error", "assert-only: no tool schemas")
+    assert (replay.verdict, replay.error) == ("assert-only", "no tool schemas")
 
 
 def test_a_recording_without_an_end_is_not_the_same_as_a_finished_run() -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.golden.rules.matchers import check_expectation, mismatches
+from harness.golden.rules.matcher_problems import check_expectation
+from harness.golden.rules.matchers import mismatches
 
 ROOT = Path(__file__).resolve().parents[3]
 

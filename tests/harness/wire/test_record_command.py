@@ -60,7 +60,7 @@ def test_a_command_without_traffic_is_warned_of(tmp_path: Path) -> None:
     "arguments", [[], ["--proxy", "suite/task"], ["suite/task", "--", "true"], ["--proxy", "--", "true"]]
 )
 def test_one_thing_is_recorded_at_a_time(arguments: list[str]) -> None:
-    with pytest.raises(UsageError, match="say one thing"):
+    with pytest.raises(UsageError, match="name one thing"):
         call(*arguments)
 
 

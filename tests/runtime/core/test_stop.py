@@ -24,7 +24,7 @@ def test_text_form_round_trips(reason: StopReason) -> None:
 
 @pytest.mark.parametrize("text", ["", "done", "finish:x", "tool_timeout", "tool_timeout:", "Finish"])
 def test_other_texts_are_no_stop_reason(text: str) -> None:
-    with pytest.raises(ValueError, match="no stop reason"):
+    with pytest.raises(ValueError, match="not a stop reason"):
         parse_stop(text)
 
 

@@ -27,7 +27,7 @@ from runtime.dialects.anthropic_messages import (
     decode_request,
     encode_error,
     encode_request,
-    told_usage,
+    provider_usage,
 )
 
 ASKED = ModelRequest(model="m", messages=(user_message("hi"),), parameters={"max_tokens": 64})
@@ -193,7 +193,7 @@ def test_cached_tokens_count_as_input_and_are_told_in_the_providers_own_counting
         cache_write_tokens=200,
         reasoning_tokens=8,
     )
-    assert told_usage(usage).input_tokens == 12
+    assert provider_usage(usage).input_tokens == 12
 
 
 @pytest.mark.parametrize(

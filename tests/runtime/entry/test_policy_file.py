@@ -77,7 +77,7 @@ def test_a_policy_file_that_is_missing_or_no_yaml_is_an_error(tmp_path: Path) ->
         ("arguments:\n  pay:\n    - {path: amount}\n", 4, "states no condition"),
         ("arguments:\n  pay: []\n", 3, "no rule stands here"),
         ("arguments:\n  pay:\n    - {path: a, at_least: 9, at_most: 3}\n", 4, "no number passes"),
-        ("arguments:\n  pay:\n    - {path: a, pattern: '('}\n", 4, "no regular expression"),
+        ("arguments:\n  pay:\n    - {path: a, pattern: '('}\n", 4, "not a regular expression"),
         ("on_denied: halt\n", 2, "on_denied: "),
     ],
 )
@@ -123,7 +123,7 @@ def test_a_policy_with_a_wrong_value_is_refused_where_it_is_made(fields: dict[st
     [
         (PAY, "states no condition"),
         (replace(PAY, at_least=9, at_most=3), "no number passes"),
-        (replace(PAY, pattern="("), "no regular expression"),
+        (replace(PAY, pattern="("), "not a regular expression"),
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused_before_the_run(rule: ArgumentRule, said: str) -> None:

@@ -1,4 +1,4 @@
-"""`goldrun ops`: what an operator does with a control store, one file for each kind of thing acted on."""
+"""`goldrun ops`: an operator's commands on a control store, one file for each kind of object."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ class OpsCommands(LazyGroup):
         Verb(
             "kill",
             "ops.switches:kill",
-            "Stop what runs and let nothing of it start; takes effect in every process.",
+            "Stop runs and keep new ones from starting; takes effect in every process.",
         ),
         Verb(
             "disable",
             "ops.switches:disable",
-            "Let no call of a tool, of a model, or of a tenant's runs start; without a deploy.",
+            "Keep calls of a tool, of a model or of a tenant's runs from starting, without a deploy.",
         ),
         Verb(
             "enable",
             "ops.switches:enable",
-            "Put a switch back; exit 1 if there is no such switch, and the others on that name are listed.",
+            "Undo `kill` or `disable`; exit 1 and list the other switches of that name if this one is not pulled.",
         ),
         Verb("switches", "ops.switches:switches", "List the switches that are pulled."),
-        Verb("approvals", "ops.approvals:approvals", "List the calls that wait for an answer, oldest first."),
+        Verb("approvals", "ops.approvals:approvals", "List the calls that wait for approval, oldest first."),
         Verb("approve", "ops.approvals:approve", "Grant one exact call."),
         Verb("deny", "ops.approvals:deny", "Refuse one exact call."),
         Verb(
             "claims",
             "ops.claims:claims",
-            "List idempotency claims of writes; those in doubt wait to be settled.",
+            "List idempotency claims of writes; claims in doubt wait to be settled.",
         ),
         Verb(
             "settle",
             "ops.claims:settle",
-            "Settle a write in doubt, after a look at the system it writes to.",
+            "Settle a write in doubt, after checking the system it writes to.",
         ),
         Verb(
             "budget",
             "ops.limits:budget",
-            "Show what runs, tenants' days and everything together have spent and hold, and the caps that hold now.",
+            "Show spent and held amounts of each run, each tenant's day and in total, and the caps in force.",
         ),
         Verb(
             "caps",
             "ops.limits:caps",
-            "Set what a tenant may use today (UTC) in place of the service's caps, or clear that.",
+            "Set a tenant's caps for today (UTC) in place of the service's caps, or clear them.",
         ),
         Verb(
             "breakers",
@@ -60,7 +60,7 @@ class OpsCommands(LazyGroup):
         Verb(
             "close-breaker",
             "ops.limits:close_breaker",
-            "Close the breakers of a tool or model, once what it calls is mended.",
+            "Close the breakers of a tool or model after the service behind it works again.",
         ),
         Verb(
             "runs",
@@ -70,12 +70,12 @@ class OpsCommands(LazyGroup):
         Verb(
             "acts",
             "ops.runs:acts",
-            "List what operators did with this command: who, when, what and why; latest first.",
+            "List the acts of operators: who, when, what and why; latest first.",
         ),
         Verb(
             "audit",
             "ops.audit:audit",
-            "Say whether an audit log is intact, and whether it is complete as far as its checkpoints tell.",
+            "Check that an audit log is intact, and complete as far as its checkpoints show.",
         ),
     )
 

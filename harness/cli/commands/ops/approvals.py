@@ -1,4 +1,4 @@
-"""`goldrun ops approvals`, `approve`, `deny`: calls that wait for a person's answer."""
+"""`goldrun ops approvals`, `approve`, `deny`: list and answer pending approvals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Approval = Annotated[str, typer.Argument(help="Id, as `goldrun ops approvals` li
 
 
 def approvals(store: Store = DEFAULT_STORE, json: Json = False) -> int:
-    """List the calls that wait for an answer, oldest first."""
+    """List the calls that wait for approval, oldest first."""
     with open_store(store) as control:
         pending = control.list_approvals(now=now())
     rows = [

@@ -1,4 +1,4 @@
-"""`goldrun ops audit`: whether an audit log is intact and complete."""
+"""`goldrun ops audit`: verify that an audit log is intact and complete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def audit(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Say whether an audit log is intact, and whether it is complete as far as its checkpoints tell."""
+    """Check that an audit log is intact, and complete as far as its checkpoints show."""
     key = os.environ.get(key_env)
     if not key:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`goldrun ops claims`, `settle`: idempotency claims of writes, and those in doubt."""
+"""`goldrun ops claims`, `settle`: list idempotency claims, and settle writes in doubt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def claims(
     store: Store = DEFAULT_STORE,
     json: Json = False,
 ) -> int:
-    """List idempotency claims of writes; those in doubt wait to be settled."""
+    """List idempotency claims of writes; claims in doubt wait to be settled."""
     with open_store(store) as control:
         matches = control.list_claims(state=state, now=now(), limit=limit)
     rows = [
@@ -51,9 +51,9 @@ def settle(
     reason: Reason = "",
     store: Store = DEFAULT_STORE,
 ) -> int:
-    """Settle a write in doubt, after a look at the system it writes to."""
+    """Settle a write in doubt, after checking the system it writes to."""
     if happened == did_not_happen:
-        raise UsageError("say either --happened or --did-not-happen")
+        raise UsageError("give either --happened or --did-not-happen")
     if did_not_happen and result is not None:
         raise UsageError("a call that did not happen has no result", next_step="leave --result out")
     by = operator()

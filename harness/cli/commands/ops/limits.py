@@ -1,4 +1,4 @@
-"""`goldrun ops budget`, `caps`, `breakers`, `close-breaker`: what limits calls, seen and changed by an operator."""
+"""`goldrun ops budget`, `caps`, `breakers`, `close-breaker`: show and change the limits on calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def budget(
     store: Store = DEFAULT_STORE,
     json: Json = False,
 ) -> int:
-    """Show what runs, tenants' days and everything together have spent and hold, and the caps that hold now."""
+    """Show spent and held amounts of each run, each tenant's day and in total, and the caps in force."""
     with open_store(store) as control:
         scopes = control.list_spend(now=now(), prefix=prefix, limit=limit)
     return print_rows("goldrun.ops.budget/1", "scopes", [_budget_row(use) for use in scopes], as_json=json)
@@ -39,10 +39,10 @@ def caps(
     reason: Reason = "",
     store: Store = DEFAULT_STORE,
 ) -> int:
-    """Set what a tenant may use today (UTC) in place of the service's caps, or clear that."""
+    """Set a tenant's caps for today (UTC) in place of the service's caps, or clear them."""
     limits = (usd_day, tokens_day, tool_calls_day)
     if clear == any(limit is not None for limit in limits):
-        raise UsageError("say either --clear or at least one of --usd-day, --tokens-day, --tool-calls-day")
+        raise UsageError("give either --clear or at least one of --usd-day, --tokens-day, --tool-calls-day")
     with open_store(store) as control:
         at = now()
         key = day_scope(tenant, environment, at)
@@ -91,7 +91,7 @@ def close_breaker(
     reason: Reason = "",
     store: Store = DEFAULT_STORE,
 ) -> int:
-    """Close the breakers of a tool or model, once what it calls is mended."""
+    """Close the breakers of a tool or model after the service behind it works again."""
     with open_store(store) as control:
         matches = [b for b in control.list_breakers() if _is_named(b, name, tenant, environment)]
         if not matches:

@@ -1,4 +1,4 @@
-"""`goldrun ops runs`, `acts`: the index of runs, and what operators did."""
+"""`goldrun ops runs`, `acts`: list runs, and the acts of operators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def runs(
 ) -> int:
     """List runs, latest first, or find one by request id; a run without a heartbeat is set to `crashed`."""
     with open_store(store) as control:
-        with suppress(ControlUnavailable):  # an operator who may only read the store still sees it
+        with suppress(ControlUnavailable):  # an operator without write access still gets the list
             control.sweep_runs(now=now())
         matches = (
             control.list_runs(tenant=tenant, open_only=open_only, limit=limit)
@@ -52,7 +52,7 @@ def runs(
 
 
 def acts(limit: Limit = 50, store: Store = DEFAULT_STORE, json: Json = False) -> int:
-    """List what operators did with this command: who, when, what and why; latest first."""
+    """List the acts of operators: who, when, what and why; latest first."""
     with open_store(store) as control:
         all_acts = control.list_acts(limit=limit)
     rows = [

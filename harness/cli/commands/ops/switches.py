@@ -1,4 +1,4 @@
-"""`goldrun ops kill`, `disable`, `enable`, `switches`: stop what runs, and let it start again."""
+"""`goldrun ops kill`, `disable`, `enable`, `switches`: stop runs and calls, and let them start again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.control.switches import Switch, SwitchRef, check_ref
 from runtime.errors import ExitCode, UsageError
 
 Create = Annotated[
-    bool, typer.Option("--create", help="Make the store if it is not there, before its service first starts.")
+    bool, typer.Option("--create", help="Create the store if it is missing, before its service first starts.")
 ]
 _KILLS = {"all": "global", "tenant": "tenant", "agent": "agent", "run": "run"}
 _DISABLES = {"tool": "tool", "model": "model", "tenant": "tenant"}
@@ -30,7 +30,7 @@ def kill(
     create: Create = False,
     store: Store = DEFAULT_STORE,
 ) -> int:
-    """Stop what runs and let nothing of it start; takes effect in every process."""
+    """Stop runs and keep new ones from starting; takes effect in every process."""
     ref = _ref(_KILLS, "kill", scope, name, tenant, environment)
     return _pull(ref, "kill", reason, store, create=create)
 
@@ -44,7 +44,7 @@ def disable(
     create: Create = False,
     store: Store = DEFAULT_STORE,
 ) -> int:
-    """Let no call of a tool, of a model, or of a tenant's runs start; without a deploy."""
+    """Keep calls of a tool, of a model or of a tenant's runs from starting, without a deploy."""
     ref = _ref(_DISABLES, "disable", scope, name, tenant, environment)
     return _pull(ref, "disable", reason, store, create=create)
 
@@ -57,7 +57,7 @@ def enable(
     environment: Environment = None,
     store: Store = DEFAULT_STORE,
 ) -> int:
-    """Put a switch back; exit 1 if there is no such switch, and the others on that name are listed."""
+    """Undo `kill` or `disable`; exit 1 and list the other switches of that name if this one is not pulled."""
     ref = _ref({**_KILLS, **_DISABLES}, "enable", scope, name, tenant, environment)
     with open_store(store) as control:
         was_pulled = any(s.ref == ref for s in control.read_switches().switches)
@@ -69,7 +69,7 @@ def enable(
     if was_pulled:
         say(f"enabled {_words(ref)} (epoch {epoch})")
     else:
-        say(f"nothing changed: no switch is pulled on {_words(ref)}")
+        say(f"nothing changed: no switch is pulled for {_words(ref)}")
     for switch in others:
         say(f"  still pulled: {_words(switch.ref)}, by {_by(switch)}")
     return ExitCode.OK if was_pulled else ExitCode.CHECK_FAILED
@@ -98,7 +98,7 @@ def _pull(ref: SwitchRef, action: str, reason: str, store: Path, *, create: bool
     with open_store(store, create=create) as control:
         epoch = control.put_switch(Switch(ref=ref, by=operator(), reason=reason, at=now()))
         note(control, action, _words(ref), reason)
-    say(f"pulled {_words(ref)} (epoch {epoch}): nothing of it starts any more")
+    say(f"pulled {_words(ref)} (epoch {epoch}): nothing of it starts from now on")
     return ExitCode.OK
 
 

@@ -157,7 +157,7 @@ def test_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     done = goldrun("demo", "--keep", str(tmp_path), cwd=tmp_path)
 
     assert done.returncode == 2
-    assert "is no empty folder" in done.stderr
+    assert "is not an empty folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

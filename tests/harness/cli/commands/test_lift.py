@@ -84,4 +84,4 @@ def test_a_folder_without_recordings_is_an_error_and_its_other_files_are_counted
     assert run(["lift", str(tmp_path)]) == 0
     out, err = capsys.readouterr()
     assert "1 exchanges in 1 files became 1 traces" in out
-    assert "1 files of the folders are no recordings and were skipped" in err
+    assert "1 files in the folders are not recordings and were skipped" in err

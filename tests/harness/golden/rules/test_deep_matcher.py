@@ -8,7 +8,8 @@ import pytest
 
 from harness.errors import TaskError
 from harness.golden.loader import load_task
-from harness.golden.rules.matchers import MISSING, check_expectation, described, mismatches
+from harness.golden.rules.matcher_problems import check_expectation
+from harness.golden.rules.matchers import MISSING, described, mismatches
 
 
 def test_a_mismatch_names_the_place_below_the_argument() -> None:

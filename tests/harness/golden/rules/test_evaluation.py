@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.golden.rules.evaluation import CheckFailure, evaluate
 from harness.golden.loader import parse_task
+from harness.golden.rules.evaluation import CheckFailure, evaluate
 from harness.golden.task import GoldenTask
 from runtime.core.money import Usage
 from runtime.core.trace import Trace
@@ -113,7 +113,9 @@ def test_a_misspelt_tool_is_an_error_of_the_task_with_a_suggestion(
 def test_misspelt_names_in_the_policy_are_told(make_trace: MakeTrace) -> None:
     policy = {"allow": ["kb.serach", "web.fetch"], "approve": ["ticket.crate"]}
 
-    found = evaluate(task_of({}, policy=policy), make_trace([SEARCH]), baseline=None, known_tools=None)
+    found = evaluate(
+        task_of({"loop_free": True}, policy=policy), make_trace([SEARCH]), baseline=None, known_tools=None
+    )
 
     assert {f.rule for f in found} == {"policy.allow[0]", "policy.approve[0]"}
 
@@ -195,24 +197,6 @@ def test_before_wants_a_started_call_in_an_earlier_turn(
     make_trace: MakeTrace, turns: Any, holds: bool
 ) -> None:
     assert (broken({"before": [["kb.search", "ticket.create"]]}, make_trace(*turns)) == []) is holds
-
-
-@pytest.mark.parametrize(
-    ("turns", "holds"),
-    [
-        ([[CREATE]], True),
-        ([[CREATE], [("ticket.create", {"order": "9"})]], True),
-        ([[CREATE], [CREATE]], False),
-        ([[("ticket.create", {"order": "8812"}, {"attempts": 3})]], True),
-        ([[("ticket.create", {"order": "8812"}, {"attempts": 2, "key": None})]], False),
-        ([[CREATE], [("ticket.create", {"order": "8812"}, {"key": "idem_0.0"})]], True),
-        ([[CREATE], [("ticket.create", {"order": "8812"}, {"status": "denied"})]], True),
-    ],
-)
-def test_at_most_once_counts_effects_not_attempts_under_a_key(
-    make_trace: MakeTrace, turns: Any, holds: bool
-) -> None:
-    assert (broken({"at_most_once": ["ticket.create"]}, make_trace(*turns)) == []) is holds
 
 
 def test_same_turn_wants_one_turn_with_all_calls(make_trace: MakeTrace) -> None:

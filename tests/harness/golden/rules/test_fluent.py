@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.errors import UsageError
 from harness.golden.rules.expect import Expect
-from harness.golden.rules.fluent import TraceCheck, check
+from harness.golden.rules.fluent import TraceCheck, check, forget_unverified
 from runtime.core.trace import Trace
+from runtime.errors import UsageError
 
 MakeTrace = Callable[..., Trace]
 SEARCH, CREATE = ("kb.search", {"q": "8812"}), ("ticket.create", {"order": "8812"})
@@ -76,11 +76,15 @@ def test_a_wrong_rule_is_told_at_once(make_trace: MakeTrace) -> None:
         checked.counts(tool_cals=1)
 
 
-def test_a_check_that_is_never_verified_warns(make_trace: MakeTrace) -> None:
+def test_a_check_that_is_never_verified_warns_outside_of_tests(
+    make_trace: MakeTrace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     checked = [check(make_trace([SEARCH])).never("shell.exec")]
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
 
     with pytest.warns(ResourceWarning, match="never verified"):
         checked.clear()
+    forget_unverified()
 
 
 def test_each_rule_of_a_task_file_has_its_method() -> None:

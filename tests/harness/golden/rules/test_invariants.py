@@ -26,9 +26,7 @@ def rules(trace: Trace, **more: Any) -> list[str]:
 
 def test_a_good_run_keeps_them_all(make_trace: MakeTrace, header: Callable[..., Any]) -> None:
     granted = ("ticket.create", {"order": "8812"}, {"approval": "granted"})
-    head = header(
-        policy=Policy(approve=("ticket.create",)), budget=Budget(max_steps=3, max_usd="0.003")
-    )
+    head = header(policy=Policy(approve=("ticket.create",)), budget=Budget(max_steps=3, max_usd="0.003"))
 
     assert rules(make_trace([SEARCH], [granted]), header=head) == []
 
@@ -112,7 +110,9 @@ def test_a_run_that_went_on_past_its_time_is_told(make_trace: MakeTrace, header:
     trace = make_trace([SEARCH])
     late = msgspec.structs.replace(trace, totals=msgspec.structs.replace(trace.totals, duration_s=62.5))
 
-    assert rules(late, header=header(budget=Budget(max_seconds=60.0))) == ["invariant.budget_kept.max_seconds"]
+    assert rules(late, header=header(budget=Budget(max_seconds=60.0))) == [
+        "invariant.budget_kept.max_seconds"
+    ]
 
 
 def test_a_budget_that_is_just_met_is_kept(make_trace: MakeTrace, header: Callable[..., Any]) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.golden.rules.matcher_problems import check_expectation
 from harness.golden.rules.matchers import (
     MATCHERS,
     MISSING,
     argument_mismatches,
-    check_expectation,
     described,
     matcher_name,
     mismatches,

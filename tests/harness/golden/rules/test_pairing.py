@@ -7,10 +7,17 @@ import math
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.golden.rules.pairing import Mode, ExpectedSlot, Times, default_times, match_calls, maximum_matching
+from harness.golden.rules.pairing import (
+    ExpectedSlot,
+    Mode,
+    Times,
+    default_times,
+    match_calls,
+    maximum_matching,
+)
 
 EDGES = st.lists(st.frozensets(st.integers(0, 4)), max_size=5)
 
@@ -73,7 +80,9 @@ def test_every_mode_agrees_with_brute_force(
 
 
 def slots_for(mode: Mode, expected: str, actual: str) -> list[ExpectedSlot]:
-    return [ExpectedSlot(default_times(mode), tuple(i for i, a in enumerate(actual) if a == e)) for e in expected]
+    return [
+        ExpectedSlot(default_times(mode), tuple(i for i, a in enumerate(actual) if a == e)) for e in expected
+    ]
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class RateMachine(TwinMachine):
         assert answer.left == 5 - recent - (cost if answer.granted else 0)
 
     @rule(cost=st.integers(1, 3))
-    def wait_as_told(self, cost: int) -> None:
+    def wait_as_stated(self, cost: int) -> None:
         answer = self.both(lambda s: s.take_rate("r", RateRule(5, 8.0), now=self.now, cost=cost))
         if answer.granted:
             self.granted.append((self.now, cost))
