@@ -360,3 +360,22 @@ def test_a_childs_own_end_is_part_of_the_verdict_of_a_replay(project: Project) -
 
     assert replay.verdict == "diverged"
     assert replay.divergences[0].lane.startswith("0.tool0/1>")
+
+
+SECRET = "zq7-plumtree-41c"
+
+
+@pytest.mark.parametrize("teller", ["parent", "child"])
+def test_a_value_that_one_run_learned_stands_in_none_of_a_cassettes_runs(project: Project, teller: str) -> None:
+    task = _task(project)
+    plain, named = f"use {SECRET}", f'{{"api_key": "{SECRET}"}}'
+    child, parent = ([named, plain] if teller == "child" else [plain, named])
+
+    made = record_task(
+        task,
+        project,
+        model=_by_agent([child], [calls(("delegate", {"what": plain if teller == "child" else "go"})), parent]),
+    )
+
+    assert SECRET not in made.path.read_text(encoding="utf-8")
+    assert made.status == "recorded"
