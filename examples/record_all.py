@@ -54,7 +54,7 @@ def record_all(project: Project, *, force: bool = False) -> list[Recorded]:
         force: Replace cassettes also where only times differ.
 
     Raises:
-        harness.errors.GoldrunError: If a task cannot be read or run.
+        GoldrunError: If a task cannot be read or run.
     """
     tasks = [load_task(path) for path in find_tasks(project.golden)]
     return [record_one(task, project, force=force) for task in tasks if task.factory.startswith(_OWNED)]

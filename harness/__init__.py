@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.golden.runner import GoldenOutcome, run_task
     from harness.golden.task import (
         GoldenTask,
+        HttpAgent,
         InputMessage,
         MatchSpec,
         Quarantine,
@@ -51,11 +52,14 @@ if TYPE_CHECKING:
     from harness.record.retention import Retention
     from harness.record.sampling import Sampling
     from harness.record.settings import Settings
+    from harness.redaction.log_filter import RedactingFilter
     from harness.redaction.redactor import Redactor, process_redactor
     from harness.redaction.rules import Rule, Ruleset
     from harness.redaction.scan import ScanError
     from harness.replay.divergence import EffectDivergence
     from harness.replay.matching import Matchers
+    from harness.reports.frames import load_history
+    from harness.sessions.archive import FolderArchive
     from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
     from harness.wire.match_rules import MatchHosts, MatchIgnore, MatchRules
@@ -78,9 +82,11 @@ __all__ = [
     "EffectDivergence",
     "Expect",
     "ExpectedCall",
+    "FolderArchive",
     "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
+    "HttpAgent",
     "HttpCassette",
     "HttpSession",
     "ImportFailed",
@@ -100,6 +106,7 @@ __all__ = [
     "RecordedToolError",
     "Recorder",
     "RecordingStopped",
+    "RedactingFilter",
     "Redactor",
     "ReplaySpec",
     "Retention",
@@ -127,6 +134,7 @@ __all__ = [
     "diff_traces",
     "find_tasks",
     "iter_recordings",
+    "load_history",
     "load_task",
     "process_redactor",
     "read_cassette",
@@ -141,6 +149,7 @@ __all__ = [
 
 _ROOMS = {
     "harness.cassette.golden_cassette": "read_cassette write_cassette",
+    "harness.sessions.archive": "FolderArchive",
     "harness.sessions.recordings": "iter_recordings",
     "harness.diff": "TraceDiff diff_traces",
     "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
@@ -155,7 +164,7 @@ _ROOMS = {
     "harness.golden.rules.facts": "CheckFailure",
     "harness.golden.rules.fluent": "TraceCheck check",
     "harness.golden.runner": "GoldenOutcome run_task",
-    "harness.golden.task": "GoldenTask InputMessage MatchSpec Quarantine ReplaySpec TaskInput ToolMatch",
+    "harness.golden.task": "GoldenTask HttpAgent InputMessage MatchSpec Quarantine ReplaySpec TaskInput ToolMatch",
     "harness.golden.update": "update_baseline",
     "harness.importers.runlog": "ForeignRunLog Said",
     "harness.record.janitor": "Stats",
@@ -164,11 +173,13 @@ _ROOMS = {
     "harness.record.retention": "Retention",
     "harness.record.sampling": "Sampling",
     "harness.record.settings": "Settings",
+    "harness.redaction.log_filter": "RedactingFilter",
     "harness.redaction.redactor": "Redactor process_redactor",
     "harness.redaction.rules": "Rule Ruleset",
     "harness.redaction.scan": "ScanError",
     "harness.replay.divergence": "EffectDivergence",
     "harness.replay.matching": "Matchers",
+    "harness.reports.frames": "load_history",
     "harness.sessions.replay": "RunReplay replay_run",
     "harness.wire.match_rules": "MatchHosts MatchIgnore MatchRules",
     "harness.wire.misses": "Miss WireMiss",

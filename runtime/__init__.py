@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Refuse,
         Wait,
     )
+    from runtime.core.keys import Cleaner
     from runtime.core.messages import (
         FilePart,
         Message,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         read_policy,
     )
     from runtime.entry.request import DuplicateRunError, Request, RunResult
+    from runtime.entry.resume import resume_from, resume_run
     from runtime.entry.run import run_agent, run_agent_async
     from runtime.entry.service import Principal, RefusedError, Service
     from runtime.entry.state import State
@@ -84,6 +86,8 @@ if TYPE_CHECKING:
     from runtime.execution.clock import Clock
     from runtime.execution.control_rules import ControlRules
     from runtime.execution.governor import Governor
+    from runtime.execution.thread_slots import limit_slots
+    from runtime.execution.world import World
     from runtime.journal.recording import Interaction, Recording
     from runtime.journal.records import EndBody, ModelBody, Record
     from runtime.models.answer_bytes import AnswerTooLarge
@@ -99,6 +103,7 @@ if TYPE_CHECKING:
     from runtime.observability.run_events import ObservingPerformer
     from runtime.observability.summary import Summary, summary
     from runtime.orchestrator.setup import Checked, RunSetup, ToolSpec
+    from runtime.ports.archive import RecordedRun, RunArchive
     from runtime.ports.control_store import ControlStore
     from runtime.ports.control_values import (
         Act,
@@ -137,9 +142,9 @@ if TYPE_CHECKING:
         SharedState,
         Slot,
     )
-    from runtime.ports.tools import ApprovalDesk, InputSource, ToolContext
+    from runtime.ports.tools import ApprovalDesk, ChildRuns, InputSource, ToolContext, ToolPort
     from runtime.state.control.sqlite_store import SqliteControlStore
-    from runtime.state.tools.credentials import StaticCredentials
+    from runtime.state.tools.credentials import ScopedClients, StaticCredentials
     from runtime.testing.loopback import LoopbackProvider
     from runtime.testing.scripted import ScriptedModel, calls, fails, says
     from runtime.tools.arguments import ArgumentsModel
@@ -187,9 +192,11 @@ __all__ = [
     "CheckFailed",
     "Checked",
     "Checkpoint",
+    "ChildRuns",
     "Claim",
     "ClaimAnswer",
     "ClaimChange",
+    "Cleaner",
     "Clock",
     "ControlRules",
     "ControlStore",
@@ -252,6 +259,7 @@ __all__ = [
     "ReadControls",
     "ReasoningPart",
     "Record",
+    "RecordedRun",
     "Recording",
     "Refusal",
     "RefusalPart",
@@ -262,6 +270,7 @@ __all__ = [
     "RetryPolicy",
     "RetryableError",
     "Run",
+    "RunArchive",
     "RunKey",
     "RunMemory",
     "RunOpened",
@@ -273,6 +282,7 @@ __all__ = [
     "RunTakenOver",
     "Scope",
     "ScopeUse",
+    "ScopedClients",
     "ScriptedModel",
     "Secret",
     "Service",
@@ -299,6 +309,7 @@ __all__ = [
     "ToolDecl",
     "ToolError",
     "ToolOptions",
+    "ToolPort",
     "ToolResponsePart",
     "ToolResult",
     "ToolSchema",
@@ -311,10 +322,14 @@ __all__ = [
     "UsageError",
     "Used",
     "Wait",
+    "World",
     "calls",
     "fails",
+    "limit_slots",
     "policy_json_schema",
     "read_policy",
+    "resume_from",
+    "resume_run",
     "run_agent",
     "run_agent_async",
     "says",
@@ -323,76 +338,10 @@ __all__ = [
     "verify_audit",
 ]
 
-_ROOMS = {
-    "runtime.control.approvals": "Approval ApprovalChange Binding",
-    "runtime.control.breaker": "BreakerRule BreakerVerdict",
-    "runtime.control.claims": "Claim ClaimAnswer ClaimChange",
-    "runtime.control.ledger": "Amount Caps Refusal Reserved ScopeUse Settled SpendScope",
-    "runtime.control.ratelimit": "RateAnswer RateRule",
-    "runtime.control.switches": "Board Switch SwitchRef",
-    "runtime.core.effects": (
-        "Admit ApprovalAnswer AskApproval Begin CallModel CallTool EffectKind End Input Performer ReadControls Refuse "
-        "Wait"
-    ),
-    "runtime.core.messages": (
-        "FilePart Message ModelReply ModelRequest ReasoningPart RefusalPart TextPart ToolCallPart ToolResponsePart "
-        "ToolSchema"
-    ),
-    "runtime.core.money": "Rate Tier Usage",
-    "runtime.core.outcomes": "Denial Failure FailureKind InputReply Limits Outcome ProgramCall ToolResult Used",
-    "runtime.core.policy": "ArgumentRule Budget BudgetSlice LoopLimits Policy RetryPolicy",
-    "runtime.core.run": "Header ToolDecl Totals",
-    "runtime.core.trace": "ApprovalEntry DenialEntry ModelStep Step ToolStep Trace",
-    "runtime.dialects.errors": "DialectError",
-    "runtime.entry.agent": "Agent",
-    "runtime.entry.policy_file": "ArgumentSpec BudgetSpec LoopSpec PolicySpec policy_json_schema read_policy",
-    "runtime.entry.request": "DuplicateRunError Request RunResult",
-    "runtime.entry.run": "run_agent run_agent_async",
-    "runtime.entry.service": "Principal RefusedError Service",
-    "runtime.entry.state": "State",
-    "runtime.errors": "BugError CheckFailed DataError ExitCode GoldrunError JournalError Signal UsageError",
-    "runtime.execution.clock": "Clock",
-    "runtime.execution.control_rules": "ControlRules",
-    "runtime.execution.governor": "Governor",
-    "runtime.journal.recording": "Interaction Recording",
-    "runtime.journal.records": "EndBody ModelBody Record",
-    "runtime.models.answer_bytes": "AnswerTooLarge",
-    "runtime.models.anthropic": "AnthropicMessages",
-    "runtime.models.http_model": "AsyncHttpClient HttpResponse",
-    "runtime.models.openai_chat": "OpenAIChat",
-    "runtime.models.prices": "PriceTable Snapshot",
-    "runtime.observability.audit": "AuditLog verify_audit",
-    "runtime.observability.audit_chain": "AuditCheckpoint AuditVerdict",
-    "runtime.observability.event": "Event EventSink",
-    "runtime.observability.logs": "LogSink",
-    "runtime.observability.metrics": "MetricsSink",
-    "runtime.observability.run_events": "ObservingPerformer",
-    "runtime.observability.summary": "Summary summary",
-    "runtime.orchestrator.setup": "Checked RunSetup ToolSpec",
-    "runtime.ports.control_store": "ControlStore",
-    "runtime.ports.control_values": (
-        "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Upstream"
-    ),
-    "runtime.ports.models": "ModelPort StreamObserver",
-    "runtime.ports.prices": "RateSource",
-    "runtime.ports.state": (
-        "Artifacts CallScratch CallState CredentialProvider Memory MemoryAudit MemoryChange MemoryEntry RunMemory "
-        "RunState Scope Secret SharedState Slot"
-    ),
-    "runtime.ports.tools": "ApprovalDesk InputSource ToolContext",
-    "runtime.state.control.sqlite_store": "SqliteControlStore",
-    "runtime.state.tools.credentials": "StaticCredentials",
-    "runtime.testing.loopback": "LoopbackProvider",
-    "runtime.testing.scripted": "ScriptedModel calls fails says",
-    "runtime.tools.arguments": "ArgumentsModel",
-    "runtime.tools.tool": "RetryableError Tool ToolError ToolOptions tool",
-}
-_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
-
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its home."""
     import runtime.doors
+    import runtime.homes
 
-    return runtime.doors.load_name(__name__, _HOME, name)
+    return runtime.doors.load_name(__name__, runtime.homes.HOME, name)

@@ -39,7 +39,7 @@ runtime.ports | runtime.orchestrator | runtime.dialects
 runtime.control
 runtime.core
 harness.errors | harness.text | harness.first_difference
-runtime.errors | runtime.doors | runtime.documents
+runtime.errors | runtime.doors | runtime.homes | runtime.documents
 """
 RANKS = {
     room: rank

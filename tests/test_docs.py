@@ -14,7 +14,9 @@ import pytest
 
 from runtime.core.stop import CLASS_OF, SUBJECT_KINDS, StopKind
 from runtime.entry.policy_file import PolicySpec
+from runtime.models.price_file import read_price_file
 from runtime.tools.tool import ToolOptions
+from tests.test_packaging import ci_script
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -62,7 +64,7 @@ def test_the_page_of_tools_names_each_option() -> None:
 
 def test_the_policy_file_of_its_page_is_read_as_the_page_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
-    (yaml, python, shell) = re.findall(r"^```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (yaml, python, prices, shell) = re.findall(r"^```\w+\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "policy.yaml").write_text(yaml, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     told = python + "print(policy.approve, budget.max_usd)"
@@ -78,6 +80,9 @@ def test_the_policy_file_of_its_page_is_read_as_the_page_says(tmp_path: Path) ->
 
     assert (used.stdout, used.stderr) == ("('refund.create',) 0.05\n", "")
     assert set(json.loads(schema.stdout)["properties"]) == {"schema", *PolicySpec.model_fields}
+    rates = read_price_file(prices.encode(), where="docs/policy.md")
+    assert rates["demo-large", None].cache_write_1h == 5_000_000_000
+    assert rates["demo-large", "priority"].output == 20_000_000_000
 
 
 def readme_command(*names: str, script: Path = ROOT / ".ci" / "readme_command.py") -> tuple[int, str]:
@@ -123,6 +128,25 @@ def test_the_picture_of_how_a_run_ends_is_drawn_from_the_code() -> None:
     done = subprocess.run([sys.executable, str(script), "--check"], timeout=60, check=False)
 
     assert done.returncode == 0, "docs/concepts.md is out of date: run `python .ci/draw_concepts.py`"
+
+
+def test_the_page_of_public_names_is_drawn_from_the_code() -> None:
+    script = ROOT / ".ci" / "draw_api.py"
+
+    done = subprocess.run([sys.executable, str(script), "--check"], timeout=60, check=False)
+
+    assert done.returncode == 0, "docs/api.md is out of date: run `python .ci/draw_api.py`"
+
+
+@pytest.mark.parametrize("listed", ["entry.agent entry.gone", ""])
+def test_a_public_module_without_a_job_and_a_job_without_one_are_refused(
+    monkeypatch: pytest.MonkeyPatch, listed: str
+) -> None:
+    script = ci_script("draw_api")
+    monkeypatch.setitem(script.JOBS, "runtime", {"Run an agent": listed})
+
+    with pytest.raises(LookupError, match=r"differ in runtime\.entry\.(gone|agent)$"):
+        script.grouped("runtime", {"Agent": "runtime.entry.agent"})
 
 
 def test_the_page_of_concepts_explains_each_word_in_two_sentences() -> None:

@@ -101,7 +101,10 @@ def test_every_error_can_be_imported_from_a_front_door() -> None:
     assert sorted(each.__name__ for each in error_classes() | {GoldrunError} if each not in public) == []
 
 
-DEEP_IMPORT = re.compile(r"^ *(?:from|import) ((?:runtime(?!\.testing\b)|harness)\.[\w.]+)", re.MULTILINE)
+_DEEP = r"(?:runtime\.(?!testing\b)|runtime\.testing\.|harness\.)[\w.]+"
+DEEP_IMPORT = re.compile(rf"^ *(?:from|import) ({_DEEP})", re.MULTILINE)
+DEEP_NAME = re.compile(r"`((?:runtime(?:\.testing)?|harness)\.[a-z_]+\.[A-Za-z_]\w*)")
+"""A name that a page shows by the module below a door that it lives in."""
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -114,8 +117,31 @@ def test_pages_and_examples_import_from_the_front_doors_only() -> None:
     assert deep == []
 
 
-def test_planted_deep_import_is_found() -> None:
-    assert DEEP_IMPORT.findall("text\n    from runtime.models import says\n") == ["runtime.models"]
+def test_pages_for_users_name_what_can_be_imported_from_a_front_door() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    user_pages = [page for page in pages if page.name != "DESIGN.md"]
+
+    deep = [(page.name, name) for page in user_pages for name in DEEP_NAME.findall(page.read_text("utf-8"))]
+
+    assert len(user_pages) > 15
+    assert [(page, name) for page, name in deep if not name.startswith("runtime.testing.")] == []
+
+
+@pytest.mark.parametrize("module", ["runtime.models", "runtime.testing.scripted", "harness.cassette.store"])
+def test_planted_deep_import_is_found(module: str) -> None:
+    assert DEEP_IMPORT.findall(f"text\n    from {module} import says\n") == [module]
+
+
+def test_imports_from_the_front_doors_are_not_found() -> None:
+    text = "from runtime import tool\nfrom runtime.testing import says\nimport harness\n"
+
+    assert DEEP_IMPORT.findall(text) == []
+
+
+def test_planted_deep_name_is_found() -> None:
+    assert DEEP_NAME.findall("use `harness.reports.load(x)`, not `runtime.Policy(a.b)`") == [
+        "harness.reports.load"
+    ]
 
 
 def has_docstring(value: object) -> bool:

@@ -27,12 +27,14 @@ from runtime.core.keys import Keyer, tool_key
 from runtime.core.messages import Message, Part, tool_message
 from runtime.core.money import Usage
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.journal.recording import Interaction, Recording
 from runtime.journal.records import EndBody, Phase, Record, raw
 
 _RESTORE = "restore it from version control, or record it again with `goldrun record`"
 
 
+@checks_arguments
 def write_cassette(
     path: str | Path,
     recording: Recording,
@@ -65,6 +67,7 @@ def write_cassette(
     return path
 
 
+@checks_arguments
 def read_cassette(path: str | Path, *, allow_edited: bool = False) -> Recording:
     """Read a golden document; its root is checked.
 

@@ -20,11 +20,13 @@ from harness.diff.document import (
 )
 from harness.diff.similarity import args_key
 from harness.diff.verdict import comparability, judge
+from runtime.core.signatures import checks_arguments
 from runtime.core.trace import ToolStep, Trace
 
 Entry = SameRun | CallDiff
 
 
+@checks_arguments
 def diff_traces(a: Trace, b: Trace, *, ignore_order: bool = False) -> TraceDiff:
     """Return how run B differs from run A, its baseline.
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import TaskError
 from harness.golden.rules.matchers import path_text
 from harness.golden.task import SUFFIX, GoldenTask
+from runtime.core.signatures import checks_arguments
 from runtime.documents.strict_yaml import Lines, read_yaml
 from runtime.documents.yaml_events import YamlProblem
 from runtime.entry.old_names import BUDGET_PATHS, rename_limits
@@ -30,6 +31,7 @@ _WORDS = {
 }
 
 
+@checks_arguments
 def load_task(path: Path, *, shown: Path | None = None) -> GoldenTask:
     """Return the task of a file; messages name it as `shown`, the path itself by default.
 
@@ -71,6 +73,7 @@ def parse_task(data: bytes, path: Path) -> GoldenTask:
     return task
 
 
+@checks_arguments
 def find_tasks(root: Path) -> list[Path]:
     """Return the task files in and below a folder, sorted; a file is returned as it is.
 

@@ -14,6 +14,8 @@ from typing import Any
 from harness.cassette.file_io import replace_file
 from harness.errors import TaskError
 from harness.golden.task import SUFFIX
+from runtime.core.checking import shown
+from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
 from runtime.documents.strict_yaml import MAX_DEPTH, MAX_NODES, NodePath, read_yaml
 from runtime.documents.yaml_events import YamlProblem, yaml_events
 from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
@@ -80,7 +82,10 @@ def migrate_file(path: Path) -> Migrated:
         what = f"its schema is {schema!r}, none of {', '.join(sorted(BUDGET_PATHS))}"
         raise TaskError(what, where=str(path), next_step="name golden tasks and policy files")
     at = BUDGET_PATHS[schema]
-    budget = budget_of(value, at) or {}
+    budget = budget_of(value, at)
+    if budget is None:
+        _refuse_other(value, at, path)
+        return Migrated(path, ())
     old = [name for name in OLD_LIMITS if name in budget]
     for name in old:
         if OLD_LIMITS[name] in budget:
@@ -91,33 +96,59 @@ def migrate_file(path: Path) -> Migrated:
     # The parser's positions do not count a byte order mark, so it is taken off here too.
     text = data.decode("utf-8")
     mark, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
-    keys = [key for key in _keys(text, at) if key.name in OLD_LIMITS]
+    try:
+        keys = [key for key in _keys(text, at) if key.name in OLD_LIMITS]
+    except YamlProblem as problem:
+        raise TaskError(problem.what, where=f"{path}:{problem.line}", next_step=problem.next_step) from problem
     for name in old:
         budget[OLD_LIMITS[name]] = budget.pop(name)
     _replace(path, (mark + _rewritten(text, keys)).encode("utf-8"), value)
     return Migrated(path, tuple((key.line, key.name) for key in keys))
 
 
+def _refuse_other(value: Any, at: NodePath, path: Path) -> None:
+    """Refuse a budget that is there and has no keys, which could be limits by old names that nobody would see.
+
+    Raises:
+        TaskError: If it is no object.
+    """
+    for depth, part in enumerate(at, start=1):
+        value = value.get(part)
+        if value is None:
+            return
+        if not isinstance(value, dict):
+            raise TaskError(
+                f"{'.'.join(map(str, at[:depth]))} is {shown(value)}, not an object",
+                where=str(path),
+                next_step="write it as `name: value` pairs, such as `max_steps: 5`",
+            )
+
+
 def _rewritten(text: str, keys: list[_Key]) -> str:
     parts, done = [], 0
     for key in keys:
         written = text[key.start : key.end]
-        parts += [text[done : key.start], written.replace(key.name, OLD_LIMITS[key.name])]
+        # The last time that it stands there: an anchor before the key may have its name.
+        before, _, after = written.rpartition(key.name)
+        parts += [text[done : key.start], before, OLD_LIMITS[key.name], after]
         done = key.end
     return "".join([*parts, text[done:]])
 
 
 def _replace(path: Path, data: bytes, meant: Any) -> None:
-    """Replace a file's bytes, if the new ones parse to the meant document."""
-    if read_yaml(data).value != meant:
+    """Replace a file's bytes, if the new ones parse to the meant document and the file may be written."""
+    if _value_of(data) != meant:
         raise TaskError(
-            "the keys cannot be renamed in place, for example because an alias stands for them",
+            "the keys cannot be renamed in place: they are escaped, or an alias repeats them",
             where=str(path),
             next_step="rename them by hand",
         )
     real = path.resolve()  # replace the target of a symbolic link, not the link
     try:
         mode = stat.S_IMODE(real.stat().st_mode)
+        # To replace a file takes no permission on the file itself, so nobody else would ask.
+        if not mode & stat.S_IWUSR:
+            raise TaskError("the file is read-only", where=str(path), next_step="make it writable first")
         with replace_file(real, overwrite=True) as file:
             file.write(data)
         real.chmod(mode)
@@ -125,8 +156,19 @@ def _replace(path: Path, data: bytes, meant: Any) -> None:
         raise TaskError(f"the file cannot be replaced: {error.strerror}", where=str(path)) from error
 
 
+def _value_of(data: bytes) -> Any:
+    try:
+        return read_yaml(data).value
+    except YamlProblem:
+        return None
+
+
 def _keys(text: str, at: NodePath) -> list[_Key]:
-    """Return the keys of the object at a path, in file order."""
+    """Return the keys of the object at a path, in order of the file.
+
+    Raises:
+        YamlProblem: If an alias stands for the object, or for one that holds it.
+    """
     found: list[_Key] = []
     # One entry for each open collection: the key whose value comes next, or False if a key comes next.
     open_: list[Any] = []
@@ -136,6 +178,9 @@ def _keys(text: str, at: NodePath) -> list[_Key]:
                 if not open_ or open_[-1] is None:
                     continue
                 if open_[-1] is not False:
+                    if type(event).__name__ == "AliasEvent" and at[: len(open_)] == tuple(open_):
+                        what = f"{'.'.join(open_)} is the alias *{event.anchor}, so its keys stand in another place"
+                        raise YamlProblem(what, event.start_mark.line + 1, "write the object out, or rename by hand")
                     open_[-1] = False
                     continue
                 open_[-1] = event.value

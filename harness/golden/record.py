@@ -19,6 +19,7 @@ from harness.golden.task import GoldenTask
 from harness.replay.divergence import describe
 from harness.sessions.channels import EVERY_TOOL, Channels
 from harness.sessions.record_run import NewRecording, record_run
+from runtime.core.signatures import checks_arguments
 from runtime.core.stop import StopClass, parse_stop
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult
@@ -51,6 +52,7 @@ class TaskRecording:
     problems: tuple[str, ...] = ()
 
 
+@checks_arguments
 def record_task(
     task: GoldenTask,
     project: Project,

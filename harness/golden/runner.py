@@ -25,6 +25,7 @@ from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
 from runtime.core.ids import run_id
+from runtime.core.signatures import checks_arguments
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request
@@ -68,6 +69,7 @@ class GoldenOutcome:
         return None if first is None or first.cause is None else first.cause
 
 
+@checks_arguments
 def run_task(
     task: GoldenTask, project: Project, *, deploy: str | None = None, recording: Recording | None = None
 ) -> GoldenOutcome:

@@ -9,8 +9,10 @@ from harness.golden.loader import find_tasks, load_task
 from harness.golden.project import Project
 from harness.golden.runner import needs_baseline, run_task_unjudged
 from harness.golden.task import GoldenTask
+from runtime.core.signatures import checks_arguments
 
 
+@checks_arguments
 def update_baseline(task: GoldenTask, project: Project, *, new: bool, changed: bool) -> bool:
     """Write a task's baseline if it is missing and `new`, or differs and `changed`; return whether it was written.
 

@@ -28,6 +28,7 @@ from harness.redaction.pseudonyms import KEY_FILE, KEY_VARIABLE, Keyed
 from harness.redaction.redactor import process_redactor, redaction_key
 from runtime.core.effects import Performer
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.errors import JournalError, UsageError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.journal.files import JournalWriter
@@ -51,6 +52,7 @@ class ProductionRecorder:
         folder: Where the journals are.
     """
 
+    @checks_arguments
     def __init__(
         self,
         target: str | Path,

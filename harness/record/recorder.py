@@ -11,6 +11,7 @@ from typing import Any
 from harness.redaction.redactor import Redactor, process_redactor
 from runtime.core.effects import Performer
 from runtime.core.messages import Message
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording import Recording, recording_of
@@ -27,6 +28,7 @@ class Recorder:
         path: The journal, one line a record, many runs interleaved.
     """
 
+    @checks_arguments
     def __init__(self, path: Path | str, *, redact: bool = True) -> None:
         self.path: Path = Path(path)
         self._redact = redact

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.core.signatures import fits
 from runtime.core.stop import StopClass, parse_stop
 from runtime.errors import UsageError
 
@@ -42,7 +43,7 @@ class Sampling:
         Raises:
             UsageError: If it is not between 0 and 1.
         """
-        if not 0.0 <= self.share <= 1.0:
+        if not fits(self.share, float) or not 0.0 <= self.share <= 1.0:
             raise UsageError(f"sampling share {self.share!r} is not between 0 and 1")
 
     def flags(self, stop_reason: str | None, totals: dict[str, Any]) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.redaction.secret_fields import Secrecy, secrecy
+from runtime.core.checking import shown
+from runtime.errors import UsageError
 from runtime.state.secret_forms import LEAST_CHARS, literal_forms
 
 __all__ = ["LEAST_CHARS", "known_credentials", "literal_forms"]
@@ -17,6 +19,8 @@ def known_credentials(environ: Mapping[str, str]) -> tuple[str, ...]:
 
     A value that is a path, a flag or an ordinary word of small letters is none.
     """
+    if not isinstance(environ, Mapping):
+        raise UsageError(f"environ is {shown(environ)}, not a mapping", next_step="pass os.environ")
     return tuple(
         sorted(
             {

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Protocol
+from typing import Any
+
+from harness.redaction.redactor import Redactor
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
-
-
-class _Cleans(Protocol):
-    def text(self, text: str) -> str: ...
-    def value(self, value: Any) -> Any: ...
-    def error_text(self, error: BaseException) -> str: ...
 
 
 class RedactingFilter(logging.Filter):
@@ -21,7 +17,7 @@ class RedactingFilter(logging.Filter):
     cleaned in place, so handlers that come later see it clean too, as text without arguments and exception.
     """
 
-    def __init__(self, redactor: _Cleans) -> None:
+    def __init__(self, redactor: Redactor) -> None:
         super().__init__()
         self._redactor = redactor
 
@@ -46,7 +42,7 @@ class RedactingFilter(logging.Filter):
         return True
 
 
-def _clean_field(redactor: _Cleans, name: str, value: Any) -> Any:
+def _clean_field(redactor: Redactor, name: str, value: Any) -> Any:
     if isinstance(value, str | dict | list | tuple | int | float | bool | None):
         return redactor.value({name: value})[name]
     return redactor.text(str(value))

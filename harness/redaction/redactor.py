@@ -44,6 +44,7 @@ from runtime.core.messages import (
     ToolCallPart,
     ToolResponsePart,
 )
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 
 __all__ = [
@@ -69,13 +70,14 @@ _PASSES = 4
 
 
 class Redactor:
-    """Takes secrets out of the values of one run; see `runtime.core.keys.Cleaner`.
+    """Takes secrets out of the values of one run; a `runtime.Cleaner`.
 
     Attributes:
         counts: How often each rule replaced something, for a redaction report; `dropped` counts what was left out.
         key_id: Names the key of keyed pseudonyms; `None` for numbers.
     """
 
+    @checks_arguments
     def __init__(
         self,
         *,

@@ -19,6 +19,7 @@ import msgspec
 
 from harness.redaction.engine import Finder, KeywordSet, compile_finder, compile_keywords
 from harness.redaction.secret_fields import HEADERS, NAME_STEM, is_secret_field
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 
 __all__ = ["HEADERS", "Rule", "Ruleset", "is_secret_field", "is_suspect", "load_rules", "ruleset"]
@@ -107,6 +108,7 @@ class Ruleset:
         literals: Values that are secret by themselves: each form one may be written in, with the value.
     """
 
+    @checks_arguments
     def __init__(
         self, rules: tuple[Rule, ...], *, literals: Literals = (), engine: str | None = None
     ) -> None:

@@ -10,6 +10,7 @@ from runtime.core.canonical import fingerprint
 from runtime.core.effects import RETIRED_KINDS, CallModel, CallTool, EffectKind, Refuse, SingleEffect
 from runtime.core.keys import IdNames, Keyer, rename_ids, tool_key
 from runtime.core.messages import Message
+from runtime.core.stop import StopKind
 from runtime.journal.recording import Interaction, Recording
 
 ModelMatcher = Literal["strict", "position", "last_message"]
@@ -49,6 +50,15 @@ class RecordingIndex:
             self.keys[interaction.lane] = key
             if key is not None:
                 self.by_key.setdefault(f"{interaction.kind}\0{key}", []).append(interaction)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the run ended where its flow did not: its process died, or a fault ended it."""
+        reason = self.recording.stop_reason
+        if reason == StopKind.INTERNAL_ERROR:
+            # A call in flight shows where it died; what has no record of its begin leaves only the end of the file.
+            return all(interaction.answered for interaction in self.recording.interactions)
+        return reason == StopKind.CRASHED
 
     def _key(self, interaction: Interaction) -> str | None:
         matchers = self.matchers

@@ -144,7 +144,8 @@ class ReplayPerformer:
             end = self._index.recording.end
             if end is not None and end.stop_reason == StopKind.INTERNAL_ERROR:
                 raise RecordedError(end.detail or "the run died in this call")
-            return Outcome(failure=_UNRECORDED, at=self._now)
+            if not self._index.is_cut_off:
+                return Outcome(failure=_UNRECORDED, at=self._now)
         return outcome
 
     def _differs(self, effect: SingleEffect, key: str | None, recorded: Interaction | None) -> AnyOutcome:

@@ -3,7 +3,7 @@
 from harness.reports.compare import compare
 from harness.reports.history import IngestResult, ingest
 from harness.reports.markdown import render_markdown
-from harness.reports.reading import list_deploys, load
+from harness.reports.reading import list_deploys
 from harness.reports.render import render_text
 from harness.reports.report import Report, report_json
 from harness.reports.rows import RunToIngest, recorded_run
@@ -11,13 +11,12 @@ from harness.reports.upkeep import history_json
 
 __all__ = [
     "IngestResult",
-    "RunToIngest",
     "Report",
+    "RunToIngest",
     "compare",
     "history_json",
     "ingest",
     "list_deploys",
-    "load",
     "recorded_run",
     "render_markdown",
     "render_text",

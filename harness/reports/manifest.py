@@ -15,8 +15,8 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from runtime.errors import DataError, UsageError
 from harness.reports.schema import Table
+from runtime.errors import DataError, UsageError
 
 SCHEMA = "goldrun.history/1"
 FILE_NAME = "manifest.json"
@@ -118,6 +118,10 @@ def read_manifest(history: Path) -> Manifest:
                 next_step="make it anew with `goldrun history rebuild`",
             ) from None
         return Manifest()
+    except OSError as error:
+        raise DataError(
+            f"the history cannot be read: {error.strerror}", where=str(path), next_step="name the folder of a history"
+        ) from error
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
     except msgspec.DecodeError as error:
@@ -181,10 +185,22 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(history: Path) -> Iterator[None]:
-    """Hold the lock of the history's single writer; the lock ends with the process that holds it."""
+    """Hold the lock of the history's single writer; the lock ends with the process that holds it.
+
+    Raises:
+        DataError: If the folder cannot be made or written to.
+    """
     import fcntl
 
-    history.mkdir(parents=True, exist_ok=True)
-    with (history / ".lock").open("ab") as file:
+    try:
+        history.mkdir(parents=True, exist_ok=True)
+        lock = (history / ".lock").open("ab")
+    except OSError as error:
+        raise DataError(
+            f"the history cannot be written: {error.strerror}",
+            where=str(history),
+            next_step="name a folder that you may write to",
+        ) from error
+    with lock as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

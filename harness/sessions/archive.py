@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.sessions.recordings import iter_recordings
+from runtime.core.signatures import checks_arguments
 from runtime.journal.recording import Recording
 from runtime.ports.control_values import RunKey
 
@@ -17,6 +18,7 @@ class FolderArchive:
         path: The folder or file.
     """
 
+    @checks_arguments
     def __init__(self, path: Path | str) -> None:
         self.path: Path = Path(path)
 

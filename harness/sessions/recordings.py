@@ -7,9 +7,11 @@ from pathlib import Path
 
 from harness.cassette import store
 from harness.lift.http_runs import http_runs
+from runtime.core.signatures import checks_arguments
 from runtime.journal.recording import Recording
 
 
+@checks_arguments
 def iter_recordings(target: str | Path, *, allow_edited: bool = False) -> Iterator[Recording]:
     """Yield the recorded runs of a target one after the other; memory does not grow with their number.
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from harness.replay.cut_off import until_cut_off
 from harness.replay.divergence import EffectDivergence, ReplayDivergence
 from harness.replay.guards import guard_changes, guard_divergences
 from harness.replay.matching import STRICT, Matchers, RecordingIndex
@@ -16,12 +17,14 @@ from harness.replay.performer import ReplayPerformer
 from harness.sessions.recorded_end import check_end
 from harness.sessions.redactors import redactor_for
 from harness.sessions.verdicts import hold_verdicts
+from runtime.core.checking import shown
 from runtime.core.money import Rate
 from runtime.core.run import Header
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace, trace_json
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, prepare
+from runtime.errors import UsageError
 from runtime.execution.driver import drive
 from runtime.journal.recording import Recording
 from runtime.orchestrator.loop import run_flow
@@ -124,7 +127,16 @@ def replay_run(
         setup: The run's setup from agent code; from the recording alone by default.
         matchers: How much of a call must be as recorded.
         collect: Serve on past the first divergence.
+
+    Raises:
+        UsageError: If it is no recording.
     """
+    if not isinstance(recording, Recording):
+        raise UsageError(
+            f"recording is {shown(recording)}, not a Recording",
+            where="replay_run",
+            next_step="read one with harness.iter_recordings or harness.read_cassette",
+        )
     if recording.header.assert_only is not None:
         return RunReplay(recording=recording, verdict="assert-only", error=recording.header.assert_only)
     try:
@@ -132,9 +144,11 @@ def replay_run(
     except ValueError as error:
         return RunReplay(recording=recording, verdict="error", error=str(error))
     cleaner = redactor_for(recording, os.environ)
-    performer = ReplayPerformer(RecordingIndex(recording, matchers), collect=collect, cleaner=cleaner)
+    index = RecordingIndex(recording, matchers)
+    performer = ReplayPerformer(index, collect=collect, cleaner=cleaner)
+    flow = until_cut_off(run_flow(ready), index) if index.is_cut_off else run_flow(ready)
     try:
-        finished = drive(run_flow(ready), performer, ready.header)
+        finished = drive(flow, performer, ready.header)
     except ReplayDivergence as signal:
         return RunReplay(
             recording=recording,

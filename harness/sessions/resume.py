@@ -17,11 +17,12 @@ from runtime.core.effects import Performer
 from runtime.entry import resume
 from runtime.entry.agent import Agent
 from runtime.entry.request import RunResult
-from runtime.errors import GoldrunError, UsageError
+from runtime.errors import GoldrunError, JournalError, UsageError
 from runtime.execution.world import World
 from runtime.journal.files import JournalWriter
 from runtime.journal.recording import Recording
 from runtime.journal.recording_performer import JournalSink, RecordingPerformer
+from runtime.ports.performers import PerformerError
 
 __all__ = ["World", "resume_run"]
 
@@ -44,7 +45,7 @@ async def resume_run(
         began: Called once, before anything is carried out; what it raises keeps all from being carried out.
 
     Raises:
-        DataError: If the run was recorded to its end.
+        DataError: If the run was recorded to its end, or its first part cannot be written to `out`.
         UsageError: If the agent's code asks for something else than was recorded, `out` exists, the run was guarded
             by a control store and none is given, or it is not this process's to take over.
     """
@@ -68,7 +69,15 @@ async def resume_run(
     try:
         with journal:
             recorded = replace(world, wrap=wrap)
-            return await resume.resume_run(recording, agent, recorded, cleaner=redactor, began=begin)
+            result = await resume.resume_run(recording, agent, recorded, cleaner=redactor, began=begin)
+        if isinstance(result.error, PerformerError) and not has_begun:
+            # The first part could not even be written again, and a short copy of it would look like a run.
+            raise JournalError(
+                f"the run could not be recorded again, so nothing was carried out: {result.error}",
+                where=str(out),
+                next_step="make room there or name another file, and resume again",
+            )
+        return result
     except GoldrunError:
         if not has_begun:
             _remove(out)

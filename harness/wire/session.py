@@ -24,6 +24,7 @@ from harness.wire.replay_guard import ReplayGuard
 from harness.wire.routing import Channel, bind
 from harness.wire.run_identity import RunIdentity
 from harness.wire.session_around import recording_file, session_around
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 
@@ -33,6 +34,7 @@ _MODES = ("auto", "record", "replay")
 _LET_THROUGH = (KeyboardInterrupt, GeneratorExit, asyncio.CancelledError)
 
 
+@checks_arguments
 def record_http(
     path: str | os.PathLike[str],
     *,
@@ -110,6 +112,7 @@ class HttpSession:
         misses: Requests of a replay that were not recorded.
     """
 
+    @checks_arguments
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -11,6 +11,7 @@ Rules.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -63,7 +64,7 @@ NO_CAPS = Caps()
 
 
 class SpendScope(msgspec.Struct, frozen=True):
-    """Where an amount counts (`runtime.control.scopes` makes the keys), and how much may be used there."""
+    """Where an amount counts, and how much may be used there."""
 
     key: str
     caps: Caps = NO_CAPS
@@ -105,12 +106,14 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         amount: What is held.
         estimate: What is spent if nobody settles it; at most `amount`.
         state: How it ended, or `open`.
+        counted: Keys of scopes where nothing is held, and only what is used counts.
     """
 
     scopes: tuple[str, ...]
     amount: Amount
     estimate: Amount
     state: HoldState = "open"
+    counted: tuple[str, ...] = ()
 
 
 class Reserved(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,12 +124,15 @@ class Reserved(msgspec.Struct, frozen=True, kw_only=True):
         refusal: The first cap in the order of the scopes given that it would pass.
         why: `cap`; `ended` for an id whose hold has ended; `other` for an id held with another amount or scopes.
         repeated: Whether this very reservation was held already; nothing was held twice.
+        held: Keys of the scopes in which an admitted call holds its amount: those with a cap that it could pass. `None`
+            if there is no hold at all: nothing is capped, and no money is lost sight of if its process dies.
     """
 
     granted: bool
     refusal: Refusal | None = None
     why: Literal["cap", "ended", "other"] | None = None
     repeated: bool = False
+    held: tuple[str, ...] | None = None
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +194,31 @@ def _passed(scope: str, unit: Unit, cap: int | None, spent: int, held: int, requ
     return Refusal(scope=scope, unit=unit, cap=cap, used=spent + held, requested=requested)
 
 
+def could_pass(caps: Caps, amount: Amount) -> bool:
+    """Return whether an amount uses a unit that is capped; if not, there is no need to hold it."""
+    return bool(
+        (caps.nanos is not None and amount.nanos)
+        or (caps.tokens is not None and amount.tokens)
+        or (caps.tool_calls is not None and amount.tool_calls)
+        or (caps.steps is not None and amount.steps)
+    )
+
+
+def held_scopes(
+    scopes: tuple[SpendScope, ...], amount: Amount, uses: Mapping[str, ScopeUse]
+) -> tuple[str, ...] | None:
+    """Return the keys of the scopes in which an amount has to be held: those with a cap that it could pass.
+
+    `None` if no hold is needed: without a cap it is needed for money alone, which a dead process may have spent.
+    """
+    held = []
+    for scope in scopes:
+        use = uses.get(scope.key)
+        if could_pass(scope.caps if use is None else effective(scope.caps, use.override), amount):
+            held.append(scope.key)
+    return tuple(held) if held or amount.nanos else None
+
+
 def excess(actual: Amount, held: Amount) -> Amount:
     """Return how much more of each unit was spent than held."""
     more = actual - held
@@ -210,6 +241,16 @@ def make_hold(scopes: tuple[SpendScope, ...], amount: Amount, estimate: Amount |
     if excess(estimate, amount) != NOTHING:
         raise ValueError(f"an estimate is at most the amount held, not {estimate!r} of {amount!r}")
     return Hold(scopes=keys, amount=amount, estimate=estimate)
+
+
+def make_call_hold(scopes: tuple[SpendScope, ...], held: tuple[str, ...], amount: Amount) -> Hold:
+    """Return the hold of a call: its amount is held in some of its scopes, and counts in all once it is used."""
+    hold = make_hold(scopes, amount, None)
+    return msgspec.structs.replace(
+        hold,
+        scopes=tuple([key for key in hold.scopes if key in held]),
+        counted=tuple([key for key in hold.scopes if key not in held]),
+    )
 
 
 def check_amount(amount: Amount) -> None:

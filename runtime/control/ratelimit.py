@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from runtime.core.checking import Problems
+
 GRAIN = 64
 
 
@@ -20,11 +22,10 @@ class RateRule(msgspec.Struct, frozen=True):
     window_s: float
 
     def __post_init__(self) -> None:
-        if self.limit < 1 or not 0 < self.window_s < float("inf"):
-            raise ValueError(
-                f"limit and window of a rate are above 0, not {self.limit!r} and {self.window_s!r} seconds; "
-                "to stop a tool altogether pull its switch"
-            )
+        problems = Problems("RateRule; to stop a tool altogether pull its switch")
+        problems.whole("limit", self.limit, at_least=1)
+        problems.number("window_s", self.window_s, above=0.0)
+        problems.refuse()
 
 
 class GrantedCalls(msgspec.Struct, frozen=True, array_like=True):

@@ -80,7 +80,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Outcome(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
-    """What came back and when; typed by the effect it answers (`runtime.core.effects.perform`).
+    """What came back and when; typed by the effect it answers.
 
     Attributes:
         value: The answer; `None` beside a failure.

@@ -4,8 +4,9 @@ Version 2 writes each field of policy, budget, retry schedules and loop limits; 
 Version 1 left out what was at its default (`rules_v1` has those defaults), and a rule it cannot name is off. So a
 new default of the classes that runs are made with changes no recording.
 
-A field that joins one of these classes later needs a header version of its own, and a word here about what its
-absence means in the versions before.
+A field that joins the header or one of these classes later needs a header version of its own, and a word here about
+what its absence means in the versions before. So a reader refuses what it does not know in the header, its rules and
+its tools: a field says what the run was, and a replay that passed over it would be of another run.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 from runtime.core.rules_v1 import RulesV1, policy_hash
-from runtime.core.run import HEADER_VERSION, Header
+from runtime.core.run import HEADER_VERSION, Header, ToolDecl
 from runtime.errors import UsageError
 
 V1_TIMEOUT_S = 30.0
@@ -37,6 +38,8 @@ _POLICY_FIELDS = (
     "loop",
 )
 _RULE_FIELDS = ("path", "one_of", "pattern", "at_least", "at_most", "max_chars", "required")
+_FIELDS = frozenset(Header.__struct_fields__)
+_TOOL_FIELDS = frozenset(ToolDecl.__struct_fields__)
 _BUDGET_FIELDS = ("max_steps", "max_seconds", "max_usd", "max_tokens", "max_tool_calls", "max_parallel")
 
 
@@ -98,7 +101,12 @@ def _convert(plain: dict[str, Any]) -> Header:
 
 
 def _refuse_gaps(plain: dict[str, Any]) -> None:
-    """Refuse a header of version 2 that leaves a rule out: today's default would silently fill the gap."""
+    """Refuse a header of version 2 with an unknown field, or without a rule, whose gap today's default would fill."""
+    _refuse_unknown("the header", plain, _FIELDS)
+    tools = plain.get("tools")
+    for tool in tools if isinstance(tools, list) else ():
+        if isinstance(tool, dict):
+            _refuse_unknown("a tool of the header", tool, _TOOL_FIELDS)
     _hold(plain, "policy", _POLICY_FIELDS)
     _hold(plain, "budget", _BUDGET_FIELDS)
     _hold(plain, "model_retry", _RETRY_FIELDS)
@@ -108,6 +116,14 @@ def _refuse_gaps(plain: dict[str, Any]) -> None:
     for rules in _members(plain["policy"]["arguments"]):
         for rule in rules if isinstance(rules, list) else ():
             _hold({"argument rule": rule}, "argument rule", _RULE_FIELDS)
+
+
+def _refuse_unknown(what: str, plain: dict[str, Any], fields: frozenset[str]) -> None:
+    unknown = sorted(plain.keys() - fields)
+    if unknown:
+        raise msgspec.ValidationError(
+            f"{what} has {', '.join(unknown)}, unknown in version {HEADER_VERSION}; a newer goldrun may read it"
+        )
 
 
 def _members(value: Any) -> list[Any]:

@@ -143,6 +143,8 @@ class _Builder:
                 parent = self._awaits_key()
                 if parent is not None:
                     _open_key(parent, event.value, line, quoted=quoted)
+                    if event.anchor is not None:
+                        self._anchors[event.anchor] = _Anchor(parent.key, Lines(line))
                     return
                 value = event.value if quoted else plain_value(event.value, line)
                 self._add(value, Lines(line), event.anchor)

@@ -68,10 +68,14 @@ class _Watch:
         self._open: list[tuple[str | None, int]] = []
         """Anchor of each open collection, and the nodes before it."""
         self._anchors: dict[str, int] = {}
-        """How many nodes an alias stands for."""
+        """Number of nodes to which an alias of this anchor expands."""
 
     def events(self, parser: Any) -> Iterator[Any]:
-        """Yield what a parser finds; the loop runs once for each scalar, so it calls as little as it can."""
+        """Yield the events of a parser. The loop runs once for each scalar, so it makes few calls.
+
+        Nested aliases can expand a small file to billions of nodes. So each alias counts with the nodes of its anchor,
+        without being expanded, and the limit holds for the expanded document.
+        """
         from yaml import events
 
         scalar, alias = events.ScalarEvent, events.AliasEvent
@@ -88,6 +92,7 @@ class _Watch:
                 self._begin(event)
             elif kind in ends:
                 anchor, before = self._open.pop()
+                # Only now, so an alias inside its own anchor finds none and is refused: it would be infinite.
                 if anchor is not None:
                     self._anchors[anchor] = self._nodes - before
             elif kind is alias:

@@ -214,7 +214,7 @@ async def assemble(
             reconcile = reconcilers_of(agent)
             carried_out = GuardedPerformer(live, guard, desk=world.desk, reconcile=reconcile)
         performer: Performer = carried_out
-        if place is not None:
+        if place is not None and place.shares is not None:
             performer = SlicedPerformer(carried_out, place.shares, live.elapsed_s)
         if known is not None:
             performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guard)), state)

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from runtime.control.patterns import pattern_problem
 from runtime.core.money import MOST_USD, exact_usd, usd_to_nanos
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, OnRefusal, Policy
+from runtime.core.signatures import checks_arguments
 from runtime.documents.strict_yaml import Lines, read_yaml
 from runtime.documents.yaml_events import YamlProblem
 from runtime.entry.old_names import BUDGET_PATHS, rename_limits
@@ -157,6 +158,7 @@ class PolicyFile(PolicySpec):
     schema_: Literal["policy/1"] = Field(alias="schema")
 
 
+@checks_arguments
 def read_policy(
     path: Path, *, policy: Policy | None = None, budget: Budget | None = None
 ) -> tuple[Policy, Budget]:

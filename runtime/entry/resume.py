@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from runtime.control.ledger import SpendScope
 from runtime.core.ids import key_root
 from runtime.core.keys import Cleaner
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.core.stop import StopKind
 from runtime.entry.agent import Agent
 from runtime.entry.assemble import OutcomeSource, RunParts, assemble, reconcilers_of
@@ -21,7 +23,9 @@ from runtime.entry.recorded_outcomes import RecordedOutcomes, ResumeRefusedError
 from runtime.entry.request import RunResult
 from runtime.errors import DataError, UsageError
 from runtime.execution.governor import Governor
+from runtime.execution.guarded.refusals import tree_scope
 from runtime.execution.run_guard import ALIVE_S, key_of
+from runtime.execution.shared_slice import TreePlace
 from runtime.execution.world import World
 from runtime.journal.recording import Recording
 from runtime.orchestrator.setup import RunSetup
@@ -34,6 +38,7 @@ def no_cleaner() -> Cleaner | None:
     return None
 
 
+@checks_arguments
 async def resume_run(
     recording: Recording,
     agent: Agent,
@@ -85,6 +90,7 @@ async def resume_run(
         elapsed_s=elapsed_s(recording),
         # A resumed run that could not even end may be taken over again, as one whose process died.
         unended=StopKind.CRASHED,
+        place=await _place_of(header, world.governor),
     )
     result = await resumed.run()
     if isinstance(result.error, ResumeRefusedError):
@@ -92,6 +98,7 @@ async def resume_run(
     return result
 
 
+@checks_arguments
 async def resume_from(
     archive: RunArchive[Recording],
     key: RunKey,
@@ -130,6 +137,19 @@ def _check_resumable(recording: Recording, world: World) -> None:
             where=recording.source,
             next_step="name that store with --store, or pass World(governor=...)",
         )
+
+
+async def _place_of(header: Header, governor: Governor | None) -> TreePlace | None:
+    """Return where a child run counts that is resumed by itself: under the caps that its root brought.
+
+    Raises:
+        ControlUnavailable: If the store cannot be used.
+    """
+    if governor is None or header.root is None:
+        return None
+    scope = tree_scope(header)
+    (use,) = await governor.store.read_spend((scope.key,), now=governor.now())
+    return TreePlace(None, SpendScope(scope.key, use.caps))
 
 
 async def take_over(governor: Governor, header: Header) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from runtime.core.checking import shown
 from runtime.core.messages import Message
 from runtime.entry.agent import Agent
 from runtime.entry.assemble import begin_run, result_of
@@ -71,6 +72,7 @@ async def run_agent_async(
         ControlUnavailable: If the governor's store cannot be used.
         asyncio.CancelledError: If the caller goes away; the run ends with `cancelled`.
     """
+    _check_agent(agent)
     client = model or agent.client
     if client is None:
         raise UsageError(
@@ -120,6 +122,7 @@ def run_agent(
         raise UsageError(
             "run_agent was called inside a running event loop", next_step="await run_agent_async(...)"
         )
+    _check_agent(agent)
     client = model or agent.client
     with asyncio.Runner() as runner:
         try:
@@ -144,6 +147,13 @@ def run_agent(
             # The model's connections belong to the loop that ends now.
             if client is not None and callable(getattr(client, "aclose", None)):
                 runner.run(client.aclose())
+
+
+def _check_agent(agent: object) -> None:
+    if not isinstance(agent, Agent):
+        raise UsageError(
+            f"agent is {shown(agent)}, not an Agent", where="run_agent", next_step="make one with Agent(...)"
+        )
 
 
 def _runs_in_a_loop() -> bool:

@@ -13,13 +13,16 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_type_hints
 
 import msgspec
 
 from runtime.core.canonical import fingerprint
+from runtime.core.checking import Problems
 from runtime.core.effects import Performer
 from runtime.core.policy import Policy
 from runtime.core.run import Totals
+from runtime.core.signatures import fits, words
 from runtime.core.stop import StopKind
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
@@ -103,6 +106,13 @@ class Service:
     _ended: OrderedDict[RunKey, tuple[str, RunResult]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
+        problems = Problems("Service")
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            if name.startswith("_") or fits(value, hint):
+                continue
+            problems.add(name, value, words(hint))
+        problems.refuse()
         if not self.event_key:
             self.event_key = _event_key(self.governor.store)
         for sink in self.sinks:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.core.run import Header, ToolDecl
+from runtime.core.signatures import checks_arguments
+from runtime.errors import DataError
 from runtime.execution.clock import Clock, SystemClock
 from runtime.ports.state import (
     Artifacts,
@@ -41,6 +43,7 @@ class State:
         credentials: Gives credentials by scope and name.
     """
 
+    @checks_arguments
     def __init__(
         self,
         folder: Path | str | None = None,
@@ -116,7 +119,14 @@ class State:
         now = self._wall_s
         if self.folder is None:
             return VolatileMemory(nobody, audit=no_audit, now=now)
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise DataError(
+                f"the folder cannot be made: {error.strerror}",
+                where=str(self.folder),
+                next_step="name another folder",
+            ) from error
         return SqliteMemory(self.folder / "memory.db", nobody, audit=no_audit, now=now)
 
     def _artifacts_of(self, scope: Scope) -> Artifacts:

@@ -78,9 +78,15 @@ class RunLog:
             effect = CallModel(lane=effect.lane, request=request, limits=effect.limits)
         self._pairs.append((effect, outcome))
 
-    def close(self, end: End) -> End:
-        """Return the end with the run's totals; the trace is folded here, once."""
-        if self._end is None:
+    def close(self, end: End, *, failed: bool = False) -> End:
+        """Return the end with the run's totals; the trace is folded here, once.
+
+        Args:
+            end: How the run ended.
+            failed: It takes the place of an end that could not be performed: a run that is not recorded to its end
+                has not finished.
+        """
+        if self._end is None or failed:
             self._trace = fold_trace(self._header, self._pairs, end)
             self._end = msgspec.structs.replace(
                 end, totals=self._trace.totals, trace_hash=self._trace.trace_hash
@@ -173,7 +179,7 @@ async def drive_async(
 def died(log: RunLog, error: Exception) -> End:
     """Return the end of a run whose flow raised."""
     detail = f"{type(error).__name__}: {error}"
-    return log.close(End(stop_reason=StopKind.INTERNAL_ERROR.value, detail=detail))
+    return log.close(End(stop_reason=StopKind.INTERNAL_ERROR.value, detail=detail), failed=True)
 
 
 async def _answer_async(effect: SingleEffect, performer: Performer, log: RunLog) -> AnyOutcome:

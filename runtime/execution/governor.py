@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.control.ledger import SpendScope
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.control_rules import ControlRules
 from runtime.execution.run_guard import ALIVE_S, RunGuard, key_of
@@ -20,6 +21,7 @@ class Governor:
         rules: Limits across runs.
     """
 
+    @checks_arguments
     def __init__(
         self, store: ControlStore, rules: ControlRules | None = None, *, clock: Clock | None = None
     ) -> None:

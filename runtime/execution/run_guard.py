@@ -188,7 +188,7 @@ class RunGuard:
             self._report(self.grants.give_back(lease))
         self._report(self.claims.end_late(call, result))
 
-    def _report(self, work: Coroutine[Any, Any, None]) -> None:
+    def _report(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Report to the store in the background; what cannot be reported lapses by itself."""
 
         async def report() -> None:
@@ -199,10 +199,11 @@ class RunGuard:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # an abandoned thread that ends after its loop was closed
             asyncio.run(report())
-            return
+            return None
         task = loop.create_task(report())
         self._reporting.add(task)
         task.add_done_callback(self._reporting.discard)
+        return task
 
     async def yield_to_killed(self) -> None:
         """Yield to runs being killed on this event loop, unless this one is killed too."""
@@ -228,28 +229,32 @@ class RunGuard:
         elif board.switches:
             self._stop_disabled(board)
 
-    def due(self, now: float) -> Coroutine[Any, Any, None] | None:
-        """Return what the run has to report to the store now: what ended, what it goes on holding, that it is alive."""
+    def due(self, now: float) -> asyncio.Task[None] | None:
+        """Report to the store what is due: what ended, what the run goes on holding, that it is alive.
+
+        The task outlives the keeper; `close` waits for it, so that nothing that ended is lost with the event loop.
+        """
+        if self._reporting:
+            return None
         beats = not self._closed and now - self._beaten_at > ALIVE_S / 3
         if beats or self.grants.has_ends or self.grants.is_renewal_due(now):
-            return self._keep(now, beats=beats)
+            return self._report(self._keep(now, beats=beats))
         return None
 
     async def _keep(self, now: float, *, beats: bool) -> None:
-        with contextlib.suppress(ControlUnavailable):  # tried again at the next look
-            await self.grants.send_ends()
-            for lane in await self.grants.renew():
-                lost = self._under_way.get(lane)
-                if lost is not None:
-                    # Its lease lapsed: somebody else may have the slot now.
-                    lost.stop("control_unavailable")
-            if not beats:
-                return
-            until = now + ALIVE_S
-            if await self.store.beat_run(self.owner.key, fencing=self._fencing, alive_until=until):
-                self._beaten_at = now
-            elif not self._closed:
-                self._halt("control_unavailable")  # another process has the run
+        await self.grants.send_ends()
+        for lane in await self.grants.renew():
+            lost = self._under_way.get(lane)
+            if lost is not None:
+                # Its lease lapsed: somebody else may have the slot now.
+                lost.stop("control_unavailable")
+        if not beats:
+            return
+        until = now + ALIVE_S
+        if await self.store.beat_run(self.owner.key, fencing=self._fencing, alive_until=until):
+            self._beaten_at = now
+        elif not self._closed:
+            self._halt("control_unavailable")  # another process has the run
 
     async def close(self, stop_reason: str) -> None:
         """Give back all the run holds and write its stop reason; again only if the store could not take it."""

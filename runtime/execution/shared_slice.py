@@ -128,11 +128,11 @@ class TreePlace:
     """Where a child run stands in its tree.
 
     Attributes:
-        shares: The slice that it draws from.
+        shares: The slice that it draws from; `None` where it is resumed by itself, without its parent.
         scope: Where what the whole tree uses counts in a control store.
     """
 
-    shares: SharedSlice
+    shares: SharedSlice | None
     scope: SpendScope
 
 

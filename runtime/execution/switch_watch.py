@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from runtime.control.switches import Board
 from runtime.core.run import Header
@@ -44,8 +44,8 @@ class WatchedRun(Protocol):
         """Stop what a switch concerns; `None` if the switches have not been read for too long."""
         ...
 
-    def due(self, now: float) -> Coroutine[Any, Any, None] | None:
-        """Return what the run has to report to the store now, if anything."""
+    def due(self, now: float) -> asyncio.Task[None] | None:
+        """Report to the store what is due, if anything."""
         ...
 
     @property
@@ -225,7 +225,7 @@ class SwitchWatch:
             now = self._now()
             due = [work for run in (*runs.live, *runs.over) if (work := run.due(now)) is not None]
             if due:
-                await asyncio.gather(*due)
+                await asyncio.wait(due)  # not gather(): that would cancel them with the keeper
             runs.over = {run for run in runs.over if run.has_abandoned_calls}
             if runs.is_idle:
                 self._loops = {loop: other for loop, other in self._loops.items() if other is not runs}

@@ -19,6 +19,7 @@ from types import TracebackType
 
 from runtime.core.effects import CallTool, Failure, FailureKind
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.execution.time_limit import HaltedError, TimeLimitError, Watch, bounded
 from runtime.ports.tools import IN_TOOL_THREAD
@@ -152,6 +153,7 @@ class RunSlots:
 SHARED = RunSlots(SlotPool(THREADS), SlotPool(PROCESSES))
 
 
+@checks_arguments
 def limit_slots(*, threads: int | None = None, processes: int | None = None) -> None:
     """Set how many calls may have a thread or a process at once in this process; what is `None` stays.
 

@@ -204,12 +204,12 @@ async def bounded(
     """Return the result of some work within a limit.
 
     Args:
-        work: What to wait for.
+        work: The work to wait for.
         limit_s: Seconds; `None` for no limit.
-        abandoned: Called with the task of work that goes on though it was cancelled, for whatever reason that was;
-            and of work that ended in the turn in which the caller was cancelled, whose result nobody gets.
-        watch: What else may stop the work.
-        lane: Names the work to the watch.
+        abandoned: Called with the task of work that still runs after it was cancelled, for any reason. Also called if
+            the work ended in the same turn in which the caller was cancelled, because nobody else gets its result.
+        watch: Something else that may stop the work.
+        lane: Name of the work for the watch.
 
     Raises:
         TimeLimitError: If the limit passed; at most `GRACE_S` later.
@@ -225,6 +225,7 @@ async def bounded(
         await under_way.arm(limit_s)
     except asyncio.CancelledError:
         under_way.disarm()
+        # The caller was cancelled. If the work ended in the same turn, its result would be lost: a write happened.
         if abandoned is not None and task.done() and not task.cancelled():
             abandoned(task)
         await _cut(under_way, task, work, abandoned)
@@ -233,12 +234,13 @@ async def bounded(
         under_way.disarm()
         if watch is not None:
             watch.done_with(lane)
+    # A stop wins over a result that came after it in the same turn, so that nothing continues once it is reported.
     if under_way.cause is not None:
         _give_up(task, work, abandoned)
         raise HaltedError(under_way.cause)
     if task.done():
         if task.cancelled():
-            raise SelfCancelledError
+            raise SelfCancelledError  # raised as CancelledError it would look as if the caller was cancelled
         return task.result()
     ended = await _cut(under_way, task, work, abandoned)
     raise TimeLimitError(abandoned=None if ended else task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from runtime.core.signatures import checks_arguments
 from runtime.dialects import anthropic_messages
 from runtime.models.http_model import AsyncHttpClient, Dialect, HttpModel, perf_counter_s
 
@@ -24,6 +25,7 @@ class AnthropicMessages(HttpModel):
     The dialect wants an output limit with each call: `Agent.max_output_tokens`, or `max_tokens` in the parameters.
     """
 
+    @checks_arguments
     def __init__(
         self,
         *,

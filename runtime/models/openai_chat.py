@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from runtime.core.signatures import checks_arguments
 from runtime.dialects import openai_chat
 from runtime.models.http_model import AsyncHttpClient, Dialect, HttpModel, perf_counter_s, retry_after_s
 
@@ -20,6 +21,7 @@ _DIALECT = Dialect(
 class OpenAIChat(HttpModel):
     """A model port for one provider that speaks chat completions."""
 
+    @checks_arguments
     def __init__(
         self,
         *,

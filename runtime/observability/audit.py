@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.core.signatures import checks_arguments
 from runtime.errors import JournalError, UsageError
 from runtime.observability.audit_chain import (
     GENESIS,
@@ -48,6 +49,7 @@ class AuditLog:
     and the run ends, because an effect that nobody can see must not happen.
     """
 
+    @checks_arguments
     def __init__(
         self,
         path: Path | str,

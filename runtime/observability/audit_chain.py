@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.core.signatures import checks_arguments
 from runtime.errors import JournalError
 
 GENESIS = "goldrun.audit/1"
@@ -110,6 +111,7 @@ def part_paths(path: Path) -> list[Path]:
     return [other for _, other in sorted(found)]
 
 
+@checks_arguments
 def verify_audit(
     path: Path | str, *, key: bytes, checkpoints: tuple[AuditCheckpoint, ...] = ()
 ) -> AuditVerdict:

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from runtime.core.checking import shown
 from runtime.core.money import NANOS_PER_USD
+from runtime.core.signatures import checks_arguments
 from runtime.core.stop import parse_stop
 from runtime.errors import GoldrunError, UsageError
 from runtime.observability.run_events import Event
@@ -32,6 +34,7 @@ class MetricsSink:
         registry: The `prometheus_client` registry that holds them.
     """
 
+    @checks_arguments
     def __init__(self, registry: Any = None, *, max_tenants: int = 100) -> None:
         """Count into a registry, a new one by default.
 
@@ -41,6 +44,11 @@ class MetricsSink:
         """
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+        if registry is not None and not isinstance(registry, CollectorRegistry):
+            raise UsageError(
+                f"registry is {shown(registry)}, not a CollectorRegistry",
+                next_step="pass one of prometheus_client",
+            )
         self.registry: CollectorRegistry = CollectorRegistry() if registry is None else registry
         self._watched: list[Callable[[], Iterable[BreakerView]]] = []
         self.registry.register(self)  # first: the registry asks in this order

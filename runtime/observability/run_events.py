@@ -42,6 +42,7 @@ from runtime.core.effects import (
 from runtime.core.fold import failure_status
 from runtime.core.messages import ModelReply
 from runtime.core.run import Header
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.observability.backlog import Buffered
 from runtime.observability.event import Event, EventKind, EventSink, memory_event, named
@@ -60,6 +61,7 @@ class ObservingPerformer:
 
     __slots__ = ("_hashed", "_header", "_inner", "_key", "_sinks", "_tenant_key", "_writes")
 
+    @checks_arguments
     def __init__(self, inner: Performer, sinks: Sequence[EventSink], *, key: bytes) -> None:
         """Put it around a performer.
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import msgspec
 
+from runtime.core.checking import shown
+from runtime.core.signatures import checks_arguments
+from runtime.errors import UsageError
 from runtime.observability.metrics import PHASES
 
 _PHASE_OF = {float(value): phase for phase, value in PHASES.items()}
@@ -52,6 +55,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     breakers: dict[str, str]
 
 
+@checks_arguments
 def summary(registry: Any, *, tenant: str | None = None, environment: str | None = None) -> Summary:
     """Return the figures of a registry that a `MetricsSink` counts into.
 
@@ -94,6 +98,10 @@ class _Samples:
 
     def __init__(self, registry: Any, wanted: dict[str, str]) -> None:
         self._of: dict[str, list[tuple[dict[str, str], float]]] = {}
+        if not callable(getattr(registry, "collect", None)):
+            raise UsageError(
+                f"registry is {shown(registry)}, not a registry", next_step="pass MetricsSink.registry"
+            )
         for metric in registry.collect():
             for sample in metric.samples:
                 if all(sample.labels.get(name, value) == value for name, value in wanted.items()):

@@ -34,9 +34,9 @@ SHORT_OF = {
 
 
 def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
-    """Return the next reply, or the stop reason of a decision that could not be made.
+    """Return the next reply, or the stop reason if no model gives one.
 
-    A decision that was paid for and not made counts as a step all the same: a child run that was cut off used it.
+    A decision that was paid for but never arrived counts as a step all the same: a child run that was cut off used it.
     """
     progress.has_lost = False
     answer = yield from _decide(progress)
@@ -46,14 +46,21 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
 
 
 def _decide(progress: Progress) -> Flow[ModelReply | StopReason]:
+    """Try each model of the header in order, with retries, until one replies.
+
+    Failures differ in what they end: the run (a budget, a kill), only this model (its breaker, a switch), or only the
+    attempt.
+    """
     header = progress.setup.header
     last: StopReason = StopReason(StopKind.INTERNAL_ERROR)
     attempt = 0
     for model in header.models:
+        # Backoff and the limit of attempts count for each model. Lanes number all attempts of the step.
         tried = 0
         while True:
             attempt += 1
             tried += 1
+            # Asked again for each attempt: the failed one before may have used up the rest of the budget.
             allowance = _allowance(progress, model)
             if isinstance(allowance, StopReason):
                 return allowance
@@ -64,6 +71,7 @@ def _decide(progress: Progress) -> Flow[ModelReply | StopReason]:
                 return outcome.value
             if isinstance(outcome.value, Admission):
                 stop = _not_admitted(outcome.value, model)
+                # Without a subject the refusal concerns the run, such as a tenant's cap. A fallback cannot help then.
                 if stop.subject is None:
                     return stop
                 last = stop

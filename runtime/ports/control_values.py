@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
-from runtime.control.ledger import Amount, Reserved, SpendScope, Unit
+from runtime.control.ledger import NOTHING, Amount, Reserved, SpendScope, Unit, could_pass
 from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.errors import DataError
 
@@ -87,7 +87,7 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     """What one call that was let through gives back.
 
     Attributes:
-        reservation: Its hold; `None` if it has none.
+        reservation: Its hold; `None` if it has none. A call without one is to be ended once.
         actual: What it used; `None` if it never started.
         breaker: Rule of its breaker; `None` if no breaker applies.
         key: Of its breaker.
@@ -95,6 +95,9 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
         sample: What the call says about its dependency.
         token: The token that the call was admitted with.
         slot: Its slot; `None` if it has none or keeps it.
+        scopes: Keys of the scopes where what it used counts.
+        held: Keys of those in which it holds `reserved`.
+        reserved: What it holds there.
         upstream: The breaker over all tenants; `None` if it need not hear of the call.
         rate_at: When its token of the rate of `key` was taken, if that is given back.
     """
@@ -107,6 +110,9 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sample
     token: str
     slot: Lease | None
+    scopes: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
+    reserved: Amount = NOTHING
     upstream: Upstream | None = None
     rate_at: float | None = None
 
@@ -147,6 +153,12 @@ class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
     ends: tuple[CallEnd, ...] = ()
     upstream: Upstream | None = None
     unknown: tuple[Unit, ...] = ()
+
+    @property
+    def may_be_free(self) -> bool:
+        """Whether it takes nothing that another call could miss, unless an operator or its breaker says otherwise."""
+        held = any(could_pass(scope.caps, self.amount) for scope in self.scopes)
+        return self.slots is None and self.rate is None and not held and not self.amount.nanos
 
 
 class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,13 +249,25 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What an operator did: when (epoch seconds), who, what (`kill`, `settle`, ...), to what, and why."""
+    """What an operator did.
+
+    Attributes:
+        at: When; epoch seconds.
+        by: Who.
+        how: How that is known: `uid 1000` for the user of the operating system, `key` for the holder of a key.
+        action: What: `kill`, `settle`, ...
+        subject: To what.
+        reason: Why, in their words.
+        seq: Number of the act in its store, from 1; the store sets it.
+    """
 
     at: float
     by: str
     action: str
     subject: str
     reason: str = ""
+    how: str = ""
+    seq: int = 0
 
 
 class BreakerView(msgspec.Struct, frozen=True, kw_only=True):

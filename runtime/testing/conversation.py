@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.core.messages import ModelRequest, TextPart, ToolCallPart, ToolResponsePart
+from runtime.core.signatures import checks_arguments
 
 _REFUSED = ("is not allowed by the policy of this run", "was not approved", "was not given in time")
 
@@ -75,6 +76,7 @@ class Conversation:
         return tuple(call for call in self.calls if call.turn == self.turns - 1)
 
 
+@checks_arguments
 def read_request(request: ModelRequest) -> Conversation:
     """Return the conversation of a request; equal requests give equal conversations."""
     prompt: list[str] = []

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from runtime.control import breaker, ratelimit
-from runtime.control.breaker import BreakerState, BreakerVerdict
-from runtime.control.ledger import NOTHING, Reserved, check_amount, make_hold
+from runtime.control.ledger import NOTHING, Reserved, check_amount, held_scopes, make_call_hold
 from runtime.control.ratelimit import RateAnswer, RateState
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, LeaseAnswer
+from runtime.state.control.call_health import ask_breakers
 from runtime.testing.ram_guards import RamLeases, RamLimits, RamSpend
+
+_replace = msgspec.structs.replace
 
 
 class RamCalls(RamSpend, RamLeases, RamLimits):
     """`CallStore` in memory: all guards judge before anything is stored, so a refusal leaves nothing to undo."""
 
     async def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
-        """Ask breaker, slots, ledger and rate limit; a refusal changes none of them."""
-        hold = make_hold(ask.scopes, ask.amount, None)
+        """Report the calls that ended, then ask breakers, slots, ledger and rate; a refusal changes none of these."""
+        check_amount(ask.amount)
         key = ask.key
-        health: BreakerState | None = None
-        before: BreakerState | None = None
-        verdict: BreakerVerdict | None = None
-        health_above: BreakerState | None = None
-        above: BreakerVerdict | None = None
         slot: LeaseAnswer | None = None
         pace: RateState | None = None
         rate: RateAnswer | None = None
@@ -30,19 +29,14 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
             self._check_epoch(ask.epoch)
             for each in ask.ends:
                 self._end_call(each, now)
-            if ask.breaker is not None:
-                before = self._breakers.get(key, breaker.NEW)
-                health, verdict = breaker.ask(before, ask.breaker, now=now, token=ask.token)
-                if not verdict.allowed:
-                    return CallAnswer(refused="breaker", breaker=verdict)
-            if ask.upstream is not None:
-                before_above = self._breakers.get(ask.upstream.key, breaker.NEW)
-                health_above, above = breaker.ask(before_above, ask.upstream.rule, now=now, token=ask.token)
-                if not above.allowed:
-                    return CallAnswer(refused="breaker", breaker=verdict, upstream=above)
+            health = ask_breakers(ask, lambda name: self._breakers.get(name, breaker.NEW), now=now)
+            verdict, above = health.own, health.above
+            if health.is_refused:
+                return CallAnswer(refused="breaker", breaker=verdict, upstream=above)
             if ask.slots is not None and self._count(key, now) >= ask.slots:
                 return CallAnswer(refused="slot", breaker=verdict, slot=self._slot(ask, ask.slots, now))
-            reserved = self._judged(ask.reservation, ask.scopes, hold, now, ask.unknown)
+            held = held_scopes(ask.scopes, ask.amount, self._uses)
+            reserved = self._judged_call(ask, held, now)
             if reserved is not None and not reserved.granted:
                 return CallAnswer(refused="spend", breaker=verdict, spend=reserved)
             if ask.rate is not None:
@@ -50,16 +44,25 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 if not rate.granted:
                     return CallAnswer(refused="rate", breaker=verdict, rate=rate)
                 self._rates[key] = pace
-            if health is not None and health is not before:
-                self._breakers[key] = health
-            if health_above is not None and ask.upstream is not None:
-                self._breakers[ask.upstream.key] = health_above
+            self._breakers |= health.changed
             if ask.slots is not None:
                 slot = self._slot(ask, ask.slots, now)
             if reserved is None:
-                reserved = Reserved(granted=True)
-                self._hold(ask.reservation, ask.scopes, hold, now + ask.hold_s)
+                reserved = Reserved(granted=True, held=held)
+                if held is not None:
+                    capped = tuple(scope for scope in ask.scopes if scope.key in held)
+                    hold = make_call_hold(ask.scopes, held, ask.amount)
+                    self._hold(ask.reservation, capped, hold, now + ask.hold_s)
         return CallAnswer(breaker=verdict, upstream=above, slot=slot, spend=reserved, rate=rate)
+
+    def _judged_call(self, ask: CallAsk, held: tuple[str, ...] | None, now: float) -> Reserved | None:
+        """Return the answer to a call whose amount is held or does not fit; `None` if it may be held."""
+        if held is not None:
+            hold = make_call_hold(ask.scopes, held, ask.amount)
+            answer = self._judged(ask.reservation, ask.scopes, hold, now, ask.unknown)
+            return answer if answer is None or not answer.granted else _replace(answer, held=held)
+        refusal = self._refusal(ask.scopes, ask.amount, ask.unknown)
+        return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
     def _slot(self, ask: CallAsk, cap: int, now: float) -> LeaseAnswer:
         return self._acquire(ask.key, cap=cap, owner=ask.token, now=now, ttl_s=ask.slot_s)
@@ -71,11 +74,16 @@ class RamCalls(RamSpend, RamLeases, RamLimits):
                 self._end_call(end, now)
 
     def _end_call(self, end: CallEnd, now: float) -> None:
-        if end.reservation is not None and end.actual is None:
-            self._end(end.reservation, "released", NOTHING, now)
-        elif end.reservation is not None and end.actual is not None:
-            check_amount(end.actual)
-            self._end(end.reservation, "settled", end.actual, now)
+        spent = NOTHING if end.actual is None else end.actual
+        check_amount(spent)
+        if end.reservation is not None:
+            self._end(end.reservation, "released" if end.actual is None else "settled", spent, now)
+            if end.reservation not in self._open:  # forgotten, unless it expired
+                self._forget(end.reservation)
+        elif spent != NOTHING:
+            for name in end.scopes:
+                use = self._use(name)
+                self._uses[name] = _replace(use, spent=use.spent + spent)
         if end.breaker is not None:
             self._report(
                 end.key,

@@ -30,6 +30,7 @@ from runtime.control.ledger import (
 from runtime.control.ratelimit import RateAnswer, RateRule, RateState
 from runtime.control.switches import Board
 from runtime.ports.control_values import (
+    Act,
     BreakerView,
     Lease,
     LeaseAnswer,
@@ -51,6 +52,12 @@ class RamPart:
         self._lock = threading.RLock()
         self._board = Board()
         self._runs: dict[RunKey, Run] = {}
+        self._acts: list[Act] = []
+
+    def _keep_act(self, act: Act | None) -> None:
+        """Keep an act with the change it made."""
+        if act is not None:
+            self._acts.append(_replace(act, seq=len(self._acts) + 1))
 
     def _check_owner(self, owner: RunOwner | None) -> None:
         """Refuse to act for a run that another process has."""
@@ -199,8 +206,17 @@ class RamSpend(RamPart):
             self._finish(reservation, state, actual)
         return Settled(applied=True, state=state, over=excess(actual, hold.amount))
 
+    def _forget(self, reservation: str) -> None:
+        """Forget a hold that its call ended; one that expired is kept."""
+        found = self._holds.get(reservation)
+        if found is not None and found[0].state != "expired":
+            del self._holds[reservation]
+
     def _finish(self, reservation: str, state: HoldState, actual: Amount) -> None:
         hold, expires_at = self._holds[reservation]
+        for key in hold.counted:
+            use = self._use(key)
+            self._uses[key] = _replace(use, spent=use.spent + actual)
         for key in hold.scopes:
             use = self._uses[key]
             self._uses[key] = ScopeUse(

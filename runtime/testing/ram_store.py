@@ -228,14 +228,10 @@ def _place(run: Run) -> tuple[str, str, str]:
 class RamActs(RamPart):
     """`ActStore` in memory."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._acts: list[Act] = []
-
     async def note_act(self, act: Act) -> None:
         """Store an act."""
         with self._lock:
-            self._acts.append(act)
+            self._keep_act(act)
 
     async def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
         """Return acts, latest first."""
@@ -251,7 +247,7 @@ class RamControlStore(
     RamRuns,
     RamActs,
 ):
-    """`runtime.ports.control_store.ControlStore` in memory; usable from any thread of one process."""
+    """A `ControlStore` in memory; usable from any thread of one process."""
 
     def close(self) -> None:
         """Do nothing: there is no file to close."""

@@ -15,6 +15,7 @@ import msgspec
 
 from runtime.core.effects import Failure, FailureKind, Limits
 from runtime.core.messages import ModelReply, ModelRequest, Part, TextPart, ToolCallPart
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.models.sizes import sized_usage
 from runtime.ports.models import StreamObserver
@@ -118,6 +119,7 @@ class ScriptedModel:
         requests: Requests received, in order.
     """
 
+    @checks_arguments
     def __init__(self, script: Iterable[Turn] | ReplyFunction, *, provider: str = "scripted") -> None:
         """Take a list of turns, or a policy.
 

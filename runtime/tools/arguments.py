@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, Self, get_type_hints
 
+from runtime.core.checking import shown
 from runtime.core.ids import RESERVED_ARGUMENTS
 from runtime.doors import real_dates
 from runtime.errors import UsageError
@@ -41,6 +42,7 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
         from pydantic import ConfigDict, create_model
         from pydantic.errors import PydanticUserError
 
+    _signature_of(function)
     try:
         hints = get_type_hints(function, include_extras=True)
     except NameError as error:
@@ -62,11 +64,20 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
     return model
 
 
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError as error:
+        raise UsageError(
+            f"the parameters of {shown(function)} are not known", next_step="wrap it in a typed function"
+        ) from error
+
+
 def _fields(function: Callable[..., Any], hints: dict[str, Any], rename: dict[str, str]) -> dict[str, Any]:
     from pydantic import Field
 
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in _signature_of(function).parameters.values():
         if parameter.name == "ctx":
             continue
         alias = rename.get(parameter.name)

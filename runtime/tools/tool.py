@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from runtime.core.canonical import canonical_bytes, said
+from runtime.core.checking import shown
 from runtime.core.effects import ToolResult
 from runtime.core.messages import ToolSchema
 from runtime.core.money import usd_to_nanos
 from runtime.core.run import ToolDecl
+from runtime.core.signatures import checks_arguments
 from runtime.errors import UsageError
 from runtime.orchestrator.setup import Checked, ToolSpec
 from runtime.ports.tools import Reconcile, ToolContext
@@ -52,6 +54,7 @@ class RetryableError(Exception):
 class Tool:
     """A tool: its declaration, the check of its arguments, and the function behind it."""
 
+    @checks_arguments
     def __init__(
         self,
         function: Callable[..., Any],
@@ -236,6 +239,8 @@ def tool(
         _check_arguments(decl, model)
         return Tool(of, decl, model, kind=_kind(of, options.get("kind")), reconcile=options.get("reconcile"))
 
+    if function is not None and not callable(function):
+        raise UsageError(f"tool was given {shown(function)}, not a function", next_step="decorate a function")
     return make if function is None else make(function)
 
 

@@ -38,10 +38,12 @@ _ERROR_BYTES = 4_096
 
 
 async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], late: Late | None = None) -> Any:
-    """Return what a function gives, run in a thread of its own.
+    """Run a function in its own thread and return its result.
+
+    Not `asyncio.to_thread`: abandoned calls would fill its pool, and the interpreter waits for its threads at exit.
 
     Args:
-        function: What to run.
+        function: The function.
         arguments: Its keyword arguments.
         late: Called with the outcome of an abandoned call.
     """
@@ -49,6 +51,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
     future: asyncio.Future[Any] = loop.create_future()
 
     def settle(result: Any, error: BaseException | None) -> None:
+        # Runs in the event loop, so it cannot race with a cancellation of the future.
         if future.cancelled():
             if late is not None:
                 late(result, error)
@@ -57,7 +60,7 @@ async def in_thread(function: Callable[..., Any], arguments: dict[str, Any], lat
         else:
             future.set_result(result)
 
-    context = Context()
+    context = Context()  # an empty one: no scope or credential of the run leaks into the thread by accident
     context.run(IN_TOOL_THREAD.set, True)
 
     def work() -> None:

@@ -32,6 +32,7 @@ from harness.golden.rules.facts import CheckFailure, Finding, facts_of, failure_
 from harness.golden.rules.matchers import path_text
 from harness.golden.rules.pairing import Mode
 from runtime.core.run import ToolDecl
+from runtime.core.signatures import checks_arguments
 from runtime.core.trace import Trace
 from runtime.errors import UsageError
 
@@ -41,6 +42,7 @@ _keys = itertools.count(1)
 _ADAPTERS: dict[str, TypeAdapter[Any]] = {}
 
 
+@checks_arguments
 def check(
     trace: Trace,
     *,
@@ -71,6 +73,7 @@ class TraceCheck:
         failures: The failures so far.
     """
 
+    @checks_arguments
     def __init__(
         self,
         trace: Trace,

@@ -316,7 +316,6 @@ class Grants:
         await self.send_ends()
 
     def _ask(self, effect: Admit, lane: str, now: float, epoch: int | None) -> CallAsk:
-        ends, self._ends = tuple(self._ends), []
         rules, of_tool = self._rules, effect.subject == "tool"
         name = effect.name
         rule = rules.breaker_of(effect.subject, name)
@@ -324,7 +323,7 @@ class Grants:
         if rule is not None and rules.upstream is not None:
             key = upstream_key(self._header.environment, effect.subject, name)
             above = Upstream(key=key, rule=rules.upstream)
-        return CallAsk(
+        ask = CallAsk(
             key=self._key(effect.subject, name),
             token=self._owner + lane,
             breaker=rule,
@@ -338,10 +337,13 @@ class Grants:
             rate=(rules.tool_rates if of_tool else rules.model_rates).get(name),
             run=self._run_owner,
             epoch=epoch,
-            ends=ends,
             upstream=above,
             unknown=unknown_of(effect),
         )
+        if not self._ends or ask.may_be_free:
+            return ask
+        ends, self._ends = tuple(self._ends), []
+        return msgspec.structs.replace(ask, ends=ends)
 
     def _key(self, subject: str, name: str) -> str:
         key = self._keys.get((subject, name))

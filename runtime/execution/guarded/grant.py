@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from runtime.control.breaker import BreakerVerdict, Sample
-from runtime.control.ledger import Amount, Unit
+from runtime.control.ledger import Amount, Unit, could_pass
 from runtime.core.effects import Admit
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, Lease, Upstream
 
@@ -18,6 +18,7 @@ class Grant:
 
     Attributes:
         ask: What it asked for.
+        held: Keys of the scopes in which its amount is held; `None` if it has no hold.
         breaker: The verdict of its breaker.
         upstream: The verdict of the breaker over all tenants.
         lease: Its slot.
@@ -26,6 +27,7 @@ class Grant:
     """
 
     ask: CallAsk
+    held: tuple[str, ...] | None
     breaker: BreakerVerdict | None
     upstream: BreakerVerdict | None
     lease: Lease | None
@@ -40,7 +42,7 @@ class Grant:
     def ended(self, actual: Amount | None, sample: Sample) -> CallEnd:
         """Return the end of the call; `None` for one that never started, which gives its token back too."""
         return CallEnd(
-            reservation=self.ask.reservation,
+            reservation=None if self.held is None else self.ask.reservation,
             actual=actual,
             breaker=None if self.breaker is None else self.ask.breaker,
             key=self.ask.key,
@@ -50,6 +52,9 @@ class Grant:
             slot=self.lease,
             upstream=self._upstream(sample),
             rate_at=self.rate_at if actual is None else None,
+            scopes=tuple([scope.key for scope in self.ask.scopes]),
+            held=self.held or (),
+            reserved=self.ask.amount,
         )
 
     def _upstream(self, sample: Sample) -> Upstream | None:
@@ -66,6 +71,7 @@ def grant_of(ask: CallAsk, answer: CallAnswer, *, now: float, waits_for: str | N
     """Return what a call holds whose request was granted."""
     return Grant(
         ask=msgspec.structs.replace(ask, ends=()),
+        held=None if answer.spend is None else answer.spend.held,
         breaker=answer.breaker,
         upstream=answer.upstream,
         lease=None if answer.slot is None else answer.slot.lease,
@@ -94,4 +100,7 @@ def released(ask: CallAsk) -> CallEnd:
         sample="neutral",
         token=ask.token,
         slot=None,
+        scopes=tuple(scope.key for scope in ask.scopes),
+        held=tuple(scope.key for scope in ask.scopes if could_pass(scope.caps, ask.amount)),
+        reserved=ask.amount,
     )

@@ -11,8 +11,6 @@ from runtime.state.control.sqlite_file import SqliteFile, reads, writes_durably
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Act).decode
-_DIGITS = 16
-"""Keys are text; with as many digits each they sort as numbers."""
 
 
 class SqliteActs:
@@ -23,14 +21,19 @@ class SqliteActs:
     @writes_durably
     def note_act(self, db: sqlite3.Connection, act: Act) -> None:
         """Keep an act."""
-        last = db.execute("SELECT max(key) FROM cells WHERE kind = 'act'").fetchone()[0]
-        key = f"{int(last or 0) + 1:0{_DIGITS}d}"
-        db.execute("INSERT INTO cells VALUES ('act', ?, ?)", (key, _encode(act)))
+        keep_act(db, act)
 
     @reads
     def list_acts(self, db: sqlite3.Connection, *, limit: int = 100) -> tuple[Act, ...]:
         """Return acts, latest first."""
-        rows = db.execute(
-            "SELECT body FROM cells WHERE kind = 'act' ORDER BY key DESC LIMIT ?", (limit,)
-        ).fetchall()
-        return tuple(_decode(row[0]) for row in rows)
+        rows = db.execute("SELECT seq, body FROM acts ORDER BY seq DESC LIMIT ?", (limit,)).fetchall()
+        return tuple(_act(row) for row in rows)
+
+
+def keep_act(db: sqlite3.Connection, act: Act) -> None:
+    """Keep an act within a transaction."""
+    db.execute("INSERT INTO acts (body) VALUES (?)", (_encode(msgspec.structs.replace(act, seq=0)),))
+
+
+def _act(row: tuple[int, bytes]) -> Act:
+    return msgspec.structs.replace(_decode(row[1]), seq=row[0])

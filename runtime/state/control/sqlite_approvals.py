@@ -11,8 +11,8 @@ import msgspec
 from runtime.control import approvals
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
 from runtime.ports.control_values import RunKey, RunOwner
+from runtime.state.control.sqlite_facts import read_facts
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes_durably
-from runtime.state.control.sqlite_runs import check_owner
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Approval).decode
@@ -36,7 +36,7 @@ class SqliteApprovals:
         run: RunOwner | None = None,
     ) -> Approval:
         """Ask about a call."""
-        check_owner(db, run)
+        read_facts(db, run).check(run, None)
         opened = approvals.opened(binding, arguments=arguments, now=now, ttl_s=ttl_s, usable_s=usable_s)
         found = _load(db, opened.id)
         if found is None:
@@ -74,7 +74,7 @@ class SqliteApprovals:
         run: RunOwner | None = None,
     ) -> ApprovalChange:
         """Use up a grant to start its call."""
-        check_owner(db, run)
+        read_facts(db, run).check(run, None)
         found = _load(db, approval)
         change = approvals.use(found, binding=binding, now=now)
         _save_if_changed(db, found, change.approval)

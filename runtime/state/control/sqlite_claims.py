@@ -11,9 +11,8 @@ from runtime.control import claims
 from runtime.control.claims import Claim, ClaimAnswer, ClaimChange, ClaimState, EndState
 from runtime.core.effects import ToolResult
 from runtime.ports.control_values import RunOwner
+from runtime.state.control.sqlite_facts import read_facts
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
-from runtime.state.control.sqlite_runs import check_owner
-from runtime.state.control.sqlite_switches import check_epoch
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Claim).decode
@@ -40,8 +39,20 @@ class SqliteClaims:
         epoch: int | None = None,
     ) -> ClaimAnswer:
         """Ask to carry out a write."""
-        check_owner(db, run)
-        check_epoch(db, epoch)
+        fresh = claims.take(
+            None,
+            key=key,
+            args_hash=args_hash,
+            owner=owner,
+            now=now,
+            lease_s=lease_s,
+            repeatable=repeatable,
+            keep_s=keep_s,
+        )
+        if _take_at_once(db, fresh.claim, run, epoch):
+            return fresh
+        facts = read_facts(db, run)
+        facts.check(run, epoch)
         found = _load(db, key)
         answer = claims.take(
             found,
@@ -80,6 +91,10 @@ class SqliteClaims:
         note: str | None = None,
     ) -> ClaimChange:
         """Say what became of the call."""
+        if state == "done" and note is None and result is not None:
+            done = _end_at_once(db, key, fencing, result)
+            if done is not None:
+                return ClaimChange(applied=True, claim=done)
         change = claims.end(_load(db, key), fencing=fencing, state=state, result=result, note=note, now=now)
         if change.applied and change.claim is not None:
             _save(db, change.claim)
@@ -128,6 +143,31 @@ class SqliteClaims:
         return tuple(claims.as_of(_decode(row[0]), now) for row in rows)
 
 
+def _take_at_once(db: sqlite3.Connection, claim: Claim, run: RunOwner | None, epoch: int | None) -> bool:
+    """Enter a claim if its key is new, its run is its owner's and the switches are known; in one statement."""
+    values: list[object] = [claim.key, claim.state, claim.expires_at, _encode(claim), claim.fencing]
+    where = ["1"]
+    if epoch is not None:
+        where.append("(SELECT value FROM epochs WHERE name = 'switches') = ?")
+        values.append(epoch)
+    if run is not None:
+        where.append("(SELECT fencing FROM runs WHERE tenant = ? AND environment = ? AND request_id = ?) = ?")
+        values += [run.key.tenant, run.key.environment, run.key.request_id, run.fencing]
+    sql = f"INSERT INTO claims SELECT ?, ?, ?, ?, ? WHERE {' AND '.join(where)} ON CONFLICT (key) DO NOTHING"
+    return db.execute(sql, values).rowcount == 1
+
+
+def _end_at_once(db: sqlite3.Connection, key: str, fencing: int, result: ToolResult) -> Claim | None:
+    """End a claim as done if its owner still has it, and its result has no end; in one statement."""
+    sql = (
+        "UPDATE claims SET state = 'done', body = CAST(json_set(CAST(body AS TEXT), '$.state', 'done', "
+        "'$.result', json(?)) AS BLOB) WHERE key = ? AND fencing = ? AND state = 'claimed' "
+        "AND json_extract(CAST(body AS TEXT), '$.keep_s') IS NULL RETURNING body"
+    )
+    row = db.execute(sql, (_encode(result).decode(), key, fencing)).fetchone()
+    return None if row is None else _decode(row[0])
+
+
 def _load(db: sqlite3.Connection, key: str) -> Claim | None:
     row = db.execute("SELECT body FROM claims WHERE key = ?", (key,)).fetchone()
     return None if row is None else _decode(row[0])
@@ -135,7 +175,7 @@ def _load(db: sqlite3.Connection, key: str) -> Claim | None:
 
 def _save(db: sqlite3.Connection, claim: Claim) -> None:
     db.execute(
-        "INSERT INTO claims VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
-        "state = excluded.state, expires_at = excluded.expires_at, body = excluded.body",
-        (claim.key, claim.state, claim.expires_at, _encode(claim)),
+        "INSERT INTO claims VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+        "state = excluded.state, expires_at = excluded.expires_at, body = excluded.body, fencing = excluded.fencing",
+        (claim.key, claim.state, claim.expires_at, _encode(claim), claim.fencing),
     )

@@ -62,7 +62,7 @@ class SqliteFile:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
-        self._writing: sqlite3.Connection | None = None
+        self._writing: dict[bool, sqlite3.Connection] = {}
         self._anchor: sqlite3.Connection | None = None
         self._readers: ThreadPoolExecutor | None = None
         self._writer = GroupWriter(self, deadline_s=self._deadline_s, late=self._late)
@@ -122,16 +122,23 @@ class SqliteFile:
         if self._anchor is not None:
             self._anchor.close()
 
-    def writable(self) -> sqlite3.Connection:
-        """Return the writer's connection."""
-        if self._writing is None:
-            self._writing = self._connect(_SLICE_S)
-        return self._writing
+    def writable(self, *, durable: bool) -> sqlite3.Connection:
+        """Return a connection of the writer: one that syncs each commit, or one that does not."""
+        db = self._writing.get(durable)
+        if db is None:
+            db = self._connect(_SLICE_S)
+            try:
+                db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            except sqlite3.Error:
+                db.close()
+                raise
+            self._writing[durable] = db
+        return db
 
     def drop_writable(self) -> None:
-        """Close the writer's connection; SQLite rolls back what it had begun."""
-        db, self._writing = self._writing, None
-        if db is not None:
+        """Close the writer's connections; SQLite rolls back what they had begun."""
+        writing, self._writing = self._writing, {}
+        for db in writing.values():
             db.close()
 
     def fault(self, error: sqlite3.Error) -> ControlUnavailable:

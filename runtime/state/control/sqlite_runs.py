@@ -11,9 +11,7 @@ from runtime.ports.control_values import (
     Run,
     RunKey,
     RunOpened,
-    RunOwner,
     RunStopped,
-    RunTakenOver,
 )
 from runtime.state.control import run_changes
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
@@ -125,22 +123,6 @@ class SqliteRuns:
         return tuple(Checkpoint(chain=chain, seq=seq, digest=digest, at=at) for seq, digest, at in rows)
 
 
-def check_owner(db: sqlite3.Connection, owner: RunOwner | None) -> None:
-    """Refuse to act for a run that another process has.
-
-    Raises:
-        RunTakenOver: If it was taken over, or is not known here.
-    """
-    if owner is None:
-        return
-    run = _load(db, owner.key)
-    if run is None or run.fencing != owner.fencing:
-        why = "is not known to this store" if run is None else "was taken over by another process"
-        raise RunTakenOver(
-            f"run {owner.key.request_id} {why}", next_step="look at it with `goldrun ops runs`"
-        )
-
-
 def _load(db: sqlite3.Connection, key: RunKey) -> Run | None:
     row = db.execute(
         f"SELECT body FROM runs {_WHERE}",  # noqa: S608
@@ -152,7 +134,7 @@ def _load(db: sqlite3.Connection, key: RunKey) -> Run | None:
 def _insert(db: sqlite3.Connection, run: Run) -> None:
     key = run.key
     db.execute(
-        "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             key.tenant,
             key.environment,
@@ -161,6 +143,7 @@ def _insert(db: sqlite3.Connection, run: Run) -> None:
             run.alive_until,
             run.stop_reason,
             _encode(run),
+            run.fencing,
         ),
     )
 
@@ -168,6 +151,14 @@ def _insert(db: sqlite3.Connection, run: Run) -> None:
 def _update(db: sqlite3.Connection, run: Run) -> None:
     key = run.key
     db.execute(
-        f"UPDATE runs SET alive_until = ?, stop_reason = ?, body = ? {_WHERE}",  # noqa: S608
-        (run.alive_until, run.stop_reason, _encode(run), key.tenant, key.environment, key.request_id),
+        f"UPDATE runs SET alive_until = ?, stop_reason = ?, body = ?, fencing = ? {_WHERE}",  # noqa: S608
+        (
+            run.alive_until,
+            run.stop_reason,
+            _encode(run),
+            run.fencing,
+            key.tenant,
+            key.environment,
+            key.request_id,
+        ),
     )

@@ -1,7 +1,8 @@
 """The tables of the SQLite control file.
 
 What is searched or summed has columns; the rest of a value is its JSON in `body`, which grows by optional fields
-without a new version. `VERSION` changes when a table does.
+without a new version. `VERSION` changes when a table does. A file of an older version is migrated when it is opened, in
+one transaction; one of a newer version is refused.
 """
 
 from __future__ import annotations
@@ -12,9 +13,16 @@ from typing import Any
 
 from runtime.errors import DataError
 
-VERSION = 1
+VERSION = 2
 APPLICATION_ID = 0x676F6C64
 """The bytes `gold`; tells a control file from any other database."""
+
+_ACTS_AND_WORKERS = (
+    "CREATE TABLE acts (seq INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL)",
+    """CREATE TABLE workers (
+        id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, alive_until REAL NOT NULL
+    ) WITHOUT ROWID""",
+)
 
 SCHEMA = (
     """CREATE TABLE scopes (
@@ -30,7 +38,8 @@ SCHEMA = (
     ) WITHOUT ROWID""",
     "CREATE INDEX holds_open ON holds (expires_at) WHERE state = 'open'",
     """CREATE TABLE claims (
-        key TEXT PRIMARY KEY, state TEXT NOT NULL, expires_at REAL NOT NULL, body BLOB NOT NULL
+        key TEXT PRIMARY KEY, state TEXT NOT NULL, expires_at REAL NOT NULL, body BLOB NOT NULL,
+        fencing INTEGER NOT NULL DEFAULT 1
     )""",
     "CREATE INDEX claims_state ON claims (state, key)",
     """CREATE TABLE leases (
@@ -38,7 +47,7 @@ SCHEMA = (
         PRIMARY KEY (name, fencing)
     ) WITHOUT ROWID""",
     "CREATE TABLE lease_numbers (name TEXT PRIMARY KEY, last INTEGER NOT NULL) WITHOUT ROWID",
-    # Rates, breakers and acts: read by their key alone.
+    # Rates and breakers: read by their key alone.
     """CREATE TABLE cells (
         kind TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, key)
     ) WITHOUT ROWID""",
@@ -54,6 +63,7 @@ SCHEMA = (
     """CREATE TABLE runs (
         tenant TEXT NOT NULL, environment TEXT NOT NULL, request_id TEXT NOT NULL,
         started_at REAL NOT NULL, alive_until REAL, stop_reason TEXT, body BLOB NOT NULL,
+        fencing INTEGER NOT NULL DEFAULT 1,
         PRIMARY KEY (tenant, environment, request_id)
     )""",
     "CREATE INDEX runs_request ON runs (request_id)",
@@ -63,7 +73,22 @@ SCHEMA = (
         chain TEXT NOT NULL, seq INTEGER NOT NULL, digest TEXT NOT NULL, at REAL NOT NULL,
         PRIMARY KEY (chain, seq)
     ) WITHOUT ROWID""",
+    *_ACTS_AND_WORKERS,
 )
+
+_FENCING = "coalesce(json_extract(CAST(body AS TEXT), '$.fencing'), 1)"
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE claims ADD COLUMN fencing INTEGER NOT NULL DEFAULT 1",
+        f"UPDATE claims SET fencing = {_FENCING}",  # noqa: S608
+        "ALTER TABLE runs ADD COLUMN fencing INTEGER NOT NULL DEFAULT 1",
+        f"UPDATE runs SET fencing = {_FENCING}",  # noqa: S608
+        *_ACTS_AND_WORKERS,
+        "INSERT INTO acts (seq, body) SELECT CAST(key AS INTEGER), body FROM cells WHERE kind = 'act' ORDER BY key",
+        "DELETE FROM cells WHERE kind = 'act'",
+    ),
+}
+"""Statements that make the next version of a file, by its version."""
 
 _OPEN_ATTEMPTS = 50
 
@@ -87,13 +112,33 @@ def prepare(db: sqlite3.Connection, path: Path) -> None:
         db.execute("COMMIT")
     if _pragma(db, "application_id") != APPLICATION_ID:
         raise _foreign(path)
-    version = _pragma(db, "user_version")
-    if version != VERSION:
-        raise DataError(
-            f"the control file has version {version!r}, this program reads version {VERSION}",
-            where=str(path),
-            next_step="use the release that wrote it, or name a new file",
-        )
+    if _pragma(db, "user_version") != VERSION:
+        _migrate(db, path)
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring a file of an older version up to date; another process may be at it.
+
+    Raises:
+        DataError: If the file is of a newer version.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        version = _pragma(db, "user_version")
+        if version > VERSION or version < min(MIGRATIONS):
+            raise DataError(
+                f"the control file has version {version!r}, this program reads version {VERSION}",
+                where=str(path),
+                next_step="use the release that wrote it, or name a new file",
+            )
+        for older in range(version, VERSION):
+            for statement in MIGRATIONS[older]:
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 def _check_empty(db: sqlite3.Connection, path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from typing import Any
 
 import msgspec
 
@@ -19,7 +21,6 @@ from runtime.control.ledger import (
     ScopeUse,
     Settled,
     SpendScope,
-    Unit,
     check_amount,
     excess,
     make_hold,
@@ -28,7 +29,7 @@ from runtime.control.ledger import (
 )
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
 
-_COLUMNS = (
+COLUMNS = (
     "key, nanos, tokens, tool_calls, steps, held_nanos, held_tokens, held_tool_calls, held_steps, "
     "caps, override"
 )
@@ -74,7 +75,7 @@ class SqliteSpend:
     @writes
     def expire_spend(self, db: sqlite3.Connection, *, now: float) -> int:
         """Turn holds that expired into their estimates."""
-        return _expire(db, now)
+        return expire(db, now)
 
     async def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
         """Return the use of some scopes in their order."""
@@ -107,15 +108,15 @@ class SqliteSpend:
 
     @reads
     def _read_uses(self, db: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, ScopeUse]:
-        return _uses(db, keys)
+        return uses_of(db, keys)
 
     @reads
     def _list_uses(self, db: sqlite3.Connection, prefix: str, limit: int) -> tuple[ScopeUse, ...]:
         rows = db.execute(
-            f"SELECT {_COLUMNS} FROM scopes WHERE substr(key, 1, ?) = ? ORDER BY key LIMIT ?",  # noqa: S608
+            f"SELECT {COLUMNS} FROM scopes WHERE substr(key, 1, ?) = ? ORDER BY key LIMIT ?",  # noqa: S608
             (len(prefix), prefix, limit),
         ).fetchall()
-        return tuple(_use(row) for row in rows)
+        return tuple(use_of(row) for row in rows)
 
     @reads
     def _ended_before(self, db: sqlite3.Connection, before: float, limit: int) -> list[tuple[str]]:
@@ -145,51 +146,31 @@ def reserve(
     *,
     now: float,
     ttl_s: float,
-    unknown: tuple[Unit, ...] = (),
 ) -> Reserved:
     """Hold an amount within a transaction.
 
     What mostly holds is tried first: the id is new, the scopes are known, their caps have not changed and leave room.
     """
     expires_at, amount = now + ttl_s, hold.amount
-    if not _insert(db, reservation, hold, expires_at):
-        found = _stored(db, reservation, now)
+    if not insert(db, reservation, hold, expires_at):
+        found = stored(db, reservation, now)
         assert found is not None
         return repeat(found, hold)
-    if _hold_at_once(db, scopes, hold, unknown):
+    if _hold_at_once(db, scopes, hold):
         return Reserved(granted=True)
-    uses = _uses(db, hold.scopes)
-    refusal = _refusal(uses, scopes, amount, unknown)
+    uses = uses_of(db, hold.scopes)
+    refusal = _refusal(uses, scopes, amount)
     if refusal is not None:
         # Its own hold is not counted in any scope yet, and must not be found among those that expired.
         db.execute("DELETE FROM holds WHERE id = ?", (reservation,))
-        if _expire(db, now):  # estimates below their holds make room
-            uses = _uses(db, hold.scopes)
-            refusal = _refusal(uses, scopes, amount, unknown)
+        if expire(db, now):  # estimates below their holds make room
+            uses = uses_of(db, hold.scopes)
+            refusal = _refusal(uses, scopes, amount)
         if refusal is not None:
             return Reserved(granted=False, refusal=refusal, why="cap")
-        _insert(db, reservation, hold, expires_at)
+        insert(db, reservation, hold, expires_at)
     _hold(db, uses, scopes, hold)
     return Reserved(granted=True)
-
-
-def judged(
-    db: sqlite3.Connection,
-    reservation: str,
-    scopes: tuple[SpendScope, ...],
-    hold: Hold,
-    *,
-    now: float,
-    unknown: tuple[Unit, ...] = (),
-) -> Reserved | None:
-    """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
-    found = _stored(db, reservation, now)
-    if found is not None:
-        return repeat(found, hold)
-    refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount, unknown)
-    if refusal is not None and _expire(db, now):  # estimates below their holds make room
-        refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount, unknown)
-    return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
 
 def end(db: sqlite3.Connection, reservation: str, actual: Amount | None, *, now: float) -> Settled:
@@ -197,7 +178,7 @@ def end(db: sqlite3.Connection, reservation: str, actual: Amount | None, *, now:
     state: HoldState = "released" if actual is None else "settled"
     spent = NOTHING if actual is None else actual
     check_amount(spent)
-    hold = _stored(db, reservation, now)
+    hold = stored(db, reservation, now)
     if hold is None:
         return Settled(applied=False, state=None)
     if hold.state != "open":
@@ -206,7 +187,7 @@ def end(db: sqlite3.Connection, reservation: str, actual: Amount | None, *, now:
     return Settled(applied=True, state=state, over=excess(spent, hold.amount))
 
 
-def _stored(db: sqlite3.Connection, reservation: str, now: float) -> Hold | None:
+def stored(db: sqlite3.Connection, reservation: str, now: float) -> Hold | None:
     """Return a stored hold after expiring it if it is due."""
     row = db.execute("SELECT state, expires_at, body FROM holds WHERE id = ?", (reservation,)).fetchone()
     if row is None:
@@ -235,10 +216,37 @@ def _finish(db: sqlite3.Connection, reservation: str, hold: Hold, state: HoldSta
             *hold.scopes,
         ),
     )
+    if hold.counted:
+        before = uses_of(db, hold.counted)
+        found = [before.get(key, ScopeUse(key=key)) for key in hold.counted]
+        save_uses(db, before, [msgspec.structs.replace(use, spent=use.spent + actual) for use in found])
     db.execute("UPDATE holds SET state = ? WHERE id = ?", (state, reservation))
 
 
-def _expire(db: sqlite3.Connection, now: float) -> int:
+def forget(db: sqlite3.Connection, reservation: str, now: float) -> bool:
+    """Remove a hold whose call has ended; false if it has ended before, or its time is over."""
+    return (
+        db.execute(
+            "DELETE FROM holds WHERE id = ? AND state = 'open' AND expires_at > ?", (reservation, now)
+        ).rowcount
+        == 1
+    )
+
+
+def save_uses(db: sqlite3.Connection, before: Mapping[str, ScopeUse], after: Iterable[ScopeUse]) -> None:
+    """Add what changed in the use of scopes, in one statement; keep the caps that were brought last."""
+    values: list[str | int | bytes] = []
+    for use in after:
+        old = before.get(use.key)
+        spent = use.spent if old is None else use.spent - old.spent
+        held = use.held if old is None else use.held - old.held
+        values += [use.key, spent.nanos, spent.tokens, spent.tool_calls, spent.steps]
+        values += [held.nanos, held.tokens, held.tool_calls, held.steps, _encode(use.caps)]
+    db.execute(_save_sql(len(values) // 10), values)
+
+
+def expire(db: sqlite3.Connection, now: float) -> int:
+    """Turn holds that expired into their estimates within a transaction."""
     rows = db.execute(
         "SELECT id, body FROM holds WHERE state = 'open' AND expires_at <= ?", (now,)
     ).fetchall()
@@ -248,11 +256,13 @@ def _expire(db: sqlite3.Connection, now: float) -> int:
     return len(rows)
 
 
-def _uses(db: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, ScopeUse]:
-    return {row[0]: _use(row) for row in db.execute(_uses_sql(len(keys)), keys)}
+def uses_of(db: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, ScopeUse]:
+    """Return the use of the scopes that are known."""
+    return {row[0]: use_of(row) for row in db.execute(_uses_sql(len(keys)), keys)}
 
 
-def _use(row: tuple[str, int, int, int, int, int, int, int, int, bytes, bytes | None]) -> ScopeUse:
+def use_of(row: Sequence[Any]) -> ScopeUse:
+    """Return the use of a scope from its row in `COLUMNS`."""
     caps, override = row[9], row[10]
     return ScopeUse(
         key=row[0],
@@ -263,26 +273,22 @@ def _use(row: tuple[str, int, int, int, int, int, int, int, int, bytes, bytes | 
     )
 
 
-def _refusal(
-    uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: Amount, unknown: tuple[Unit, ...]
-) -> Refusal | None:
+def _refusal(uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
     for scope in scopes:
         use = uses.get(scope.key)
-        found = refuse(ScopeUse(key=scope.key) if use is None else use, scope.caps, amount, unknown)
+        found = refuse(ScopeUse(key=scope.key) if use is None else use, scope.caps, amount)
         if found is not None:
             return found
     return None
 
 
-def _insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: float) -> bool:
+def insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: float) -> bool:
     """Enter a hold; false if its id is taken."""
     values = (reservation, expires_at, _encode(hold))
     return db.execute("INSERT OR IGNORE INTO holds VALUES (?, 'open', ?, ?)", values).rowcount == 1
 
 
-def _hold_at_once(
-    db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: Hold, unknown: tuple[Unit, ...]
-) -> bool:
+def _hold_at_once(db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: Hold) -> bool:
     """Add a hold to its scopes if all are known, with the caps it brings, and have room; else change nothing.
 
     A scope without caps is not read: its row is changed if it says so itself. (RETURNING would cost four times that.)
@@ -291,10 +297,10 @@ def _hold_at_once(
     capped = [scope for scope in scopes if scope.caps != NO_CAPS]
     keys = tuple([scope.key for scope in capped])
     if capped:
-        uses = _uses(db, keys)
+        uses = uses_of(db, keys)
         if any(s.key not in uses or uses[s.key].caps != s.caps for s in capped):
             return False
-        if _refusal(uses, tuple(capped), hold.amount, unknown) is not None:
+        if _refusal(uses, tuple(capped), hold.amount) is not None:
             return False
     amount = hold.amount
     units = (amount.nanos, amount.tokens, amount.tool_calls, amount.steps)
@@ -332,7 +338,7 @@ def _marks(count: int) -> str:
 
 @cache
 def _uses_sql(count: int) -> str:
-    return f"SELECT {_COLUMNS} FROM scopes WHERE key IN ({_marks(count)})"  # noqa: S608
+    return f"SELECT {COLUMNS} FROM scopes WHERE key IN ({_marks(count)})"  # noqa: S608
 
 
 @cache
@@ -340,6 +346,20 @@ def _hold_sql(count: int) -> str:
     return (
         "UPDATE scopes SET held_nanos = held_nanos + ?, held_tokens = held_tokens + ?, "  # noqa: S608
         f"held_tool_calls = held_tool_calls + ?, held_steps = held_steps + ? WHERE key IN ({_marks(count)})"
+    )
+
+
+@cache
+def _save_sql(count: int) -> str:
+    rows = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * count)
+    units = ("nanos", "tokens", "tool_calls", "steps")
+    sums = [f"{name} = {name} + excluded.{name}" for unit in units for name in (unit, f"held_{unit}")]
+    columns = (
+        "key, nanos, tokens, tool_calls, steps, held_nanos, held_tokens, held_tool_calls, held_steps, caps"
+    )
+    return (
+        f"INSERT INTO scopes ({columns}) VALUES {rows} "  # noqa: S608
+        f"ON CONFLICT (key) DO UPDATE SET {', '.join(sums)}, caps = excluded.caps"
     )
 
 

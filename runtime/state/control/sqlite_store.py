@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runtime.core.signatures import checks_arguments
 from runtime.state.control.sqlite_acts import SqliteActs
 from runtime.state.control.sqlite_approvals import SqliteApprovals
 from runtime.state.control.sqlite_calls import SqliteCalls
@@ -29,6 +30,7 @@ class SqliteControlStore(
 ):
     """`runtime.ports.control_store.ControlStore` on one SQLite file; usable from any event loop and after a fork."""
 
+    @checks_arguments
     def __init__(self, path: Path, *, busy_timeout_s: float = DEADLINE_S) -> None:
         """Open or make the file.
 

@@ -7,7 +7,6 @@ import sqlite3
 import msgspec
 
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
-from runtime.ports.control_values import SwitchesChanged
 from runtime.state.control.sqlite_file import SqliteFile, reads, writes_durably
 
 _encode = msgspec.json.Encoder().encode
@@ -51,16 +50,6 @@ class SqliteSwitches:
         board = Board(epoch=epoch, switches=tuple(sorted(switches, key=lambda s: order(s.ref))))
         self._board = board
         return board
-
-
-def check_epoch(db: sqlite3.Connection, epoch: int | None) -> None:
-    """Refuse to let something start under other switches than its caller knows.
-
-    Raises:
-        SwitchesChanged: If they have changed since.
-    """
-    if epoch is not None and _epoch(db) != epoch:
-        raise SwitchesChanged("switches were changed in the meantime", next_step="read them again")
 
 
 def _ref(ref: SwitchRef) -> str:

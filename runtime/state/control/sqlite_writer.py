@@ -34,8 +34,8 @@ MOST_TOGETHER = 64
 class WriterFile(Protocol):
     """What the writer needs of the file."""
 
-    def writable(self) -> sqlite3.Connection:
-        """Return the writer's connection, once the file was looked at.
+    def writable(self, *, durable: bool) -> sqlite3.Connection:
+        """Return a connection of the writer, once the file was looked at; it syncs each commit or does not.
 
         Raises:
             ControlUnavailable: If the file cannot be used, or is not the one that was opened.
@@ -43,7 +43,7 @@ class WriterFile(Protocol):
         ...
 
     def drop_writable(self) -> None:
-        """Close the writer's connection; SQLite rolls back what it had begun."""
+        """Close the writer's connections; SQLite rolls back what they had begun."""
         ...
 
     def fault(self, error: sqlite3.Error) -> Exception:
@@ -98,7 +98,6 @@ class GroupWriter:
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._synced: bool | None = None
         self._ended = False
 
     async def do(self, operation: Operation[T], *, durable: bool) -> T:
@@ -165,8 +164,8 @@ class GroupWriter:
         try:
             while any(not job.abandoned for job in jobs):
                 self._gather(jobs)  # also what came while another process had the lock
-                db = self._file.writable()
-                if self._has_begun(db, durable=any(job.durable for job in jobs)):
+                db = self._file.writable(durable=any(job.durable for job in jobs))
+                if _has_begun(db):
                     self._carry_out(db, jobs)
                     return
         except sqlite3.Error as error:
@@ -175,23 +174,9 @@ class GroupWriter:
             self._failed(jobs, error)
 
     def _failed(self, jobs: list[_Job], error: Exception) -> None:
-        self._synced = None
         self._file.drop_writable()
         for job in jobs:
             job.answer, job.error = None, error
-
-    def _has_begun(self, db: sqlite3.Connection, *, durable: bool) -> bool:
-        """Begin a transaction; return whether the lock was got in the time that a connection waits for it."""
-        if self._synced != durable:
-            db.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
-            self._synced = durable
-        try:
-            db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-                return False
-            raise
-        return True
 
     def _carry_out(self, db: sqlite3.Connection, jobs: list[_Job]) -> None:
         if len(jobs) == 1:
@@ -208,6 +193,17 @@ class GroupWriter:
 
     def _alone(self, db: sqlite3.Connection, job: _Job) -> None:
         db.execute("COMMIT" if not job.abandoned and _run(db, job) else "ROLLBACK")
+
+
+def _has_begun(db: sqlite3.Connection) -> bool:
+    """Begin a transaction; return whether the lock was got in the time that a connection waits for it."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return False
+        raise
+    return True
 
 
 def _run(db: sqlite3.Connection, job: _Job) -> bool:

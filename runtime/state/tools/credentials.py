@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from runtime.core.signatures import checks_arguments
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import Scope, Secret
 
@@ -16,8 +17,9 @@ _MAX_BYTES = 64 * 1024
 
 
 class StaticCredentials:
-    """Credentials from a mapping, for tests and small set-ups; `runtime.ports.state.CredentialProvider`."""
+    """Credentials from a mapping, for tests and small set-ups; a `CredentialProvider`."""
 
+    @checks_arguments
     def __init__(self, known: Mapping[Scope, Mapping[str, str]]) -> None:
         """Take all credentials there are."""
         self._known = {scope: dict(names) for scope, names in known.items()}

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import DataError, UsageError
-from harness.reports import compare, ingest, list_deploys, load, report_json
+from harness import load_history
+from harness.reports import compare, ingest, list_deploys, report_json
 from harness.reports.manifest import Manifest, Part, read_manifest, write_manifest
 from harness.reports.schema import column_names
 from runtime.core.trace import Trace
@@ -66,8 +67,8 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path, make_run: MakeRun) -> None:
     )
 
     ingest([trace], deploy="a", history=tmp_path, git_sha="abc", cassette_hashes={trace.request_id: "h1"})
-    run = load(tmp_path).iloc[0]
-    calls = load(tmp_path, "calls")
+    run = load_history(tmp_path).iloc[0]
+    calls = load_history(tmp_path, "calls")
 
     assert (run.task, run.deploy, run.git_sha, run.cassette_hash) == ("t1", "a", "abc", "h1")
     assert (run.tool_calls, run.cost_nanousd, run.stop_class) == (2, 2_000_000, "tool")
@@ -82,7 +83,7 @@ def test_a_run_comes_back_as_it_was(tmp_path: Path, make_run: MakeRun) -> None:
 def test_an_unknown_price_stays_unknown(tmp_path: Path, make_run: MakeRun) -> None:
     ingest([make_run("t1", cost=None), make_run("t2", cost=0)], deploy="a", history=tmp_path)
 
-    assert load(tmp_path)["cost_nanousd"].isna().tolist() == [True, False]
+    assert load_history(tmp_path)["cost_nanousd"].isna().tolist() == [True, False]
 
 
 def test_ingesting_twice_changes_nothing(tmp_path: Path, make_run: MakeRun) -> None:
@@ -102,7 +103,7 @@ def test_one_recording_under_two_labels_is_two_runs(tmp_path: Path, make_run: Ma
     ingest(traces, deploy="a", history=tmp_path)
     ingest(traces, deploy="b", history=tmp_path)
 
-    assert load(tmp_path)["run_id"].nunique() == 18
+    assert load_history(tmp_path)["run_id"].nunique() == 18
     assert compare(tmp_path, baseline="a", candidate="b").verdict == "ok"
 
 
@@ -114,7 +115,7 @@ def test_batches_are_written_as_several_files(
     ingest((make_run(f"t{i}") for i in range(10)), deploy="a", history=tmp_path)
 
     assert len(list(tmp_path.glob("runs/deploy=a/part-*.parquet"))) == 3
-    assert load(tmp_path)["task"].tolist() == [f"t{i}" for i in range(10)]
+    assert load_history(tmp_path)["task"].tolist() == [f"t{i}" for i in range(10)]
 
 
 def test_a_failed_ingest_leaves_the_history_as_it_was(
@@ -132,7 +133,7 @@ def test_a_failed_ingest_leaves_the_history_as_it_was(
         ingest(broken(), deploy="a", history=tmp_path)
 
     assert sorted(p for p in tmp_path.rglob("*") if p.is_file()) == before
-    assert len(load(tmp_path)) == 1
+    assert len(load_history(tmp_path)) == 1
 
 
 @pytest.mark.parametrize("label", ["", ".", "..", " a", "x" * 200, "a\n", "a\0"])
@@ -148,13 +149,13 @@ def test_an_unknown_deploy_names_the_known_ones(tmp_path: Path, make_run: MakeRu
     with pytest.raises(DataError, match=r"'v3'.*v1, v2"):
         compare(tmp_path, baseline="v1", candidate="v3")
     with pytest.raises(DataError, match=r"\.\./v1"):
-        load(tmp_path, deploys=["../v1"])
+        load_history(tmp_path, deploys=["../v1"])
     assert list_deploys(tmp_path) == ["v1", "v2"]
 
 
 def test_an_empty_history_has_no_deploys_and_an_empty_frame(tmp_path: Path) -> None:
     assert list_deploys(tmp_path) == []
-    assert list(load(tmp_path).columns) == list(column_names("runs"))
+    assert list(load_history(tmp_path).columns) == list(column_names("runs"))
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
@@ -189,14 +190,14 @@ def test_a_missing_manifest_beside_files_is_an_error(tmp_path: Path, make_run: M
     (tmp_path / "manifest.json").unlink()
 
     with pytest.raises(DataError, match="manifest is missing"):
-        load(tmp_path)
+        load_history(tmp_path)
 
 
 def test_files_of_an_interrupted_ingest_are_not_read(tmp_path: Path, make_run: MakeRun) -> None:
     ingest([make_run("t1")], deploy="a", history=tmp_path)
     (tmp_path / "runs" / "deploy=a" / "part-00009-abc.parquet").write_bytes(b"torn")
 
-    assert len(load(tmp_path)) == 1
+    assert len(load_history(tmp_path)) == 1
 
 
 def test_two_processes_that_ingest_at_once_lose_nothing(tmp_path: Path, make_run: MakeRun) -> None:
@@ -210,7 +211,7 @@ def test_two_processes_that_ingest_at_once_lose_nothing(tmp_path: Path, make_run
         worker.join()
 
     assert [worker.exitcode for worker in workers] == [0, 0]
-    assert load(tmp_path)["run_id"].nunique() == len(load(tmp_path)) == 10
+    assert load_history(tmp_path)["run_id"].nunique() == len(load_history(tmp_path)) == 10
 
 
 def _ingest(history: Path, traces: list[Trace]) -> None:
@@ -245,9 +246,9 @@ def test_files_of_other_versions_are_read_with_the_unified_schema(tmp_path: Path
 
     _add_part(tmp_path, older, "v0")
     _add_part(tmp_path, newer, "v2")
-    frame = load(tmp_path).set_index("deploy")
+    frame = load_history(tmp_path).set_index("deploy")
 
-    assert list(load(tmp_path).columns) == list(column_names("runs"))
+    assert list(load_history(tmp_path).columns) == list(column_names("runs"))
     assert len(frame) == 3
     assert frame["in_doubt"].isna().sum() == 1
 
@@ -257,14 +258,14 @@ def test_a_column_of_another_type_is_refused(tmp_path: Path) -> None:
     _add_part(tmp_path, pa.table({"run_id": [1]}, schema=schema), "a")
 
     with pytest.raises(DataError, match=r"run_id.*int64"):
-        load(tmp_path)
+        load_history(tmp_path)
 
 
 def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
     _add_part(tmp_path, pa.table({"run_id": ["x"]}), "a")
 
     with pytest.raises(DataError, match="marked"):
-        load(tmp_path)
+        load_history(tmp_path)
 
 
 def test_other_readers_can_open_a_table_folder(tmp_path: Path, make_run: MakeRun) -> None:

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.cli.main import run as goldrun
-from harness.reports import RunToIngest, compare, history_json, ingest, list_deploys, load, report_json
+from harness import load_history
+from harness.reports import RunToIngest, compare, history_json, ingest, list_deploys, report_json
 from harness.reports.manifest import read_manifest
 from harness.reports.segments import scaled
 from harness.reports.strata import level
@@ -27,8 +28,8 @@ def test_a_rerun_with_other_content_is_a_new_execution_and_counts(tmp_path: Path
     ingest([make_run("t", calls=4), make_run("u")], deploy="main", history=tmp_path)
 
     again = ingest([make_run("t", calls=9, stop="max_steps"), make_run("u")], deploy="main", history=tmp_path)
-    runs = load(tmp_path)
-    every = load(tmp_path, superseded=True)
+    runs = load_history(tmp_path)
+    every = load_history(tmp_path, superseded=True)
 
     assert (again.added, again.duplicates, again.superseded) == (1, 1, ("req_t_0_prod",))
     assert sorted(zip(runs["task"], runs["tool_calls"], runs["execution"], strict=True)) == [
@@ -55,7 +56,7 @@ def test_going_back_to_earlier_content_is_an_execution_of_its_own(tmp_path: Path
     for calls in (2, 5, 2):
         ingest([make_run("t", calls=calls)], deploy="a", history=tmp_path)
 
-    assert load(tmp_path)[["tool_calls", "execution"]].to_numpy().tolist() == [[2, 2]]
+    assert load_history(tmp_path)[["tool_calls", "execution"]].to_numpy().tolist() == [[2, 2]]
 
 
 def test_a_golden_task_recorded_anew_replaces_its_earlier_recording(
@@ -64,18 +65,18 @@ def test_a_golden_task_recorded_anew_replaces_its_earlier_recording(
     ingest([make_run("t", source="golden", request_id="one")], deploy="a", history=tmp_path)
     ingest([make_run("t", source="golden", request_id="two")], deploy="a", history=tmp_path)
 
-    assert load(tmp_path)["request_id"].tolist() == ["two"]
+    assert load_history(tmp_path)["request_id"].tolist() == ["two"]
 
 
 def test_aggregates_say_what_tools_and_models_did(tmp_path: Path, make_run: MakeRun) -> None:
     ingest([make_run("t", calls=3, model="m1"), make_run("u", calls=0)], deploy="a", history=tmp_path)
 
-    tools, models = load(tmp_path, "tools"), load(tmp_path, "models")
+    tools, models = load_history(tmp_path, "tools"), load_history(tmp_path, "models")
 
     assert tools[["name", "calls", "executions", "errors"]].to_numpy().tolist() == [["kb.search", 3, 3, 0]]
     assert tools["duration_s"].tolist() == pytest.approx([0.3])
     assert models[["model", "calls"]].to_numpy().tolist() == [["m1", 1], ["gpt-4o", 1]]
-    assert set(models["run_id"]) == set(load(tmp_path)["run_id"])
+    assert set(models["run_id"]) == set(load_history(tmp_path)["run_id"])
 
 
 def test_labels_failed_rules_and_the_recording_are_kept(tmp_path: Path, make_run: MakeRun) -> None:
@@ -83,7 +84,7 @@ def test_labels_failed_rules_and_the_recording_are_kept(tmp_path: Path, make_run
     trace.labels.update(passed=False, failed_rules=["max_steps"], entry="chat", score=0.5)
 
     ingest([RunToIngest(trace=trace, recording="runs.seg#r1")], deploy="a", history=tmp_path)
-    row = load(tmp_path).iloc[0]
+    row = load_history(tmp_path).iloc[0]
 
     assert (row.recording, list(row.failed_rules), bool(row.passed)) == ("runs.seg#r1", ["max_steps"], False)
     assert dict(row.labels) == {
@@ -100,7 +101,7 @@ def test_an_imported_run_started_when_it_was_evaluated(tmp_path: Path, make_run:
 
     ingest([trace], deploy="a", history=tmp_path)
 
-    assert load(tmp_path).iloc[0].started_at.isoformat() == "2025-05-01T10:00:00+00:00"
+    assert load_history(tmp_path).iloc[0].started_at.isoformat() == "2025-05-01T10:00:00+00:00"
 
 
 def test_a_stratum_knows_no_numbers_dates_ids_or_addresses() -> None:
@@ -118,7 +119,7 @@ def test_the_stratum_depends_on_the_message_and_not_on_the_deploy(tmp_path: Path
             for i, text in enumerate(("where is 1?", "where is 2?", "refund 3"))
         ]
         ingest(runs, deploy=deploy, history=tmp_path)
-    strata = load(tmp_path)["stratum"].tolist()
+    strata = load_history(tmp_path)["stratum"].tolist()
 
     assert strata[0] == strata[1] == strata[3]
     assert len(set(strata)) == 2
@@ -138,7 +139,7 @@ def test_a_label_is_kept_as_it_is_and_its_folder_is_encoded(
     ingest([make_run("t")], deploy=label, history=tmp_path)
 
     assert list_deploys(tmp_path) == [label]
-    assert load(tmp_path)["deploy"].tolist() == [label]
+    assert load_history(tmp_path)["deploy"].tolist() == [label]
     assert len(list((tmp_path / "runs").iterdir())) == 1
     (tmp_path / "manifest.json").unlink()
     rebuild(tmp_path)
@@ -166,7 +167,7 @@ def test_a_rebuild_leaves_damaged_files_out_and_names_them(tmp_path: Path, make_
     found = rebuild(tmp_path)
 
     assert found.damaged == (part.relative_to(tmp_path).as_posix(),)
-    assert load(tmp_path)["task"].tolist() == ["t2"]
+    assert load_history(tmp_path)["task"].tolist() == ["t2"]
 
 
 def test_damaged_files_are_skipped_only_when_asked(tmp_path: Path, make_run: MakeRun) -> None:
@@ -177,8 +178,8 @@ def test_damaged_files_are_skipped_only_when_asked(tmp_path: Path, make_run: Mak
     part.write_bytes(b"torn")
 
     with pytest.raises(DataError, match="skip-damaged"):
-        load(tmp_path)
-    assert len(load(tmp_path, skip_damaged=True)) == 10
+        load_history(tmp_path)
+    assert len(load_history(tmp_path, skip_damaged=True)) == 10
     listed = history_json(tmp_path)["deploys"][0]
     assert (listed["runs"], listed["damaged"]) == (10, [part.relative_to(tmp_path).as_posix()])
 
@@ -186,10 +187,10 @@ def test_damaged_files_are_skipped_only_when_asked(tmp_path: Path, make_run: Mak
 def test_removing_and_renaming_a_deploy(tmp_path: Path, make_run: MakeRun) -> None:
     ingest([make_run("t")], deploy="wrong", history=tmp_path)
     ingest([make_run("t")], deploy="v1", history=tmp_path)
-    before = load(tmp_path, deploys=["wrong"])["run_id"].tolist()
+    before = load_history(tmp_path, deploys=["wrong"])["run_id"].tolist()
 
     rename(tmp_path, "wrong", "right/name")
-    assert load(tmp_path, deploys=["right/name"])[["run_id", "deploy"]].to_numpy().tolist() == [
+    assert load_history(tmp_path, deploys=["right/name"])[["run_id", "deploy"]].to_numpy().tolist() == [
         [before[0], "right/name"]
     ]
     with pytest.raises(UsageError, match="already"):
@@ -203,12 +204,12 @@ def test_compacting_keeps_every_row_and_the_report(tmp_path: Path, make_run: Mak
     for i in range(9):
         ingest([make_run(f"t{i}", calls=1 + i % 3)], deploy="a", history=tmp_path)
     ingest([make_run(f"t{i}", calls=2 + i % 3) for i in range(9)], deploy="b", history=tmp_path)
-    rows = load(tmp_path)
+    rows = load_history(tmp_path)
     report = report_json(compare(tmp_path, baseline="a", candidate="b"))
 
     assert compact(tmp_path) > 0
 
-    assert load(tmp_path).equals(rows)
+    assert load_history(tmp_path).equals(rows)
     assert len(read_manifest(tmp_path).of("runs", "a")) == 1
     assert report_json(compare(tmp_path, baseline="a", candidate="b")) == report
     assert ingest([make_run("t0", calls=1)], deploy="a", history=tmp_path).duplicates == 1
@@ -219,7 +220,7 @@ def test_many_small_ingests_leave_few_files(tmp_path: Path, make_run: MakeRun) -
         ingest([make_run(f"t{i}")], deploy="a", history=tmp_path)
 
     assert len(read_manifest(tmp_path).of("runs", "a")) <= 16
-    assert load(tmp_path)["task"].tolist() == [f"t{i}" for i in range(40)]
+    assert load_history(tmp_path)["task"].tolist() == [f"t{i}" for i in range(40)]
 
 
 def test_a_history_of_version_1_is_read_reported_and_added_to(tmp_path: Path, make_run: MakeRun) -> None:
@@ -229,7 +230,7 @@ def test_a_history_of_version_1_is_read_reported_and_added_to(tmp_path: Path, ma
     report = compare(history, baseline="v1", candidate="v2")
     calls = next(m for m in report.metrics if m.metric == "tool_calls")
     added = ingest([make_run("new")], deploy="v1", history=history)
-    frame = load(history)
+    frame = load_history(history)
 
     assert (report.pairs.paired, calls.baseline, calls.candidate) == (12, 48, 84)
     assert {tool["tool"]: tool["candidate"]["calls"] for tool in report.by_tool} == {"kb.search": 84}

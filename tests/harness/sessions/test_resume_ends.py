@@ -15,7 +15,7 @@ from harness.sessions.resume import World, resume_run
 from runtime.core.effects import Failure, Limits
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.entry.agent import Agent
-from runtime.errors import JournalError, UsageError
+from runtime.errors import ExitCode, JournalError, UsageError
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
 from runtime.ports.performers import PerformerError
@@ -82,7 +82,7 @@ def test_a_full_disk_while_resuming_ends_the_run_as_it_ends_a_fresh_one(
     append = JournalWriter.append
 
     def full(self: JournalWriter, record: Record) -> int:
-        if record.seq > 6:
+        if record.seq > 7:
             raise JournalError("no space left on device")
         return append(self, record)
 
@@ -93,6 +93,33 @@ def test_a_full_disk_while_resuming_ends_the_run_as_it_ends_a_fresh_one(
 
     assert result.stop_reason == "internal_error"
     assert isinstance(result.error, PerformerError)
+
+
+@pytest.mark.parametrize("kept", range(7))
+def test_a_full_disk_before_anything_was_done_leaves_no_file_and_the_run_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    agent, journal = cut_off(tmp_path)
+    append, out = JournalWriter.append, tmp_path / "more.jsonl"
+
+    def full(self: JournalWriter, record: Record) -> int:
+        if record.seq >= kept:
+            raise JournalError("no space left on device")
+        return append(self, record)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(JournalWriter, "append", full)
+        with pytest.raises(JournalError, match="no space left on device") as caught:
+            asyncio.run(
+                resume_run(read_recording(journal), agent, World(model=ScriptedModel(["done"])), out=out)
+            )
+    left = out.exists()
+    again = asyncio.run(
+        resume_run(read_recording(journal), agent, World(model=ScriptedModel(["done"])), out=out)
+    )
+
+    assert (left, caught.value.exit_code) == (False, ExitCode.DATA)
+    assert again.stop_reason == "finish"
 
 
 def test_a_resume_that_is_refused_before_anything_was_done_leaves_no_file(tmp_path: Path) -> None:

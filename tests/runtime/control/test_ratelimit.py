@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.ratelimit import FRESH, GRAIN, RateRule, RateState, take
+from runtime.errors import UsageError
 
 steps = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 4)), min_size=1, max_size=80)
 
@@ -104,7 +107,12 @@ def test_a_clock_that_went_back_slows_the_limiter_for_one_window_at_most() -> No
     assert (at_once.granted, next_window.granted) == (False, True)
 
 
-@pytest.mark.parametrize(("rule", "cost"), [((0, 1.0), 1), ((1, 0.0), 1), ((1, 1.0), 0)])
-def test_a_limit_that_cannot_be_is_refused(rule: tuple[int, float], cost: int) -> None:
+@pytest.mark.parametrize("rule", [(0, 1.0), (1, 0.0), (1, float("nan")), ("1", 1.0)])
+def test_a_limit_that_cannot_be_is_refused(rule: Any) -> None:
+    with pytest.raises(UsageError, match="to stop a tool altogether pull its switch"):
+        RateRule(*rule)
+
+
+def test_a_call_that_costs_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
-        take(FRESH, RateRule(*rule), now=0.0, cost=cost)
+        take(FRESH, RateRule(1, 1.0), now=0.0, cost=0)

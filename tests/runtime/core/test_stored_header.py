@@ -79,6 +79,26 @@ def test_a_header_that_cannot_be_read_is_a_decoding_error(change: dict[str, Any]
         header_from({**stored(FULL), **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"max_children": 3, "quota": 1}, "the header has max_children, quota, unknown in version 2"),
+        ({"tools": [{"schema": {"name": "look"}, "danger": 9}]}, "a tool of the header has danger, unknown"),
+    ],
+)
+def test_a_field_of_version_2_that_is_not_known_is_refused_by_name(
+    change: dict[str, Any], words: str
+) -> None:
+    plain = {**stored(FULL), **change}
+
+    with pytest.raises(msgspec.ValidationError, match=words):
+        header_from(plain)
+
+
+def test_a_field_that_version_1_never_had_does_not_keep_an_old_file_from_being_read() -> None:
+    assert header_from({**NAMES, "version": 1, "note": "by hand"}).request_id == NAMES["request_id"]
+
+
 def test_a_header_of_version_1_has_the_defaults_of_version_1() -> None:
     header = header_from({**NAMES, "tools": [{"schema": {"name": "a", "description": "", "parameters": {}}}]})
 

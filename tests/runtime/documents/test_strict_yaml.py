@@ -165,3 +165,7 @@ def test_a_number_of_thousands_of_digits_is_refused_with_its_line(number: str) -
 
 def test_a_number_past_the_largest_float_is_refused() -> None:
     assert "too large" in problem_of("a: 1e999").what
+
+
+def test_an_alias_of_a_key_is_the_text_of_the_key() -> None:
+    assert read_yaml(b"&x steps: 3\nnames: [*x]\n").value == {"steps": 3, "names": ["steps"]}

@@ -111,7 +111,7 @@ class NoEnd(Playbook):
         return outcome
 
 
-def test_an_end_that_fails_is_not_performed_again() -> None:
+def test_an_end_that_fails_is_not_performed_again_and_the_run_has_not_finished() -> None:
     sync, lifted = NoEnd(["done"]), NoEnd(["done"])
 
     first, second = sync.run(), run_async(Lifted(lifted))
@@ -119,7 +119,9 @@ def test_an_end_that_fails_is_not_performed_again() -> None:
     assert [e.stop_reason for e in sync.ends] == [e.stop_reason for e in lifted.ends] == ["finish"]
     assert isinstance(first.error, OSError)
     assert isinstance(second.error, OSError)
-    assert first.end.stop_reason == second.end.stop_reason == "finish"
+    assert first.end.stop_reason == second.end.stop_reason == "internal_error"
+    assert first.trace.stop_reason == second.trace.stop_reason == "internal_error"
+    assert first.end.output is second.end.output is None
 
 
 def test_a_performer_that_cannot_carry_on_is_asked_for_no_end() -> None:

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.cassette.store import iter_recordings
+from harness.sessions.resume import World as ResumeWorld
+from harness.sessions.resume import resume_run
 from runtime.control.scopes import run_scope
 from runtime.control.switches import Switch, SwitchRef
 from runtime.core.effects import Failure, Limits
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.core.policy import NO_RETRY, Budget, Policy
 from runtime.entry.run import Request, RunResult, run_agent_async
+from runtime.execution.clock import SystemClock
+from runtime.execution.governor import Governor
 from runtime.ports.tools import ToolContext
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import calls, says
 from runtime.tools.tool import tool
-from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, within
+from tests.runtime.failure_modes import worker
+from tests.runtime.failure_modes.world import (
+    ENVIRONMENT,
+    TENANT,
+    World,
+    agent_of,
+    rules,
+    tell,
+    within,
+    workers,
+)
 from tests.support.agents import Prices
 
 CAP = 2_000
@@ -43,6 +61,13 @@ class Meter:
 
     async def aclose(self) -> None:
         """Hold nothing."""
+
+
+class Later(SystemClock):
+    """A clock an hour ahead: what a dead process held has lapsed."""
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(hours=1)
 
 
 def booked(world: World) -> tuple[int, int]:
@@ -153,6 +178,31 @@ def test_children_that_run_at_one_time_draw_from_one_slice(world: World, governe
     assert result.spent.nanos <= CAP
     if not deep:
         assert result.stop_reason == "finish"
+
+
+def test_what_a_tree_used_before_its_process_died_counts_for_the_rest_of_it(
+    path: Path, store: BlockingControlStore
+) -> None:
+    with workers("orphan", path) as (process,):
+        tell(process)
+        assert process.wait() == 9
+    before = [int(line) for line in worker.effects_of(path).read_text().split()]
+    recording = next(r for r in iter_recordings(path.with_suffix(".jsonl")) if r.header.parent is None)
+    governor = Governor(store.store, rules(), clock=Later())
+    resuming = ResumeWorld(model=worker.Paid(path), governor=governor, prices=Prices())
+
+    result = asyncio.run(
+        within(
+            resume_run(recording, worker.delegating_agent(), resuming, out=path.with_suffix(".again.jsonl"))
+        )
+    )
+
+    sent = [int(line) for line in worker.effects_of(path).read_text().split()]
+    (use,) = store.read_spend((run_scope(TENANT, ENVIRONMENT, "req_1"),), now=governor.now())
+    assert result.stop_reason == "max_usd"
+    assert len(before) == 5 < len(sent)
+    assert sum(sent) == use.spent.nanos <= 4_000
+    assert use.held.nanos == 0
 
 
 def test_a_child_that_goes_on_after_its_call_was_given_up_makes_no_further_call() -> None:

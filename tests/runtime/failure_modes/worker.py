@@ -13,11 +13,12 @@ from typing import Any
 
 from harness.record import Recorder
 from runtime.control.ledger import Caps
-from runtime.core.messages import ModelRequest
+from runtime.core.messages import ModelReply, ModelRequest
+from runtime.core.outcomes import Limits
 from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import DuplicateRunError
-from runtime.ports.tools import Reconcile
+from runtime.ports.tools import Reconcile, ToolContext
 from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import ScriptedModel, calls
@@ -121,6 +122,51 @@ def counted(path: Path, me: int) -> Any:
         return asyncio.run(run).stop_reason
 
 
+class Paid:
+    """A model that asks for one more tool call each time, reports no usage, and notes the worst case of each call."""
+
+    def __init__(self, path: Path, *, dies_at: int | None = None) -> None:
+        self._path = path
+        self._dies_at = dies_at
+        self._received = 0
+
+    async def call(self, request: ModelRequest, limits: Limits, observer: Any = None) -> ModelReply:
+        note(effects_of(self._path), str(limits.reserved_nanousd))
+        self._received += 1
+        if self._received == self._dies_at:
+            os._exit(9)
+        return calls((request.tools[0].name, {}))
+
+    async def aclose(self) -> None:
+        """Hold nothing."""
+
+
+def delegating_agent() -> Agent:
+    """Return an agent that has another one work, under a dollar limit of some calls."""
+
+    @tool
+    async def look() -> str:
+        return "seen"
+
+    child = agent_of(look, name="child", max_output_tokens=50, policy=Policy(loop=None))
+
+    @tool(children=True)
+    async def ask(ctx: ToolContext) -> str:
+        assert ctx.child is not None
+        return str((await ctx.child(child, "go")).stop_reason)
+
+    budget = Budget(max_usd="0.000004", max_steps=40)
+    return agent_of(ask, max_output_tokens=50, policy=Policy(loop=None), budget=budget)
+
+
+def orphan(path: Path, me: int) -> Any:
+    """Die in the fifth call, of a child run: what that one used is in no books of its parent."""
+    world = World(BlockingControlStore(SqliteControlStore(path)))
+    with Recorder(path.with_suffix(".jsonl")) as recorder:
+        run = world.run(delegating_agent(), [], model=Paid(path, dies_at=5), wrap=recorder.wrap)
+        return asyncio.run(run).stop_reason
+
+
 def deliver(path: Path, me: int) -> Any:
     """Deliver one request that other processes deliver too."""
     world = World(BlockingControlStore(SqliteControlStore(path)))
@@ -190,7 +236,7 @@ def think(path: Path, me: int) -> Any:
 
 
 JOBS: dict[str, Callable[..., Any]] = {
-    job.__name__: job for job in (spend, hang, die, counted, deliver, decide, slow, think)
+    job.__name__: job for job in (spend, hang, die, counted, orphan, deliver, decide, slow, think)
 }
 
 

@@ -85,7 +85,11 @@ def test_policy_files_of_a_folder_are_rewritten_and_other_files_are_left(
         ("schema: policy/1\nbudget: {usd: 1, max_usd: 1}\n", "both usd and max_usd"),
         ("schema: other/1\nbudget: {usd: 1}\n", "its schema is 'other/1'"),
         ("schema: [\n", "not YAML"),
-        ("schema: policy/1\nallow: &x {steps: 1}\nbudget: *x\n", "cannot be renamed in place"),
+        ("schema: policy/1\nallow: &x {steps: 1}\nbudget: *x\n", "bad.yaml:3: budget is the alias *x"),
+        ("schema: golden/1\nnote: &x {budget: {usd: 1}}\npolicy: *x\n", "bad.yaml:3: policy is the alias *x"),
+        ("schema: policy/1\nbudget: {&x usd: 1}\nallow: [*x]\n", "an alias repeats them"),
+        ("schema: policy/1\nbudget: [steps]\n", "budget is ['steps'], not an object"),
+        ("schema: golden/1\npolicy: [budget]\n", "policy is ['budget'], not an object"),
     ],
 )
 def test_a_file_that_cannot_be_rewritten_is_an_error_and_left_as_it_was(
@@ -113,6 +117,25 @@ def test_a_file_keeps_its_mode_and_a_link_its_target(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert private.read_bytes().decode() == NEW
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
+
+
+def test_a_key_whose_anchor_has_its_name_is_renamed_alone(tmp_path: Path) -> None:
+    policy = _write(tmp_path / "policy.yaml", "schema: policy/1\nbudget: {&usd usd: 1}\n")
+
+    assert run(["migrate", str(policy)]) == 0
+
+    assert policy.read_text() == "schema: policy/1\nbudget: {&usd max_usd: 1}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such modes and links")
+def test_a_read_only_file_is_left_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kept = _write(tmp_path / "kept.golden.yaml", OLD)
+    kept.chmod(0o444)
+
+    assert run(["migrate", str(kept)]) == 3
+
+    assert "the file is read-only" in capsys.readouterr().err
+    assert kept.read_bytes().decode() == OLD
 
 
 def test_a_path_without_files_of_ours_is_an_error(tmp_path: Path) -> None:

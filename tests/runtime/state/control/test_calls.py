@@ -42,8 +42,12 @@ def ask_of(number: int, **changes: Any) -> CallAsk:
 
 
 def end_of(ask: CallAsk, answer: CallAnswer, actual: Amount | None, sample: Sample = "ok") -> CallEnd:
+    held = None if answer.spend is None else answer.spend.held
     return CallEnd(
-        reservation=ask.reservation,
+        reservation=None if held is None else ask.reservation,
+        scopes=tuple(scope.key for scope in ask.scopes),
+        held=held or (),
+        reserved=ask.amount,
         actual=actual,
         breaker=None if answer.breaker is None else ask.breaker,
         key=ask.key,
@@ -113,7 +117,7 @@ def test_a_call_that_is_asked_for_twice_holds_its_money_once(store: BlockingCont
     answers = [store.admit_call(ask_of(1, slots=None, rate=None), now=1.0) for _ in range(2)]
 
     assert [a.spend is not None and a.spend.repeated for a in answers] == [False, True]
-    assert store.read_spend(("*",), now=1.0)[0].held == ONE_CALL
+    assert store.read_spend((SCOPES[1].key,), now=1.0)[0].held == ONE_CALL
 
 
 @pytest.mark.parametrize(("actual", "spent"), [(Amount(5, 7, 1), Amount(5, 7, 1)), (None, NOTHING)])

@@ -176,11 +176,11 @@ def test_what_people_decide_is_synced_and_the_ledger_is_not(tmp_path: Path) -> N
 def test_operations_that_wait_together_are_one_transaction(tmp_path: Path) -> None:
     path = tmp_path / "control.db"
     store = SqliteControlStore(path)
-    asyncio.run(store.put_switch(KILL))
+    asyncio.run(store.expire_spend(now=0.0))
     blocker = sqlite3.connect(path, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     statements: list[str] = []
-    store._file.writable().set_trace_callback(statements.append)
+    store._file.writable(durable=False).set_trace_callback(statements.append)
 
     async def main() -> None:
         work = [
