@@ -10,8 +10,7 @@ import msgspec
 
 from harness.cassette.golden_cassette import read_cassette
 from harness.errors import CassetteError, TaskError
-from harness.golden.baseline import baseline_path, read_baseline
-from harness.redaction.tripwire import looks_secret
+from harness.golden.baseline import baseline_path, missing_fields, read_baseline
 from harness.golden.http_task import read_http_run, replay_http_task
 from harness.golden.load_code import importable
 from harness.golden.project import Project, load_agent
@@ -20,6 +19,7 @@ from harness.golden.rules.facts import CheckFailure, failure_of
 from harness.golden.rules.invariants import check_invariants
 from harness.golden.rules.vacuity import ignored_nothing, unchecked_names
 from harness.golden.task import GoldenTask
+from harness.redaction.tripwire import looks_secret
 from harness.replay.change_names import schema_change
 from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
@@ -70,13 +70,16 @@ class GoldenOutcome:
 
 
 @checks_arguments
-def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -> GoldenOutcome:
+def run_task(
+    task: GoldenTask, project: Project, *, deploy: str | None = None, recording: Recording | None = None
+) -> GoldenOutcome:
     """Replay a task's cassette and judge the trace.
 
     Args:
         task: The task.
         project: The project that holds its cassette.
         deploy: Version label for the trace.
+        recording: The run to judge, in place of the cassette's.
 
     Raises:
         TaskError: If the task cannot run: no cassette, no baseline, or a wrong agent.
@@ -84,7 +87,7 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
     """
     started = time.perf_counter()
     _check_channels(task)
-    recording = load_recording(task, project)
+    recording = recording or load_recording(task, project)
     with importable(project.root):
         agent = None if task.is_recorded or task.http_agent is not None else load_agent(task, project)
         replay = _replayed(task, project, recording, agent, deploy)
@@ -99,7 +102,7 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
         divergences=replay.divergences,
         seconds=time.perf_counter() - started,
         quarantined=is_quarantined(task),
-        notes=(*replay.warnings, *notes),
+        notes=(*replay.warnings, *notes, *_baseline_notes(task)),
     )
 
 
@@ -231,7 +234,7 @@ def _judge(
 ) -> tuple[tuple[CheckFailure, ...], tuple[str, ...]]:
     """Return the rules that do not hold, and what could not be checked."""
     baseline = read_baseline(task, baseline_path(task.path)) if needs_baseline(task) else None
-    tainted_from = next((d.step for d in divergences), None)
+    tainted_from = next((d.step for d in divergences if d.step is not None), None)
     facts = task_facts(
         task,
         trace,
@@ -252,6 +255,13 @@ def _judge(
     unsure = unchecked_names(task.expect, facts)
     notes = (f"nothing says which tools there are; not checked: {', '.join(unsure)}",) if unsure else ()
     return tuple(failures), notes
+
+
+def _baseline_notes(task: GoldenTask) -> tuple[str, ...]:
+    if not needs_baseline(task):
+        return ()
+    lacks = sorted(missing_fields(read_baseline(task, baseline_path(task.path))))
+    return (f"the baseline lacks {', '.join(lacks)}: not compared",) if lacks else ()
 
 
 def needs_baseline(task: GoldenTask) -> bool:

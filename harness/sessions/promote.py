@@ -177,7 +177,7 @@ class _Scrub:
                 return (
                     value if _same(clean.values(), value.values()) and clean.keys() == value.keys() else clean
                 )
-            case list():
+            case list() | tuple():  # a header's input is a tuple
                 items = [self._renamed(item) for item in value]
                 return value if _same(items, value) else items
             case _:

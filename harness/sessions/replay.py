@@ -11,6 +11,7 @@ import msgspec
 
 from harness.replay.cut_off import until_cut_off
 from harness.replay.divergence import EffectDivergence, ReplayDivergence
+from harness.replay.guards import guard_changes, guard_divergences
 from harness.replay.matching import STRICT, Matchers, RecordingIndex
 from harness.replay.performer import ReplayPerformer
 from harness.sessions.recorded_end import check_end
@@ -168,6 +169,9 @@ def replay_run(
         at_end = check_end(recording, trace, matchers)
         divergences += at_end.divergences
         warnings += at_end.warnings
+    if not divergences:
+        divergences += _children_differ(recording)
+    divergences = [*guard_divergences(guard_changes(recording.header, ready.header)), *divergences]
     return RunReplay(
         recording=recording,
         verdict="diverged" if divergences else "same",
@@ -175,6 +179,34 @@ def replay_run(
         trace=trace,
         effects=performer.effects,
         warnings=tuple(warnings),
+    )
+
+
+def _children_differ(recording: Recording) -> list[EffectDivergence]:
+    """Replay the child runs that are kept with a run; the tools that began them are not carried out on replay.
+
+    Each follows from its own recording, so what is compared is the recorded run, not the code of the child agent.
+    """
+    found: list[EffectDivergence] = []
+    for child in recording.children:
+        replay = replay_run(child)
+        name = child.header.request_id.removeprefix(f"{recording.header.request_id}/")
+        found += [msgspec.structs.replace(d, lane=f"{name}>{d.lane}") for d in replay.divergences]
+        if replay.error is not None:
+            found.append(_child_error(name, replay.error))
+    return found
+
+
+def _child_error(name: str, error: str) -> EffectDivergence:
+    return EffectDivergence(
+        step=None,
+        lane=f"{name}>end",
+        kind="end",
+        name=None,
+        verdict="changed",
+        path="error",
+        cause="code",
+        replayed=error,
     )
 
 
@@ -199,8 +231,7 @@ def _edited(recording: Recording) -> EffectDivergence:
 
 def _warnings(recorded: Header, now: Header) -> list[str]:
     found = []
-    if recorded.policy_hash != now.policy_hash:
-        found.append("policy or budget is not the recorded one")
+    found += [change.text for change in guard_changes(recorded, now) if not change.weakened]
     if recorded.agent_version != now.agent_version:
         found.append(f"agent version was {recorded.agent_version!r}, is {now.agent_version!r}")
     if recorded.tools_hash != now.tools_hash:

@@ -169,6 +169,7 @@ async def assemble(
     *,
     enter: Enter = enter_new,
     known: Known | None = None,
+    child_known: Known | None = None,
     elapsed_s: float = 0.0,
     unended: StopKind = StopKind.INTERNAL_ERROR,
     place: TreePlace | None = None,
@@ -181,6 +182,7 @@ async def assemble(
         world: Answers the run.
         enter: Enters the run in the control store's index.
         known: Makes the source of outcomes that are known already.
+        child_known: Makes that of each child run.
         elapsed_s: Seconds that the run has used before.
         unended: Its stop reason in the index if not even `End` could be performed.
         place: Where a child run stands in its tree.
@@ -199,7 +201,7 @@ async def assemble(
         rates=header.rates,
         state=state,
         cap=_cap(agent, state.artifacts),
-        children=_children_of(header, world, fencing, place),
+        children=_children_of(header, world, fencing, place, child_known),
         elapsed_s=elapsed_s,
     )
     tools = {t.name: t for t in agent.tools} if world.tools is None else world.tools
@@ -230,9 +232,22 @@ async def assemble(
 
 
 async def begin_run(
-    agent: Agent, request: Request, world: World, *, place: TreePlace | None = None
+    agent: Agent,
+    request: Request,
+    world: World,
+    *,
+    place: TreePlace | None = None,
+    known: Known | None = None,
 ) -> DrivenRun:
-    """Return a fresh run that is ready to be driven: a run of its own, or a child in its tree."""
+    """Return a fresh run that is ready to be driven: a run of its own, or a child in its tree.
+
+    Args:
+        agent: What runs.
+        request: What is asked.
+        world: Answers the run.
+        place: Its place in a tree of runs, for a child.
+        known: Makes a source of known outcomes for the run, and one for each of its child runs.
+    """
     governor = world.governor
     setup = prepare(
         agent,
@@ -245,11 +260,11 @@ async def begin_run(
     )
     if governor is None:
         warn_unguarded(setup.header)
-    return await assemble(agent, setup, world, place=place)
+    return await assemble(agent, setup, world, place=place, known=known, child_known=child_known)
 
 
 def _children_of(
-    parent: Header, world: World, execution: int, place: TreePlace | None
+    parent: Header, world: World, execution: int, place: TreePlace | None, known: Known | None
 ) -> Callable[[CallTool], CallChildren]:
     """Return what makes the child runs of a call: in the same world, recorded and guarded alike."""
     above = None if place is None else place.shares
@@ -258,7 +273,8 @@ def _children_of(
     async def start(child: Agent, wanted: ChildRequest, shares: SharedSlice, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
         place = TreePlace(shares, scope)
-        return await (await begin_run(child, child_request(wanted, parent), own, place=place)).run(cut)
+        run = await begin_run(child, child_request(wanted, parent), own, place=place, known=known)
+        return await run.run(cut)
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution, above=above)

@@ -12,7 +12,7 @@ The redactor and the destination are parameters, so this module knows neither re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -59,7 +59,17 @@ class MemorySink:
         self._hidden = False
 
     def open(self, header: Header) -> str:
-        """Begin the run; its records carry no name."""
+        """Begin the run; its records carry no name.
+
+        Raises:
+            UsageError: If it holds a run already: the records of two would be mixed.
+        """
+        if self.records:
+            raise UsageError(
+                "this sink in memory holds a run already",
+                where="MemorySink",
+                next_step="give each run a sink of its own, child runs too",
+            )
         return ""
 
     def append(self, record: Record) -> None:
@@ -81,6 +91,15 @@ class MemorySink:
     def payloads(self, run: str) -> Iterable[bytes]:
         """Return the JSON of the records so far."""
         return map(encode_payload, self.records)
+
+    def hide(self, forms: Sequence[tuple[bytes, bytes]]) -> None:
+        """Take values out of records that are kept already; keys and chain are made anew where one held them."""
+        if not forms or not self.records:
+            return
+        hide = hide_record("", self.records[-1].seq + 1, self.payloads(""), forms)
+        if hide is not None:
+            self._take(without_hidden(list(self.payloads("")), [hide], where="memory")[0])
+            self._take(rekeyed(self.records, where="memory")[0])
 
     def _take(self, records: Iterable[Record]) -> None:
         self.records[:] = records

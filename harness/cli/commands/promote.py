@@ -52,9 +52,14 @@ def promote(
         report = _promote_http(file, request_id, task, agent, cassette, path)
     else:
         report = _promote_run(target, task, agent, cassette, path)
-    golden = load_task(path)
-    update_baseline(golden, project, new=True, changed=False)
-    outcome = run_task(golden, project)
+    try:
+        golden = load_task(path)
+        update_baseline(golden, project, new=True, changed=False)
+        outcome = run_task(golden, project)
+    except BaseException:
+        for written in (path, cassette, baseline_path(path)):  # all of a task, or nothing
+            written.unlink(missing_ok=True)
+        raise
     report = {
         "schema": "goldrun.promote/1",
         "task": task,

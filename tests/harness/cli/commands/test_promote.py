@@ -10,6 +10,7 @@ import pytest
 from harness.cassette.golden_cassette import write_cassette
 from harness.cassette.store import read_recording
 from harness.golden.loader import load_task
+from runtime.entry.run import Request
 from runtime.journal.records import Record
 from tests.harness.cli.commands.shop_runs import KEY, cut_journal, printed, run, shop_script
 from tests.support.agents import Shop, shop_agent
@@ -98,3 +99,29 @@ def test_keyed_pseudonyms_become_numbered_ones(tmp_path: Path) -> None:
     assert "<secret#1>" in text
     assert "<secret:" not in text
     assert replay_run(read_recording(path)).verdict == "same"
+
+
+def test_a_secret_in_the_prompt_is_renamed_in_the_header_too(tmp_path: Path) -> None:
+    from harness.sessions.promote import promote_run
+    from harness.sessions.replay import replay_run
+    from runtime.journal.recording import recording_of
+    from runtime.journal.records import decode_payload, encode_payload
+
+    request = Request(prompt=f"my key is {KEY}", request_id="req_1", tenant="acme", environment="test")
+    _, sink = record_to_sink(shop_agent(Shop()), ["hello"], request)
+
+    def keyed(record: Record) -> Record:
+        return decode_payload(encode_payload(record).replace(b"<secret#1>", b"<secret:9f3a>"), where="test")
+
+    made = promote_run(recording_of([keyed(r) for r in sink.records], source="test"), "shop/prompt")
+
+    assert "<secret#1>" in str(made.recording.header.input)
+    path = write_cassette(tmp_path / "prompt.cassette.json", made.recording)
+    assert replay_run(read_recording(path)).verdict == "same"
+
+
+def test_a_failed_promotion_leaves_no_file(tmp_path: Path, segment: Path) -> None:
+    code = run("promote", f"{segment}#req_1", "--task", "shop/half", "--agent", "no_such_module:build")
+
+    assert code == 3
+    assert [p for p in tmp_path.rglob("half.*") if p.is_file()] == []
