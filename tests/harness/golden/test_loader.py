@@ -11,8 +11,8 @@ import jsonschema_rs
 import pytest
 
 from harness.errors import TaskError
+from harness.golden.editor_schema import editor_schema
 from harness.golden.loader import check_unique, find_tasks, load_task, parse_task
-from harness.golden.task import task_json_schema
 from runtime.core.policy import Budget, LoopLimits, Policy
 from runtime.documents.strict_yaml import read_yaml
 
@@ -230,4 +230,4 @@ def test_two_files_with_one_task_are_refused() -> None:
 def test_the_published_schema_takes_what_the_loader_takes(change: dict[str, Any], valid: bool) -> None:
     document = {**read_yaml(WHOLE.encode()).value, **change}
 
-    assert jsonschema_rs.is_valid(task_json_schema(), document) is valid
+    assert jsonschema_rs.is_valid(editor_schema(), document) is valid
