@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from harness.cassette.golden_cassette import read_cassette, write_cassette
     from harness.diff import TraceDiff, diff_traces
     from harness.diff.document import CallDiff, Change, Delta, Divergence, SameRun
-    from harness.errors import CassetteError, ImportFailed, TaskError
+    from harness.errors import CassetteError, ImportFailed, RecordingStopped, TaskError
     from harness.golden.http_cassette import HttpCassette
     from harness.golden.loader import find_tasks, load_task
     from harness.golden.project import Project
-    from harness.golden.record import record_task
+    from harness.golden.record import TaskRecording, record_task
     from harness.golden.rules.expect import (
         ApprovalSpec,
         CallSpec,
@@ -93,6 +93,7 @@ __all__ = [
     "Quarantine",
     "Range",
     "Recorder",
+    "RecordingStopped",
     "Redactor",
     "ReplaySpec",
     "Retention",
@@ -108,6 +109,7 @@ __all__ = [
     "Stats",
     "TaskError",
     "TaskInput",
+    "TaskRecording",
     "Tokens",
     "ToolMatch",
     "Tools",
@@ -135,11 +137,11 @@ _ROOMS = {
     "harness.sessions.recordings": "iter_recordings",
     "harness.diff": "TraceDiff diff_traces",
     "harness.diff.document": "CallDiff Change Delta Divergence SameRun",
-    "harness.errors": "CassetteError ImportFailed TaskError",
+    "harness.errors": "CassetteError ImportFailed RecordingStopped TaskError",
     "harness.golden.http_cassette": "HttpCassette",
     "harness.golden.loader": "find_tasks load_task",
     "harness.golden.project": "Project",
-    "harness.golden.record": "record_task",
+    "harness.golden.record": "TaskRecording record_task",
     "harness.golden.rules.expect": (
         "ApprovalSpec CallSpec Cost Counts Expect ExpectedCall OnceSpec Output Range Tokens Tools VsBaseline"
     ),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from runtime.errors import DataError
+from runtime.errors import CheckFailed, DataError
 
 
 class CassetteError(DataError):
     """A cassette or segment is missing, empty, damaged or foreign."""
+
+
+class RecordingStopped(CheckFailed):
+    """A recording asked for a write or an approval that nothing answers; nothing was written or replaced."""
 
 
 class TaskError(DataError):

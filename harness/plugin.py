@@ -34,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="replay answers from cassettes (default); record runs the agents and writes new cassettes",
     )
     group.addoption(
+        "--golden-allow-writes",
+        action="append",
+        default=[],
+        metavar="TOOL",
+        help="while recording, carry out the writes of this tool (* for each); others the old cassette answers",
+    )
+    group.addoption(
         "--golden-update",
         default="",
         metavar="KINDS",

@@ -5,6 +5,7 @@ GoldrunError
 │   ├── DuplicateRunError   the request id is running already
 │   └── RefusedError        a service admits no such run: its key, tenant, environment or scope
 ├── CheckFailed             a check failed, a divergence or a regression (exit code 1)
+│   ├── RecordingStopped    harness: a recording asks for a write or an approval that nothing answers
 │   └── WireMiss            harness: a replayed agent sent a request that the recording does not hold
 ├── DataError               an input is missing, damaged or not comparable (exit code 3)
 │   ├── JournalError        a journal record cannot be read or written

@@ -41,6 +41,7 @@ def compose(recording: Recording, provenance: dict[str, Any] | None = None) -> d
         messages=composer.messages,
         interactions=interactions,
         end=None if recording.end is None else _end(recording),
+        children=[compose(child) for child in recording.children],
     )
     plain: dict[str, Any] = msgspec.to_builtins(document)
     plain["root"] = content_root(plain)

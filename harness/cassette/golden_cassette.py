@@ -81,10 +81,18 @@ def read_cassette(path: str | Path, *, allow_edited: bool = False) -> Recording:
     where = str(path)
     try:
         with guarded(where):
-            recording = _Reader(document, where).recording()
+            recording = _read(document, where)
     except (msgspec.ValidationError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CassetteError(f"the document is wrong: {error}", where=where, next_step=_RESTORE) from error
     recording.edited = edited
+    return recording
+
+
+def _read(document: GoldenDocument, where: str) -> Recording:
+    """Return a document's run with its child runs; the root of the whole covers theirs."""
+    recording = _Reader(document, where).recording()
+    children = [_read(msgspec.convert(child, GoldenDocument), where) for child in document.children]
+    recording.children = tuple(children)
     return recording
 
 

@@ -63,6 +63,8 @@ class GoldenDocument(_Entry):
     messages: list[MessageEntry] = []
     interactions: list[InteractionEntry] = []
     end: dict[str, Any] | None = None
+    children: list[dict[str, Any]] = []
+    """Documents of the runs that its tool calls started."""
 
 
 def default_shape(kind: EffectKind) -> Shape:

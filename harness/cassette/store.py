@@ -16,6 +16,8 @@ from runtime.journal.recording import Recording, recording_of
 
 CASSETTE, JOURNAL, SEGMENT = ".cassette.json", ".jsonl", ".seg"
 SUFFIXES = (CASSETTE, JOURNAL, SEGMENT)
+REJECTED = ".rejected"
+"""Ends the name of a recording put beside an accepted one: read where it is named, never found in a folder."""
 JournalView = Callable[[Path], Iterator[Recording] | None]
 """Reads a file that is named like a journal as runs; `None` if it is an ordinary journal."""
 
@@ -147,9 +149,10 @@ def _one(path: Path, name: str, view: JournalView | None) -> Recording:
         raise UsageError("a folder has no runs of its own", where=str(path), next_step="name a file of it")
     if kind_of(path) == "segment":
         return read_segment(path).open(name)
-    for recording in _of_file(path, view=view):
-        if name in {recording.header.request_id, recording.header.run_id}:
-            return recording
+    for outermost in _of_file(path, view=view):
+        for recording in (outermost, *outermost.children):
+            if name in {recording.header.request_id, recording.header.run_id}:
+                return recording
     raise CassetteError(
         f"no run {name!r} in this file",
         where=str(path),
@@ -179,11 +182,12 @@ def kind_of(path: Path) -> str:
     Raises:
         CassetteError: If the name says neither.
     """
-    if path.name.endswith(SEGMENT):
+    name = path.name.removesuffix(REJECTED)
+    if name.endswith(SEGMENT):
         return "segment"
-    if path.name.endswith(JOURNAL):
+    if name.endswith(JOURNAL):
         return "journal"
-    if path.name.endswith(".json"):
+    if name.endswith(".json"):
         return "cassette"
     raise CassetteError(
         f"{path.name!r} is no recording by its name",

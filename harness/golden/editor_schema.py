@@ -31,6 +31,8 @@ NOTES: dict[str, dict[str, str]] = {
         "policy": "What the run may do and use, over the agent's own policy and budget.",
         "replay": "How effects are matched with the cassette.",
         "expect": "What must hold of the run; every rule that does not hold is reported.",
+        "approvals": "How approvals are answered while the task is recorded, by tool: grant, deny or timeout.",
+        "stand_ins": "What answers for tools while the task is recorded, by tool: module:function.",
         "quarantine": "Tolerates a failure of the task until a day.",
     },
     "InputMessage": {"role": "Who says it: system or user.", "content": "The text."},
@@ -52,7 +54,9 @@ NOTES: dict[str, dict[str, str]] = {
         " The last two also hide changes of the prompt, of parameters and of tool descriptions.",
         "tools": "How tool calls are matched.",
     },
-    "ToolMatch": {"ignore": "Arguments that may differ, like args.request_time; a call must have each of them."},
+    "ToolMatch": {
+        "ignore": "Arguments that may differ, like args.request_time; a call must have each of them."
+    },
     "Quarantine": {
         "reason": "Why the failure is tolerated.",
         "owner": "Who takes care of it.",
@@ -138,7 +142,10 @@ NOTES: dict[str, dict[str, str]] = {
         "by_status": f"Calls by status: {_COUNT} each.",
     },
     "Range": {"min": "The least number, included.", "max": "The greatest number, included."},
-    "ApprovalSpec": {"tool": "The tool that was to be approved.", "decision": "The answer; any if not given."},
+    "ApprovalSpec": {
+        "tool": "The tool that was to be approved.",
+        "decision": "The answer; any if not given.",
+    },
     "Cost": {"max_usd": "The most dollars.", "vs_baseline": "The most in relation to the stored baseline."},
     "VsBaseline": {
         "max_ratio": "The greatest ratio to the baseline's cost.",

@@ -67,13 +67,16 @@ class GoldenOutcome:
         return None if first is None or first.cause is None else first.cause
 
 
-def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -> GoldenOutcome:
+def run_task(
+    task: GoldenTask, project: Project, *, deploy: str | None = None, recording: Recording | None = None
+) -> GoldenOutcome:
     """Replay a task's cassette and judge the trace.
 
     Args:
         task: The task.
         project: The project that holds its cassette.
         deploy: Version label for the trace.
+        recording: The run to judge, in place of the cassette's.
 
     Raises:
         TaskError: If the task cannot run: no cassette, no baseline, or a wrong agent.
@@ -81,7 +84,7 @@ def run_task(task: GoldenTask, project: Project, *, deploy: str | None = None) -
     """
     started = time.perf_counter()
     _check_channels(task)
-    recording = load_recording(task, project)
+    recording = recording or load_recording(task, project)
     with importable(project.root):
         agent = None if task.is_recorded else load_agent(task, project)
         replay = _replay(task, recording, agent, deploy)

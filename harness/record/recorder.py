@@ -11,7 +11,9 @@ from harness.redaction.redactor import process_redactor
 from runtime.core.effects import Performer
 from runtime.errors import UsageError
 from runtime.journal.files import JournalWriter
+from runtime.journal.recording import Recording, recording_of
 from runtime.journal.recording_performer import JournalSink, MemorySink, RecordingPerformer
+from runtime.journal.records import Record
 
 
 class Recorder:
@@ -54,8 +56,37 @@ class Recorder:
         return RecordingPerformer(inner, sink, cleaner=process_redactor(os.environ) if self._redact else None)
 
 
-def memory_wrap(*, redact: bool = True) -> tuple[MemorySink, Callable[[Performer], Performer]]:
-    """Return a sink in memory and the wrapper that records one run into it."""
-    sink = MemorySink()
-    cleaner = process_redactor(os.environ) if redact else None
-    return sink, lambda inner: RecordingPerformer(inner, sink, cleaner=cleaner)
+class MemoryRuns:
+    """Keeps a run and its child runs in memory, each with records of its own."""
+
+    def __init__(self, *, redact: bool = True) -> None:
+        self._cleaner = process_redactor(os.environ) if redact else None
+        self._sinks: list[MemorySink] = []
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of the outermost run."""
+        return self._sinks[0].records if self._sinks else []
+
+    def wrap(self, inner: Performer) -> Performer:
+        """Return a performer that records around another; the outermost run begins first."""
+        sink = MemorySink()
+        self._sinks.append(sink)
+        return RecordingPerformer(inner, sink, cleaner=self._cleaner)
+
+    def recording(self) -> Recording:
+        """Return the outermost run, its child runs with it.
+
+        Raises:
+            JournalError: If no run began.
+        """
+        recording = recording_of(self.records, source="memory")
+        children = [recording_of(sink.records, source="memory") for sink in self._sinks[1:] if sink.records]
+        recording.children = tuple(sorted(children, key=lambda child: child.header.request_id))
+        return recording
+
+
+def memory_wrap(*, redact: bool = True) -> tuple[MemoryRuns, Callable[[Performer], Performer]]:
+    """Return what keeps a run in memory, and the wrapper that records the run and its child runs into it."""
+    runs = MemoryRuns(redact=redact)
+    return runs, runs.wrap

@@ -12,7 +12,7 @@ import msgspec
 from harness.replay.divergence import EffectDivergence, ReplayDivergence
 from harness.replay.matching import STRICT, Matchers, RecordingIndex
 from harness.replay.performer import ReplayPerformer
-from harness.sessions.recorded_end import check_end
+from harness.sessions.recorded_end import check_end, end_divergence
 from harness.sessions.redactors import redactor_for
 from harness.sessions.verdicts import hold_verdicts
 from runtime.core.money import Rate
@@ -154,6 +154,8 @@ def replay_run(
         at_end = check_end(recording, trace, matchers)
         divergences += at_end.divergences
         warnings += at_end.warnings
+    if not divergences:
+        divergences += _children_differ(recording)
     return RunReplay(
         recording=recording,
         verdict="diverged" if divergences else "same",
@@ -167,6 +169,21 @@ def replay_run(
 def _died_as_recorded(recording: Recording) -> bool:
     """Return whether the run ended because something raised: the replay then has to end so too."""
     return recording.stop_reason == StopKind.INTERNAL_ERROR
+
+
+def _children_differ(recording: Recording) -> list[EffectDivergence]:
+    """Replay the child runs that are kept with a run; the tools that began them are not carried out on replay.
+
+    Each follows from its own recording, so what is compared is the recorded run, not the code of the child agent.
+    """
+    found: list[EffectDivergence] = []
+    for child in recording.children:
+        replay = replay_run(child)
+        name = child.header.request_id.removeprefix(f"{recording.header.request_id}/")
+        found += [msgspec.structs.replace(d, lane=f"{name}>{d.lane}") for d in replay.divergences]
+        if replay.error is not None:
+            found.append(end_divergence(f"child {name}", None, replay.error))
+    return found
 
 
 def _edited(recording: Recording) -> EffectDivergence:

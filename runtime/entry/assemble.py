@@ -165,6 +165,7 @@ def assemble(
     *,
     enter: Enter = enter_new,
     known: Known | None = None,
+    child_known: Known | None = None,
     elapsed_s: float = 0.0,
     unended: StopKind = StopKind.INTERNAL_ERROR,
 ) -> DrivenRun:
@@ -176,6 +177,7 @@ def assemble(
         world: Answers the run.
         enter: Enters the run in the control store's index.
         known: Makes the source of outcomes that are known already.
+        child_known: Makes that of each child run.
         elapsed_s: Seconds that the run has used before.
         unended: Its stop reason in the index if not even `End` could be performed.
 
@@ -193,7 +195,7 @@ def assemble(
         rates=header.rates,
         state=state,
         cap=_cap(agent, state.artifacts),
-        children=_children_of(header, world, fencing),
+        children=_children_of(header, world, fencing, child_known),
         elapsed_s=elapsed_s,
     )
     tools = {t.name: t for t in agent.tools} if world.tools is None else world.tools
@@ -220,8 +222,15 @@ def assemble(
     return DrivenRun(setup, chain, guard, unended=unended)
 
 
-def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
-    """Return a fresh run that is ready to be driven: a run of its own, or a child of another."""
+def begin_run(agent: Agent, request: Request, world: World, *, known: Known | None = None) -> DrivenRun:
+    """Return a fresh run that is ready to be driven: a run of its own, or a child of another.
+
+    Args:
+        agent: What runs.
+        request: What is asked.
+        world: Answers the run.
+        known: Makes a source of known outcomes for the run, and one for each of its child runs.
+    """
     governor = world.governor
     setup = prepare(
         agent,
@@ -231,15 +240,17 @@ def begin_run(agent: Agent, request: Request, world: World) -> DrivenRun:
         inputs="none" if world.inputs is None else "recorded",
         rules=None if governor is None else governor.rules,
     )
-    return assemble(agent, setup, world)
+    return assemble(agent, setup, world, known=known, child_known=known)
 
 
-def _children_of(parent: Header, world: World, execution: int) -> Callable[[CallTool], CallChildren]:
+def _children_of(
+    parent: Header, world: World, execution: int, known: Known | None
+) -> Callable[[CallTool], CallChildren]:
     """Return what makes the child runs of a call: in the same world, recorded and guarded alike."""
 
     async def start(child: Agent, wanted: ChildRequest, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await begin_run(child, child_request(wanted, parent), own).run(cut)
+        return await begin_run(child, child_request(wanted, parent), own, known=known).run(cut)
 
     starter: Start = start
     return lambda call: CallChildren(parent, call, starter, execution=execution)

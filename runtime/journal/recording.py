@@ -130,6 +130,7 @@ class Recording:
         root: The chain over the run's records, where the file states one.
         torn: Whether a torn last record was dropped.
         edited: Whether its content is not what it was sealed with.
+        children: Runs that its tool calls started, where they are kept with it, by request id.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class Recording:
         self.root = root
         self.torn = torn
         self.edited = False
+        self.children: tuple[Recording, ...] = ()
         self._by_seq: dict[int, Interaction] | None = None
         self._messages: dict[int, tuple[Message, ...]] = {}
         self._schemas = header.tool_schemas

@@ -52,7 +52,17 @@ class MemorySink:
         self._chain = Chain()
 
     def open(self, header: Header) -> str:
-        """Begin the run; its records carry no name."""
+        """Begin the run; its records carry no name.
+
+        Raises:
+            UsageError: If it holds a run already: the records of two would be mixed.
+        """
+        if self.records:
+            raise UsageError(
+                "this sink in memory holds a run already",
+                where="MemorySink",
+                next_step="give each run a sink of its own, child runs too",
+            )
         return ""
 
     def append(self, record: Record) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from examples.record_all import decisions, record_all
+from examples.record_all import record_all
+from harness.cassette.golden_cassette import read_cassette
 from harness.golden.loader import find_tasks
 from harness.golden.project import Project
+from harness.golden.record import decisions
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE_SUITES = ("support", "oncall")
@@ -30,9 +32,9 @@ def _cassettes(root: Path) -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in found}
 
 
-def _without_prices(path: Path) -> list[tuple[str, str | None]]:
+def _without_prices(path: Path) -> dict[str, object]:
     # The installed price table may be newer than the one a cassette was recorded under.
-    return [each for each in decisions(path) if each[0] != "prices"]
+    return {name: what for name, what in decisions(read_cassette(path)).items() if name != "prices"}
 
 
 def test_recording_anew_gives_the_committed_cassettes_and_baselines(project: Project) -> None:
@@ -62,9 +64,9 @@ def test_recording_twice_leaves_equal_cassettes_as_they_are(project: Project) ->
 
 def test_recording_with_force_decides_the_same_again(project: Project) -> None:
     record_all(project)
-    before = {name: decisions(path) for name, path in _cassettes(project.root).items()}
+    before = {name: decisions(read_cassette(path)) for name, path in _cassettes(project.root).items()}
 
     forced = record_all(project, force=True)
 
     assert all(each.has_new_cassette for each in forced)
-    assert {name: decisions(path) for name, path in _cassettes(project.root).items()} == before
+    assert {name: decisions(read_cassette(path)) for name, path in _cassettes(project.root).items()} == before

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from harness.record import MemorySink
-from harness.record.recorder import memory_wrap
+from harness.record.recorder import MemoryRuns, memory_wrap
 from runtime.entry.agent import Agent
 from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.journal.recording import Recording, recording_of
@@ -30,7 +29,7 @@ def record(
 
 def record_to_sink(
     agent: Agent, script: list[Any], request: Request = REQUEST, *, redact: bool = True, **ports: Any
-) -> tuple[RunResult, MemorySink]:
+) -> tuple[RunResult, MemoryRuns]:
     """Run an agent on a script and return the run with its records."""
     sink, wrap = memory_wrap(redact=redact)
     model = ScriptedModel(script)
@@ -41,7 +40,7 @@ def record_to_sink(
     return result, sink
 
 
-def changed(sink: MemorySink, change: Callable[[Record], Record | None]) -> Recording:
+def changed(sink: MemoryRuns, change: Callable[[Record], Record | None]) -> Recording:
     """Return the recording after a change of its records; a record changed to `None` is left out.
 
     The end's trace hash is left out, as it is of the recording before the change.

@@ -15,6 +15,7 @@ from runtime.errors import ExitCode, UsageError
 
 app: typer.Typer = typer.Typer(rich_markup_mode=None, add_completion=False)
 _COMMAND = "goldrun.command"
+_ALLOW, _EVERY = "--allow-writes", "*"
 _FOLDER = Path("cassettes", "http")
 
 
@@ -27,6 +28,8 @@ class RecordCommand(TyperCommand):
             at = args.index("--")
             ctx.meta[_COMMAND] = args[at + 1 :]
             args = args[:at]
+        # The option's value is optional: without one it stands for each tool.
+        args = [f"{_ALLOW}={_EVERY}" if arg == _ALLOW else arg for arg in args]
         return super().parse_args(ctx, args)
 
 
@@ -34,7 +37,10 @@ class RecordCommand(TyperCommand):
 def record(
     ctx: typer.Context,
     tasks: Annotated[
-        list[str] | None, typer.Argument(help="Golden tasks: names like suite/task, or task files.")
+        list[str] | None,
+        typer.Argument(
+            help="Golden tasks: names like suite/task, patterns like 'suite/*', files or folders."
+        ),
     ] = None,
     proxy: Annotated[bool, typer.Option("--proxy", help="Run a recording proxy on loopback.")] = False,
     upstream: Annotated[
@@ -63,6 +69,15 @@ def record(
         str | None, typer.Option(help="Tasks: base URL of an OpenAI-compatible endpoint.")
     ] = None,
     api_key_env: Annotated[str, typer.Option(help="Tasks: variable that holds its key.")] = "OPENAI_API_KEY",
+    allow_writes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-writes",
+            metavar="[=TOOL]",
+            help="Tasks: carry out the writes of this tool, or of each tool if none is named (not in prod). "
+            "Other writes are answered from the old cassette. Repeatable.",
+        ),
+    ] = None,
 ) -> int:
     """Record golden tasks, or `-- COMMAND` with its HTTP traffic, or the traffic of a `--proxy`."""
     command: list[str] | None = ctx.meta.get(_COMMAND)
@@ -78,7 +93,13 @@ def record(
         # Golden tasks need pydantic and the YAML reader. Loaded here, they do not delay a recorded command.
         from harness.cli.record_tasks import record_tasks
 
-        return record_tasks(tasks, script=script, base_url=base_url, api_key_env=api_key_env)
+        return record_tasks(
+            tasks,
+            script=script,
+            base_url=base_url,
+            api_key_env=api_key_env,
+            allow_writes=allow_writes or [],
+        )
     path = _recording(out, replay=replay)
     if command is not None:
         return record_command(command, path, replay=replay, redact=redact, pace=pace)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from harness.record import MemorySink
+from harness.record.recorder import MemoryRuns
 from harness.replay.divergence import EffectDivergence
 from harness.sessions.replay import RunReplay, agent_setup, replay_run
 from runtime.core.effects import EffectKind
@@ -29,7 +29,7 @@ SCRIPT: list[Any] = [
 ]
 
 
-def recorded(**fields: Any) -> MemorySink:
+def recorded(**fields: Any) -> MemoryRuns:
     """Record a run in which the first look-up fails once."""
     result, sink = record_to_sink(shop_agent(Shop(faults={"stock": [passing_fault()]}), **fields), SCRIPT)
     assert result.stop_reason == "finish"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.record import MemorySink
+from harness.record.recorder import MemoryRuns
 from harness.replay.divergence import ReplayDivergence, describe
 from harness.replay.matching import Matchers, RecordingIndex, last_message_key, loose_tool_key
 from harness.replay.performer import ReplayPerformer
@@ -46,7 +46,7 @@ SCRIPT: list[Any] = [
 ]
 
 
-def recorded() -> MemorySink:
+def recorded() -> MemoryRuns:
     return record_to_sink(shop_agent(Shop()), SCRIPT)[1]
 
 

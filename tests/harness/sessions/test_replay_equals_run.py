@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from harness.record import MemorySink
-from harness.record.recorder import memory_wrap
+from harness.record.recorder import MemoryRuns, memory_wrap
 from harness.sessions.replay import agent_setup, replay_json, replay_run
 from runtime.core.messages import ModelReply, RefusalPart
 from runtime.core.policy import ArgumentRule, Budget, LoopLimits, Policy, RetryPolicy
@@ -128,7 +127,7 @@ def test_finishing_order_of_a_batch_is_never_a_difference() -> None:
     assert verdicts == ["same"] * 200
 
 
-def run_in_order(order: list[str]) -> tuple[RunResult, MemorySink]:
+def run_in_order(order: list[str]) -> tuple[RunResult, MemoryRuns]:
     """Record a run whose four calls of one turn finish in a given order."""
     sink, wrap = memory_wrap()
 
