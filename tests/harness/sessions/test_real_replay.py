@@ -153,6 +153,7 @@ def test_the_commands_import_and_replay_real_runs(tmp_path: Path, capsys: pytest
         "runs": 36,
         "same": 36,
         "diverged": 0,
+        "assert_only": 0,
         "errors": 0,
         "effects": document["totals"]["effects"],
         "seconds": 0,
