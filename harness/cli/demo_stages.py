@@ -125,7 +125,7 @@ class DemoProject:
 
     def record(self) -> str:
         """Record the golden tasks; return the command's output."""
-        return self._goldrun("record", *self.tasks(), "--script", SCRIPT).stdout
+        return self._goldrun("record", *self.tasks(), "--script", SCRIPT, "--allow-writes").stdout
 
     def pytest(self) -> tuple[int, str]:
         """Run the suite under pytest; return exit code and output."""

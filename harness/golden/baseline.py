@@ -11,14 +11,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from harness.errors import TaskError
 from harness.golden.task import SUFFIX as TASK_SUFFIX
 from harness.golden.task import GoldenTask
-from runtime.core.canonical import fingerprint
+from runtime.core.canonical import canonical_bytes
 from runtime.core.ids import run_id
+from runtime.core.money import usd_text
 from runtime.core.trace import ModelStep, Step, ToolStep, Trace, parse_trace, trace_json
 
 SUFFIX = ".trace.json"
@@ -55,7 +57,7 @@ def read_baseline(task: GoldenTask | None, path: Path) -> Trace:
         TaskError: If it is missing, or not a trace.
     """
     try:
-        return parse_trace(json.loads(path.read_bytes()))
+        return _noted(json.loads(path.read_bytes()))
     except FileNotFoundError as error:
         where = path.as_posix() if task is None else task.where("expect.trace")
         next_step = "look at the run, then accept it with --golden-update=new"
@@ -116,71 +118,156 @@ def normalised(trace: Trace) -> Trace:
 
 
 def compare_traces(baseline: Trace, trace: Trace) -> BaselineChange | None:
-    """Return the first difference from a baseline; `None` if stop reason and trace hash are equal.
+    """Return the first difference from a baseline; `None` if there is none that counts."""
+    return next(baseline_changes(baseline, trace), None)
 
-    The hash covers decisions, calls, results, denials, output and stop reason. It ignores times, ids, keys and cost.
+
+def baseline_changes(baseline: Trace, trace: Trace) -> Iterator[BaselineChange]:
+    """Yield the first difference in what the run did, then each total that differs.
+
+    Contents are compared, not stored hashes: what a reviewer reads in the file is what is compared. Times, ids and keys
+    are not. Tokens and cost may differ by a tenth.
     """
-    if baseline.trace_hash == trace.trace_hash and baseline.stop_reason == trace.stop_reason:
-        return None
-    first = next(_differences(baseline, trace), None)
+    lacks = missing_fields(baseline)
+    first = next(_differences(baseline, trace, lacks), None)
     if first is not None:
-        return first
-    return BaselineChange(place="trace hash", baseline=baseline.trace_hash, actual=trace.trace_hash)
+        yield first
+    yield from _total_differences(baseline, trace, lacks)
 
 
-def _differences(a: Trace, b: Trace) -> Iterator[BaselineChange]:
+def missing_fields(baseline: Trace) -> frozenset[str]:
+    """Return the fields that a stored baseline lacks, and that are therefore not compared."""
+    return frozenset(baseline.labels.get(_LACKS, ()))
+
+
+def _noted(plain: Any) -> Trace:
+    """Return the trace of a document, with the compared fields that it lacks among its labels."""
+    trace = parse_trace(plain)
+    models = [s["model"] for s in plain["steps"] if s.get("model")]
+    calls = [call for s in plain["steps"] for call in s.get("tool_calls", ())]
+    lacks = {f"model.{name}" for name in _MODEL for m in models if name not in m}
+    lacks |= {f"call.{name}" for name in _CALL for c in calls if name not in c}
+    lacks |= {name for name in ("approvals", "denials") if name not in plain}
+    lacks |= {name for name in _TOTALS if _STORED.get(name, name) not in plain.get("totals", {})}
+    if not lacks:
+        return trace
+    return msgspec.structs.replace(trace, labels={**trace.labels, _LACKS: sorted(lacks)})
+
+
+def _differences(a: Trace, b: Trace, lacks: frozenset[str]) -> Iterator[BaselineChange]:
     for position in range(max(len(a.steps), len(b.steps))):
         old = a.steps[position] if position < len(a.steps) else None
         new = b.steps[position] if position < len(b.steps) else None
-        yield from _step_differences(old, new)
-    refused = ([(d.step, d.tool, d.rule) for d in t.denials] for t in (a, b))
-    old_denials, new_denials = (fingerprint(r) for r in refused)
-    if old_denials != new_denials:
-        yield BaselineChange(
-            place="denials",
-            baseline=f"{len(a.denials)} denials",
-            actual=f"{len(b.denials)} denials or others",
-        )
+        yield from _step_differences(old, new, lacks)
+    if "denials" not in lacks:
+        refused = [[f"{d.tool or 'a call'} by {d.rule} at step {d.step}" for d in t.denials] for t in (a, b)]
+        yield from _lists_differ("denials", refused[0], refused[1])
+    if "approvals" not in lacks:
+        answers = [[f"{e.tool} {e.decision}" for e in t.approvals] for t in (a, b)]
+        yield from _lists_differ("approvals", answers[0], answers[1])
     if a.stop_reason != b.stop_reason:
         yield BaselineChange(place="stop reason", baseline=a.stop_reason, actual=b.stop_reason)
     if a.output != b.output:
         yield BaselineChange(place="output", baseline=_short(a.output), actual=_short(b.output))
 
 
-def _step_differences(old: Step | None, new: Step | None) -> Iterator[BaselineChange]:
+def _lists_differ(place: str, old: list[str], new: list[str]) -> Iterator[BaselineChange]:
+    if old != new:
+        yield BaselineChange(
+            place=place, baseline=", ".join(old) or f"no {place}", actual=", ".join(new) or f"no {place}"
+        )
+
+
+def _total_differences(a: Trace, b: Trace, lacks: frozenset[str]) -> Iterator[BaselineChange]:
+    for name, ratio in _TOTALS.items():
+        before, now = getattr(a.totals, name), getattr(b.totals, name)
+        if name in lacks or before is None or before == now:
+            continue
+        if now is not None and ratio is not None and before / ratio <= now <= before * ratio:
+            continue
+        words = usd_text if name == "cost_nanousd" else str
+        times = f", {now / before:.3g} times" if now is not None and before else ""
+        yield BaselineChange(
+            place=_STORED.get(name, name),
+            baseline=str(words(before)),
+            actual="unknown" if now is None else f"{words(now)}{times}",
+        )
+
+
+def _step_differences(old: Step | None, new: Step | None, lacks: frozenset[str]) -> Iterator[BaselineChange]:
     some = old or new
     assert some is not None
     index = some.index
     old_model, new_model = (None if s is None else s.model for s in (old, new))
-    if _hash(old_model) != _hash(new_model):
+    if _of_model(old_model, lacks) != _of_model(new_model, lacks):
         yield BaselineChange(
             place=f"step {index}, model", baseline=_model(old_model), actual=_model(new_model), step=index
         )
-    old_calls = () if old is None else old.tool_calls
-    new_calls = () if new is None else new.tool_calls
-    for number in range(max(len(old_calls), len(new_calls))):
-        was = old_calls[number] if number < len(old_calls) else None
-        now = new_calls[number] if number < len(new_calls) else None
-        if _hash(was) != _hash(now):
-            place = f"step {index}, call {number + 1}"
-            yield BaselineChange(place=place, baseline=_call(was), actual=_call(now), step=index)
+    for what, field in (("call", "tool_calls"), ("program call", "program_calls")):
+        was, now = (() if s is None else getattr(s, field) for s in (old, new))
+        for number in range(max(len(was), len(now))):
+            left = was[number] if number < len(was) else None
+            right = now[number] if number < len(now) else None
+            if _of_call(left, lacks) != _of_call(right, lacks):
+                place = f"step {index}, {what} {number + 1}"
+                yield BaselineChange(place=place, baseline=_call(left), actual=_call(right), step=index)
 
 
-def _hash(part: ModelStep | ToolStep | None) -> str | None:
-    return None if part is None else part.hash
+_LACKS = "baseline_lacks"
+_MODEL = ("request_model", "finish_reason", "text", "tool_names", "attempts")
+_CALL = ("name", "arguments", "status", "result", "write", "attempts")
+_TOTALS: dict[str, float | None] = {
+    "tool_executions": None,
+    "retries": None,
+    "total_tokens": 1.1,
+    "cost_nanousd": 1.1,
+}
+"""Totals that are compared, and the ratio within which they are equal; `None` for exact counts."""
+_STORED = {"cost_nanousd": "cost_usd"}
+
+
+def _of_model(model: ModelStep | None, lacks: frozenset[str]) -> list[Any] | None:
+    """Return what of a decision is compared; of a failure that there was one, because its words may hold an address."""
+    if model is None:
+        return None
+    return [model.error is None, *(getattr(model, name) for name in _MODEL if f"model.{name}" not in lacks)]
+
+
+def _of_call(call: Any, lacks: frozenset[str]) -> bytes | None:
+    if call is None:
+        return None
+    known = [name for name in _CALL if hasattr(call, name) and f"call.{name}" not in lacks]
+    return canonical_bytes([getattr(call, name) for name in known])
 
 
 def _model(model: ModelStep | None) -> str:
     if model is None:
         return "no such step"
     asks = f", asks for {', '.join(model.tool_names)}" if model.tool_names else ""
-    return f"{model.request_model} {model.finish_reason or model.error or ''} {_short(model.text)}{asks}"
+    tries = "" if model.attempts == 1 else f" in {model.attempts} attempts"
+    return f"{model.request_model} {model.finish_reason or model.error or ''} {_short(model.text)}{asks}{tries}"
 
 
-def _call(call: ToolStep | None) -> str:
+def _call(call: Any) -> str:
     if call is None:
         return "no such call"
-    return f"{call.name}({_short(call.arguments)}) {call.status} -> {_short(call.result)}"
+    marks = "write " if getattr(call, "write", False) else ""
+    attempts = getattr(call, "attempts", 1)
+    tries = "" if attempts == 1 else f" in {attempts} attempts"
+    return f"{marks}{call.name}({_short(call.arguments)}) {call.status}{tries} -> {_short(call.result)}"
+
+
+def aligned(baseline: Trace, trace: Trace) -> str:
+    """Return the calls of both runs side by side, as `goldrun diff` shows them, at most one screen."""
+    from harness.diff import diff_traces
+    from harness.diff.render import render_text
+
+    lines = render_text(diff_traces(baseline, trace), width=100).splitlines()
+    more = len(lines) - _SHOWN_LINES
+    return "\n".join([*lines[:_SHOWN_LINES], *([f"... {more} more lines"] if more > 0 else [])])
+
+
+_SHOWN_LINES = 30
 
 
 def _short(value: object) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from harness.cassette.golden_cassette import read_cassette
 from harness.errors import CassetteError, TaskError
-from harness.golden.baseline import baseline_path, read_baseline
+from harness.golden.baseline import baseline_path, missing_fields, read_baseline
 from harness.golden.load_code import importable
 from harness.golden.project import Project, load_agent
 from harness.golden.rules.evaluation import judged, task_facts
@@ -99,7 +99,7 @@ def run_task(
         divergences=replay.divergences,
         seconds=time.perf_counter() - started,
         quarantined=is_quarantined(task),
-        notes=(*replay.warnings, *notes),
+        notes=(*replay.warnings, *notes, *_baseline_notes(task)),
     )
 
 
@@ -223,7 +223,7 @@ def _judge(
 ) -> tuple[tuple[CheckFailure, ...], tuple[str, ...]]:
     """Return the rules that do not hold, and what could not be checked."""
     baseline = read_baseline(task, baseline_path(task.path)) if needs_baseline(task) else None
-    tainted_from = next((d.step for d in divergences), None)
+    tainted_from = next((d.step for d in divergences if d.step is not None), None)
     facts = task_facts(
         task,
         trace,
@@ -244,6 +244,13 @@ def _judge(
     unsure = unchecked_names(task.expect, facts)
     notes = (f"nothing says which tools there are; not checked: {', '.join(unsure)}",) if unsure else ()
     return tuple(failures), notes
+
+
+def _baseline_notes(task: GoldenTask) -> tuple[str, ...]:
+    if not needs_baseline(task):
+        return ()
+    lacks = sorted(missing_fields(read_baseline(task, baseline_path(task.path))))
+    return (f"the baseline lacks {', '.join(lacks)}: not compared",) if lacks else ()
 
 
 def needs_baseline(task: GoldenTask) -> bool:

@@ -23,6 +23,7 @@ Cause = Literal[
     "budget",
     "control",
     "redaction",
+    "tool declaration",
     "code",
 ]
 

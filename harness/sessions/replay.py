@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from harness.replay.divergence import EffectDivergence, ReplayDivergence
+from harness.replay.guards import guard_changes, guard_divergences
 from harness.replay.matching import STRICT, Matchers, RecordingIndex
 from harness.replay.performer import ReplayPerformer
 from harness.sessions.recorded_end import check_end, end_divergence
@@ -156,6 +157,7 @@ def replay_run(
         warnings += at_end.warnings
     if not divergences:
         divergences += _children_differ(recording)
+    divergences = [*guard_divergences(guard_changes(recording.header, ready.header)), *divergences]
     return RunReplay(
         recording=recording,
         verdict="diverged" if divergences else "same",
@@ -202,8 +204,7 @@ def _edited(recording: Recording) -> EffectDivergence:
 
 def _warnings(recorded: Header, now: Header) -> list[str]:
     found = []
-    if recorded.policy_hash != now.policy_hash:
-        found.append("policy or budget is not the recorded one")
+    found += [change.text for change in guard_changes(recorded, now) if not change.weakened]
     if recorded.agent_version != now.agent_version:
         found.append(f"agent version was {recorded.agent_version!r}, is {now.agent_version!r}")
     if recorded.tools_hash != now.tools_hash:

@@ -6,6 +6,9 @@ from tests.code_changes.change import green, oncall, support
 
 STEPPED = ("flaky_carrier", "injected_result", "late_parcel", "refund_forbidden", "budget_calls")
 """Tasks that take more than two steps under the agent's own limits."""
+OTHERS = ("refund_with_approval", "unknown_order")
+OTHER_BUDGETS = (*STEPPED, "unknown_order")
+"""Tasks that do not state these limits themselves."""
 BUDGET = 'budget=Budget(max_steps=12, max_seconds=60.0, max_usd="0.05", max_tool_calls=10),'
 
 ONCALL_BUDGET = 'budget=Budget(max_steps=10, max_seconds=60.0, max_usd="0.5", max_tool_calls=20),'
@@ -71,10 +74,10 @@ GUARDS = [
         ("agent", 'approve=("refund.create",)', 'approve=("refund.create", "ticket.create")'),
         red=("late_parcel",),
         cause="policy",
-        line="approve",
+        line="an approval of ticket.create is asked for now",
     ),
     support(
-        "budget taken out", ("agent", "        " + BUDGET + "\n", ""), cause="policy", line="max_tool_calls"
+        "budget taken out", ("agent", "        " + BUDGET + "\n", ""), cause="policy", line="budget.max_"
     ),
     oncall(
         "budget taken out",
@@ -88,11 +91,16 @@ GUARDS = [
     support(
         "step limit raised",
         ("agent", "max_steps=12", "max_steps=50"),
+        red=OTHER_BUDGETS,
         cause="policy",
         line="max_steps 12 -> 50",
     ),
     support(
-        "dollar limit raised", ("agent", 'max_usd="0.05"', 'max_usd="5"'), cause="policy", line="max_usd"
+        "dollar limit raised",
+        ("agent", 'max_usd="0.05"', 'max_usd="5"'),
+        red=OTHER_BUDGETS,
+        cause="policy",
+        line="max_usd 0.05 -> 5",
     ),
     support(
         "refund is no write any more",
@@ -155,8 +163,7 @@ LIMITS = [
     oncall(
         "loop limit",
         ("agent", 'approve=("deploy.rollback",)', 'approve=("deploy.rollback",), loop=None'),
-        red=("loop",),
-        cause="budget",
+        cause="policy",
         line="policy.loop",
     ),
 ]
@@ -215,12 +222,14 @@ MORE_GUARDS = [
     support(
         "refused calls end the run",
         ("agent", 'approve=("refund.create",)', 'approve=("refund.create",), on_denied="stop"'),
+        red=(*(name for name in STEPPED if name not in {"injected_result", "refund_forbidden"}), *OTHERS),
         cause="policy",
         line="on_denied",
     ),
     support(
         "failures are told",
         ("agent", 'approve=("refund.create",)', 'approve=("refund.create",), on_failure="tell"'),
+        red=(*(name for name in STEPPED if name != "flaky_carrier"), *OTHERS),
         cause="policy",
         line="on_failure",
     ),

@@ -166,7 +166,9 @@ def _introduce(story: Story) -> None:
 
 def _record(story: Story) -> None:
     story.show.stage("Record: each golden task runs once for real and leaves a cassette to review")
-    story.show.command("goldrun record golden/support/*.golden.yaml --script shop.provider:policy")
+    story.show.command(
+        "goldrun record golden/support/*.golden.yaml --script shop.provider:policy --allow-writes"
+    )
     with progress("demo", STEPS) as advance:
         advance(story.done, "recording")
         output = story.project.record()

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from harness.golden.baseline import compare_traces
+from harness.golden.baseline import aligned, baseline_changes
 from harness.golden.rules.expect import Cost, Counts, Output, Range, Tokens
 from harness.golden.rules.facts import Facts, Finding, RulePath, suggestion
 from harness.golden.rules.matchers import compiled, mismatches, shown
@@ -34,6 +34,7 @@ _MODEL_KINDS = frozenset(
     {"model_timeout", "model_error_exhausted", "model_unhealthy", "model_refused", "model_rate_limited"}
 )
 """Stop reasons whose subject is a model."""
+_ACCEPT = "accept it, if it is wanted, with `pytest FILE --golden-update=changed`"
 _NO_BASELINE = "no baseline is stored"
 _RECORD_BASELINE = "accept one with --golden-update=new"
 
@@ -192,13 +193,13 @@ def check_trace(facts: Facts, path: RulePath = ("expect", "trace")) -> Iterator[
         expected = "the stored baseline trace"
         yield Finding(path=path, expected=expected, actual=_NO_BASELINE, nearest=_RECORD_BASELINE)
         return
-    difference = compare_traces(facts.baseline, facts.trace)
-    if difference is not None:
+    for number, difference in enumerate(baseline_changes(facts.baseline, facts.trace)):
+        shown = f"\n{aligned(facts.baseline, facts.trace)}\n{_ACCEPT}" if number == 0 else ""
         yield Finding(
             path=path,
             expected=f"as in the baseline: {difference.baseline}",
             actual=difference.actual,
-            nearest=difference.place,
+            nearest=f"{difference.place}{shown}",
             step=difference.step,
         )
 

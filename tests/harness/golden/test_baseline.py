@@ -14,11 +14,12 @@ from harness.golden.baseline import (
     baseline_bytes,
     baseline_path,
     compare_traces,
+    missing_fields,
     normalised,
     read_baseline,
     write_baseline,
 )
-from runtime.core.trace import Trace
+from runtime.core.trace import ApprovalEntry, Trace
 
 MakeTrace = Callable[..., Trace]
 SEARCH, CREATE = ("kb.search", {"q": "é\ud800"}), ("ticket.create", {"order": "8812"})
@@ -91,7 +92,7 @@ def test_a_baseline_is_a_trace_document(make_trace: MakeTrace) -> None:
     ("turns", "output", "stop", "place"),
     [
         ([[("kb.search", {"q": "x"})]], "done", "finish", None),
-        ([[("kb.search", {"q": "y"})]], "done", "finish", "step 0, model"),
+        ([[("kb.search", {"q": "y"})]], "done", "finish", "step 0, call 1"),
         ([[("kb.search", {"q": "x"}, {"result": "other"})]], "done", "finish", "step 0, call 1"),
         ([[("kb.search", {"q": "x"})]], "other", "finish", "step 1, model"),
         ([[("kb.search", {"q": "x"})]], "done", "max_steps", "stop reason"),
@@ -109,3 +110,76 @@ def test_the_first_difference_is_found(
     found = compare_traces(baseline, make_trace(*turns, output=output, stop=stop))
 
     assert (None if found is None else found.place) == place
+
+
+def _changed_call(trace: Trace, **changes: object) -> Trace:
+    (first, *rest) = trace.steps
+    call = msgspec.structs.replace(first.tool_calls[0], **changes)
+    step = msgspec.structs.replace(first, tool_calls=(call, *first.tool_calls[1:]))
+    return msgspec.structs.replace(trace, steps=(step, *rest))
+
+
+def _with_totals(trace: Trace, **changes: object) -> Trace:
+    return msgspec.structs.replace(trace, totals=msgspec.structs.replace(trace.totals, **changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda t: _changed_call(t, attempts=4), "step 0, call 1"),
+        (lambda t: _changed_call(t, write=False), "step 0, call 1"),
+        (lambda t: msgspec.structs.replace(t, approvals=()), "approvals"),
+        (lambda t: _with_totals(t, tool_executions=6), "tool_executions"),
+        (lambda t: _with_totals(t, retries=3), "retries"),
+        (lambda t: _with_totals(t, total_tokens=t.totals.total_tokens * 2), "total_tokens"),
+        (lambda t: _with_totals(t, cost_nanousd=3500), "cost_usd"),
+        (lambda t: _with_totals(t, cost_nanousd=None), "cost_usd"),
+    ],
+)
+def test_a_baseline_sees_what_no_trace_hash_holds(
+    make_trace: MakeTrace, change: Callable[[Trace], Trace], place: str
+) -> None:
+    approval = ApprovalEntry(step=0, lane="0.approval0/1", tool="ticket.create", decision="granted")
+    run = msgspec.structs.replace(_with_totals(make_trace([CREATE]), cost_nanousd=1000), approvals=(approval,))
+
+    found = compare_traces(run, change(run))
+
+    assert change(run).trace_hash == run.trace_hash
+    assert found is not None
+    assert found.place == place
+    assert found.baseline != found.actual
+
+
+def test_tokens_and_cost_may_differ_by_a_tenth(make_trace: MakeTrace) -> None:
+    run = _with_totals(make_trace([CREATE]), cost_nanousd=1000, total_tokens=1000)
+
+    assert compare_traces(run, _with_totals(run, cost_nanousd=1100, total_tokens=1100)) is None
+    assert compare_traces(run, _with_totals(run, cost_nanousd=1101)) is not None
+
+
+def test_an_edited_baseline_is_compared_by_what_it_says(make_trace: MakeTrace, tmp_path: Path) -> None:
+    trace, path = make_trace([("kb.search", {"q": "x"})], output="done"), tmp_path / "b.trace.json"
+    write_baseline(path, trace)
+    path.write_text(path.read_text().replace('"output": "done"', '"output": "other"'))
+
+    found = compare_traces(read_baseline(None, path), trace)
+
+    assert found is not None
+    assert (found.place, found.baseline) == ("output", "'other'")
+
+
+def test_what_an_old_baseline_lacks_is_not_compared_and_named(make_trace: MakeTrace, tmp_path: Path) -> None:
+    trace, path = make_trace([CREATE]), tmp_path / "b.trace.json"
+    write_baseline(path, trace)
+    plain = json.loads(path.read_text())
+    del plain["approvals"], plain["totals"]["retries"]
+    for step in plain["steps"]:
+        for call in step["tool_calls"]:
+            del call["attempts"]
+    path.write_text(json.dumps(plain))
+
+    old = read_baseline(None, path)
+
+    assert missing_fields(old) == {"approvals", "retries", "call.attempts"}
+    assert compare_traces(old, _changed_call(trace, attempts=9)) is None
+    assert compare_traces(old, _changed_call(trace, write=False)) is not None

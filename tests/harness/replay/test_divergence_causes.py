@@ -170,11 +170,11 @@ def test_a_new_approval_rule_is_named_as_policy() -> None:
     )
 
 
-def test_a_policy_change_that_changes_nothing_is_a_warning() -> None:
+def test_a_tighter_policy_that_changes_nothing_is_a_warning() -> None:
     replay = replay_under(shop_agent(Shop(), policy=Policy(allow=("stock", "order"))))
 
     assert replay.verdict == "same"
-    assert replay.warnings == ("policy or budget is not the recorded one",)
+    assert replay.warnings == ('policy.allow none -> ["stock","order"]',)
 
 
 def test_one_attempt_fewer_changes_what_the_model_sees_and_leaves_the_retry_missing() -> None:
@@ -182,7 +182,9 @@ def test_one_attempt_fewer_changes_what_the_model_sees_and_leaves_the_retry_miss
 
     replay = replay_under(agent, collect=True)
 
-    assert (first(replay).lane, first(replay).cause) == ("1.model/1", "upstream result")
+    guard, effect = replay.divergences[:2]
+    assert (guard.cause, guard.path) == ("policy", "policy.on_failure")
+    assert (effect.lane, effect.cause) == ("1.model/1", "upstream result")
     missing = [(d.lane, d.cause) for d in replay.divergences if d.verdict == "missing"]
     assert missing == [("0.tool0/2", "count")]
 

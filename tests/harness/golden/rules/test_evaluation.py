@@ -293,7 +293,10 @@ def test_the_first_difference_from_the_baseline_is_told(make_trace: MakeTrace) -
     (failure,) = judge({"trace": "baseline"}, now, baseline=before)
 
     assert failure.step == 1
-    assert failure.nearest == "step 1, model"
+    assert failure.nearest is not None
+    assert failure.nearest.startswith("step 1, call 1\n")
+    assert "verdict: changed" in failure.nearest
+    assert "--golden-update=changed" in failure.nearest
 
 
 def test_a_stop_reason_is_one_of_texts_and_globs(make_trace: MakeTrace) -> None:
