@@ -26,6 +26,8 @@ CONSTRAINTS = ".ci/constraints.txt"
 FULL_COUNTS = (
     "tests/runtime/failure_modes",
     "tests/runtime/state",
+    "tests/harness/importers",
+    "tests/harness/reports/test_compare.py",
     "tests/harness/reports/test_simulations.py",
 )
 SHELL = ("bash", "-euo", "pipefail", "-c")
@@ -42,9 +44,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of everything, tests included."""
+    """Check the types of everything, tests included, as mypy and pyright see them; print the figures we promise."""
     install_pinned(session)
     session.run("mypy", *TYPED)
+    session.run("basedpyright")
+    session.run("python", ".ci/figures.py")
 
 
 @nox.session
@@ -136,12 +140,29 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def reliability(session: nox.Session) -> None:
-    """Run at full counts: 1,000 kills, every fault point, 20,000 mutations, all property tests. Takes minutes."""
+    """Run at full counts: 1,000 kills, every fault point, 20,000 mutations, a resume after each record.
+
+    It belongs to `.ci/run`. The two sessions below are too long for that, and run every week.
+    """
+    _run_full(session, "tests/reliability", "-s")
+
+
+@nox.session
+def properties(session: nox.Session) -> None:
+    """Run all property tests with 300 random examples or more."""
+    _run_full(session, "-q", "-n", "auto", "-m", "hypothesis", "tests")
+
+
+@nox.session
+def full_counts(session: nox.Session) -> None:
+    """Run at full counts: failure modes under load, processes on one store, simulations of the verdict."""
+    _run_full(session, "-q", "-n", "auto", "-m", "not hypothesis", *FULL_COUNTS)
+
+
+def _run_full(session: nox.Session, *arguments: str) -> None:
     install_pinned(session)
-    full = {"GOLDRUN_FULL": "1"}
-    session.run("python", "-m", "pytest", "tests/reliability", "-s", *session.posargs, env=full)
-    session.run("python", "-m", "pytest", "-q", "-n", "auto", "-m", "hypothesis", "tests", env=full)
-    session.run("python", "-m", "pytest", "-q", "-n", "auto", *FULL_COUNTS, env=full)
+    command = ("python", "-m", "pytest", "--durations=15", *arguments, *session.posargs)
+    session.run(*command, env={"GOLDRUN_FULL": "1"})
 
 
 def _run_foreign(session: nox.Session, *command: str) -> None:

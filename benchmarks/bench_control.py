@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -67,75 +68,77 @@ class Jobs:
     def __init__(self, store: ControlStore) -> None:
         self.store = store
         self.taken: deque[int] = deque()
-        for n in range(10_000):  # a breaker and a limiter in use, and a table that is not empty
-            if n % 10 == 0:
-                self.reserve(-n - 1)
-        self.store.claim("known", args_hash="a", owner="o", now=1.0, lease_s=60.0)
 
-    def reserve(self, n: int) -> None:
+    async def prepare(self) -> None:
+        """Fill the table of holds, and claim a known key."""
+        for n in range(1_000):
+            await self.reserve(-n - 1)
+        await self.store.claim("known", args_hash="a", owner="o", now=1.0, lease_s=60.0)
+
+    async def reserve(self, n: int) -> None:
         """Hold one call's worst case."""
-        self.store.reserve_spend(f"req_1/{n}", _SCOPES, Amount(1000, 900, 1), now=1.0, ttl_s=60.0)
+        await self.store.reserve_spend(f"req_1/{n}", _SCOPES, Amount(1000, 900, 1), now=1.0, ttl_s=60.0)
 
-    def settle(self, n: int) -> None:
+    async def settle(self, n: int) -> None:
         """End that hold."""
-        self.store.settle_spend(f"req_1/{n}", Amount(700, 800, 1), now=2.0)
+        await self.store.settle_spend(f"req_1/{n}", Amount(700, 800, 1), now=2.0)
 
-    def claim(self, n: int) -> None:
+    async def claim(self, n: int) -> None:
         """Claim a write."""
-        self.store.claim(f"idem_{n}", args_hash="a", owner="o", now=1.0, lease_s=60.0)
+        await self.store.claim(f"idem_{n}", args_hash="a", owner="o", now=1.0, lease_s=60.0)
 
-    def complete(self, n: int) -> None:
+    async def complete(self, n: int) -> None:
         """Store its result."""
-        self.store.end_claim(f"idem_{n}", fencing=1, state="done", result=_RESULT, now=2.0)
+        await self.store.end_claim(f"idem_{n}", fencing=1, state="done", result=_RESULT, now=2.0)
 
-    def lookup(self, n: int) -> None:
+    async def lookup(self, n: int) -> None:
         """Look a claim up."""
-        self.store.lookup_claim("known", now=1.0)
+        await self.store.lookup_claim("known", now=1.0)
 
-    def lease(self, n: int) -> None:
+    async def lease(self, n: int) -> None:
         """Take a slot and give back the one that was taken first."""
-        answer = self.store.acquire_lease("acme/prod/http.get", cap=50, owner="o", now=1.0, ttl_s=60.0)
+        answer = await self.store.acquire_lease("acme/prod/http.get", cap=50, owner="o", now=1.0, ttl_s=60.0)
         assert answer.lease is not None
         self.taken.append(answer.lease.fencing)
         if len(self.taken) > 20:
-            self.store.release_lease("acme/prod/http.get", fencing=self.taken.popleft())
+            await self.store.release_lease("acme/prod/http.get", fencing=self.taken.popleft())
 
-    def rate(self, n: int) -> None:
+    async def rate(self, n: int) -> None:
         """Take a token."""
-        self.store.take_rate("acme/prod/http.get", _RATE, now=1.0 + n)
+        await self.store.take_rate("acme/prod/http.get", _RATE, now=1.0 + n)
 
-    def ask(self, n: int) -> None:
+    async def ask(self, n: int) -> None:
         """Ask the breaker."""
-        self.store.ask_breaker("acme/prod/http.get", _BREAKER, now=1.0 + n, token="t")
+        await self.store.ask_breaker("acme/prod/http.get", _BREAKER, now=1.0 + n, token="t")
 
-    def report(self, n: int) -> None:
+    async def report(self, n: int) -> None:
         """Tell the breaker."""
-        self.store.report_breaker(
+        await self.store.report_breaker(
             "acme/prod/http.get", _BREAKER, now=1.0 + n, generation=0, sample="ok", token="t"
         )
 
-    def read(self, n: int) -> None:
+    async def read(self, n: int) -> None:
         """Read the switches."""
-        self.store.read_switches()
+        await self.store.read_switches()
 
-    def read_step(self, n: int) -> None:
+    async def read_step(self, n: int) -> None:
         """Do all that guards a model call and one tool call that reads."""
-        self.read(n)
-        self.reserve(10**6 + n)
-        self.settle(10**6 + n)
-        self.read(n)
-        self.ask(n)
-        self.rate(n)
-        self.lease(n)
-        self.reserve(2 * 10**6 + n)
-        self.settle(2 * 10**6 + n)
-        self.report(n)
+        await self.read(n)
+        await self.reserve(10**6 + n)
+        await self.settle(10**6 + n)
+        await self.read(n)
+        await self.ask(n)
+        await self.rate(n)
+        await self.lease(n)
+        await self.reserve(2 * 10**6 + n)
+        await self.settle(2 * 10**6 + n)
+        await self.report(n)
 
-    def write_step(self, n: int) -> None:
+    async def write_step(self, n: int) -> None:
         """Do the same for a tool call that writes."""
-        self.read_step(3 * 10**6 + n)
-        self.claim(10**6 + n)
-        self.complete(10**6 + n)
+        await self.read_step(3 * 10**6 + n)
+        await self.claim(10**6 + n)
+        await self.complete(10**6 + n)
 
 
 def run() -> list[dict[str, Any]]:
@@ -148,7 +151,7 @@ def run() -> list[dict[str, Any]]:
         }
         for column, (kind, store) in enumerate(stores.items()):
             jobs = Jobs(store)
-            in_order: list[Callable[[int], None]] = [
+            in_order: list[Callable[[int], Awaitable[None]]] = [
                 jobs.reserve,
                 jobs.settle,
                 jobs.claim,
@@ -162,22 +165,23 @@ def run() -> list[dict[str, Any]]:
                 jobs.read_step,
                 jobs.write_step,
             ]
-            timings = _interleaved(in_order)
+            timings = asyncio.run(_interleaved(jobs, in_order))
             for (name, targets), timing in zip(TARGETS.items(), timings, strict=True):
                 rows.append(_row(f"{kind}: {name}", timing, targets[column]))
             store.close()
     return rows
 
 
-def _interleaved(jobs: list[Callable[[int], None]]) -> list[Timing]:
+async def _interleaved(on: Jobs, jobs: list[Callable[[int], Awaitable[None]]]) -> list[Timing]:
     """Return the median of each job; every round runs all jobs in order, so load falls on all alike."""
+    await on.prepare()
     found: list[list[Timing]] = [[] for _ in jobs]
     for number in range(_ROUNDS):
         for job, timings in zip(jobs, found, strict=True):
             gc.collect()
             wall, cpu = time.perf_counter(), time.process_time()
             for n in range(number * _REPEATS, (number + 1) * _REPEATS):
-                job(n)
+                await job(n)
             per_us = 1e6 / _REPEATS
             timings.append(
                 Timing((time.perf_counter() - wall) * per_us, (time.process_time() - cpu) * per_us)

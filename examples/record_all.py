@@ -57,7 +57,7 @@ def record_all(project: Project, *, force: bool = False) -> list[Recorded]:
         harness.errors.GoldrunError: If a task cannot be read or run.
     """
     tasks = [load_task(path) for path in find_tasks(project.golden)]
-    return [record_one(task, project, force=force) for task in tasks if task.agent.startswith(_OWNED)]
+    return [record_one(task, project, force=force) for task in tasks if task.factory.startswith(_OWNED)]
 
 
 def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Recorded:
@@ -65,7 +65,7 @@ def record_one(task: GoldenTask, project: Project, *, force: bool = False) -> Re
 
     The examples act on worlds of their own, so that their writes may be made.
     """
-    module = task.agent.partition(":")[0]
+    module = task.factory.partition(":")[0]
     with loopback_model(module) as model:
         made = record_task(task, project, model=model, allow_writes=_WRITES, force=force)
     return Recorded(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from harness.golden.runner import GoldenOutcome, run_task
     from harness.golden.task import (
         GoldenTask,
+        HttpAgent,
         InputMessage,
         MatchSpec,
         Quarantine,
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
     from harness.replay.matching import Matchers
     from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
+    from harness.wire.match_rules import MatchHosts, MatchIgnore, MatchRules
     from harness.wire.misses import Miss, WireMiss
+    from harness.wire.recorded_tool import RecordedToolError, recorded_tool
     from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession, record_http
 
@@ -79,10 +82,14 @@ __all__ = [
     "ForeignRunLog",
     "GoldenOutcome",
     "GoldenTask",
+    "HttpAgent",
     "HttpCassette",
     "HttpSession",
     "ImportFailed",
     "InputMessage",
+    "MatchHosts",
+    "MatchIgnore",
+    "MatchRules",
     "MatchSpec",
     "Matchers",
     "Miss",
@@ -92,6 +99,7 @@ __all__ = [
     "Project",
     "Quarantine",
     "Range",
+    "RecordedToolError",
     "Recorder",
     "RecordingStopped",
     "Redactor",
@@ -126,6 +134,7 @@ __all__ = [
     "read_cassette",
     "record_http",
     "record_task",
+    "recorded_tool",
     "replay_run",
     "run_task",
     "update_baseline",
@@ -148,7 +157,7 @@ _ROOMS = {
     "harness.golden.rules.facts": "CheckFailure",
     "harness.golden.rules.fluent": "TraceCheck check",
     "harness.golden.runner": "GoldenOutcome run_task",
-    "harness.golden.task": "GoldenTask InputMessage MatchSpec Quarantine ReplaySpec TaskInput ToolMatch",
+    "harness.golden.task": "GoldenTask HttpAgent InputMessage MatchSpec Quarantine ReplaySpec TaskInput ToolMatch",
     "harness.golden.update": "update_baseline",
     "harness.importers.runlog": "ForeignRunLog Said",
     "harness.record.janitor": "Stats",
@@ -163,7 +172,9 @@ _ROOMS = {
     "harness.replay.divergence": "EffectDivergence",
     "harness.replay.matching": "Matchers",
     "harness.sessions.replay": "RunReplay replay_run",
+    "harness.wire.match_rules": "MatchHosts MatchIgnore MatchRules",
     "harness.wire.misses": "Miss WireMiss",
+    "harness.wire.recorded_tool": "RecordedToolError recorded_tool",
     "harness.wire.run_identity": "RunIdentity",
     "harness.wire.session": "HttpSession record_http",
 }

@@ -113,7 +113,11 @@ if TYPE_CHECKING:
         Run,
         RunKey,
         RunOpened,
+        RunOwner,
         RunStopped,
+        RunTakenOver,
+        SwitchesChanged,
+        Upstream,
     )
     from runtime.ports.models import ModelPort, StreamObserver
     from runtime.ports.prices import RateSource
@@ -261,10 +265,12 @@ __all__ = [
     "RunKey",
     "RunMemory",
     "RunOpened",
+    "RunOwner",
     "RunResult",
     "RunSetup",
     "RunState",
     "RunStopped",
+    "RunTakenOver",
     "Scope",
     "ScopeUse",
     "ScriptedModel",
@@ -284,6 +290,7 @@ __all__ = [
     "Summary",
     "Switch",
     "SwitchRef",
+    "SwitchesChanged",
     "TextPart",
     "Tier",
     "Tool",
@@ -299,6 +306,7 @@ __all__ = [
     "ToolStep",
     "Totals",
     "Trace",
+    "Upstream",
     "Usage",
     "UsageError",
     "Used",
@@ -364,7 +372,7 @@ _ROOMS = {
     "runtime.ports.control_store": "ControlStore",
     "runtime.ports.control_values": (
         "Act BreakerView CallAnswer CallAsk CallEnd Checkpoint ControlUnavailable Lease LeaseAnswer Run RunKey "
-        "RunOpened RunStopped"
+        "RunOpened RunOwner RunStopped RunTakenOver SwitchesChanged Upstream"
     ),
     "runtime.ports.models": "ModelPort StreamObserver",
     "runtime.ports.prices": "RateSource",

@@ -12,6 +12,8 @@ GoldrunError
 │   ├── DialectError        a body is not of the wire format that it claims
 │   │   └── AnswerTooLarge  a provider's answer passes the limit of bytes
 │   ├── ControlUnavailable  the control store cannot be read or written
+│   │   ├── RunTakenOver     another process has the run
+│   │   └── SwitchesChanged  the switches are not those that the caller read
 │   ├── CassetteError       harness: a cassette or segment is missing, empty, damaged or foreign
 │   ├── TaskError           harness: a golden task file is wrong
 │   ├── ScanError           harness: a text cannot be searched for secrets

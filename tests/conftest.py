@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
 from hypothesis import HealthCheck, settings
+
+from tests.support.counts import FULL, examples
 
 settings.register_profile(
     "goldrun",
-    # `nox -s reliability` asks for the full counts.
-    max_examples=300 if os.environ.get("GOLDRUN_FULL") == "1" else 40,
+    max_examples=examples(),
+    # A usual run tries the same examples each time: a change is not red for a case that it did not touch.
+    derandomize=not FULL,
     # A deadline per example is a timed assertion, and machines that run tests are noisy.
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

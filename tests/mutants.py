@@ -20,11 +20,12 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = Path(__file__).with_suffix(".txt")
-_WORD = re.compile(r"[A-Za-z_]\w*")
+Known = dict[str, list[tuple[Path, Any]]]
+"""Where each name is defined: the file, and for code its syntax node."""
 
 
 class MutantError(ValueError):
@@ -46,24 +47,17 @@ class Mutant(NamedTuple):
 
 
 def read_table(text: str) -> dict[str, Mutant]:
-    """Return the mutants by name.
-
-    Raises:
-        MutantError: If a row has not its four columns, or a name stands twice.
-    """
+    """Return the mutants by name; a MutantError says that a row lacks a column, or repeats a name."""
     found: dict[str, Mutant] = {}
-    name = ""
     for line in (line for line in text.splitlines() if line and not line.startswith("#")):
         match line.split(" | "):
-            case ["+", target, replacement] if name:
-                row = found[name]
-                found[name] = Mutant((*row.edits, Edit(target, replacement)), row.tests)
+            case ["+", target, replacement] if found:
+                name, row = found.popitem()
+                found[name] = row._replace(edits=(*row.edits, Edit(target, replacement)))
             case [name, target, replacement, tests] if name not in found:
                 found[name] = Mutant((Edit(target, replacement),), tuple(tests.split()))
             case _:
-                raise MutantError(
-                    f"not 'name | target | replacement | tests', or a name that is taken: {line}"
-                )
+                raise MutantError(f"not 'name | target | replacement | tests', or a taken name: {line}")
     return found
 
 
@@ -73,16 +67,14 @@ def _files(root: Path) -> dict[Path, str]:
     return {path: path.read_text(encoding="utf-8") for path in found}
 
 
-def _definitions(root: Path, word: str) -> dict[str, list[tuple[Path, ast.stmt]]]:
-    """Return the functions, methods and constants by name, of all files that hold a word."""
-    found: dict[str, list[tuple[Path, ast.stmt]]] = defaultdict(list)
+def _definitions(root: Path, word: str) -> Known:
+    """Return the functions, methods and constants by name, of all files that define a word."""
+    found: Known = defaultdict(list)
     for path, text in _files(root).items():
-        if not re.search(rf"^\s*(?:(?:async )?def {word}\w*\(|{word}\w*\b.*=)", text, re.MULTILINE):
-            continue
-        body = ast.parse(text).body
-        classes = [node for node in body if isinstance(node, ast.ClassDef)]
-        for prefix, nodes in [("", body), *((f"{node.name}.", node.body) for node in classes)]:
-            for node in nodes:
+        if word in text and re.search(rf"^ *(?:(?:async )?def )?{word}\b.*[=(]", text, re.MULTILINE):
+            body = ast.parse(text).body
+            classes = [(f"{node.name}.", node.body) for node in body if isinstance(node, ast.ClassDef)]
+            for prefix, node in [(p, node) for p, nodes in [("", body), *classes] for node in nodes]:
                 match node:
                     case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                         found[prefix + name].append((path, node))
@@ -91,26 +83,36 @@ def _definitions(root: Path, word: str) -> dict[str, list[tuple[Path, ast.stmt]]
     return found
 
 
-def _find(root: Path, target: str) -> tuple[Path, ast.stmt]:
+@functools.cache
+def _tests(root: Path) -> Known:
+    found: Known = defaultdict(list)
+    for path in sorted(root.glob("tests/**/test_*.py")):
+        for name in re.findall(r"^(?:async )?def (test_\w+)\(", path.read_text("utf-8"), re.MULTILINE):
+            found[name].append((path.relative_to(root), None))
+    return found
+
+
+def _only(target: str, known: Known) -> tuple[Path, Any]:
+    """Return the one place that a `name` or `file:name` stands for."""
     file, _, name = target.rpartition(":")
-    last = name.rpartition(".")[2]
-    places = [place for place in _definitions(root, last).get(name, []) if file in ("", place[0].stem)]
-    if len(places) == 1:
-        return places[0]
-    known = _definitions(root, "")
+    found = [place for place in known.get(name, []) if file in ("", place[0].stem)]
+    if len(found) == 1:
+        return found[0]
     names = [name] if name in known else difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    nearest = [f"{path.stem}:{near}" for near in names for path, _ in known[near]]
-    raise MutantError(f"{target} is defined {len(places)} times; nearest: {', '.join(nearest) or 'nothing'}")
+    nearest = ", ".join(f"{path.stem}:{near}" for near in names for path, _ in known[near])
+    raise MutantError(f"{target} is defined {len(found)} times; nearest: {nearest or 'nothing'}")
 
 
 def mutated(root: Path, edit: Edit) -> tuple[Path, str]:
     """Return the file that an edit changes, and its text then.
 
     Raises:
-        MutantError: If the target or the text to replace is not there exactly once, or the new text uses a word that
-            the file does not know.
+        MutantError: If the target or the old text is not there exactly once, or the new text has an unknown word.
     """
-    path, node = _find(root, edit.target)
+    try:
+        path, node = _only(edit.target, _definitions(root, re.split("[.:]", edit.target)[-1]))
+    except MutantError:
+        path, node = _only(edit.target, _definitions(root, ""))  # slow, but it knows what is nearest
     text = _files(root)[path]
     lines = text.splitlines(keepends=True)
     first, last = node.lineno - 1, node.end_lineno
@@ -123,61 +125,37 @@ def mutated(root: Path, edit: Edit) -> tuple[Path, str]:
         changed = body.replace(old, new)
     elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         start = node.body[0 if ast.get_docstring(node) is None else 1]
-        above, below = lines[first : start.lineno - 1], lines[start.lineno - 1 : last]
-        changed = "".join([*above, f"{' ' * start.col_offset}{old}\n", *below])
+        at = start.lineno - 1
+        changed = "".join([*lines[first:at], f"{' ' * start.col_offset}{old}\n", *lines[at:last]])
     else:
         changed = f"{body.partition('=')[0]}= {old}\n"
     # A mutant that dies of a name error would prove nothing.
-    used = {*_WORD.findall(re.sub(r"""(["']).*?\1""", "", new or old))}
-    if unknown := used - {*_WORD.findall(text), *dir(builtins), *keyword.kwlist, "f"}:
+    used = {*re.findall(r"[A-Za-z_]\w*", re.sub(r"""(["']).*?\1""", "", new or old))}
+    if unknown := used - {*re.findall(r"[A-Za-z_]\w*", text), *dir(builtins), *keyword.kwlist, "f"}:
         raise MutantError(f"{path.name} does not know {sorted(unknown)} of {new or old!r}")
     result = "".join([*lines[:first], changed, *lines[last:]])
     compile(result, str(path), "exec")
     return path, result
 
 
-@functools.cache
-def _tests(root: Path) -> dict[str, list[str]]:
-    """Return the files of the test functions by name."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for path in sorted(root.glob("tests/**/test_*.py")):
-        for name in re.findall(
-            r"^(?:async )?def (test_\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE
-        ):
-            found[name].append(path.relative_to(root).as_posix())
-    return found
-
-
 def node_id(root: Path, test: str) -> str:
-    """Return what pytest calls a test.
-
-    Raises:
-        MutantError: If its name does not stand in exactly one file.
-    """
-    stem, _, call = test.rpartition(":")
-    name, known = call.partition("[")[0], _tests(root)
-    files = [file for file in known.get(name, []) if stem in ("", Path(file).stem)]
-    if len(files) != 1:
-        names = [name] if name in known else difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        nearest = [f"{Path(file).stem}:{near}" for near in names for file in known[near]]
-        raise MutantError(f"{test} stands in {len(files)} files; nearest: {', '.join(nearest) or 'nothing'}")
-    return f"{files[0]}::{call}"
+    """Return pytest's name of a test; a MutantError says that not exactly one file defines it."""
+    path, _ = _only(test.partition("[")[0], _tests(root))
+    return f"{path.as_posix()}::{test.rpartition(':')[2]}"
 
 
 def survivors(root: Path, mutant: Mutant) -> list[str]:
     """Return the tests of a mutant that do not fail though its edits are made in the tree, which is then as before."""
-    before: dict[Path, str] = {}
-    nodes = [node_id(root, test) for test in mutant.tests]
+    before, nodes = _files(root), [node_id(root, test) for test in mutant.tests]
     try:
         for edit in mutant.edits:
             path, text = mutated(root, edit)
-            before.setdefault(path, path.read_text(encoding="utf-8"))
             path.write_text(text, encoding="utf-8")
             _files.cache_clear()
         failed = outcomes(root, nodes)["FAILED"]
     finally:
-        for path, text in before.items():
-            path.write_text(text, encoding="utf-8")
+        for path in [path for path, text in _files(root).items() if text != before[path]]:
+            path.write_text(before[path], encoding="utf-8")
         _files.cache_clear()
     failed |= {node.partition("[")[0] for node in failed}
     return [node for node in nodes if node not in failed]
@@ -186,15 +164,13 @@ def survivors(root: Path, mutant: Mutant) -> list[str]:
 def outcomes(root: Path, nodes: list[str]) -> dict[str, set[str]]:
     """Return the tests that passed, failed and so on, as pytest names them, by pytest's word."""
     command = [sys.executable, "-m", "pytest", "-v", "--tb=no", "-p", "no:cacheprovider", *nodes]
-    # Bytecode is told apart by second and size of its source only: a mutant may have both of another.
+    # Bytecode names second and size of its source only, and a mutant may have both of another.
     variables = os.environ | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
     ran = subprocess.run(command, cwd=root, env=variables, capture_output=True, text=True, check=False)
     if ran.returncode not in (0, 1):
         raise MutantError(f"pytest ended with {ran.returncode}: {ran.stdout[-2000:]}{ran.stderr[-2000:]}")
     found: dict[str, set[str]] = defaultdict(set)
-    for node, word in re.findall(
-        r"^(tests/.*?::.*?) (PASSED|FAILED|SKIPPED|ERROR)\b", ran.stdout, re.MULTILINE
-    ):
+    for node, word in re.findall(r"^(tests/.*?::.*?) ([A-Z]{4,})\b", ran.stdout, re.MULTILINE):
         found[word].add(node)
     return found
 
@@ -203,8 +179,7 @@ def main(names: list[str]) -> int:
     """Make each mutant, or those named, and say which tests do not see it; 1 if there are any."""
     table = read_table(TABLE.read_text(encoding="utf-8"))
     if unknown := sorted(set(names) - set(table)):
-        sys.stderr.write(f"{unknown[0]!r} is no mutant; there are {', '.join(table)}\n")
-        return 2
+        raise MutantError(f"{unknown[0]!r} is not a mutant; there are {', '.join(table)}")
     chosen = {name: table[name] for name in names or table}
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -219,10 +194,9 @@ def main(names: list[str]) -> int:
         for name, mutant in chosen.items():
             left = [node for node in survivors(root, mutant) if node not in healthy["SKIPPED"]]
             alive += bool(left)
-            sys.stdout.write(f"{'passes without' if left else 'fails without'} {name} {' '.join(left)}\n")
-            sys.stdout.flush()
+            print(f"{'passes without' if left else 'fails without'} {name} {' '.join(left)}", flush=True)
     if healthy["SKIPPED"]:
-        sys.stdout.write(f"skipped on this machine: {', '.join(sorted(healthy['SKIPPED']))}\n")
+        print(f"skipped on this machine: {', '.join(sorted(healthy['SKIPPED']))}")
     return 1 if alive else 0
 
 

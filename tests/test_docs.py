@@ -54,7 +54,7 @@ def test_the_code_of_the_page_of_tools_runs_as_it_stands() -> None:
 
 def test_the_page_of_tools_names_each_option() -> None:
     page = (ROOT / "docs" / "tools.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (`.*?) \|", page.partition("## What a tool may say")[2], re.MULTILINE)
+    rows = re.findall(r"^\| (`.*?) \|", page.partition("## What a tool can declare")[2], re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
 
     assert set(ToolOptions.__optional_keys__) <= named

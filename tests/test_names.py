@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+_CLASS = re.compile(r"^ *class ([A-Za-z]\w*)", re.MULTILINE)
 ONE_MEANING = frozenset({"StreamDecoder"})
 """Names that stand once for each provider, because each module fills the same place."""
 PROGRAMS = ("harness/cli/demo_project",)
@@ -17,11 +19,18 @@ PROGRAMS = ("harness/cli/demo_project",)
 def repeated(root: Path) -> dict[str, list[str]]:
     """Return the public class names that several files define, and those files."""
     found: defaultdict[str, list[str]] = defaultdict(list)
+    sources: dict[str, str] = {}
     for path in sorted(p for package in ("harness", "runtime") for p in (root / package).rglob("*.py")):
         name = path.relative_to(root).as_posix()
         if name.startswith(PROGRAMS):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        sources[name] = path.read_text(encoding="utf-8")
+    # Parsing is slow, so only files are parsed whose text suggests a name that stands in another file too.
+    hints = Counter(hint for text in sources.values() for hint in set(_CLASS.findall(text)))
+    for name, text in sources.items():
+        if all(hints[hint] == 1 for hint in _CLASS.findall(text)):
+            continue
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found[node.name].append(name)
     return {name: files for name, files in found.items() if len(files) > 1 and name not in ONE_MEANING}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
@@ -39,12 +41,17 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 
 def ci_script(name: str) -> ModuleType:
     """Return a script of `.ci` as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / ".ci" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"ci_{name}", ROOT / ".ci" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look there
     spec.loader.exec_module(module)
     return module
+
+
+@functools.cache
+def _homes() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
 
 
 def undeclared_packages(root: Path, folder: str) -> list[str]:
@@ -54,7 +61,7 @@ def undeclared_packages(root: Path, folder: str) -> list[str]:
     for extra in EXTRAS[folder]:
         lines += project["optional-dependencies"][extra]
     declared = {_distribution(line) for line in lines}
-    homes = importlib.metadata.packages_distributions()
+    homes = _homes()
     found = []
     for path in sorted((root / folder).rglob("*.py")):
         for top, line in _foreign_imports(path.read_text(encoding="utf-8")):

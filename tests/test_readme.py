@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.main import run
+
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(
     r"^(?P<mark><!-- command: \w+ -->\n)?```(?P<language>bash|python)\n(?P<body>.*?)^```$",
@@ -127,24 +129,27 @@ def test_every_python_block_runs_in_one_session(workplace: Path) -> None:
     assert (workplace / "runs.jsonl").is_file()
 
 
-def test_every_shell_command_exits_as_it_should(workplace: Path) -> None:
+def test_every_shell_command_exits_as_it_should(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     if not (workplace / "runs.jsonl").exists():
         test_every_python_block_runs_in_one_session(workplace)
     commands = [line for block in _blocks("bash") for line in block.splitlines() if line.strip()]
+    monkeypatch.chdir(workplace)
 
     failed = []
     for line in commands:
         words = shlex.split(line)
         if words[0] == "goldrun":
-            words = [sys.executable, "-m", "harness.cli.main", *words[1:]]
-        elif words[0] == "python":
-            words = [sys.executable, *words[1:]]
-        elif words[0] == "pytest":
-            words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words[1:]]
-        done = _run(words, workplace)
+            # In process: what a new process adds (start, exit code) has tests of its own, and costs a second each.
+            code, output = run(words[1:]), "".join(capfd.readouterr())
+        else:
+            program = {"python": [], "pytest": ["-m", "pytest", "-p", "no:cacheprovider"]}[words[0]]
+            done = _run([sys.executable, *program, *words[1:]], workplace)
+            code, output = done.returncode, done.stdout + done.stderr
         expected = next((codes for start, codes in EXPECTED_CODES.items() if line.startswith(start)), {0})
-        if done.returncode not in expected:
-            failed.append(f"{line}: exit code {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        if code not in expected:
+            failed.append(f"{line}: exit code {code}\n{output[-4000:]}")
 
     assert len(commands) >= 10
     assert not failed, "\n".join(failed)

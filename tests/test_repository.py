@@ -43,6 +43,9 @@ RULES = {
     ),
     "leftover mark": Rule(pattern=re.compile(r"\b(?:TO[D]O|FIX[M]E|X{3})\b")),
     "ignore without a code": Rule(pattern=re.compile(r"#\s*type:\s*ignore(?!\[)"), suffixes=(".py",)),
+    "pyright ignore without a code": Rule(
+        pattern=re.compile(r"#\s*pyright:\s*ignore(?!\[)"), suffixes=(".py",)
+    ),
     "noqa without a code": Rule(pattern=re.compile(r"#\s*noqa(?!:)"), suffixes=(".py",)),
 }
 
@@ -116,6 +119,7 @@ def test_files_are_found_with_and_without_git(tmp_path: Path) -> None:
         ("noxfile.py", "--index" + "-url", "registry host"),
         ("docs/a.md", "TO" + "DO: later", "leftover mark"),
         ("tests/a.py", "x = 1  # type: " + "ignore", "ignore without a code"),
+        ("tests/a.py", "x = 1  # pyright: " + "ignore", "pyright ignore without a code"),
         ("tests/a.py", "x = 1  # no" + "qa", "noqa without a code"),
     ],
 )

@@ -84,6 +84,22 @@ def test_each_command_names_a_session_or_script_that_is_there(path: Path) -> Non
     assert [(line, unknown) for line in lines if (unknown := unknown_command(line)) is not None] == []
 
 
+def test_each_session_for_full_counts_runs_every_week() -> None:
+    text = (ROOT / ".github/workflows/weekly.yml").read_text(encoding="utf-8")
+    lines = [line for job in jobs(text) for line in commands(job)]
+    source = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    full = {
+        f.name
+        for f in source.body
+        if isinstance(f, ast.FunctionDef) and "_run_full(session" in ast.unparse(f)
+    }
+    full -= {"_run_full"}
+
+    assert full == {"reliability", "properties", "full_counts"}
+    assert "bash .ci/run" in lines  # it runs `reliability`
+    assert {f"nox -s {name}" for name in full - {"reliability"}} <= set(lines)
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_each_action_is_pinned_by_hash_with_its_version(path: Path) -> None:
     assert broken_pins(path.read_text(encoding="utf-8")) == []
@@ -144,6 +160,7 @@ def test_the_whole_check_names_sessions_that_are_there() -> None:
         "docs_check",
         "build",
         "sdk",
+        "reliability",
     }
     assert [line for line in lines if unknown_command(line) is not None] == []
 

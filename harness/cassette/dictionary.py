@@ -40,6 +40,11 @@ def common_text(headers: Iterable[Header]) -> bytes:
 @lru_cache(maxsize=1)
 def _skeleton() -> bytes:
     """Return records without content: the field names and their order."""
+    limits = b'"limits":{"deadline_s":600.0,"timeout_s":120.0,"max_output_tokens":0,"idempotency_key":"'
+    return b"\n".join((limits, *map(encode_payload, (*_model_records(), *_tool_records()))))
+
+
+def _model_records() -> tuple[Record, ...]:
     reply = {
         "cost_nanousd": 0,
         "finish_reason": "tool_call",
@@ -51,16 +56,12 @@ def _skeleton() -> bytes:
         "response_model": "",
         "usage": {"input_tokens": 0, "output_tokens": 0},
     }
-    said = {
-        "append": [{"parts": [{"id": "call_", "response": "", "type": "tool_call_response"}], "role": "tool"}]
-    }
     requested = {
         "append": [{"parts": [{"content": "", "type": "text"}], "role": "assistant"}],
         "base": 0,
         "keep": 0,
     }
-    limits = b'"limits":{"deadline_s":600.0,"timeout_s":120.0,"max_output_tokens":0,"idempotency_key":"'
-    records = (
+    return (
         Record(
             run="run_",
             seq=1,
@@ -80,6 +81,14 @@ def _skeleton() -> bytes:
             duration_s=0.1,
             outcome=raw(reply),
         ),
+    )
+
+
+def _tool_records() -> tuple[Record, ...]:
+    said = {
+        "append": [{"parts": [{"id": "call_", "response": "", "type": "tool_call_response"}], "role": "tool"}]
+    }
+    return (
         Record(
             run="run_",
             seq=3,
@@ -102,4 +111,3 @@ def _skeleton() -> bytes:
         ),
         Record(run="run_", seq=5, lane="1.model/1", phase="intent", kind=EffectKind.MODEL, request=raw(said)),
     )
-    return b"\n".join((limits, *map(encode_payload, records)))

@@ -20,7 +20,7 @@ from harness.cassette.limits import MAX_CASSETTE_BYTES, decode_strict
 from harness.cassette.lines import unfold_json, unfold_part, unfold_text
 from harness.cassette.ranges import unreadable
 from harness.errors import CassetteError
-from harness.redaction.redactor import refuse_secrets
+from harness.redaction.tripwire import refuse_secrets
 from runtime.core.canonical import fingerprint
 from runtime.core.effects import EffectKind, Failure, Limits
 from runtime.core.keys import Keyer, tool_key

@@ -21,7 +21,7 @@ from harness.cassette.ranges import FileRanges, Ranges
 from harness.cassette.segment_writer import SegmentWriter
 from harness.errors import CassetteError
 from runtime.errors import UsageError
-from runtime.journal.files import check_root
+from runtime.journal.open_runs import check_root
 from runtime.journal.recording import Recording, recording_of
 from runtime.journal.records import Chain, Record, decode_payload
 

@@ -22,7 +22,7 @@ from harness.cassette.footer import (
 from harness.cassette.limits import MAX_RUN_BYTES
 from harness.cassette.merkle import merkle_root
 from harness.errors import CassetteError
-from harness.redaction.redactor import refuse_secrets
+from harness.redaction.tripwire import refuse_secrets
 from runtime.core.canonical import fingerprint
 from runtime.core.run import Header
 from runtime.core.stored_header import read_header
@@ -137,22 +137,27 @@ class SegmentWriter:
             )
         refuse_secrets(data, header, where=str(self.path))
         self._known.add(name)
-        entry = SegmentRun(
+        entry = self._entry(header, name, stop_reason, root=chain.root, size=len(data), records=len(lines))
+        self._put(_Waiting(header, data, msgspec.structs.replace(entry, flags=flags)))
+
+    def _entry(
+        self, header: Header, name: str, stop_reason: str, *, root: str, size: int, records: int
+    ) -> SegmentRun:
+        """Return the footer's entry of a run that has no place in the file yet."""
+        return SegmentRun(
             request_id=header.request_id,
             run_id=name,
             offset=0,
             length=0,
-            size=len(data),
+            size=size,
             crc="",
-            root=chain.root,
+            root=root,
             tenant=fingerprint(header.tenant) if self._blind else header.tenant,
             task=header.task,
             stop_reason=stop_reason,
-            records=len(lines),
-            flags=flags,
+            records=records,
             started_at=header.started_at,
         )
-        self._put(_Waiting(header, data, entry))
 
     def _put(self, run: _Waiting) -> None:
         if self._waiting is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from runtime.errors import DataError
 
 if TYPE_CHECKING:
-    from runtime.ports.control_store import ControlStore
+    from runtime.state.control.blocking import BlockingControlStore
 
 
 class open_store:  # noqa: N801 - reads as a function where it is used
@@ -29,17 +29,18 @@ class open_store:  # noqa: N801 - reads as a function where it is used
             )
         self._path = path
 
-    def __enter__(self) -> ControlStore:
+    def __enter__(self) -> BlockingControlStore:
+        from runtime.state.control.blocking import BlockingControlStore
         from runtime.state.control.sqlite_store import SqliteControlStore
 
-        self._store = SqliteControlStore(self._path)
+        self._store = BlockingControlStore(SqliteControlStore(self._path))
         return self._store
 
     def __exit__(self, *exc: object) -> None:
         self._store.close()
 
 
-def note(store: ControlStore, action: str, subject: str, reason: str) -> None:
+def note(store: BlockingControlStore, action: str, subject: str, reason: str) -> None:
     """Log an operator's act: who, when, what and why."""
     from runtime.ports.control_values import Act
 

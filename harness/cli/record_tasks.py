@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.cli.model_source import open_model
 from harness.cli.output import say, warn
 from harness.errors import RecordingStopped
+from harness.golden.http_task import record_http_task
 from harness.golden.loader import find_tasks, load_task
 from harness.golden.project import Project, project_of
 from harness.golden.record import TaskRecording, record_task, rejection_text
@@ -35,6 +36,10 @@ def record_tasks(
     with open_model(script, base_url, api_key_env) as model:
         for task in {task.path.resolve(): task for task in tasks}.values():
             project = project_of(task.path)
+            if task.http_agent is not None:
+                path, run = record_http_task(task, project)
+                _say_recorded(task.task, run.stop_reason, run.totals.tool_calls, path, project)
+                continue
             try:
                 made = record_task(task, project, model=model, allow_writes=allow_writes)
             except RecordingStopped as stopped:
@@ -48,15 +53,18 @@ def record_tasks(
 
 
 def _show(made: TaskRecording, project: Project) -> None:
+    stop, calls = made.result.stop_reason, made.result.totals.tool_calls
     if made.problems:
         warn(rejection_text(made))
-        return
-    shown = made.path.relative_to(project.root) if made.path.is_relative_to(project.root) else made.path
-    calls = f"{made.result.stop_reason}, {made.result.totals.tool_calls} tool calls"
-    if made.status == "unchanged":
-        say(f"unchanged {made.task}: {calls}; {shown} holds the same decisions")
+    elif made.status == "unchanged":
+        say(f"unchanged {made.task}: {stop}, {calls} tool calls; {made.path.name} holds the same decisions")
     else:
-        say(f"recorded {made.task}: {calls} -> {shown}")
+        _say_recorded(made.task, stop, calls, made.path, project)
+
+
+def _say_recorded(task: str, stop: str, calls: int, path: Path, project: Project) -> None:
+    shown = path.relative_to(project.root) if path.is_relative_to(project.root) else path
+    say(f"recorded {task}: {stop}, {calls} tool calls -> {shown}")
 
 
 def _find_tasks(name: str) -> list[GoldenTask]:

@@ -35,6 +35,9 @@ NOTES: dict[str, dict[str, str]] = {
         "stand_ins": "What answers for tools while the task is recorded, by tool: module:function.",
         "quarantine": "Tolerates a failure of the task until a day.",
     },
+    "HttpAgent": {
+        "http": "The agent's own function, module:function; its HTTP traffic is answered from the cassette."
+    },
     "InputMessage": {"role": "Who says it: system or user.", "content": "The text."},
     "TaskInput": {
         "prompt": "The user's message; or write messages.",
@@ -53,6 +56,7 @@ NOTES: dict[str, dict[str, str]] = {
         "model": "strict compares the whole request, last_message its last message, position only which call it is."
         " The last two also hide changes of the prompt, of parameters and of tool descriptions.",
         "tools": "How tool calls are matched.",
+        "http": "How HTTP requests are matched, for an agent that is called over its recorded traffic.",
     },
     "ToolMatch": {
         "ignore": "Arguments that may differ, like args.request_time; a call must have each of them."

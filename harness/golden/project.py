@@ -14,6 +14,8 @@ from harness.golden.task import GoldenTask
 from runtime.entry.agent import Agent
 
 CASSETTE_SUFFIX = ".cassette.json"
+HTTP_SUFFIX = ".jsonl"
+"""Of the cassettes of agents that are recorded over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Project:
 
     def cassette_path(self, task: GoldenTask) -> Path:
         """Return the path of a task's cassette."""
-        return self.cassettes / f"{task.cassette_name}{CASSETTE_SUFFIX}"
+        suffix = CASSETTE_SUFFIX if task.http_agent is None else HTTP_SUFFIX
+        return self.cassettes / f"{task.cassette_name}{suffix}"
 
 
 def project_of(path: Path) -> Project:
@@ -68,10 +71,10 @@ def load_agent(task: GoldenTask, project: Project) -> Agent:
     """
     printed = io.StringIO()
     with importable(project.root), redirect_stdout(printed):
-        agent = build_agent(task.agent, where=task.where("agent"), error=TaskError)
+        agent = build_agent(task.factory, where=task.where("agent"), error=TaskError)
     if printed.getvalue():
         raise TaskError(
-            f"the factory {task.agent!r} printed {shown(printed.getvalue())}",
+            f"the factory {task.factory!r} printed {shown(printed.getvalue())}",
             where=task.where("agent"),
             next_step="log to stderr instead: standard output is where commands write their results",
         )

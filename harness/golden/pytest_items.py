@@ -117,13 +117,16 @@ def _run(item: GoldenItem, task: GoldenTask) -> None:
     project = project_of(item.path)
     if config.getoption("--golden-mode") == "record":
         with real_dates():
+            from harness.golden.http_task import record_http_task
             from harness.golden.record import record_task, rejection_text
 
-        made = record_task(
-            task, project, deploy=deploy, allow_writes=config.getoption("--golden-allow-writes")
-        )
-        if made.problems:
-            raise GoldenFailure(rejection_text(made))
+        if task.http_agent is not None:
+            record_http_task(task, project, deploy=deploy)
+        else:
+            allowed = config.getoption("--golden-allow-writes")
+            made = record_task(task, project, deploy=deploy, allow_writes=allowed)
+            if made.problems:
+                raise GoldenFailure(rejection_text(made))
     _update_baseline(update_kinds(config), task, project)
     outcome = run_task(task, project, deploy=deploy)
     _keep(item, outcome)

@@ -65,10 +65,10 @@ def record_task(
     """Run a task's agent and replace its cassette, if the run is one that the task accepts.
 
     Args:
-        task: The task; its agent is a factory.
+        task: The task; it must name an agent factory.
         project: Where the cassette goes.
-        model: Answers model calls, in place of the agent's own client.
-        prices: Price table; the offline snapshot by default.
+        model: Answers model calls instead of the agent's own client.
+        prices: Price table; by default the offline snapshot.
         deploy: Version label of the recording.
         reads: Whether tools that do not write are carried out, or answered from the old cassette.
         allow_writes: Tools whose writes are carried out, or `*`. In the environment `prod` only names count.
@@ -105,7 +105,7 @@ def record_task(
 
 
 def rejection_text(made: TaskRecording) -> str:
-    """Return what people read about a recording that was rejected."""
+    """Return the report of a rejected recording."""
     lines = [f"recording of {made.task} rejected: {made.result.stop_reason}"]
     lines += [f"  {line}" for problem in made.problems for line in problem.splitlines()]
     lines.append(f"  kept beside the old cassette: {made.path.name}")

@@ -11,6 +11,7 @@ import msgspec
 from harness.cassette.golden_cassette import read_cassette
 from harness.errors import CassetteError, TaskError
 from harness.golden.baseline import baseline_path, missing_fields, read_baseline
+from harness.golden.http_task import read_http_run, replay_http_task
 from harness.golden.load_code import importable
 from harness.golden.project import Project, load_agent
 from harness.golden.rules.evaluation import judged, task_facts
@@ -18,7 +19,7 @@ from harness.golden.rules.facts import CheckFailure, failure_of
 from harness.golden.rules.invariants import check_invariants
 from harness.golden.rules.vacuity import ignored_nothing, unchecked_names
 from harness.golden.task import GoldenTask
-from harness.redaction.redactor import looks_secret
+from harness.redaction.tripwire import looks_secret
 from harness.replay.change_names import schema_change
 from harness.replay.divergence import EffectDivergence, describe
 from harness.replay.matching import Matchers
@@ -86,8 +87,8 @@ def run_task(
     _check_channels(task)
     recording = recording or load_recording(task, project)
     with importable(project.root):
-        agent = None if task.is_recorded else load_agent(task, project)
-        replay = _replay(task, recording, agent, deploy)
+        agent = None if task.is_recorded or task.http_agent is not None else load_agent(task, project)
+        replay = _replayed(task, project, recording, agent, deploy)
         trace = _identified(replay, task, deploy)
         failures, notes = _judge(task, trace, recording, agent, replay.divergences)
     return GoldenOutcome(
@@ -126,8 +127,8 @@ def run_task_unjudged(task: GoldenTask, project: Project) -> Trace:
     """
     recording = load_recording(task, project)
     with importable(project.root):
-        agent = None if task.is_recorded else load_agent(task, project)
-        replay = _replay(task, recording, agent, None)
+        agent = None if task.is_recorded or task.http_agent is not None else load_agent(task, project)
+        replay = _replayed(task, project, recording, agent, None)
     if replay.divergences:
         raise TaskError(
             f"no baseline is written from a diverged replay: {describe(replay.divergences[0])}",
@@ -151,7 +152,15 @@ def load_recording(task: GoldenTask, project: Project) -> Recording:
             where=task.where("cassette" if task.cassette else "task"),
             next_step=f"record it with `goldrun record {task.task}`, or name another one under `cassette:`",
         )
-    return read_cassette(path)
+    return read_cassette(path) if task.http_agent is None else read_http_run(path)
+
+
+def _replayed(
+    task: GoldenTask, project: Project, recording: Recording, agent: Agent | None, deploy: str | None
+) -> RunReplay:
+    if task.http_agent is None:
+        return _replay(task, recording, agent, deploy)
+    return replay_http_task(task, project, recording)
 
 
 def _replay(task: GoldenTask, recording: Recording, agent: Agent | None, deploy: str | None) -> RunReplay:

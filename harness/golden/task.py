@@ -88,11 +88,29 @@ class ToolMatch(Model):
     ignore: tuple[Text, ...] = ()
 
 
+class HttpAgent(Model):
+    """An agent that is not built on this runtime: a function of the user's, called with the input's text."""
+
+    http: Annotated[Text, _matching(_FACTORY, "function: write module:function")]
+
+
+def _http_rules(value: Any) -> Any:
+    from harness.wire.match_rules import match_rules
+    from runtime.errors import UsageError
+
+    try:
+        match_rules(value, where="replay.match.http")
+    except UsageError as fault:
+        raise PydanticCustomError("match", "{text}", {"text": fault.what}) from fault
+    return value
+
+
 class MatchSpec(Model):
-    """How replay matches effects with the cassette."""
+    """How replay matches effects with the cassette; `http` holds the rules for requests of an HTTP agent."""
 
     model: Literal["strict", "position", "last_message"] = "strict"
     tools: ToolMatch = ToolMatch()
+    http: Annotated[dict[str, Any], AfterValidator(_http_rules)] | None = None
 
 
 class ReplaySpec(Model):
@@ -130,12 +148,16 @@ class GoldenTask(Model):
         ],
         ...,
     ] = ()
-    agent: Annotated[
-        Text,
-        _matching(
-            re.compile(rf"{RECORDED}\Z|{_FACTORY.pattern}"), "agent: write module:factory, or recorded"
-        ),
-    ]
+    agent: (
+        HttpAgent
+        | Annotated[
+            Text,
+            _matching(
+                re.compile(rf"{RECORDED}\Z|{_FACTORY.pattern}"),
+                "agent: write module:factory, {http: module:function}, or recorded",
+            ),
+        ]
+    )
     input: TaskInput = TaskInput()
     cassette: Name | None = None
     policy: PolicySpec | None = None
@@ -166,6 +188,16 @@ class GoldenTask(Model):
     def cassette_name(self) -> str:
         """Name of the cassette under `cassettes/`; the task's own name if none is given."""
         return self.cassette or self.task
+
+    @property
+    def http_agent(self) -> str | None:
+        """The function of an agent of another framework; `None` if the agent is one of this runtime."""
+        return self.agent.http if isinstance(self.agent, HttpAgent) else None
+
+    @property
+    def factory(self) -> str:
+        """The reference to the agent's code, or `recorded`."""
+        return self.agent.http if isinstance(self.agent, HttpAgent) else self.agent
 
     @property
     def is_recorded(self) -> bool:

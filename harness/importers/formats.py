@@ -57,14 +57,14 @@ def reader_of(name: str) -> DocumentReader:
 
 def _loaded(point: EntryPoint) -> Reader:
     try:
-        reader = point.load()
+        loaded: Any = point.load()
+        reader: Reader = loaded
     except Exception as error:
         # Whatever a foreign package raises while it is imported, the command ends with one error.
         raise _broken(point, f"{type(error).__name__}: {error}") from error
-    if not callable(reader):
-        raise _broken(point, f"{type(reader).__name__} is no function")
-    made: Reader = reader
-    return made
+    if not callable(loaded):
+        raise _broken(point, f"{type(loaded).__name__} is no function")
+    return reader
 
 
 def _broken(point: EntryPoint, why: str) -> UsageError:

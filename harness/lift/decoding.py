@@ -213,14 +213,11 @@ def _failed(exchange: Exchange, codec: Codec) -> Failure:
 
 def _counted(exchange: Exchange) -> Usage | None:
     """Return the token counts in Bedrock's headers, for models whose body has none."""
-    stated = {
-        name: count(int(text)) if (text := exchange.headers.get(header, "")).isdecimal() else None
-        for name, header in (
-            ("input_tokens", "x-amzn-bedrock-input-token-count"),
-            ("output_tokens", "x-amzn-bedrock-output-token-count"),
-        )
-    }
-    usage = Usage(**stated)
+    stated = [
+        count(int(text)) if (text := exchange.headers.get(header, "")).isdecimal() else None
+        for header in ("x-amzn-bedrock-input-token-count", "x-amzn-bedrock-output-token-count")
+    ]
+    usage = Usage(input_tokens=stated[0], output_tokens=stated[1])
     return None if usage == Usage() else usage
 
 

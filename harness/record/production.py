@@ -16,6 +16,7 @@ import secrets
 import threading
 import warnings
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -247,6 +248,10 @@ class _Lease:
     def root(self, run: str) -> str:
         """Return the chain over the run's records so far, in hex."""
         return "" if self._journal is None else self._journal.writer.root(run)
+
+    def payloads(self, run: str) -> Iterable[bytes]:
+        """Return the JSON of the run's records so far."""
+        return () if self._journal is None else self._journal.writer.payloads(run)
 
     def leave(self, *, dropped: bool = False) -> None:
         """Give the place in the journal back; leaving twice is harmless."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -67,6 +67,10 @@ class MemoryRuns:
     def records(self) -> list[Record]:
         """The records of the outermost run."""
         return self._sinks[0].records if self._sinks else []
+
+    def payloads(self, run: str) -> Iterable[bytes]:
+        """Return the JSON of the outermost run's records."""
+        return self._sinks[0].payloads(run) if self._sinks else ()
 
     def wrap(self, inner: Performer) -> Performer:
         """Return a performer that records around another; the outermost run begins first."""

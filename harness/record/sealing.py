@@ -1,4 +1,16 @@
-"""Seal a journal: its runs, by the sampling rule, become a segment; then the journal is removed."""
+"""Seal a journal: write the runs that the sampling rule keeps to a segment, then remove the journal.
+
+Theory of operation. A journal is appended to while runs are active, so it is fast to write but slow to search, and its
+last record may be torn. A segment is compressed, indexed and never changes. Sealing turns the one into the other, once
+no writer has the journal open.
+
+Rules.
+1. The segment is complete and synced before the journal is removed. A crash in between leaves both. The next sealing
+   finds the segment intact and only removes the journal, so no run is lost or doubled.
+2. Runs are read and written one by one, so memory is that of one run.
+3. A run without an end is sealed as `crashed`. A run that was sampled out, broke off, or still looks secret is counted
+   in the segment's footer, so a reader can tell a complete segment from one with gaps.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +30,8 @@ from harness.errors import CassetteError
 from harness.record.sampling import Sampling
 from runtime.core.stored_header import read_header
 from runtime.execution.clock import SystemClock
-from runtime.journal.files import RunRecords, read_journal
+from runtime.journal.files import read_journal
+from runtime.journal.open_runs import RunRecords
 from runtime.journal.records import EndBody
 from runtime.ports.control_values import RunKey
 
@@ -27,13 +40,13 @@ SEGMENT_SUFFIX, JOURNAL_SUFFIX = ".seg", ".jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sealed:
-    """What became of a journal.
+    """The result of sealing a journal.
 
     Attributes:
-        path: The segment; `None` where no run was kept.
+        path: The segment; `None` if no run was kept.
         runs: Runs in the segment.
         cut_off: Of these, runs without an end; their stop reason is `crashed`.
-        sampled_out: Runs the rule left out.
+        sampled_out: Runs that the sampling rule left out.
         dropped: Runs left out because their recording broke off.
         refused: Runs left out because they looked secret.
         torn_bytes: Bytes of a torn last record that was dropped.
@@ -63,18 +76,18 @@ def seal_journal(
 ) -> Sealed:
     """Write the segment of a journal beside it, then remove the journal.
 
-    Does nothing again for a journal whose segment was written before a crash: then only the journal goes.
+    If the segment already exists, because a crash came before the removal, only the journal is removed.
 
     Args:
         journal: A `*.jsonl` that no writer has open.
         sampling: Which runs are kept; all by default.
         dropped: Names of runs whose recording broke off while the run went on.
         tenant_blind: Name tenants in the footer by their fingerprint only.
-        now: When it is sealed.
-        pause: Called after each record, so that other threads are not held up.
+        now: Time of the sealing.
+        pause: Called after each record, so that other threads are not blocked.
 
     Raises:
-        CassetteError: If the journal is damaged, or the segment cannot be written; the journal then stays.
+        CassetteError: If the journal is damaged, or the segment cannot be written. The journal is then kept.
     """
     target = journal.with_name(journal.name.removesuffix(JOURNAL_SUFFIX) + SEGMENT_SUFFIX)
     if target.exists():
@@ -99,7 +112,7 @@ def _seal(
 ) -> Sealed:
     reader = read_journal(journal, pause=pause)
     runs = iter(reader)
-    # The first kept run decides whether there is a segment at all.
+    # No segment is opened until a run is kept: a journal without kept runs leaves no file.
     count = _Count()
     kept = _kept(runs, sampling, dropped, count)
     first = next(kept, None)

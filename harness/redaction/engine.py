@@ -106,7 +106,7 @@ class _Re2Keywords:
     """One scan for all: re2's set automaton, which never gives up on a text as a single expression may."""
 
     def __init__(self, binding: Any, keywords: Sequence[bytes]) -> None:
-        from re2 import _re2
+        from re2 import _re2  # pyright: ignore[reportAttributeAccessIssue]  # the binding, which has no stub
 
         options = binding.Options()
         options.encoding = binding.Options.Encoding.LATIN1

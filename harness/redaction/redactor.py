@@ -6,6 +6,7 @@ Rules.
 2. What was looked at is either written without its secrets or not at all: a text beyond the limits becomes
    `<dropped:sha256:...>`.
 3. A value without secrets is returned as the same object, after one look: the gate (see `rules`).
+4. What was hidden once is hidden from then on in every form, also before its place in the same value; see `memory`.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from harness.errors import CassetteError
 from harness.redaction.dropped import DROPPED, dropped_bytes, dropped_value
 from harness.redaction.edits import TextEdit, edit_pieces
 from harness.redaction.known import known_credentials, literal_forms
+from harness.redaction.memory import SecretMemory
 from harness.redaction.pseudonyms import Keyed, Numbers, redaction_key, renumbered
 from harness.redaction.rules import Ruleset, ruleset
 from harness.redaction.scan import PSEUDONYM, ScanError, find_secrets, is_pseudonym, without_scheme
@@ -32,6 +33,7 @@ from harness.redaction.secret_fields import (
     is_secret_header,
     secrecy,
 )
+from harness.redaction.tripwire import first_found
 from runtime.core.messages import (
     FilePart,
     Message,
@@ -42,7 +44,6 @@ from runtime.core.messages import (
     ToolCallPart,
     ToolResponsePart,
 )
-from runtime.core.run import Header
 from runtime.errors import UsageError
 
 __all__ = [
@@ -51,10 +52,8 @@ __all__ = [
     "Redactor",
     "is_secret_header",
     "known_credentials",
-    "looks_secret",
     "process_redactor",
     "redaction_key",
-    "refuse_secrets",
 ]
 
 RULES_VARIABLE = "GOLDRUN_REDACTION_RULES"
@@ -63,6 +62,8 @@ MAX_NESTING = 200
 """Levels of lists and mappings; a limit of our own, since the interpreter's depends on the caller's stack."""
 _LEAST_CHARS = 8
 """No rule fits a shorter text."""
+_NOT_KEPT = frozenset({"encoded", "known_value", "private_key"})
+"""Rules whose findings are no values of their own: runs that hold one, and what is sought everywhere already."""
 _PASSES = 4
 """A replacement may lay bare a secret that overlapped it."""
 
@@ -111,6 +112,7 @@ class Redactor:
             self._rules = ruleset()
         self._gate = self._rules.gate.test
         self._names: Numbers | Keyed = Numbers() if key is None else Keyed(key)
+        self._memory = SecretMemory()
         self._max_bytes = max_body_bytes
         self.key_id: str | None = None if key is None else Keyed(key).key_id
         self.counts: dict[str, int] = {}
@@ -134,14 +136,21 @@ class Redactor:
         if b"<secret#" in encoded:
             # No secret, but the numbers of a run go on above it.
             return True
-        return not _is_plain(self._rules, encoded) if shared else self._gate(encoded)
+        if shared:
+            self._memory.spare(encoded)
+        found = not _is_plain(self._rules, encoded) if shared else self._gate(encoded)
+        return found or self._memory.stands_in(encoded)
+
+    def learned(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return each form of the values hidden since the last call, with its pseudonym; longer forms first."""
+        return self._memory.fresh()
 
     def text(self, text: str) -> str:
         """Return the text without secrets; the same object if there are none."""
         if len(text) < _LEAST_CHARS:
             return text
         data = text.encode("utf-8", "surrogatepass")
-        if len(data) <= self._max_bytes and not self._gate(data):
+        if len(data) <= self._max_bytes and self._is_plain(data):
             self._names.notice(text)
             return text
         clean = self._scrub([data])[0]
@@ -149,6 +158,18 @@ class Redactor:
 
     def message(self, message: Message) -> Message:
         """Return the message without secrets; the same object if there are none."""
+        known = len(self._memory)
+        clean = self._message(message)
+        return clean if len(self._memory) == known else self._message(clean)
+
+    def value(self, value: Any) -> Any:
+        """Return a JSON value without secrets; the same object if there are none."""
+        known = len(self._memory)
+        clean = self._value(value, 0)
+        # What was recognised late in the value may stand in an earlier part of it.
+        return clean if len(self._memory) == known else self._value(clean, 0)
+
+    def _message(self, message: Message) -> Message:
         for i, part in enumerate(message.parts):
             clean = self._part(part)
             if clean is not part:
@@ -156,12 +177,13 @@ class Redactor:
                 return Message(role=message.role, parts=tuple(parts))
         return message
 
-    def value(self, value: Any) -> Any:
-        """Return a JSON value without secrets; the same object if there are none."""
-        return self._value(value, 0)
-
     def headers(self, headers: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
         """Return HTTP headers with the values of the deny-list replaced and shapes cleaned in the others."""
+        known = len(self._memory)
+        clean = self._deny_listed(headers)
+        return clean if len(self._memory) == known else self._deny_listed(clean)
+
+    def _deny_listed(self, headers: Mapping[str, str | list[str]]) -> dict[str, str | list[str]]:
         clean: dict[str, str | list[str]] = {}
         for name, value in headers.items():
             hide = self._whole if is_secret_header(name) else self.text
@@ -176,7 +198,7 @@ class Redactor:
         """
         pieces = [chunk.encode("utf-8", "surrogatepass") for chunk in chunks]
         data = b"".join(pieces)
-        if len(data) <= self._max_bytes and not self._gate(data):
+        if len(data) <= self._max_bytes and self._is_plain(data):
             self._names.notice("".join(chunks))
             return list(chunks)
         return [piece.decode("utf-8", "surrogatepass") for piece in self._scrub(pieces)]
@@ -198,7 +220,10 @@ class Redactor:
 
     def looks_secret(self, data: bytes) -> str | None:
         """Return the name of the first rule that finds something in bytes about to be written; see `looks_secret`."""
-        return _first_found(data, self._rules)
+        return first_found(data, self._rules) or ("hidden_value" if self._memory.stands_in(data) else None)
+
+    def _is_plain(self, data: bytes) -> bool:
+        return not self._gate(data) and not self._memory.stands_in(data)
 
     def _value(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
@@ -294,7 +319,10 @@ class Redactor:
             if not edits:
                 break
             pieces = edit_pieces(pieces, edits)
-        return pieces
+        copies = self._memory.edits(b"".join(pieces))
+        for _ in copies:
+            self._count("hidden_value")
+        return edit_pieces(pieces, copies) if copies else pieces
 
     def _edits(self, data: bytes) -> list[TextEdit]:
         """Return what is to be replaced in a text, from left to right, so that numbers follow first appearance."""
@@ -321,7 +349,10 @@ class Redactor:
 
     def _name(self, secret: bytes, rule: str) -> str:
         self._count(rule)
-        return self._names.name(secret)
+        name = self._names.name(secret)
+        if rule not in _NOT_KEPT:
+            self._memory.keep(secret, name)
+        return name
 
     def _count(self, rule: str) -> None:
         self.counts[rule] = self.counts.get(rule, 0) + 1
@@ -340,46 +371,6 @@ def process_redactor(environ: Mapping[str, str], **options: Any) -> Redactor:
     known = (*options.pop("known", ()), *known_credentials(environ))
     rules = options.pop("rules", None) or environ.get(RULES_VARIABLE) or None
     return Redactor(rules=rules, known=known, **options)
-
-
-def looks_secret(data: bytes) -> str | None:
-    """Return the name of the first rule that finds something in bytes about to be written; `None` if they look clean.
-
-    The tripwire behind the redactor: it looks for shapes alone, not for field names.
-    """
-    return _first_found(data, ruleset())
-
-
-def refuse_secrets(data: bytes, header: Header, *, where: str, redactor: Redactor | None = None) -> None:
-    """Refuse bytes about to be written that look secret, unless the run was recorded without redaction.
-
-    Args:
-        data: What is about to be written.
-        header: Of the run.
-        where: Where to.
-        redactor: Whose rules and known values are looked for; by default our own rules.
-
-    Raises:
-        CassetteError: If something is found, or the bytes cannot be scanned; the message names the rule, never
-            the secret.
-    """
-    if header.redaction == "none":
-        return
-    try:
-        found = looks_secret(data) if redactor is None else redactor.looks_secret(data)
-    except ScanError as error:
-        found = error.what
-    if found is not None:
-        raise CassetteError(
-            f"run {header.run_id!r} still looks secret ({found}); nothing was written",
-            where=where,
-            next_step="add a redaction rule, then record the run again",
-        )
-
-
-def _first_found(data: bytes, rules: Ruleset) -> str | None:
-    spans = find_secrets(data, rules, tripwire=True)
-    return spans[0].rule if spans else None
 
 
 def _rules_of(rules: str | Path | None, known: Iterable[str], personal_data: bool) -> Ruleset:

@@ -24,6 +24,7 @@ Cause = Literal[
     "control",
     "redaction",
     "tool declaration",
+    "network",
     "code",
 ]
 

@@ -112,6 +112,8 @@ TOOL: dict[str, Weaker] = {
     "cost_nanousd": _other,
     "children": _other,
     "dedupe_by": _other,
+    "dedupe_scope": _other,
+    "dedupe_s": _other,
     "scopes": _fewer_names,
     "cache_s": _other,
     "version": _never,
@@ -178,7 +180,8 @@ def _of_policy(recorded: Header, now: Header) -> Iterator[GuardChange]:
 def _of_tool(recorded: ToolDecl, now: ToolDecl) -> Iterator[GuardChange]:
     name = now.schema.name
     for change in _fields(name, recorded, now, TOOL, cause="tool declaration"):
-        if change.path != f"{name}.schema":
+        is_unused = change.path.startswith(f"{name}.dedupe_") and not recorded.dedupe_by
+        if change.path != f"{name}.schema" and not (is_unused and not now.dedupe_by):
             yield msgspec.structs.replace(change, tool=name)
 
 

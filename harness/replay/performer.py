@@ -1,9 +1,20 @@
-"""The replay performer: answers effects from a recording, and keeps each difference.
+"""The replay performer: answers effects from a recording, and records each divergence.
 
-Verdicts: `match`; `moved` (the key stands unused at another lane); `changed` (the lane is there, its key
-differs); `repeated` (recorded fewer times); `extra` (nothing is recorded); `missing` (left over at the end).
-Strict replay ends at the first of them. Collecting replay continues: a moved or changed effect gets its recorded
-outcome, a repeated one its last outcome again, a guard effect a neutral answer. Anything else ends the run.
+Theory of operation. Each recorded interaction has a lane (where in the run) and a key (what was decided, see
+`runtime.core.keys`). An effect matches if the interaction at its lane has its key. If not, the key is looked up
+elsewhere in the recording, which separates a reordered call from a changed one. Each interaction is used once.
+
+Verdicts, in the order in which they are tried:
+- `match`: the lane is recorded with this key.
+- `moved`: an unused interaction at another lane has this key.
+- `changed`: the lane is recorded and unused, but with another key.
+- `repeated`: all interactions with this key are used.
+- `extra`: nothing fits.
+- `missing`: an interaction that is unused at the end.
+
+Strict replay ends at the first divergence. Collecting replay continues: a moved or changed effect gets the recorded
+outcome, a repeated one the last outcome again, and a guard effect a neutral answer. Any other effect fails as
+unrecorded, which ends the run.
 """
 
 from __future__ import annotations
@@ -73,7 +84,7 @@ class ReplayPerformer:
         """Return the recorded outcome of an effect.
 
         Raises:
-            ReplayDivergence: In strict replay, at the first effect that is not as recorded.
+            ReplayDivergence: In strict replay, at the first effect that differs from the recording.
         """
         self.effects += 1
         if isinstance(effect, (Begin, End)):
@@ -96,10 +107,10 @@ class ReplayPerformer:
         return self._differs(effect, key, recorded)
 
     def _clean_keys(self, effects: list[SingleEffect]) -> str | None:
-        """Make keys of cleaned effects from here on; return that of the last effect so far.
+        """Use keys of redacted effects from here on; return the key of the last effect so far.
 
-        As long as an effect as it is has the recorded key, it is what the redactor left when it was recorded, and
-        cleaning it again would change nothing. So nothing is searched for secrets until a key differs.
+        Recorded keys are made from redacted effects. As long as unredacted effects have the recorded keys, they
+        contain no secrets, and redacting them would change nothing. So nothing is searched until a key differs.
         """
         self._uncleaned = None
         self._keys = EffectKeys(Keyer(self._cleaner), self._index.matchers)
@@ -198,7 +209,7 @@ class ReplayPerformer:
 
 
 def _same_gate(effect: SingleEffect, interaction: Interaction) -> bool:
-    """Return whether both calls were started, or both were refused alike by a guard."""
+    """Return whether both calls were started, or both were refused by a guard with the same status."""
     if interaction.kind is not EffectKind.TOOL:
         return interaction.kind is KIND_OF[type(effect)]
     if not isinstance(effect, Refuse):

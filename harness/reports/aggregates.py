@@ -1,6 +1,6 @@
-"""The aggregates of two deploys, joined to their runs: what each tool, model and prompt segment did in each run.
+"""The aggregates of two deploys, joined to their runs: one row for each run and tool, model or prompt segment.
 
-Files of version 1 have no aggregates; there they are made from the calls.
+Files of version 1 hold no aggregates. For them, aggregates are computed from the calls.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _CALLS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
-    """Rows of an aggregate table of both sides.
+    """Rows of one aggregate table for both sides.
 
     Attributes:
-        row: Row of the run in `Columns`.
+        row: The run's row in `Columns`.
         name: Tool, model or segment.
-        numbers: Its other columns.
+        numbers: The table's other columns.
     """
 
     row: Ints
@@ -53,7 +53,7 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolUse:
-    """Which tools each run used.
+    """The tools that each run used.
 
     Attributes:
         tools: Rows of the table `tools`.
@@ -64,7 +64,7 @@ class ToolUse:
     runs: int
 
     def each(self) -> Iterator[tuple[str, Floats, bool]]:
-        """Yield each tool's name, whether each run used it as 1 and 0, and whether it is a write."""
+        """Yield each tool's name, 1 or 0 for each run that used it or not, and whether the tool writes."""
         for code, name in enumerate(self.tools.name.values):
             rows = self.tools.name.codes == code
             used = np.zeros(self.runs)
@@ -90,9 +90,9 @@ def read_aggregate(
     numbers = [name for name in column_names(table) if name not in {"run_id", _KEYS[table]}]
     parts: list[pa.Table] = []
     rows: list[Ints] = []
-    places = columns.places
+    rows_by_id = columns.rows_by_id
     for side, label in enumerate(labels):
-        place = places[side]
+        place = rows_by_id[side]
         found = read_table(history, manifest, table, label, column_names(table), damaged=damaged)
         found = found.unify_dictionaries()
         row = _rows(found, place)
@@ -120,7 +120,7 @@ def read_aggregate(
 
 
 def _rows(found: pa.Table, place: dict[str, int]) -> Ints:
-    """Return each row's run, -1 where the run takes no part; the ids are a dictionary, so each is looked up once."""
+    """Return each row's run, or -1 if the run is not compared. Ids are dictionary-encoded, so each is looked up once."""
     if not found.num_rows:
         return np.zeros(0, dtype=np.int64)
     ids = names_of(found.column("run_id"))
@@ -129,7 +129,7 @@ def _rows(found: pa.Table, place: dict[str, int]) -> Ints:
 
 
 def _without_aggregates(table: Table, columns: Columns, side: int, row: Ints) -> set[str]:
-    """Return the ids of runs that made calls of which the table says nothing."""
+    """Return the ids of runs that made calls but have no rows in the table."""
     if table == "segments":
         return set()
     made = columns.numbers["tool_calls" if table == "tools" else "model_calls"] > 0

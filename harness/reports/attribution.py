@@ -1,16 +1,16 @@
-"""Why the mean of a run changed, over the runs that the verdict compares.
+"""Attribute the change of the mean cost of a run to factors, over the runs that the verdict compares.
 
 The mean cost of a run is the sum over tasks (or strata) of
 
     share of runs x (calls per run x sum over models of (share of calls x cost of a call) + cost of tools)
 
-and the cost of a call is its tokens by kind times the prices. Each factor can stand at the baseline or at the
-candidate; the effect of a factor is its Shapley value: the mean, over all orders in which factors could be
-exchanged, of what its exchange adds. So no order is preferred, effects add up to the change exactly, and swapping
-the deploys turns every sign.
+and the cost of a call is its tokens by kind times the prices. Each factor can have the baseline's or the candidate's
+value. Changing the factors one after the other from baseline to candidate gives each an effect, but the effect depends
+on the order. So the effect of a factor is its Shapley value: the mean of its effects over all orders. No order is
+preferred, the effects add up to the change exactly, and swapping the deploys flips every sign.
 
-What one side does not know (a model it never called) takes the other side's values, so that all of it is routing.
-Sums are kept in billionths of the unit as integers.
+If one side has no value (for a model that it never called), it takes the other side's value. The whole effect of such
+a model is then routing. Sums are kept as integers in billionths of the unit, so that they add up exactly.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Compared:
 
     Attributes:
         columns: All runs of both sides.
-        unit: Task or stratum of each row, -1 where it takes no part.
+        unit: Task or stratum of each row, -1 if the row is not compared.
         models: Rows of the table `models`.
         tools: Rows of the table `tools`.
         segments: Rows of the table `segments`.
@@ -65,7 +65,7 @@ class Factors:
         output: Output tokens of a call.
         cache: Shares of the input read from and written to a cache, `(2, units, models)`.
         price: Prices of a token by kind, `(models, 4)`.
-        excess: What a call cost beyond these prices, as a ratio; part of the price.
+        excess: Ratio of a call's cost to its cost by these prices; counts as part of the price.
     """
 
     task_mix: Floats
@@ -79,7 +79,7 @@ class Factors:
 
 
 def attribute(compared: Compared) -> Attribution | None:
-    """Return why cost changed, or tokens or tool calls where costs are unknown; `None` if nothing is known."""
+    """Return why cost changed, or tokens or tool calls if costs are unknown; `None` if nothing is known."""
     for measure in ("cost_nanousd", "total_tokens", "tool_calls"):
         rows = _known(compared, compared.columns.numbers[measure])
         if rows.any():
@@ -88,7 +88,7 @@ def attribute(compared: Compared) -> Attribution | None:
 
 
 def _known(compared: Compared, values: Floats) -> Bools:
-    """Return the rows that know the values, of units that know them on both sides."""
+    """Return the rows with known values, of units that have some on both sides."""
     rows = (compared.unit >= 0) & ~np.isnan(values)
     if not rows.any():
         return rows
@@ -160,7 +160,7 @@ def _by_runs(compared: Compared, rows: Bools) -> Attribution:
 
 
 def _shapley(names: tuple[str, ...], value: Callable[[frozenset[str]], float]) -> dict[str, float]:
-    """Return the Shapley value of each factor; `value` takes the factors that stand at the candidate."""
+    """Return the Shapley value of each factor; `value` takes the factors that have the candidate's value."""
     count = len(names)
     known = {
         frozenset(some): value(frozenset(some))
@@ -176,14 +176,14 @@ def _shapley(names: tuple[str, ...], value: Callable[[frozenset[str]], float]) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLines:
-    """What each model did in each run that is looked at.
+    """The calls of each model in each examined run.
 
     Attributes:
         row: Row of the run.
         model: Model, from 0.
         calls: Calls made.
         kinds: Tokens of each kind.
-        cost: What they cost; tokens of any kind where costs are unknown.
+        cost: Cost of the calls; tokens of all kinds if costs are unknown.
     """
 
     row: Ints
@@ -194,7 +194,7 @@ class CallLines:
 
 
 def _lines(compared: Compared, rows: Bools, *, priced: bool) -> CallLines:
-    """Return the lines of some runs: from the aggregates where these add up to the run, else from the run."""
+    """Return the lines of some runs: from the aggregates if they add up to the run, otherwise from the run."""
     columns, models = compared.columns, compared.models
     total = columns.numbers["cost_nanousd" if priced else "total_tokens"]
     credit = _run_credits(compared) if priced else np.zeros(len(rows))
@@ -207,11 +207,11 @@ def _lines(compared: Compared, rows: Bools, *, priced: bool) -> CallLines:
     some = here & adds_up[models.row]
     rest = np.flatnonzero(rows & ~adds_up)
     whole = np.nan_to_num(total[rest] - credit[rest])
-    told = _kinds(columns.numbers)[rest]
-    # Where tokens are unknown, all of the cost counts as input of price 1.
-    unknown = np.isnan(told).any(axis=1) | (told.sum(axis=1) <= 0)
-    told[unknown] = 0.0
-    told[unknown, 0] = whole[unknown]
+    rest_kinds = _kinds(columns.numbers)[rest]
+    # If tokens are unknown, the whole cost counts as input at price 1.
+    unknown = np.isnan(rest_kinds).any(axis=1) | (rest_kinds.sum(axis=1) <= 0)
+    rest_kinds[unknown] = 0.0
+    rest_kinds[unknown, 0] = whole[unknown]
     codes = {name: i for i, name in enumerate(sorted({*models.name.values, *columns.names["model"].values}))}
     of_models = np.array([*(codes[n] for n in models.name.values), len(codes)], dtype=np.int64)
     of_runs = np.array([*(codes[n] for n in columns.names["model"].values), len(codes)], dtype=np.int64)
@@ -223,13 +223,13 @@ def _lines(compared: Compared, rows: Bools, *, priced: bool) -> CallLines:
         calls=np.concatenate(
             [models.numbers["calls"][some], np.maximum(np.nan_to_num(columns.numbers["model_calls"][rest]), 1.0)]
         ),
-        kinds=np.concatenate([kinds[some], told]),
+        kinds=np.concatenate([kinds[some], rest_kinds]),
         cost=np.concatenate([cost[some], whole]),
     )
 
 
 def _kinds(numbers: dict[str, Floats]) -> Floats:
-    """Return fresh input, cache reads, cache writes and output; input tokens hold the cached ones."""
+    """Return fresh input, cache reads, cache writes and output; the input tokens of a run include cached ones."""
     read, write = (np.nan_to_num(numbers[f"cache_{kind}_tokens"]) for kind in ("read", "write"))
     return np.stack([numbers["input_tokens"] - read - write, read, write, numbers["output_tokens"]], axis=1)
 
@@ -266,7 +266,7 @@ def _factors(
         sides.append(_side(runs, calls, kinds, table(lines.cost[mine]), prices[side]))
     first, second = _filled(sides[0], sides[1]), _filled(sides[1], sides[0])
     close = np.abs(first.excess - second.excess) <= _SAME * first.excess
-    # A difference this small is rounding of single costs; it must not look like a change of price.
+    # So small a difference comes from rounding single costs. It must not look like a change of price.
     middle = (first.excess + second.excess) / 2
     return (
         _with_excess(first, np.where(close, middle, first.excess)),
@@ -291,7 +291,7 @@ def _side(runs: Floats, calls: Floats, kinds: Floats, cost: Floats, price: Float
 
 
 def _filled(own: Factors, other: Factors) -> Factors:
-    """Return the factors with the other side's values where this side has none."""
+    """Return the factors, with the other side's values where this side has none."""
     def fill(mine: Floats, theirs: Floats, last: float) -> Floats:
         return np.nan_to_num(np.where(np.isnan(mine), theirs, mine), nan=last)
 
@@ -356,7 +356,7 @@ def _attribution(
     effects: dict[str, float],
     constant: dict[str, float | None] | None,
 ) -> Attribution:
-    """Return the value with integer effects that add up: the largest takes what rounding left."""
+    """Return the attribution with integer effects that add up: the largest absorbs the rounding."""
     begin, end = (round(value) for value in means)
     whole = {name: round(value) for name, value in effects.items()}
     rest = (end - begin) - sum(whole.values())
@@ -377,7 +377,7 @@ def _attribution(
 
 
 def _latency(columns: Columns, rows: Bools) -> dict[str, float]:
-    """Return the change of a run's seconds by model, tool and waiting time; empty where times are unknown."""
+    """Return the change of a run's seconds by model, tool and waiting time; empty if times are unknown."""
     numbers = columns.numbers
     parts = {"model": numbers["model_s"], "tool": numbers["tool_s"]}
     known = rows & ~np.isnan(numbers["duration_s"]) & ~np.isnan(parts["model"]) & ~np.isnan(parts["tool"])

@@ -1,4 +1,4 @@
-"""The seed metrics of two deploys: over all runs, by tenant; and what tools and models did in compared runs."""
+"""The basic metrics of two deploys over all runs and by tenant, and tools and models over the compared runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def summarise(columns: Columns) -> dict[str, dict[str, Any]]:
 
 
 def by_tenant(columns: Columns) -> list[dict[str, Any]]:
-    """Return the seed metrics of each tenant, those with most runs first."""
+    """Return the basic metrics of each tenant, the tenants with most runs first."""
     tenants = columns.names["tenant"]
     counts = np.bincount(tenants.codes[tenants.codes >= 0], minlength=len(tenants.values))
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda c: (-int(counts[c]), tenants.values[c]))
@@ -37,12 +37,12 @@ def by_tenant(columns: Columns) -> list[dict[str, Any]]:
 
 
 def by_tool(tools: Aggregate, columns: Columns, rows: Bools) -> list[dict[str, Any]]:
-    """Return what each tool did in the compared runs, the largest change of calls a run first.
+    """Return each tool's use in the compared runs, the largest change of calls per run first.
 
     Args:
         tools: Rows of the table `tools`.
         columns: Runs of both sides.
-        rows: Runs that are compared.
+        rows: The compared runs.
     """
     found = _by_name(tools, columns, rows, _tool_metrics, "tool")
     return sorted(
@@ -51,13 +51,13 @@ def by_tool(tools: Aggregate, columns: Columns, rows: Bools) -> list[dict[str, A
 
 
 def by_model(models: Aggregate, columns: Columns, rows: Bools) -> list[dict[str, Any]]:
-    """Return what each model did in the compared runs, the dearest first."""
+    """Return each model's use in the compared runs, the most expensive first."""
     found = _by_name(models, columns, rows, _model_metrics, "model")
     return sorted(found, key=lambda m: (-(m["candidate"]["cost_usd"] or 0.0), m["model"]))
 
 
 def new_tasks(columns: Columns, paired: Bools, new: Bools) -> list[str]:
-    """Return a warning about the candidate's own tasks, where they fare clearly worse than the paired ones."""
+    """Return a warning if tasks that only the candidate has do clearly worse than the paired ones."""
     if not new.any():
         return []
     finished = columns.names["stop_class"].codes == columns.names["stop_class"].code_of("finish")

@@ -1,4 +1,4 @@
-"""Say in words what decided a report, and what makes its two sides hard to compare."""
+"""Describe in words what decided a report, and what makes its two sides hard to compare."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOOLS_SHOWN = 3
 
 
 def find_causes(report: Report) -> list[str]:
-    """Return one line for each regression the verdict follows, then where it comes from."""
+    """Return one line for each gated regression, then one for its origin."""
     regressed = [m for m in report.metrics if m.decision == "regressed" and m.gated]
     lines = [_metric_line(metric, report) for metric in regressed]
     typical = {metric.metric for metric in regressed}
@@ -49,7 +49,7 @@ def find_causes(report: Report) -> list[str]:
 
 
 def find_differences(columns: Columns, paired: Bools, mixed: int) -> list[str]:
-    """Return what else differs between the sides, so that a change may have another cause than the deploy."""
+    """Return other differences between the sides, which may be the cause of a change instead of the deploy."""
     notes = []
     if mixed:
         notes.append(f"{mixed} paired tasks are replayed on one side and live on the other")
@@ -62,7 +62,7 @@ def find_differences(columns: Columns, paired: Bools, mixed: int) -> list[str]:
 
 
 def _unknown(columns: Columns, paired: Bools) -> list[str]:
-    """Return what is not known of some compared runs."""
+    """Return which values are unknown for some compared runs."""
     notes = []
     for column, words in (("cost_nanousd", "cost"), ("total_tokens", "tokens"), ("passed", "passed")):
         missing = np.isnan(columns.numbers[column]) & paired

@@ -1,6 +1,6 @@
-"""Rows of two deploys side by side as numpy arrays, text as codes into a shared list of names.
+"""Rows of two deploys as numpy arrays, with text as codes into a shared list of names.
 
-Missing numbers are NaN and missing names have code -1; nothing missing is ever 0.
+A missing number is NaN and a missing name has code -1. A missing value is never 0.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Columns:
         numbers: Numeric columns; flags are 0 and 1.
         names: Text columns.
         run_ids: Run ids.
-        labels: Labels of each run, where they were asked for.
+        labels: Labels of each run; empty if the caller did not request them.
     """
 
     side: Ints
@@ -65,8 +65,8 @@ class Columns:
     labels: tuple[dict[str, str], ...] = ()
 
     @cached_property
-    def places(self) -> tuple[dict[str, int], dict[str, int]]:
-        """The row of each run id, by side; a deploy may stand on both sides."""
+    def rows_by_id(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The row of each run id, by side; a deploy may be compared with itself."""
         first = int((self.side == 0).sum())
         ids = self.run_ids
         return dict(zip(ids[:first], range(first), strict=True)), dict(
@@ -94,10 +94,10 @@ def read_sides(
     names: tuple[str, ...],
     damaged: list[str] | None = None,
 ) -> Columns:
-    """Return columns of the runs of two deploys that no newer execution replaced.
+    """Return columns of the runs of two deploys, without runs that a newer execution replaced.
 
-    Rows are sorted by their numbers and names by the alphabet, so that sums of floats, and with them reports,
-    do not depend on the order in which runs were ingested.
+    Rows are sorted by their numbers and names alphabetically. So sums of floats, and reports with them, do not depend
+    on the order in which runs were ingested.
 
     Raises:
         DataError: If a label is unknown or a file is damaged.
@@ -126,7 +126,7 @@ def read_sides(
 
 
 def _labels(column: pa.ChunkedArray[Any], order: Ints) -> tuple[dict[str, str], ...]:
-    """Return the labels of each run, from the buffers: scalars of a map load pandas."""
+    """Return the labels of each run, read from the Arrow buffers, because scalars of a map load pandas."""
     plain: list[dict[str, str]] = []
     for chunk in cast("list[Any]", column.chunks):
         keys, items = chunk.keys.to_pylist(), chunk.items.to_pylist()
@@ -145,7 +145,7 @@ def _labels(column: pa.ChunkedArray[Any], order: Ints) -> tuple[dict[str, str], 
 def joined(first: Names, second: Names) -> Names:
     """Return the pairs of two columns as one column of `first/second`; missing where `second` is missing.
 
-    A name that begins with the other name already is not given it twice.
+    A name that already begins with the first name is not prefixed again.
     """
     width = len(second.values) + 1
     pair = (first.codes + 1) * width + (second.codes + 1)
@@ -171,7 +171,7 @@ def floats_of(column: pa.ChunkedArray[Any]) -> Floats:
 
 
 def names_of(column: pa.ChunkedArray[Any], order: Ints | None = None) -> Names:
-    """Return a column of names, sorted by the alphabet; its rows in another order, if one is given."""
+    """Return a column of names, sorted alphabetically; `order` reorders the rows."""
     import pyarrow as pa
 
     if not column.num_chunks:
@@ -180,7 +180,7 @@ def names_of(column: pa.ChunkedArray[Any], order: Ints | None = None) -> Names:
     codes, known = _buffers(array.indices, np.dtype(np.int32))
     values = array.dictionary.to_pylist()
     alphabet = sorted(range(len(values)), key=values.__getitem__)
-    # The last rank is that of code -1, which stands for a missing name.
+    # The last rank belongs to code -1, a missing name.
     ranks = np.full(len(values) + 1, -1, dtype=np.int64)
     ranks[alphabet] = np.arange(len(values))
     place = ranks[np.where(known, codes, -1)]
@@ -190,10 +190,10 @@ def names_of(column: pa.ChunkedArray[Any], order: Ints | None = None) -> Names:
 
 
 def _buffers(array: Any, dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], Bools]:
-    """Return the values of an Arrow array and which are known, from its buffers.
+    """Return the values of an Arrow array and a mask of the known ones, from its buffers.
 
-    `to_numpy` with nulls, `fill_null` and scalars all load pandas, and casts load `pyarrow.compute`: both take
-    as long as a report.
+    `to_numpy` with nulls, `fill_null` and scalars all load pandas, and casts load `pyarrow.compute`. Loading either
+    takes as long as a whole report.
     """
     if not len(array):
         return np.zeros(0, dtype), np.ones(0, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Compare two deploys of a history, and decide: by task, and by stratum where runs name no task."""
+"""Compare two deploys of a history and decide: by task, and by stratum for runs that name no task."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def compare(
         history: Folder that `ingest` filled.
         baseline: Deploy label to compare with.
         candidate: Deploy label that is judged.
-        gates: Metrics the verdict follows besides cost, tokens, tool calls and the shares.
+        gates: Metrics that decide the verdict in addition to cost, tokens, tool calls and the shares.
         key: `task` pairs runs by task, and runs without one by stratum; `stratum` and `label:NAME` compare all
             runs by stratum or by a label.
-        limits: What replayed tasks may grow by.
+        limits: Tolerated growth of replayed tasks.
         skip_damaged: Leave out damaged files of the history instead of failing.
 
     Raises:
-        UsageError: If a gate is no metric, or the key is none.
+        UsageError: If a gate is not a metric, or the key is not valid.
         DataError: If a label is unknown, nothing can be compared, or a file is damaged.
     """
-    rules = Rules(gated=_check_gates(gates), asked=tuple(gates), limits=limits or ExactLimits())
+    rules = Rules(gated=_check_gates(gates), requested=tuple(gates), limits=limits or ExactLimits())
     if key not in {"task", "stratum"} and not (key.startswith(LABEL) and key != LABEL):
         raise UsageError(f"{key!r} is no key; keys are task, stratum and label:NAME")
     manifest = read_manifest(history)
@@ -86,7 +86,7 @@ def compare(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Data:
-    """What was read of two deploys."""
+    """The data of two deploys."""
 
     columns: Columns
     tools: Aggregate
@@ -96,7 +96,7 @@ class _Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Population:
-    """Some runs, how they are compared, and what was found."""
+    """A population of runs, with its design and its decisions."""
 
     design: Design
     unit: Ints
@@ -105,7 +105,7 @@ class _Population:
 
 
 def compare_data(data: _Data, *, labels: tuple[str, str], rules: Rules, key: str) -> Report:
-    """Return the comparison of two deploys that were read."""
+    """Return the comparison of two deploys from their data."""
     columns = data.columns
     use = ToolUse(tools=data.tools, runs=len(columns.side))
     pairs = pair_tasks(columns)
@@ -117,7 +117,7 @@ def compare_data(data: _Data, *, labels: tuple[str, str], rules: Rules, key: str
     if not pairs.count and strata is None:
         raise _nothing_to_compare(pairs, int(unnamed.sum()), labels)
     both = pairs.count > 0 and strata is not None
-    # Two populations share the error rate, so that the verdict over both still alarms as rarely as one.
+    # Two populations share the error rate, so that the verdict over both raises false alarms as rarely as one would.
     shared = replace(rules, alpha=ALPHA / 2) if both else rules
     found: list[_Population] = []
     if pairs.count:
@@ -171,11 +171,12 @@ def _report(
     reasons = breakdown.stop_reasons(columns, rows)
     by_tool = breakdown.by_tool(data.tools, columns, rows)
     judged = main.judged
+    verdicts: list[Verdict] = [p.judged.verdict for p in found]
     report = Report(
         baseline=labels[0],
         candidate=labels[1],
         history="",
-        verdict=min((p.judged.verdict for p in found), key=_SEVERITY.index),
+        verdict=min(verdicts, key=_SEVERITY.index),
         headline="",
         mode=_mode(pairs) if pairs.count else "standardised",
         key=key,
@@ -240,15 +241,15 @@ def _strata_key(columns: Columns, key: str) -> Names:
     if not key.startswith(LABEL):
         return columns.names["stratum"]
     name = key.removeprefix(LABEL)
-    told = [labels.get(name) for labels in columns.labels]
-    values = tuple(sorted({value for value in told if value is not None}))
+    stated = [labels.get(name) for labels in columns.labels]
+    values = tuple(sorted({value for value in stated if value is not None}))
     place = {value: code for code, value in enumerate(values)}
-    codes = np.array([-1 if value is None else place[value] for value in told], dtype=np.int64)
+    codes = np.array([-1 if value is None else place[value] for value in stated], dtype=np.int64)
     return Names(codes=codes, values=values)
 
 
 def _no_tasks(pairs: Pairs) -> Pairs:
-    """Return no pairs, for comparisons that do not go by task."""
+    """Return empty pairs, for comparisons that are not by task."""
     none: Bools = np.zeros(0, dtype=np.bool_)
     return Pairs(
         tasks=(),

@@ -1,4 +1,4 @@
-"""Two deploys side by side, task by task: what each task did, and whether it is the same."""
+"""Compare two deploys task by task: what each task did, and whether it is the same."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = (
 def changed_tasks(history: Path, a: str, b: str) -> list[dict[str, Any]]:
     """Return one row for each task that both deploys ran, sorted by task.
 
-    A task is the same if all its runs have equal traces (times, ids and keys apart) and as many executions.
+    A task is the same if its runs have equal traces (apart from times, ids and keys) and equally many executions.
 
     Args:
         history: Folder of the history.

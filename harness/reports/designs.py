@@ -1,8 +1,9 @@
-"""How two deploys are compared: task by task, or stratum by stratum where runs name no task.
+"""Designs of a comparison: task by task, or stratum by stratum for runs that name no task.
 
 A design turns one value of each run into estimates of its change. `TaskDesign` pairs runs by task, because tasks
-differ far more than deploys. `StrataDesign` compares runs of one kind of request, gives each stratum the weight it
-has in the baseline (so that a shifted mix of requests is no change), and takes runs of one tenant as one unit.
+differ far more than deploys. `StrataDesign` compares runs of one kind of request. It weights each stratum as in the
+baseline, so that a shifted mix of requests is not a change. It treats the runs of one tenant as one cluster, because
+they are not independent.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from harness.reports.stats import (
 )
 
 MIN_STRATUM_RUNS = 5
-"""Strata with fewer runs on a side are put together by agent, and the report says how much traffic that is."""
+"""Strata with fewer runs on a side are merged by agent, and the report says how much traffic that is."""
 
 REST = "rest"
 
@@ -35,7 +36,7 @@ class Design(Protocol):
 
     @property
     def rows(self) -> Bools:
-        """Rows that take part."""
+        """Rows that are compared."""
         ...
 
     @property
@@ -56,17 +57,17 @@ class Design(Protocol):
         ...
 
     def sides(self, values: Floats) -> Floats:
-        """Return both sides' value of each unit in the totals, `(2, units)`, NaN where one side is unknown."""
+        """Return both sides' value of each unit in the totals, `(2, units)`, NaN if one side is unknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDesign:
-    """Runs paired by task; replayed tasks are left to exact comparison.
+    """Runs paired by task. Replayed tasks are not estimated here, because they are compared exactly.
 
     Attributes:
         pairs: The pairs.
-        labels: Baseline and candidate; they seed the resampling.
+        labels: Baseline and candidate; they are the seed of the resampling.
     """
 
     pairs: Pairs
@@ -74,7 +75,7 @@ class TaskDesign:
 
     @property
     def rows(self) -> Bools:
-        """Rows that take part."""
+        """Rows that are compared."""
         return np.asarray(self.pairs.cell >= 0)
 
     @property
@@ -99,8 +100,9 @@ class TaskDesign:
     def share(self, values: Floats, name: str) -> Estimate | None:
         """Return the change of a share over the live tasks.
 
-        One run a side is McNemar's exact test with Newcombe's interval. With repeats the interval is the wider
-        of the bootstrap's and Newcombe's over the tasks' majorities, because resampling equal values has no width.
+        One run a side uses McNemar's exact test with Newcombe's interval. With repeats, the interval is the wider of
+        the bootstrap interval and Newcombe's over the tasks' majorities: if all values are equal, the bootstrap
+        interval has no width.
         """
         found = paired_values(self.pairs, values)
         live = found.known & ~self.pairs.exact
@@ -149,11 +151,11 @@ class StrataDesign:
 
     Attributes:
         names: Strata that have runs on both sides.
-        cell: For each row `2 * stratum + side`, or -1 where it takes no part.
+        cell: For each row `2 * stratum + side`, or -1 if it is not compared.
         counts: Runs of each stratum, `(2, strata)`.
-        clusters: Cluster of each row: its tenant, or the row itself where all runs share one tenant.
+        clusters: Cluster of each row: its tenant, or the row itself if all runs share one tenant.
         covered: Share of the baseline's runs whose stratum the candidate has too.
-        rest: Share of the covered runs whose stratum is too small to stand alone.
+        rest: Share of the covered runs whose stratum was too small and was merged.
     """
 
     names: tuple[str, ...]
@@ -165,7 +167,7 @@ class StrataDesign:
 
     @property
     def rows(self) -> Bools:
-        """Rows that take part."""
+        """Rows that are compared."""
         return np.asarray(self.cell >= 0)
 
     @property
@@ -226,7 +228,7 @@ class StrataDesign:
 
 
 def strata_design(columns: Columns, key: Names, rows: Bools) -> StrataDesign | None:
-    """Return the design over some rows; `None` where no stratum stands on both sides.
+    """Return the design over some rows; `None` if no stratum has runs on both sides.
 
     Args:
         columns: Runs of both sides.
@@ -262,7 +264,7 @@ def strata_design(columns: Columns, key: Names, rows: Bools) -> StrataDesign | N
 
 
 def _standing(columns: Columns, key: Names, rows: Bools) -> tuple[list[str], Ints]:
-    """Return strata, those too small on a side put together by agent, and each row's stratum."""
+    """Return the strata, with those too small on a side merged by agent, and each row's stratum."""
     codes = np.where(rows, key.codes, -1)
     width = len(key.values)
     used = codes >= 0

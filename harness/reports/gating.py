@@ -1,9 +1,10 @@
-"""In which order the hypotheses of a verdict are tested, so that no change rarely alarms as a whole.
+"""The order in which the hypotheses of a verdict are tested, so that an unchanged deploy rarely raises an alarm.
 
-Every gated metric and share could alarm by chance. The verdict spends one error rate, `ALPHA`, over all of them
-by the fallback procedure (Wiens 2003): stages in a stated order, each with a part of the rate, Holm's correction
-inside a stage. A stage whose hypotheses are all rejected, or which has none, passes its part on to the next. So
-cost keeps its power whatever else is looked at, and all together alarm at most as often as one test would.
+Theory of operation. Each gated metric and share could raise a false alarm by chance. The verdict divides one error
+rate, `ALPHA`, among all of them by the fallback procedure (Wiens 2003). It tests stages in a fixed order. Each stage
+has a part of the rate and uses Holm's correction. If all hypotheses of a stage are rejected, or it has none, its part
+passes on to the next stage. So cost keeps its power however many other hypotheses there are, and all of them together
+raise a false alarm at most as often as a single test.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ ALPHA = 0.06
 STAGES: tuple[tuple[str, float], ...] = (("cost", 0.4), ("work", 0.2), ("shares", 0.4))
 """Stages in order, with their parts of the rate: cost; tokens and tool calls; shares."""
 
-ASKED = "asked"
-ASKED_RATE = 0.025
-"""Rate of the metrics someone asked to gate on, together; it comes on top of `ALPHA`."""
+EXTRA = "extra"
+EXTRA_RATE = 0.025
+"""Error rate of all additional metrics that the caller gates on, together; it is added to `ALPHA`."""
 
 
 def rejections(stages: Mapping[str, Mapping[str, float]], *, alpha: float = ALPHA) -> frozenset[str]:
     """Return the names of the hypotheses that are rejected.
 
     Args:
-        stages: One-sided p values by name, by stage of `STAGES`, or `ASKED`.
+        stages: One-sided p values by name, by stage of `STAGES`, or `EXTRA`.
         alpha: Error rate of all stages together.
     """
     rejected: set[str] = set()
@@ -36,7 +37,7 @@ def rejections(stages: Mapping[str, Mapping[str, float]], *, alpha: float = ALPH
         here = _holm(found, rate)
         rejected |= here
         carried = rate if len(here) == len(found) else 0.0
-    rejected |= _holm(stages.get(ASKED, {}), ASKED_RATE)
+    rejected |= _holm(stages.get(EXTRA, {}), EXTRA_RATE)
     return frozenset(rejected)
 
 

@@ -1,4 +1,4 @@
-"""The one sentence of a report: the verdict, what it costs, what broke and what was fixed, and what to mind."""
+"""The headline of a report: the verdict, the change of cost, what broke, what was fixed, and warnings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def headline_of(report: Report) -> str:
 
 
 def has_warnings(report: Report) -> bool:
-    """Return whether anything the verdict follows is a warning: what `--fail-on warn` fails on."""
+    """Return whether anything gated is a warning, on which `--fail-on warn` fails."""
     return any(map(_warned, _populations(report)))
 
 
@@ -43,7 +43,7 @@ def _warned(judged: Report | Judged) -> bool:
 
 
 def _money(report: Report) -> list[str]:
-    """Return what cost did; where costs are unknown, the gated metric that moved most clearly."""
+    """Return the change of cost; if costs are unknown, that of the gated metric with the clearest change."""
     known = [m for m in report.metrics if m.gated and m.decision not in {"not_available"} and m.ratio]
     if not known:
         return []
@@ -71,7 +71,7 @@ def _change(metric: MetricChange, total: TotalChange | None) -> str:
 
 
 def _regressed(report: Report) -> list[str]:
-    """Return what else regressed, shares with both sides."""
+    """Return the other regressions, shares with the values of both sides."""
     shown = {m.metric for m in report.metrics[:1]}
     parts = [
         _change(m, None)
@@ -110,7 +110,7 @@ def _quality(report: Report) -> list[str]:
 
 
 def _less(report: Report) -> list[str]:
-    """Return what cheaper means here, where anything got cheaper."""
+    """Return what cheaper means here, if anything got cheaper."""
     for metric in report.metrics:
         match metric.decision:
             case "does_less":

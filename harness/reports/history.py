@@ -4,9 +4,9 @@ Layout: `<history>/<table>/deploy=<label>/part-*.parquet` for each table of `sch
 percent-encoded, never partitioned by tenant. An ingest writes its files under temporary names, syncs and renames
 them, and then replaces the manifest: either all of its runs are in the history or none.
 
-A request that comes again under a label with equal content is a duplicate; with other content it is a new
-execution, and the newest counts. Small files of earlier ingests are merged on the way, so that many small ingests
-stay linear.
+If a request is ingested again under the same label, equal content is a duplicate; other content is a new execution,
+and the newest one counts. An ingest also merges small files of earlier ingests, so that many small ingests take linear
+time.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from runtime.core.trace import Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestResult:
-    """What an ingest did.
+    """The result of an ingest.
 
     Attributes:
-        added: Runs that were new.
-        duplicates: Runs that were in the history already, or came twice.
+        added: Number of new runs.
+        duplicates: Number of runs that were in the history already, or came twice.
         superseded: Request ids of added runs that replace an earlier execution with other content.
     """
 
@@ -58,20 +58,20 @@ def ingest(
     cassette_hashes: Mapping[str, str] | None = None,
     git_sha: str | None = None,
 ) -> IngestResult:
-    """Add runs to a history under a deploy label; a run that is there already changes nothing.
+    """Add runs to a history under a deploy label; a run that is already there changes nothing.
 
-    Memory stays constant but for the run ids of this deploy: runs are taken one by one and written in
-    batches. If anything fails, the history is as it was before.
+    Runs are taken one by one and written in batches, so memory stays constant except for the run ids of this deploy.
+    If anything fails, the history is unchanged.
 
     Args:
         runs: Traces, or recorded runs that know their prompts, in any order.
         deploy: Label that reports compare.
-        history: Folder of the history; made if missing.
+        history: Folder of the history; created if missing.
         cassette_hashes: Hash of the recording by run id or request id.
         git_sha: Commit of the deployed code.
 
     Raises:
-        UsageError: If the label cannot stand in a path.
+        UsageError: If the label cannot be part of a path.
         DataError: If the history is damaged or a trace cannot be stored.
     """
     check_label(deploy)
@@ -86,8 +86,8 @@ def ingest(
                 full = RunToIngest(trace=run) if isinstance(run, Trace) else run
                 place = known.place(full.trace)
                 if place is not None:
-                    told = hashes.get(full.trace.run_id) or hashes.get(full.trace.request_id)
-                    full = full if told is None else replace(full, cassette_hash=told)
+                    cassette_hash = hashes.get(full.trace.run_id) or hashes.get(full.trace.request_id)
+                    full = full if cassette_hash is None else replace(full, cassette_hash=cassette_hash)
                     _add(writer, full, place, deploy=deploy, git_sha=git_sha, key=key)
             manifest = writer.commit()
         except BaseException:
@@ -101,14 +101,14 @@ def ingest(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryPlace:
-    """Where a run stands in the history: its run id, and which execution of its request it is."""
+    """A run's place in the history: its run id, and which execution of its request it is."""
 
     run_id: str
     execution: int
 
 
 class _Known:
-    """The runs of a deploy so far, by run id, with their content."""
+    """The runs of a deploy so far: their content by run id."""
 
     def __init__(self, history: Path, manifest: Manifest, deploy: str) -> None:
         self.duplicates = 0
@@ -122,7 +122,7 @@ class _Known:
                 self._contents[run_id] = tuple(content)
 
     def place(self, trace: Trace) -> HistoryPlace | None:
-        """Return the place of a run that is new, or `None` for one whose newest execution is the same."""
+        """Return the place of a new run; `None` if the newest execution of its request is the same."""
         base, content = execution_id(trace, self._deploy), content_of(trace)
         execution, run_id, newest = 0, base, None
         while run_id in self._contents:

@@ -1,4 +1,4 @@
-"""Judge one population of runs: measure, test in order, decide, and say what cheaper means."""
+"""Judge one population of runs: measure, test in order, decide, and name what a lower cost means."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from harness.reports.aggregates import ToolUse
 from harness.reports.columns import Bools, Columns, Floats
 from harness.reports.designs import Design
-from harness.reports.gating import ALPHA, ASKED, rejections
+from harness.reports.gating import ALPHA, EXTRA, rejections
 from harness.reports.metrics import (
     COVERAGE,
     DEFAULT_GATES,
@@ -40,24 +40,24 @@ TOTALS = ("cost_usd", "total_tokens", "tool_calls")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a verdict follows.
+    """The rules of a verdict.
 
     Attributes:
-        gated: Metrics it follows.
-        asked: Those of them that were asked for by name.
-        limits: What replayed tasks may grow by.
+        gated: Metrics that decide the verdict.
+        requested: The gated metrics that the caller named.
+        limits: Tolerated growth of replayed tasks.
         alpha: One-sided error rate of the whole verdict.
     """
 
     gated: tuple[str, ...]
-    asked: tuple[str, ...] = ()
+    requested: tuple[str, ...] = ()
     limits: ExactLimits = field(default_factory=ExactLimits)
     alpha: float = ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A population as it was measured, before decisions."""
+    """The measurements of a population, before decisions."""
 
     metrics: list[Measured]
     shares: list[MeasuredShare]
@@ -70,11 +70,11 @@ def judge(
 
     Args:
         columns: Runs of both sides.
-        tools: Which tools each run used.
-        design: How the sides are compared.
+        tools: The tools that each run used.
+        design: The design of the comparison.
         exact: Units that are compared exactly.
         coverage: How much of the baseline is compared.
-        rules: What the verdict follows.
+        rules: The rules of the verdict.
     """
     metrics = [measure(metric, columns, design, exact) for metric in METRICS]
     shares = [measure_share(trait, columns, design, exact) for trait in traits_of(columns, tools)]
@@ -113,13 +113,13 @@ def judge(
 def _hypotheses(
     metrics: list[Measured], shares: list[MeasuredShare], rules: Rules
 ) -> dict[str, dict[str, float]]:
-    """Return the one-sided p values of what the verdict follows, by stage."""
-    stages: dict[str, dict[str, float]] = {"cost": {}, "work": {}, "shares": {}, ASKED: {}}
+    """Return the one-sided p values of everything gated, by stage."""
+    stages: dict[str, dict[str, float]] = {"cost": {}, "work": {}, "shares": {}, EXTRA: {}}
     for one in metrics:
         name = one.metric.name
         if name not in rules.gated or one.live < MIN_PAIRS:
             continue
-        kind = "cost" if name == "cost_usd" else "work" if name in DEFAULT_GATES else ASKED
+        kind = "cost" if name == "cost_usd" else "work" if name in DEFAULT_GATES else EXTRA
         stage = stages[kind]
         if one.typical is not None:
             stage[name] = one.typical.p_up
@@ -134,7 +134,7 @@ def _hypotheses(
 def _word_for_cheaper(
     found: list[ShareChange], by_name: dict[str, MeasuredShare]
 ) -> tuple[Decision, str | None]:
-    """Return what a cheaper metric is called, and why it is no improvement."""
+    """Return the decision for a metric that got cheaper, and why it is not an improvement, if so."""
     less = [s.metric for s in found if s.decision == "regressed" and _is_work(s.metric)]
     if less:
         return "does_less", f"cheaper, does less: {', '.join(less)} fell"
@@ -145,7 +145,7 @@ def _word_for_cheaper(
 
 
 def _applies(share: MeasuredShare) -> bool:
-    """Return whether a quality can be lost at all: what used no tool before cannot stop using it."""
+    """Return whether a share can get worse at all: runs that never used a tool cannot stop using it."""
     return share.trait.name != TOOL_USE or share.runs[0] > 0
 
 
@@ -172,9 +172,9 @@ def _verdict(
     decisions = {one.decision for one in gated}
     if "regressed" in decisions:
         return "regressed"
-    if any(m.decision == "not_available" for m in metrics if m.metric in rules.asked):
+    if any(m.decision == "not_available" for m in metrics if m.metric in rules.requested):
         return "not_comparable"
-    # A metric the baseline knows and the candidate hides, or whose tasks did not run, leaves the verdict open.
+    # If the candidate lacks a metric that the baseline has, or its tasks did not run, the verdict stays open.
     open_ones = [one for one in gated if one.decision == "insufficient"]
     known = [one for one in gated if one.decision != "not_available"]
     if open_ones and (len(open_ones) == len(known) or any(_matters(one) for one in open_ones)):
@@ -187,9 +187,9 @@ def _matters(one: MetricChange | TotalChange | ShareChange) -> bool:
 
 
 def _flips(by_name: dict[str, MeasuredShare], units: tuple[str, ...]) -> Flips:
-    """Return the units whose outcome turned; with repeats, whose majority did."""
+    """Return the units whose outcome changed; with repeats, the outcome of their majority."""
     passed = by_name["passed"]
-    by = "passed" if passed.asked and passed.known.any() else "completion"
+    by = "passed" if passed.in_baseline and passed.known.any() else "completion"
     share = by_name[by]
     first, second = (np.where(share.known, side, np.nan) for side in share.sides)
     with np.errstate(invalid="ignore"):
@@ -201,7 +201,7 @@ def _flips(by_name: dict[str, MeasuredShare], units: tuple[str, ...]) -> Flips:
 
 
 def _cost_per_passed(columns: Columns, rows: Bools) -> dict[str, float | None]:
-    """Return dollars for each passed run over the compared runs that know both."""
+    """Return dollars per passed run, over the compared runs with known cost and outcome."""
     cost, passed = columns.numbers["cost_nanousd"], columns.numbers["passed"]
     known = rows & ~np.isnan(cost) & ~np.isnan(passed)
     found: dict[str, float | None] = {}

@@ -1,7 +1,7 @@
-"""The manifest of a history: which files belong to it, with their SHA-256.
+"""The manifest of a history: the list of its files with their SHA-256.
 
-The manifest is the commit point. A file it does not list is what an interrupted ingest left behind and is
-never read; a file it lists must be there with exactly these bytes.
+Replacing the manifest is the commit point of every change. A file that it does not list was left by an interrupted
+ingest and is never read. A file that it lists must exist with exactly these bytes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def number(self) -> int:
-        """Place among the files of its table and deploy; later ingests have higher ones."""
+        """Number among the files of its table and deploy; later ingests have higher numbers."""
         digits = self.path.rpartition("/")[2].split("-")[1]
         return int(digits) if digits.isdigit() else 0
 
@@ -68,7 +68,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_label(deploy: str) -> bool:
-    """Return whether a text can be a deploy label: printable, not blank at its ends, no path of its own."""
+    """Return whether a text can be a deploy label: printable, no blanks at its ends, and not `.` or `..`."""
     return (
         0 < len(deploy) <= LABEL_CHARS
         and deploy not in {".", ".."}
@@ -78,7 +78,7 @@ def is_label(deploy: str) -> bool:
 
 
 def check_label(deploy: str) -> str:
-    """Return a deploy label; branch names with `/` are labels too.
+    """Check and return a deploy label; branch names with `/` are valid.
 
     Raises:
         UsageError: If it is empty, too long, `.` or `..`, or holds control characters or outer blanks.
@@ -102,7 +102,7 @@ def label_of(folder: str) -> str:
 
 
 def read_manifest(history: Path) -> Manifest:
-    """Return the manifest of a history; an empty one where nothing was ever ingested.
+    """Return the manifest of a history; an empty one if nothing was ever ingested.
 
     Raises:
         DataError: If the manifest is damaged, or missing although there are Parquet files.
@@ -132,7 +132,7 @@ def read_manifest(history: Path) -> Manifest:
 
 
 def write_manifest(history: Path, manifest: Manifest) -> None:
-    """Replace the manifest atomically and durably."""
+    """Replace the manifest atomically, and sync it."""
     parts = tuple(sorted(manifest.parts, key=lambda p: p.path))
     data = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(manifest, parts=parts)), indent=1)
     target = history / FILE_NAME
@@ -149,7 +149,7 @@ def read_part(history: Path, part: Part) -> bytes:
     """Return the bytes of a listed file.
 
     Raises:
-        DataError: If the file is missing or is not what was written.
+        DataError: If the file is missing, or its bytes differ from the manifest.
     """
     path = history / part.path
     try:
@@ -181,7 +181,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(history: Path) -> Iterator[None]:
-    """Hold the history for one writer; the lock goes with the process that holds it."""
+    """Hold the lock of the history's single writer; the lock ends with the process that holds it."""
     import fcntl
 
     history.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""A report as Markdown that fits a pull-request comment.
+"""Render a report as Markdown that fits into a pull-request comment.
 
-Names come from recordings and may hold anything. Every foreign text stands in a code span, where Markdown,
-HTML, mentions and references are plain text; what could end the span or the table cell is replaced, and an at
-sign is followed by a zero-width space for tools that look for mentions in the source.
+Names come from recordings and may hold anything. So every foreign text is put into a code span, where Markdown, HTML,
+mentions and references are plain text. Characters that could end the span or the table cell are replaced. A zero-width
+space follows each at sign, for tools that look for mentions in the source.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from harness.reports.words import metric_words
 from harness.text import safe_text
 
 MARKER = "<!-- goldrun-report -->"
-"""First line of a comment, by which a bot finds the one to update."""
+"""First line of the comment, by which a bot finds the comment to update."""
 
 LIMIT_BYTES = 60_000
 _TASKS = 50
@@ -41,7 +41,7 @@ _CUT = "\n(cut to fit a comment)\n"
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~&!$])")
 _LINKING = re.compile(r"(@|#|://|www\.)")
 _NO_LINK = r"\1&#8203;"
-"""A space without width: a backslash keeps GitHub from no mention, issue link or address."""
+"""A zero-width space. A backslash would not keep GitHub from making a mention, an issue link or a mail address."""
 
 
 def render_markdown(report: Report) -> str:
@@ -67,7 +67,7 @@ def render_markdown(report: Report) -> str:
 
 
 def code(text: str, limit: int = 200) -> str:
-    """Return foreign text as a code span that can stand in a table cell."""
+    """Return foreign text as a code span that is safe in a table cell."""
     shown = safe_text(text, limit).replace("`", "'").replace("|", "\\|").replace("@", "@\u200b")
     return f"`{shown}`" if shown.strip() else "` `"
 
@@ -92,7 +92,7 @@ def _rows(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _fitting(sections: list[str]) -> str:
-    """Return the sections joined; the last ones are left out if they do not fit."""
+    """Return the sections joined, without the last ones if they do not fit."""
     text = "\n".join(sections)
     while len(text.encode("utf-8")) > LIMIT_BYTES and len(sections) > 1:
         sections = sections[:-1]

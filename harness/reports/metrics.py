@@ -1,4 +1,4 @@
-"""Measure metrics over the units of a comparison, and decide about them: typical unit, total, single tasks."""
+"""Measure metrics over the units of a comparison, and decide: for the typical unit, the total and single tasks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from harness.reports.report import Decision, MetricChange, TaskChange, TotalChan
 from harness.reports.stats import Estimate, benjamini_hochberg, shrunken_t_p
 
 MARGIN = 0.05
-"""A significant change regresses from this relative size on."""
+"""A significant change is a regression if it is at least this large, relative to the baseline."""
 
 CLEAR = 0.025
-"""One-sided p at which a change is clear enough to be told, where it is no regression."""
+"""One-sided p below which a change is reported although it is not a regression."""
 
 TASK_MARGIN = 0.25
 TASK_FDR = 0.05
 MIN_PAIRS = 8
 COVERAGE = 0.95
-"""Below this share of tasks run or runs known, a metric decides nothing good."""
+"""If fewer tasks ran, or fewer runs know a metric, the metric stays undecided unless it regressed."""
 
 EXTREME_TASKS = 20
-"""Untested tasks that are shown for each metric, the most extreme ratios first."""
+"""Number of untested tasks that are listed for each metric, the most extreme ratios first."""
 
 HEAVY_PART, HEAVY_GROWTH = 0.8, 1.5
-"""Few units carry a change of the total if this part of it comes from units that grew by half at least."""
+"""A few units carry the growth of the total if this part of it comes from units that grew by at least half."""
 
 HEAVY_SHOWN = 10
 _Z_POWER = 1.2815515594457
@@ -42,10 +42,10 @@ class Metric:
     """A quantity of a run.
 
     Attributes:
-        name: As the report calls it.
+        name: Its name in the report.
         column: Column of `runs` that holds it.
-        unit: What one unit of the report is in the column's unit.
-        count_unit: What counts as 1 in `log(x + 1)`, in the column's unit.
+        unit: One unit of the report, in the column's unit.
+        count_unit: The amount that counts as 1 in `log(x + 1)`, in the column's unit.
     """
 
     name: str
@@ -67,11 +67,11 @@ DEFAULT_GATES = ("cost_usd", "total_tokens", "tool_calls")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactLimits:
-    """What a replayed task may grow by before it regresses.
+    """Tolerated growth of a replayed task.
 
     Attributes:
-        max_ratio: Largest ratio of a metric that is no regression.
-        min_delta: Growth of a metric, by name, that is no regression whatever the ratio.
+        max_ratio: Largest ratio of a metric that is not a regression.
+        min_delta: By metric, growth up to this amount is not a regression, whatever the ratio.
     """
 
     max_ratio: float = 1.01
@@ -91,7 +91,7 @@ class Measured:
         typical: Change of the typical live unit.
         total: Change of the live units' total.
         coverage: Share of the runs that know it, on the side that knows less.
-        asked: Whether the baseline knows it at all.
+        in_baseline: Whether any run of the baseline knows it.
     """
 
     metric: Metric
@@ -102,11 +102,11 @@ class Measured:
     typical: Estimate | None
     total: Estimate | None
     coverage: float
-    asked: bool
+    in_baseline: bool
 
     @property
     def live(self) -> int:
-        """Live pairs, or runs of the side with fewer, behind the estimates."""
+        """Number of live pairs behind the estimates, or of runs on the side with fewer."""
         return 0 if self.typical is None else self.typical.units
 
 
@@ -125,12 +125,12 @@ def measure(metric: Metric, columns: Columns, design: Design, exact: Bools) -> M
         typical=design.typical(np.log1p(values / metric.count_unit), metric.name),
         total=design.total(values / metric.unit, metric.name),
         coverage=min(known),
-        asked=known[0] > 0,
+        in_baseline=known[0] > 0,
     )
 
 
 def exact_change(measured: Measured, limits: ExactLimits) -> Floats:
-    """Return 1 for replayed units that grew beyond the limits, -1 for those that shrank so, else 0."""
+    """Return 1 for replayed units that grew beyond the limits, -1 for those that shrank as much, else 0."""
     first, second = measured.sides
     room = limits.min_delta.get(measured.metric.name, 0.0)
     slack = _EQUAL * np.maximum(1.0, np.abs(first))
@@ -143,17 +143,17 @@ def exact_change(measured: Measured, limits: ExactLimits) -> Floats:
 def decide_metric(
     measured: Measured, *, gated: bool, rejected: bool, limits: ExactLimits, covered: bool
 ) -> MetricChange:
-    """Return what became of a metric for the typical unit.
+    """Return the decision about a metric for the typical unit.
 
     Args:
         measured: The metric.
-        gated: Whether the verdict follows it.
-        rejected: Whether the tests in their order reject "no increase".
-        limits: What a replayed task may grow by.
+        gated: Whether it decides the verdict.
+        rejected: Whether the ordered tests reject "no increase".
+        limits: Tolerated growth of a replayed task.
         covered: Whether enough of the baseline's units ran.
     """
     count = int(measured.known.sum())
-    if not measured.asked:
+    if not measured.in_baseline:
         return _unavailable(measured.metric.name, gated=gated)
     moved = exact_change(measured, limits)
     found: list[Decision] = []
@@ -198,10 +198,10 @@ def _ratio(measured: Measured) -> float | None:
 
 
 def decide_total(measured: Measured, units: tuple[str, ...], *, rejected: bool, covered: bool) -> TotalChange:
-    """Return what became of the total: what the bill did.
+    """Return the decision about the total, which is the bill.
 
-    A clear growth regresses; one that few units carry, so that chance may have made it, is a warning with
-    their names.
+    Clear growth is a regression. If only a few units carry the growth, it may be chance; then it is a warning that
+    names them.
     """
     one = measured.total
     live = measured.known & ~measured.exact
@@ -209,7 +209,7 @@ def decide_total(measured: Measured, units: tuple[str, ...], *, rejected: bool, 
     name = measured.metric.name
     heavy = _heavy(measured, units, live)
     decision: Decision
-    if not measured.asked:
+    if not measured.in_baseline:
         return TotalChange(
             metric=name,
             baseline=None,
@@ -242,7 +242,7 @@ def decide_total(measured: Measured, units: tuple[str, ...], *, rejected: bool, 
 
 
 def _heavy(measured: Measured, units: tuple[str, ...], live: Bools) -> tuple[str, ...]:
-    """Return the few units that carry most of the total's growth, the largest first; none if many do."""
+    """Return the few units that carry most of the total's growth, the largest first; empty if many do."""
     first, second = np.where(live, np.nan_to_num(measured.sides), 0.0)
     change = second - first
     growth = float(change.sum())
@@ -270,7 +270,7 @@ def decide_estimate(one: Estimate, *, rejected: bool) -> Decision:
 
 
 def smallest_seen(one: Estimate) -> float | None:
-    """Return the smallest growth, as a part of 1, that this comparison finds in nine of ten cases."""
+    """Return the smallest growth, as a part of 1, that this comparison detects in nine of ten cases."""
     if not math.isfinite(one.error):
         return None
     needed = max(_Z_ALPHA * one.error, math.log1p(MARGIN)) + _Z_POWER * one.error
@@ -280,8 +280,8 @@ def smallest_seen(one: Estimate) -> float | None:
 def decide_tasks(measured: Measured, pairs: Pairs, limits: ExactLimits) -> list[TaskChange]:
     """Return the tasks that changed, and of the untested ones those with the most extreme ratios.
 
-    Tasks with repeats on both sides are tested together (Benjamini-Hochberg) and are reported if they changed
-    by `TASK_MARGIN` at least; tasks with one run a side can only be shown, with `q` null.
+    Tasks with repeats on both sides are tested together (Benjamini-Hochberg). They are reported if they changed by
+    `TASK_MARGIN` or more. Tasks with one run a side cannot be tested; they are listed with `q` null.
     """
     scale = measured.metric.unit / measured.metric.count_unit
     logs = paired_values(pairs, np.log1p(measured.values * scale))
@@ -344,12 +344,12 @@ def _unavailable(name: str, *, gated: bool) -> MetricChange:
 
 
 def _exp(value: float) -> float:
-    """Return e to a value that may be far off; JSON knows no infinity."""
+    """Return e to the power of a value, capped, because JSON has no infinity."""
     return math.exp(min(max(value, -700.0), 700.0))
 
 
 def worst_of(decisions: list[Decision]) -> Decision:
-    """Return the decision over exact and live units together; too few live ones add nothing."""
+    """Return the worst decision of exact and live units; too few live units do not count."""
     rank: tuple[Decision, ...] = ("regressed", "does_less", "warn", "improved", "cheaper_unproven", "ok")
     rank += ("insufficient", "not_available")
     return min(decisions, key=rank.index)

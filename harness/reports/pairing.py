@@ -1,4 +1,4 @@
-"""Pair the runs of two deploys by task; several runs of one task are averaged."""
+"""Pair the runs of two deploys by task, and average several runs of one task."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from harness.reports.columns import Bools, Columns, Floats, Ints, Names, joined
 
 REPLAYED = "replayed"
-"""Label of runs that were answered from a recording, so that two of them are compared exactly."""
+"""Label of runs that were answered from a recording. Two such runs are compared exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairs:
-    """The tasks that stand on both sides, sorted by name.
+    """The tasks that both sides have, sorted by name.
 
     Attributes:
         tasks: Names.
         exact: Whether a task's runs are replayed goldens on both sides.
-        cell: For each row of the columns `2 * pair + side`, or -1 where the row is not paired.
-        only_baseline: Tasks of the baseline alone.
-        only_candidate: Tasks of the candidate alone.
-        new: Rows of the candidate's own tasks.
+        cell: For each row of the columns `2 * pair + side`, or -1 if the row is not paired.
+        only_baseline: Number of tasks that only the baseline has.
+        only_candidate: Number of tasks that only the candidate has.
+        new: Rows of tasks that only the candidate has.
         mixed_sources: Pairs with replayed goldens on one side and live runs on the other.
     """
 
@@ -42,7 +42,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedValues:
-    """One quantity, task by task; the arrays are as long as the pairs, NaN where no run knows the value.
+    """One quantity by pair; the value is NaN if no run knows it.
 
     Attributes:
         mean: Mean over the task's runs, one row for each side.
@@ -56,29 +56,29 @@ class PairedValues:
 
     @property
     def known(self) -> Bools:
-        """Pairs where both sides know the value."""
+        """Pairs whose value is known on both sides."""
         return np.asarray((self.runs > 0).all(axis=0))
 
 
 def task_names(columns: Columns) -> Names:
-    """Return each row's task with its suite before it; missing where a run names no task."""
+    """Return each row's task as `suite/task`; missing if a run names no task."""
     return joined(columns.names["suite"], columns.names["task"])
 
 
 def replayed_rows(columns: Columns) -> Bools:
     """Return which runs were answered from a recording.
 
-    That is a fact of the run: its source says what it was for, and a golden task may run live. Rows of version 1
-    do not tell; there the source `golden` is taken for a replay, which it always was.
+    A label of the run says so. Its source does not, because a golden task may also run live. Rows of version 1 have no
+    such label; at that time every run with the source `golden` was a replay.
     """
     sources = columns.names["source"]
-    told = np.array([labels.get(REPLAYED) == "true" for labels in columns.labels], dtype=np.bool_)
+    replayed = np.array([labels.get(REPLAYED) == "true" for labels in columns.labels], dtype=np.bool_)
     older = np.isnan(columns.numbers["execution"]) & (sources.codes == sources.code_of("golden"))
-    return np.asarray(told | older | (sources.codes == sources.code_of("replay")))
+    return np.asarray(replayed | older | (sources.codes == sources.code_of("replay")))
 
 
 def pair_tasks(columns: Columns) -> Pairs:
-    """Return the pairs of tasks. Equal names pair, whatever the order of rows."""
+    """Return the pairs: tasks with equal names. The order of rows does not matter."""
     names = task_names(columns)
     named = names.codes >= 0
     width = len(names.values)
@@ -108,7 +108,7 @@ def paired_values(pairs: Pairs, values: Floats) -> PairedValues:
 
     Args:
         pairs: The pairs of the rows.
-        values: One value for each row, NaN where unknown.
+        values: One value for each row, NaN if unknown.
     """
     rows = (pairs.cell >= 0) & ~np.isnan(values)
     cell, known = pairs.cell[rows], values[rows]

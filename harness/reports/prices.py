@@ -1,7 +1,7 @@
-"""Estimate what each kind of token cost, from what runs used and paid.
+"""Estimate the price of each kind of token from the usage and the cost of runs.
 
-Costs are linear in tokens but for tiers, so prices follow from costs by least squares. Where the runs of one side
-do not tell (they all used tokens in one proportion), the usual proportions of prices are scaled to what was paid.
+Apart from tiers, costs are linear in tokens, so least squares recovers the prices. If all runs of a side used tokens
+in the same proportion, the prices are not determined. Then the usual proportions of prices are scaled to the cost.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ KINDS = 4
 
 _USUAL = np.array([1.0, 0.25, 1.25, 4.0])
 _FIT = 1e-3
-"""Largest relative error with which estimated prices must explain what was paid."""
+"""Largest relative error with which estimated prices may explain the cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaidUsage:
-    """What some runs used and paid; rows are runs.
+    """Usage and cost of some runs; rows are runs.
 
     Attributes:
         kinds: Tokens of each kind.
@@ -39,7 +39,7 @@ def estimate(first: PaidUsage, second: PaidUsage, *, same_table: bool) -> tuple[
     Args:
         first: Runs of the baseline.
         second: Runs of the candidate.
-        same_table: Whether both sides name the same price table, so that no price changed.
+        same_table: Whether both sides name the same price table. Then no price changed.
     """
     if not len(first.cost) or not len(second.cost):
         only = _side(first if len(first.cost) else second)
@@ -75,7 +75,7 @@ def _fit(usage: PaidUsage, *, full: bool = False) -> Floats | None:
     rows = usage.kinds[:, used] / scale
     if full and (len(rows) <= int(used.sum()) or np.linalg.matrix_rank(rows) < int(used.sum())):
         return None
-    # Where costs leave prices open, those nearest to the usual proportions are taken.
+    # If the costs do not determine the prices, take the solution nearest to the usual proportions.
     start = _scaled(usage)[used] * scale
     found = start + np.linalg.lstsq(rows, usage.cost - rows @ start, rcond=None)[0]
     error = float(np.abs(rows @ found - usage.cost).sum())
@@ -87,7 +87,7 @@ def _fit(usage: PaidUsage, *, full: bool = False) -> Floats | None:
 
 
 def _complete(own: Floats, other: Floats) -> Floats:
-    """Return prices with the other side's where this side never bought a kind."""
+    """Return prices, with the other side's price of each kind that this side never used."""
     return np.where(own > 0, own, other)
 
 

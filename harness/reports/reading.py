@@ -1,7 +1,8 @@
-"""Read the history: which deploys it holds, and the rows of their tables.
+"""Read the history: its deploys, and the rows of their tables.
 
-Every file is checked against the manifest before it is read. `pyarrow.dataset` is not used: it takes the first
-file's schema and is slow to load. Damaged files are an error, unless the caller gives a list to note them in.
+Every file is checked against the manifest before it is read. `pyarrow.dataset` is not used, because it takes the first
+file's schema for all files and is slow to import. A damaged file is an error, unless the caller passes a list to
+collect damaged files in.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IDENTITY = ("request_id", "source", "suite", "task", "repeat", "execution")
-"""Columns that say which runs replace each other."""
+"""Columns that decide which runs replace each other."""
 
 
 def list_deploys(history: Path) -> list[str]:
-    """Return the deploy labels of a history, sorted; none where nothing was ingested.
+    """Return the deploy labels of a history, sorted; empty if nothing was ingested.
 
     Raises:
         DataError: If the manifest is damaged or missing.
@@ -55,7 +56,7 @@ def load(
         history: Folder of the history.
         table: `runs`, `calls`, `tools`, `models` or `segments`.
         deploys: Labels to read; all if `None`.
-        superseded: Whether `runs` also holds executions that a newer one replaced.
+        superseded: Whether to include runs that a newer execution replaced.
         skip_damaged: Leave out damaged files instead of failing.
 
     Raises:
@@ -83,10 +84,10 @@ def load(
 
 
 def require_deploy(history: Path, manifest: Manifest, deploy: str) -> None:
-    """Refuse a label the history does not hold.
+    """Check that the history holds a label.
 
     Raises:
-        DataError: Naming the labels it holds.
+        DataError: If it does not; the error names the labels that it holds.
     """
     known = manifest.deploys
     if deploy not in known:
@@ -117,7 +118,7 @@ def read_table(
         table: Table to read.
         deploy: Label to read.
         columns: Columns to read.
-        damaged: Takes the paths of damaged files, which are left out; if `None`, one is an error.
+        damaged: Collects the paths of damaged files, which are left out. If `None`, a damaged file is an error.
 
     Raises:
         DataError: If the label is unknown or a file is damaged.
@@ -165,10 +166,10 @@ def read_columns(history: Path, part: Part, columns: tuple[str, ...]) -> pa.Tabl
 
 
 def superseded_rows(runs: pa.Table) -> Any:
-    """Return which rows of one deploy's `runs` a newer execution replaced, as a mask.
+    """Return a mask of the rows of one deploy's `runs` that a newer execution replaced.
 
-    The newest execution of a request counts. Golden tasks are one request for each task and repeat, whatever
-    their request ids: a suite that was recorded anew replaces what it recorded before.
+    The newest execution of a request counts. For golden tasks, a request is one repeat of one task, whatever its
+    request id. So a suite that runs again replaces its earlier runs.
     """
     mask = np.zeros(runs.num_rows, dtype=np.bool_)
     executions, sources = (set(runs.column(name).unique().to_pylist()) for name in ("execution", "source"))

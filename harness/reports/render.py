@@ -1,4 +1,4 @@
-"""A report as text for a terminal: the verdict first, then why, then the numbers."""
+"""Render a report as text for a terminal: the verdict first, then the causes, then the numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def verdict_line(report: Report) -> str:
 
 
 def pairs_line(report: Report) -> str:
-    """Return what was compared and how."""
+    """Return a line that says what was compared and how."""
     pairs = report.pairs
     strata = f"{len(report.strata)} strata of runs without a task" if report.strata else ""
     tasks = (
@@ -36,7 +36,7 @@ def pairs_line(report: Report) -> str:
 
 
 def reproduce_command(report: Report) -> str:
-    """Return the command that makes this report again."""
+    """Return the command that reproduces this report."""
     parts = ["goldrun", "report", "--baseline", report.baseline, "--candidate", report.candidate]
     parts += ["--history", report.history]
     if report.key != "task":
@@ -97,7 +97,7 @@ def metric_cells(metric: MetricChange) -> list[str]:
 
 
 def total_cells(total: TotalChange) -> list[str]:
-    """Return a total's row; "could be seen" is the smallest growth found in nine of ten cases."""
+    """Return a total's row; "could be seen" is the smallest growth that is detected in nine of ten cases."""
     interval = ""
     if total.ci_low is not None and total.ci_high is not None:
         interval = f"x{total.ci_low:.3f} to x{total.ci_high:.3f}"
@@ -113,13 +113,13 @@ def total_cells(total: TotalChange) -> list[str]:
 
 
 def shown_shares(report: Report) -> list[ShareChange]:
-    """Return the shares to show: all but tools whose use did not change."""
+    """Return the shares to show: all except tools whose use did not change."""
     quiet = {"ok", "improved", "not_available", "insufficient"}
     return [s for s in report.shares if not (s.metric.startswith("tool:") and s.decision in quiet)]
 
 
 def passed_lines(report: Report) -> list[str]:
-    """Return flipped tasks and the cost of a passed run."""
+    """Return lines about tasks whose outcome changed, and the cost of a passed run."""
     lines = []
     for title, tasks in (("broken", report.flips.broken), ("fixed", report.flips.fixed)):
         if tasks:
@@ -171,7 +171,7 @@ def task_cells(task: TaskChange) -> list[str]:
 
 
 def top_tasks(report: Report, limit: int = TASKS_SHOWN) -> list[TaskChange]:
-    """Return the tasks to look at first: tested regressions of gated metrics, then the largest ratios."""
+    """Return the most important tasks: tested regressions of gated metrics, then the largest ratios."""
     order = {"regressed": 0, "insufficient": 1, "improved": 2}
     gated = [task for task in report.tasks if task.metric in report.gates]
     return sorted(gated, key=lambda t: (order.get(t.decision, 3), -max(t.ratio, 1 / t.ratio), t.task))[:limit]

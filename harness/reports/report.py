@@ -24,7 +24,7 @@ Mode = Literal["exact", "statistical", "mixed", "standardised"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairCounts:
-    """How many tasks stand on both sides, and on one only."""
+    """Number of tasks on both sides, and on one side only."""
 
     paired: int
     only_baseline: int
@@ -39,15 +39,15 @@ class MetricChange:
         baseline: Sum over the paired tasks, repeats averaged; dollars, tokens, calls, seconds or steps.
         candidate: The same of the candidate.
         ratio: Geometric mean of the tasks' ratios (of x + 1, x in the stored unit).
-        ci_low: Lower end of the 95 % interval of `ratio`; `None` where tasks were compared exactly.
+        ci_low: Lower end of the 95 % interval of `ratio`; `None` if tasks were compared exactly.
         ci_high: Upper end.
-        p: Two-sided p value of no change.
+        p: Two-sided p value against "no change".
         total_ratio: `candidate / baseline`.
-        pairs: Tasks where both sides know the metric.
-        gated: Whether the verdict follows the decision.
-        smallest_seen: Smallest growth, as a part of 1, that this comparison finds in nine of ten cases.
-        coverage: Share of the runs that know the metric, on the side that knows less.
-        note: What made the decision, where the numbers do not say it.
+        pairs: Tasks whose metric is known on both sides.
+        gated: Whether the decision counts for the verdict.
+        smallest_seen: Smallest growth, as a part of 1, that this comparison detects in nine of ten cases.
+        coverage: Share of runs with a known metric, on the side with fewer.
+        note: Reason of the decision, if the numbers do not show it.
     """
 
     metric: str
@@ -72,7 +72,7 @@ class TotalChange:
 
     Attributes:
         ratio: `candidate / baseline`.
-        heavy: The few tasks that carry the growth, if few do.
+        heavy: The few tasks that carry most of the growth; empty if many do.
         smallest_seen: As in `MetricChange`.
     """
 
@@ -94,12 +94,12 @@ class ShareChange:
     Attributes:
         baseline: Mean over tasks, repeats averaged, 0 to 1.
         candidate: The same of the candidate.
-        ci_low: Lower end of the 95 % interval of the difference; `None` where compared exactly.
+        ci_low: Lower end of the 95 % interval of the difference; `None` if compared exactly.
         ci_high: Upper end.
-        p: One-sided p value of "got worse", corrected for the shares looked at together.
+        p: One-sided p value of "got worse", corrected for all shares that are tested together.
         baseline_runs: Runs of the paired tasks that have the trait.
         candidate_runs: The same of the candidate.
-        pairs: Tasks where both sides know the trait.
+        pairs: Tasks whose trait is known on both sides.
     """
 
     metric: str
@@ -122,7 +122,7 @@ class TaskChange:
 
     Attributes:
         ratio: Of the means of x + 1 in logs.
-        q: False discovery rate; `None` where nothing was tested: one run a side, or compared exactly.
+        q: False discovery rate; `None` if nothing was tested (one run a side, or compared exactly).
         baseline: Mean of the task's runs.
         candidate: The same of the candidate.
     """
@@ -138,13 +138,13 @@ class TaskChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StratumChange:
-    """Runs of one kind that name no task.
+    """Runs of one stratum, which name no task.
 
     Attributes:
-        stratum: Its key; `rest:<agent>` holds what is too rare to stand alone.
+        stratum: Its key; `rest:<agent>` merges strata that are too small.
         runs_baseline: Runs in the baseline.
         runs_candidate: Runs in the candidate.
-        ratio: Mean cost (tokens or tool calls, where cost is unknown) of a run, candidate by baseline.
+        ratio: Mean cost of a run, candidate divided by baseline; tokens or tool calls if cost is unknown.
         weight: Its share of the baseline's traffic.
     """
 
@@ -161,10 +161,10 @@ class Coverage:
 
     Attributes:
         tasks: Share of the baseline's tasks (or of its traffic) that the candidate ran too.
-        priced: Share of the compared runs whose cost is known, on the side that knows less.
-        only_baseline: Tasks of the baseline alone.
-        only_candidate: Tasks of the candidate alone.
-        rest: Share of the traffic in strata too small to stand alone.
+        priced: Share of the compared runs whose cost is known, on the side with fewer.
+        only_baseline: Number of tasks that only the baseline has.
+        only_candidate: Number of tasks that only the candidate has.
+        rest: Share of the traffic in strata that were too small and were merged.
     """
 
     tasks: float
@@ -176,7 +176,7 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flips:
-    """Tasks whose outcome turned: by `passed` where both sides know it, else by completion."""
+    """Tasks whose outcome changed: `passed` if both sides know it, otherwise completion."""
 
     broken: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
@@ -201,14 +201,14 @@ class Attribution:
     """Why the mean of a run changed, over the runs that the verdict compares.
 
     Attributes:
-        measure: `cost_usd`, or `total_tokens` or `tool_calls` where costs are unknown.
+        measure: `cost_usd`, or `total_tokens` or `tool_calls` if costs are unknown.
         baseline: Mean per run.
         candidate: Mean per run.
         delta: `candidate - baseline`.
-        factors: Parts of `delta` by cause, adding up to it; `None` where the measure cannot tell.
-        segments: Parts of the cost's change by prompt segment, adding up to it; empty where prompts are unknown.
-        runs: Runs looked at, baseline and candidate.
-        constant_price: Mean per run of the candidate at the baseline's prices, and its ratio; `None` where
+        factors: Parts of `delta` by cause, which add up to it; `None` if the measure cannot be divided so.
+        segments: Parts of the cost's change by prompt segment, which add up to it; empty if prompts are unknown.
+        runs: Number of examined runs, baseline and candidate.
+        constant_price: The candidate's mean per run at the baseline's prices, and its ratio to the baseline; `None` if
             costs are unknown.
         latency_s: Change of a run's seconds by model, tool and waiting time.
     """
@@ -226,12 +226,12 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Two deploys compared: by task, and stratum by stratum where runs name no task.
+    """A comparison of two deploys: by task, and by stratum for runs that name no task.
 
     Attributes:
-        metrics: Decisions over the paired tasks, or over the strata where no task stands on both sides.
-        production: Decisions over runs without a task, where there are paired tasks too.
-        headline: Verdict, both halves and warnings in one line.
+        metrics: Decisions over the paired tasks, or over the strata if no task is on both sides.
+        production: Decisions over runs without a task, if there are paired tasks too.
+        headline: Verdict, cost, quality and warnings in one line.
     """
 
     baseline: str
@@ -271,7 +271,7 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def _lists(value: Any) -> Any:
-    """Return a value with lists for tuples and null for numbers JSON does not know."""
+    """Return a value with lists for tuples, and null for numbers that JSON does not have."""
     if isinstance(value, dict):
         return {name: _lists(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""From traces to rows: what of a run the history keeps.
+"""Convert traces to rows of the history.
 
-A row holds facts only; a price or usage that is not known stays null.
+A row holds facts only: an unknown price or usage stays null.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ N = TypeVar("N", int, float)
 
 CONTENT: tuple[str, ...] = ("trace_hash", "stop_reason", "passed", "tool_calls", "tool_executions", "duration_s", "total_tokens")
 CONTENT += ("cost_nanousd",)
-"""Columns by which two rows of one request are the same execution."""
+"""Two rows of one request are the same execution if these columns are equal."""
 
 _FAILED = ("error", "timeout", "in_doubt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunToIngest:
-    """A run to ingest, with what its trace does not hold.
+    """A run to ingest, with facts that its trace does not hold.
 
     Attributes:
         trace: The run.
-        recording: Where its recording is, as `goldrun show` takes it.
-        cassette_hash: Chain over the recording, where the file states one.
+        recording: Target of its recording, as `goldrun show` takes it.
+        cassette_hash: Hash chain over the recording, if the file has one.
         message: First user message, for the stratum.
         calls: Billed input tokens of each prompt segment, by the model call's lane.
-        segments: Segment, billed input tokens and cost over the run.
+        segments: Name, billed input tokens and cost of each segment over the run.
     """
 
     trace: Trace
@@ -73,8 +73,8 @@ def recorded_run(recording: Recording, locator: str | None = None) -> RunToInges
 def execution_id(trace: Trace, deploy: str) -> str:
     """Return the run id of a trace under a deploy label.
 
-    A run id names request, deploy, source and repeat, so the same recording ingested under two labels is two
-    runs, and under one label it is one run however often it comes.
+    A run id depends on request, deploy, source and repeat. So a recording that is ingested under two labels is two
+    runs, and under one label it is one run, however often it is ingested.
     """
     if trace.deploy == deploy:
         return trace.run_id
@@ -147,7 +147,7 @@ def call_rows(run: RunToIngest, *, run_id: str) -> Iterator[Row]:
 
 
 def tool_rows(trace: Trace, *, run_id: str) -> Iterator[Row]:
-    """Yield the rows of the table `tools`: what each tool did in the run."""
+    """Yield the rows of the table `tools`: the use of each tool in the run."""
     for (name, write), calls in sorted(_by_tool(trace).items()):
         yield (
             *(run_id, name, write, len(calls), sum(c.attempts for c in calls)),
@@ -157,7 +157,7 @@ def tool_rows(trace: Trace, *, run_id: str) -> Iterator[Row]:
 
 
 def model_rows(trace: Trace, *, run_id: str) -> Iterator[Row]:
-    """Yield the rows of the table `models`: what each model did in the run."""
+    """Yield the rows of the table `models`: the use of each model in the run."""
     groups: dict[str, list[ModelStep]] = {}
     for call in trace.model_calls:
         groups.setdefault(call.response_model or call.request_model, []).append(call)
@@ -171,13 +171,13 @@ def model_rows(trace: Trace, *, run_id: str) -> Iterator[Row]:
 
 
 def segment_rows(run: RunToIngest, *, run_id: str) -> Iterator[Row]:
-    """Yield the rows of the table `segments`: what each part of the prompts of the run was billed."""
+    """Yield the rows of the table `segments`: tokens and cost of each part of the run's prompts."""
     for name, tokens, cost in run.segments:
         yield (run_id, name, tokens, cost)
 
 
 def model_of(trace: Trace) -> str | None:
-    """Return the model that made most of a run's decisions, the first of equals; `None` if none did."""
+    """Return the model that made most of a run's decisions, or the first of several; `None` without decisions."""
     names = Counter(m.response_model or m.request_model for m in trace.model_calls)
     return names.most_common(1)[0][0] if names else None
 
@@ -214,12 +214,12 @@ def _stop_class(trace: Trace) -> str:
 
 
 def _started_at(trace: Trace) -> datetime | None:
-    # Imported runs tell when they were evaluated in a label only.
-    told = trace.started_at or trace.labels.get("evaluation_timestamp")
-    if not isinstance(told, str):
+    # In imported runs, only a label says when they were evaluated.
+    stated = trace.started_at or trace.labels.get("evaluation_timestamp")
+    if not isinstance(stated, str):
         return None
     try:
-        moment = datetime.fromisoformat(told)
+        moment = datetime.fromisoformat(stated)
     except ValueError as error:
         if trace.started_at is None:
             return None
@@ -240,7 +240,7 @@ def _failed_rules(trace: Trace) -> list[str] | None:
 
 
 def _labels(trace: Trace) -> list[tuple[str, str]]:
-    """Return a run's labels as text: text as it is, anything else as JSON."""
+    """Return a run's labels as text; other values are written as JSON."""
     return [
         (name, value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str))
         for name, value in sorted(trace.labels.items())
@@ -255,12 +255,12 @@ def _by_tool(trace: Trace) -> dict[tuple[str, bool], list[ToolStep]]:
 
 
 def _sum(values: list[N | None]) -> N | None:
-    """Return a sum; unknown as soon as one value is unknown."""
+    """Return a sum, which is unknown if any value is unknown."""
     known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+    return sum(known) if len(known) == len(values) else None  # pyright: ignore[reportReturnType]  # 0 is of either type
 
 
 def _total(values: list[N | None]) -> N | None:
-    """Return the sum of what is known; unknown only if nothing is."""
+    """Return the sum of the known values, which is unknown only if all are."""
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    return sum(known) if known else None  # pyright: ignore[reportReturnType]  # 0 is of either type

@@ -1,13 +1,13 @@
 """The columns of the history: explicit, versioned Arrow schemas of its tables.
 
-`runs` has one row a run and `calls` one row a call. `tools`, `models` and `segments` are aggregates with one row
-a run and name: explanations read them and not the calls.
+`runs` has one row for each run and `calls` one row for each call. `tools`, `models` and `segments` are aggregates with
+one row for each run and name. Attribution reads the aggregates and not the calls, which are many more.
 
-Columns are only ever added, at the end, and the version counts up. Readers pass every stored file through
-`unify`, so that a file of an older version has nulls in the columns it does not know, and a file of a newer
-version loses the columns we do not know. Types are never inferred from data: a batch whose values are all
-null would become type null, and integers would turn into floats. Low-cardinality text is a dictionary, which
-also lets readers that take `deploy` from the folder name merge it with the column.
+Columns are only ever added, at the end, and each addition raises the version. Readers pass every stored file through
+`unify`: columns that an older file does not have are null, and columns of a newer version are dropped. Types are never
+inferred from data, because a batch of nulls would get the type null, and integers with nulls would become floats. Text
+with few distinct values is dictionary-encoded. This also lets readers that take `deploy` from the folder name merge it
+with the column.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ duration_s:real input_tokens:big output_tokens:big cache_read_tokens:big cache_w
 reasoning_tokens:big cost_nanousd:big error_type:name step_hash:text segments:amounts
 """
 
-# The run id is a dictionary in the aggregates: a run has several rows there, and a join looks at each id once.
+# In the aggregates the run id is dictionary-encoded: a run has several rows, and a join looks each id up once.
 _TOOLS = """
 run_id:name name:name write:flag calls:count executions:count errors:count retries:count duration_s:real
 cost_nanousd:big
@@ -101,10 +101,10 @@ def _entries(table: Table) -> list[str]:
 
 
 def check_table(table: Table, stored: pa.Schema, *, where: str) -> None:
-    """Refuse a file that is not of this table.
+    """Check that a file belongs to a table.
 
     Raises:
-        DataError: If the file's metadata name another table or none, or a known column has another type.
+        DataError: If its metadata name another table or none, or a known column has another type.
     """
     mark = (stored.metadata or {}).get(METADATA_KEY, b"").decode("ascii", "replace")
     if mark.partition("/")[0] != table:
@@ -124,12 +124,12 @@ def check_table(table: Table, stored: pa.Schema, *, where: str) -> None:
 
 
 def _same(stored: pa.DataType, known: pa.DataType) -> bool:
-    """Return whether types hold the same; the names of inner fields differ between writers."""
+    """Return whether two types are equivalent. Names of inner fields may differ, as they do between writers."""
     return bool(stored.equals(known)) or (str(known).startswith(("list", "map")) and stored.id == known.id)
 
 
 def unify(table: Table, data: pa.Table, columns: tuple[str, ...]) -> pa.Table:
-    """Return the columns in the order asked for; those a file does not hold are null."""
+    """Return the given columns in their order; columns that the file does not have are null."""
     import pyarrow as pa
 
     schema = schema_of(table)

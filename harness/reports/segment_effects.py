@@ -1,9 +1,9 @@
-"""Which part of the prompt made the cost of a run change.
+"""Attribute the change of a run's cost to parts of the prompt.
 
-Each segment's tokens are priced at the full rate of input, and caching is a credit of its own. The credit is
-(input tokens) x (share of them cached) x (credit of a cached token); its change is shared out by Shapley values:
-what follows from more tokens goes to the segments that grew, what follows from the cached share is `cache_break`,
-the rest is `price`. The effects add up to the change of the billed mean.
+Each segment's tokens are priced at the full input rate, and caching is a separate credit. The credit is
+(input tokens) x (share of them cached) x (credit of a cached token), and Shapley values divide its change. The part
+from the number of tokens goes to the segments that grew. The part from the cached share is `cache_break`. The rest is
+`price`. The effects add up to the change of the billed mean.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Amounts = dict[str, tuple[float, float]]
 
 
 def segment_effects(columns: Columns, segments: Aggregate, rows: Bools) -> dict[str, float]:
-    """Return dollars a run by segment, adding up to the billed change; empty unless every run knows its prompts."""
-    told = np.zeros(len(rows), dtype=np.bool_)
-    told[segments.row] = True
-    if not rows.any() or not told[rows].all():
+    """Return dollars per run by segment, which add up to the billed change; empty unless all prompts are known."""
+    has_segments = np.zeros(len(rows), dtype=np.bool_)
+    has_segments[segments.row] = True
+    if not rows.any() or not has_segments[rows].all():
         return {}
     sides = [_means(columns, segments, rows, side) for side in (0, 1)]
     effects = _effects(sides[0], sides[1])
@@ -33,7 +33,7 @@ def segment_effects(columns: Columns, segments: Aggregate, rows: Bools) -> dict[
     bills = [float(cost[rows & (columns.side == side)].mean()) for side in (0, 1)]
     whole = {name: round(value) for name, value in effects.items()}
     rest = round(bills[1]) - round(bills[0]) - sum(whole.values())
-    # One nano-dollar a segment is rounding; more than that is cost of calls whose prompts are not known.
+    # One nano-dollar a segment is rounding. A larger rest is the cost of calls whose prompts are unknown.
     if abs(rest) <= len(whole) + 2:
         whole[max(whole, key=lambda name: abs(whole[name]))] += rest
     else:
@@ -42,7 +42,7 @@ def segment_effects(columns: Columns, segments: Aggregate, rows: Bools) -> dict[
 
 
 def _means(columns: Columns, segments: Aggregate, rows: Bools, side: int) -> Amounts:
-    """Return tokens and nano-dollars a run of each segment."""
+    """Return each segment's tokens and nano-dollars per run."""
     here = rows & (columns.side == side)
     runs = max(int(here.sum()), 1)
     mine = here[segments.row]

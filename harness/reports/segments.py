@@ -1,13 +1,13 @@
-"""What the prompt of each call was made of, and what each part of it cost.
+"""Divide the prompt of each call into segments, and estimate the tokens and the cost of each.
 
-A provider bills the tokens of a prompt as one number. The prompt's parts are known by their bytes, so the billed
-number is shared out by the bytes of each part's canonical form, by largest remainder: the parts always sum to
-what was billed, and each of them is an estimate.
+A provider bills the tokens of a prompt as one number. The size of each part of the prompt in bytes is known, so the
+billed number is divided in proportion to the bytes of each part's canonical form, by largest remainder. The parts
+always add up to the billed number, and each of them is an estimate.
 
-Segments: `instructions` (system messages), `tool schemas`, `result:<tool>` (what a tool answered, in every call
-that carried it on) and `conversation` (all other messages). Costs add `output`, `cache` (the cached tokens, and what they cost
-less than fresh ones, so mostly a negative sum), `tools` (priced tool calls) and `unsplit` (calls whose rates are
-not known), and then sum to the cost of the run.
+Segments: `instructions` (system messages), `tool schemas`, `result:<tool>` (results of a tool, in every call that
+repeats them) and `conversation` (all other messages). Costs have four more: `output`, `cache` (cached tokens, with the
+difference to the price of fresh ones, so mostly negative), `tools` (priced tool calls) and `unsplit` (calls whose
+rates are unknown). Together they add up to the cost of the run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def prompt_bytes(recording: Recording) -> dict[str, Bytes]:
     found: dict[str, Bytes] = {}
     for effect, _ in recording.pairs():
         if isinstance(effect, CallModel):
-            kept.append(effect)  # `sizes` knows messages by identity, so they must live as long as it.
+            kept.append(effect)  # `sizes` identifies messages by `id()`, so they must live as long as `sizes`.
             found[effect.lane] = _request_bytes(effect.request, sizes)
     return found
 
@@ -55,7 +55,7 @@ def first_user_text(recording: Recording) -> str | None:
 
 
 def scaled(parts: Mapping[str, int], total: int | None) -> dict[str, int] | None:
-    """Return `total` shared out in proportion to `parts`, by largest remainder; `None` if it is unknown."""
+    """Return `total` divided in proportion to `parts`, by largest remainder; `None` if it is unknown."""
     whole = sum(parts.values())
     if total is None or whole == 0:
         return None
@@ -68,12 +68,12 @@ def scaled(parts: Mapping[str, int], total: int | None) -> dict[str, int] | None
 def run_segments(
     trace: Trace, calls: Mapping[str, dict[str, int]], rates: Mapping[str, Rate]
 ) -> list[tuple[str, int | None, int | None]]:
-    """Return segment, billed input tokens and cost over the calls of a run; no rows without known prompts.
+    """Return name, billed input tokens and cost of each segment of a run; empty if prompts are unknown.
 
     Args:
         trace: The run.
         calls: Billed input tokens of each segment, by the model call's lane.
-        rates: What each model costs.
+        rates: The rate of each model.
     """
     if not calls:
         return []
@@ -96,7 +96,7 @@ def run_segments(
 
 
 def _costs(call: ModelStep, parts: Mapping[str, int], rate: Rate | None) -> dict[str, int]:
-    """Return a call's cost by segment: input at the full rate, `cache` what caching changed of it."""
+    """Return a call's cost by segment: input at the full rate, and `cache` for the effect of caching on it."""
     cost = call.cost_nanousd or 0
     if rate is None or not parts or call.output_tokens is None or call.input_tokens is None:
         return {UNSPLIT: cost}
@@ -104,7 +104,7 @@ def _costs(call: ModelStep, parts: Mapping[str, int], rate: Rate | None) -> dict
     output = min(call.output_tokens * rate.output // _MILLION, cost)
     left = cost - output - sum(full.values())
     cached = (call.cache_read_tokens or 0) + (call.cache_write_tokens or 0)
-    # Without cached tokens, what is left is rounding, a price per request or a tier.
+    # Without cached tokens, the rest is rounding, a price per request, or a tier.
     return {**full, OUTPUT: output, (CACHE if cached else OUTPUT): left + (0 if cached else output)}
 
 

@@ -1,4 +1,4 @@
-"""Decide about shares: how many runs complete, pass, loop, are denied, stop for a class of reasons, use a tool."""
+"""Decide about shares of runs: completed, passed, looping, denied, stopped for a class of reasons, using a tool."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.reports.report import Decision, ShareChange
 from harness.reports.stats import Estimate, benjamini_hochberg
 
 SHARE_MARGIN = 0.01
-"""A share regresses from this absolute change on, so that a million runs do not make nothing a finding."""
+"""Smallest absolute change of a share that is a regression: with a million runs, tiny changes are significant."""
 
 NON_INFERIOR = 0.05
-"""A share is shown to be no worse if its interval leaves out a loss of this size."""
+"""A share is proven to be no worse if its interval excludes a loss of this size."""
 
 TOOL_FDR = 0.05
 TOOL_USE = "tool_use"
@@ -26,14 +26,14 @@ _EQUAL = 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trait:
-    """Something a run has or has not.
+    """A property that a run has or does not have.
 
     Attributes:
-        name: As the report calls it.
+        name: Its name in the report.
         values: 1, 0 or NaN (unknown) for each row.
         wanted: Whether more of it is better.
-        gated: Whether losing it fails the verdict; other tools' use is found by false discovery rate.
-        margin: Least change that regresses.
+        gated: Whether a loss decides the verdict. The use of single tools is tested by false discovery rate instead.
+        margin: Smallest change that is a regression.
     """
 
     name: str
@@ -50,14 +50,14 @@ class MeasuredShare:
     Attributes:
         trait: The trait.
         sides: Both sides' share in each unit.
-        known: Units where both sides know it.
-        live: Change over the live units, if there are any.
+        known: Units whose trait is known on both sides.
+        live: Change over the live units, if any.
         lost: Replayed units that got worse.
         won: Replayed units that got better.
         vanished: Whether all units with the tool had it before and none has it now.
         runs: Runs with the trait, baseline and candidate.
-        coverage: Share of the runs that know it, on the side that knows less.
-        asked: Whether the baseline knows it at all.
+        coverage: Share of runs with a known trait, on the side with fewer.
+        in_baseline: Whether any run of the baseline knows it.
     """
 
     trait: Trait
@@ -69,7 +69,7 @@ class MeasuredShare:
     vanished: bool
     runs: tuple[int, int]
     coverage: float
-    asked: bool
+    in_baseline: bool
 
     @property
     def worse(self) -> float:
@@ -80,15 +80,15 @@ class MeasuredShare:
 
     @property
     def p_worse(self) -> float | None:
-        """One-sided p value of "got worse"; `None` where nothing moved at all."""
+        """One-sided p value of "got worse"; `None` if nothing changed at all."""
         if self.live is None or self.live.units < MIN_PAIRS or self.live.value == 0:
             return None
         return self.live.p_down if self.trait.wanted else self.live.p_up
 
     @property
     def no_worse(self) -> bool:
-        """Whether a loss of `NON_INFERIOR` is ruled out; exactly for replayed units."""
-        if not self.asked or self.coverage < COVERAGE or self.lost:
+        """Whether a loss of `NON_INFERIOR` is ruled out; replayed units must not lose at all."""
+        if not self.in_baseline or self.coverage < COVERAGE or self.lost:
             return False
         if self.live is None:
             return bool(self.known.any())
@@ -141,20 +141,20 @@ def measure_share(trait: Trait, columns: Columns, design: Design, exact: Bools) 
         vanished=vanished and bool((sides[0][known] > 0).all()),
         runs=(count[0], count[1]),
         coverage=min(share),
-        asked=share[0] > 0,
+        in_baseline=share[0] > 0,
     )
 
 
 def decide_shares(
     shares: list[MeasuredShare], *, rejected: frozenset[str], covered: bool, passed_held: bool
 ) -> list[ShareChange]:
-    """Return what became of the shares.
+    """Return the decisions about shares.
 
     Args:
-        shares: The shares, measured.
-        rejected: Shares for which the tests in their order reject "not worse".
+        shares: The measured shares.
+        rejected: Shares for which the ordered tests reject "not worse".
         covered: Whether enough of the baseline's units ran.
-        passed_held: Whether passed is shown to be no worse; then tools may be used less.
+        passed_held: Whether `passed` is proven to be no worse; then tools may be used less.
     """
     others = [s for s in shares if not s.trait.gated and s.p_worse is not None]
     q_values = benjamini_hochberg(np.array([s.p_worse for s in others], dtype=np.float64)).tolist()
@@ -165,14 +165,14 @@ def decide_shares(
         if share.trait.name == TOOL_USE and decision == "regressed" and passed_held:
             decision = "warn"
         thin = not covered or share.coverage < COVERAGE
-        if share.asked and thin and decision not in {"regressed", "warn"}:
+        if share.in_baseline and thin and decision not in {"regressed", "warn"}:
             decision = "insufficient"
         found.append(_change(share, decision))
     return found
 
 
 def _decide(share: MeasuredShare, *, rejected: bool, fewer: bool) -> Decision:
-    if not share.asked:
+    if not share.in_baseline:
         return "not_available"
     if share.trait.gated and share.vanished:
         return "regressed"
@@ -201,7 +201,7 @@ def _decide_live(share: MeasuredShare, *, rejected: bool, fewer: bool) -> Decisi
 
 def _change(share: MeasuredShare, decision: Decision) -> ShareChange:
     live = share.live
-    known = share.known.any() and share.asked
+    known = share.known.any() and share.in_baseline
     scale = _unit_scale(share)
     return ShareChange(
         metric=share.trait.name,

@@ -1,15 +1,16 @@
-"""The statistics of reports: numpy only, seeded, so that equal inputs give equal answers.
+"""The statistics of reports, in numpy only, and seeded, so that equal inputs give equal results.
 
-Rules, with the measurements behind them (30 tasks x 5 repeats, task spread 1.0, run noise 0.25 in logs):
+Theory of operation: the rules, with the measurements behind them (30 tasks x 5 repeats, task spread 1.0, run noise
+0.25 in logs).
 
 - Runs are paired by task, because tasks differ far more than deploys: unpaired tests on the same data find a
   change of 10 % in 1 of 100 cases, paired ones in about 94.
-- The suite's ratio is the geometric mean over tasks; its interval is the percentile bootstrap over tasks.
-  Below 20 tasks that interval alarms too often (10 % at 8 tasks), so the sign-flip p decides there.
+- The suite's ratio is the geometric mean over tasks, and its interval is the percentile bootstrap over tasks. Below 20
+  tasks that interval raises too many false alarms (10 % at 8 tasks), so the sign-flip test decides there.
 - One task is tested with a t statistic whose variance is drawn half-way to the suite's median, because a few
-  repeats estimate a variance badly; Benjamini-Hochberg keeps the share of false findings at 5 %.
+  repeats estimate a variance badly. Benjamini-Hochberg keeps the share of false findings at 5 %.
 - Shares of paired runs: Newcombe's interval for the difference of paired proportions (Newcombe 1998, method
-  10) and McNemar's exact test; Holm's correction over shares that are looked at together.
+  10) and McNemar's exact test, with Holm's correction over shares that are tested together.
 """
 
 from __future__ import annotations
@@ -27,22 +28,22 @@ Floats = npt.NDArray[np.float64]
 RESAMPLES = 4_000
 CONFIDENCE = 0.95
 SMALL = 20
-"""Below so many pairs the sign-flip p decides instead of the bootstrap interval."""
+"""With fewer pairs, the sign-flip test decides instead of the bootstrap interval."""
 
 EXACT_FLIPS = 13
-"""Up to so many pairs all sign patterns are tried; above, `RESAMPLES` random ones."""
+"""Up to this many pairs, all sign patterns are tried; above, `RESAMPLES` random ones."""
 
 NORMAL_ABOVE = 1_000
-"""Above so many pairs the bootstrap of a mean is the normal law, and is taken from it."""
+"""Above this many pairs, the bootstrap distribution of a mean is normal, and its quantiles are computed directly."""
 
 _PICKS = 1_000_000
-"""Random picks spent on one estimate: resamples get fewer where there are many pairs, never below 2,000."""
+"""Random draws for one estimate. With many pairs there are fewer resamples, but at least 2,000."""
 
 _Z = 1.959963984540054
 
 
 def seed_for(*parts: str) -> int:
-    """Return a seed that depends on the labels alone."""
+    """Return a seed that depends only on the labels."""
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8], "big")
 
 
@@ -57,7 +58,7 @@ class Estimate:
         p_up: One-sided p value against an increase.
         p_down: One-sided p value against a decrease.
         error: Standard error.
-        units: What stands behind it: pairs of tasks, or runs of the side that has fewer.
+        units: Sample size: pairs of tasks, or runs on the side with fewer.
     """
 
     value: float
@@ -75,15 +76,15 @@ class Estimate:
 
 
 def resamples_for(count: int) -> int:
-    """Return how many resamples so many units get."""
+    """Return the number of resamples for a number of units."""
     return int(min(RESAMPLES, max(2_000, _PICKS // max(count, 1))))
 
 
 def flip_p(values: Floats, rng: np.random.Generator) -> tuple[float, float]:
     """Return the one-sided p values of the sign-flip test of mean 0, against an increase and a decrease.
 
-    Exchanging the sides of any tasks leaves an unchanged deploy as it is, so this test is exact whatever the
-    spread of the values: all signs for up to `EXACT_FLIPS` values, random ones above.
+    If a deploy changed nothing, the two sides of any task can be exchanged. So the test compares the mean with the means
+    under all sign patterns (random ones above `EXACT_FLIPS` values). It is exact for any distribution of the values.
     """
     count = len(values)
     if count <= EXACT_FLIPS:
@@ -103,14 +104,14 @@ def flip_p(values: Floats, rng: np.random.Generator) -> tuple[float, float]:
 def paired_estimate(values: Floats, *, seed: int) -> Estimate:
     """Return the mean of paired differences.
 
-    Below `SMALL` pairs the sign-flip test decides alone, because the bootstrap interval is too narrow there;
-    from there on both must agree.
+    Below `SMALL` pairs the sign-flip test decides alone, because the bootstrap interval is too narrow there. From
+    `SMALL` pairs on, both must agree.
     """
     return _resampled(values, np.zeros(len(values)), seed=seed, log=False)
 
 
 def total_estimate(first: Floats, second: Floats, *, seed: int) -> Estimate:
-    """Return the logarithm of the ratio of sums over pairs: what the bill did."""
+    """Return the logarithm of the ratio of sums over pairs: the change of the bill."""
     return _resampled(second, first, seed=seed, log=True)
 
 
@@ -123,7 +124,7 @@ def _resampled(second: Floats, first: Floats, *, seed: int, log: bool) -> Estima
         return Estimate(value=0.0, low=0.0, high=0.0, p_up=1.0, p_down=1.0, error=0.0, units=count)
     rng = np.random.default_rng(seed)
     if count > NORMAL_ABOVE:
-        # The influence of each pair on the estimate; for a ratio of sums by its derivative.
+        # The influence of each pair on the estimate. For a ratio of sums it is the derivative (delta method).
         influence = second / stop - first / start if log else change / count
         error = float(np.sqrt(((influence - influence.mean()) ** 2).sum() * count / (count - 1)))
         z = value / error if error else math.copysign(math.inf, value)
@@ -151,13 +152,13 @@ def _resampled(second: Floats, first: Floats, *, seed: int, log: bool) -> Estima
 def clustered_estimate(
     influence: Floats, value: float, clusters: npt.NDArray[np.int64], *, units: int
 ) -> Estimate:
-    """Return an estimate whose error comes from the sums of influence by cluster (sandwich, t law).
+    """Return an estimate with a cluster-robust error (sandwich estimator, Student's t).
 
     Args:
-        influence: What each run adds to the estimate beyond its stratum's mean.
+        influence: Contribution of each run to the estimate, relative to its stratum's mean.
         value: The estimate.
         clusters: Cluster of each run, from 0.
-        units: Runs of the side that has fewer.
+        units: Runs on the side with fewer.
     """
     sums = np.bincount(clusters, weights=influence)
     sums = sums[np.bincount(clusters) > 0]
@@ -189,7 +190,7 @@ def clustered_estimate(
 
 @cache
 def t_quantile(degrees: float) -> float:
-    """Return the 97.5 % quantile of Student's t, by bisection of its p value."""
+    """Return the 97.5 % quantile of Student's t distribution, by bisection of its p value."""
     low, high = 1.0, 13.0
     for _ in range(50):
         middle = (low + high) / 2
@@ -244,7 +245,7 @@ def newcombe_paired(both: int, lost: int, gained: int, neither: int) -> tuple[fl
 
 
 def mcnemar_p(worse: int, better: int) -> float:
-    """Return the exact one-sided p that so many pairs got worse where as many should have got better."""
+    """Return the exact one-sided p value of `worse` among all changed pairs, if each direction is equally likely."""
     total = worse + better
     if total == 0:
         return 1.0
@@ -255,7 +256,7 @@ def mcnemar_p(worse: int, better: int) -> float:
 
 
 def holm(p_values: list[float]) -> list[float]:
-    """Return the p values corrected by Holm's method, in the order given."""
+    """Return the p values corrected by Holm's method, in the given order."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     corrected = [0.0] * len(p_values)
     worst = 0.0
@@ -266,7 +267,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Floats) -> Floats:
-    """Return the q values (false discovery rate) of p values, in the order given."""
+    """Return the q values (false discovery rate) of p values, in the given order."""
     count = len(p_values)
     if count == 0:
         return p_values

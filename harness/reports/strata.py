@@ -1,8 +1,8 @@
-"""Which runs without a task are of one kind: the stratum of a run.
+"""The stratum of a run: runs without a task are grouped by the kind of their request.
 
-The stratum is a keyed hash of agent, entry label and the first user message, levelled so that "Where is parcel
-8812?" and "where is parcel 17 ?" are one kind. The prompt, tools, version and model are not in it, because they
-change with the deploy. The key is made with the history and keeps a message from being guessed from its hash.
+The stratum is a keyed hash of agent, entry label and the normalised first user message: "Where is parcel 8812?" and
+"where is parcel 17 ?" are of one kind. System prompt, tools, version and model are not part of it, because they change
+with the deploy. The key belongs to the history. It prevents guessing a message from its hash.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EDGES = re.compile(r"\s*([?!.,;:#])\s*")
 
 
 def level(text: str) -> str:
-    """Return a message with its numbers, dates, ids, URLs and blanks made equal."""
+    """Return a message with numbers, dates, ids, URLs and blanks replaced by placeholders."""
     text = text.lower()
     for pattern, mark in _LEVELS:
         text = pattern.sub(mark, text)
@@ -43,7 +43,7 @@ def stratum_of(key: bytes, *, agent: str, entry: str | None, message: str | None
 
 
 def stratum_key(history: Path) -> bytes:
-    """Return the history's key; made at the first call, under the history's lock."""
+    """Return the history's key; the first call creates it, under the history's lock."""
     path = history / KEY_FILE
     try:
         return bytes.fromhex(path.read_text(encoding="ascii").strip())

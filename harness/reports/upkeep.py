@@ -1,10 +1,11 @@
-"""Keep a history in order: list, remove, rename, compact and rebuild."""
+"""Maintain a history: list, remove, rename, compact and rebuild."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,16 +31,16 @@ if TYPE_CHECKING:
 SCHEMA = "goldrun.history/1"
 SMALL_ROWS = 2_000
 SMALL_FILES = 16
-"""So many files below `SMALL_ROWS` rows are merged by the next ingest."""
+"""If there are this many files below `SMALL_ROWS` rows, the next ingest merges them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What a rebuild found.
+    """The result of a rebuild.
 
     Attributes:
-        parts: Files that are in the new manifest.
-        damaged: Files that cannot be read and are left out.
+        parts: Number of files in the new manifest.
+        damaged: Files that cannot be read and were left out.
     """
 
     parts: int
@@ -47,7 +48,7 @@ class Rebuilt:
 
 
 def history_json(history: Path) -> dict[str, Any]:
-    """Return the `goldrun.history/1` document; damaged files are named and their rows not counted."""
+    """Return the `goldrun.history/1` document. It names damaged files and does not count their rows."""
     manifest = read_manifest(history)
     return {"schema": SCHEMA, "deploys": [_deploy_json(history, manifest, d) for d in manifest.deploys]}
 
@@ -92,10 +93,10 @@ def remove(history: Path, deploy: str) -> int:
 
 
 def rename(history: Path, old: str, new: str) -> None:
-    """Give a deploy another label; run ids stay.
+    """Give a deploy another label; run ids stay the same.
 
     Raises:
-        UsageError: If the new label is none, or is in the history already.
+        UsageError: If the new label is not valid, or already in the history.
         DataError: If the old label is unknown or a file is damaged.
     """
     check_label(new)
@@ -113,7 +114,7 @@ def rename(history: Path, old: str, new: str) -> None:
 
 
 def compact(history: Path, deploy: str | None = None) -> int:
-    """Merge the files of each deploy and table into one; return how many files there are less.
+    """Merge the files of each deploy and table into one; return by how many files the history shrank.
 
     Raises:
         DataError: If the label is unknown or a file is damaged.
@@ -130,7 +131,7 @@ def compact(history: Path, deploy: str | None = None) -> int:
 
 
 def compact_small(history: Path, manifest: Manifest, deploy: str) -> None:
-    """Merge the newest small files of a deploy once there are many; the caller holds the lock."""
+    """Merge the newest small files of a deploy if there are many; the caller holds the lock."""
     for table in TABLES:
         tail: list[Part] = []
         for part in reversed(manifest.of(table, deploy)):
@@ -142,10 +143,10 @@ def compact_small(history: Path, manifest: Manifest, deploy: str) -> None:
 
 
 def rebuild(history: Path) -> Rebuilt:
-    """Write the manifest anew from the files that are there; damaged ones are left out and named.
+    """Rebuild the manifest from the existing files; damaged files are left out and named.
 
-    Files that an interrupted ingest left behind become part of the history, but no run twice: of files with
-    the same runs only one is taken.
+    Files that an interrupted ingest left become part of the history. If several files hold the same runs, only one is
+    taken, so that no run is counted twice.
     """
     parts: list[Part] = []
     damaged: list[str] = []
@@ -201,7 +202,7 @@ def _merge(history: Path, manifest: Manifest, table: Table, deploy: str, some: l
 
 
 def _replace(history: Path, manifest: Manifest, gone: Iterable[Part], made: list[Part]) -> Manifest:
-    """Exchange files in the manifest, and remove the old ones once nothing names them."""
+    """Replace files in the manifest, then remove the old ones, which nothing names any more."""
     names = {part.path for part in gone}
     kept = [part for part in manifest.parts if part.path not in names]
     found = Manifest(parts=(*kept, *made))
@@ -227,7 +228,8 @@ def _deploy_json(history: Path, manifest: Manifest, deploy: str) -> dict[str, An
     parts = [part for part in manifest.parts if part.deploy == deploy]
     damaged: list[str] = []
     versions: set[str] = set()
-    first = last = None
+    first: datetime | None = None
+    last: datetime | None = None
     for part in parts:
         try:
             read_part(history, part)
@@ -236,7 +238,7 @@ def _deploy_json(history: Path, manifest: Manifest, deploy: str) -> dict[str, An
     counted = [part for part in parts if part.path not in damaged]
     for part in (p for p in counted if p.table == "runs"):
         times = read_columns(history, part, ("started_at",)).column("started_at").to_pylist()
-        known = [t for t in times if t is not None]
+        known: list[datetime] = [t for t in times if t is not None]
         first = min([*known, *([first] if first else [])], default=None)
         last = max([*known, *([last] if last else [])], default=None)
         versions.add(_version(history / part.path))

@@ -1,4 +1,4 @@
-"""Numbers and names of a report as people read them."""
+"""Format the numbers and names of a report for readers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SHARES = {
 
 
 def metric_words(name: str) -> str:
-    """Return a metric's name as people say it."""
+    """Return a metric's name in words."""
     return _WORDS.get(name, name)
 
 
 def share_words(name: str) -> str:
-    """Return a share's name as people say it."""
+    """Return a share's name in words."""
     kind, _, of = name.partition(":")
     if kind == "tool":
         return f"runs that use {of}"
@@ -41,7 +41,7 @@ def percent_change(ratio: float | None) -> str:
 
 
 def amount(metric: str, value: float | None) -> str:
-    """Return a value of a metric with its unit; `n/a` where it is unknown."""
+    """Return a value of a metric with its unit; `n/a` if it is unknown."""
     if value is None:
         return "n/a"
     if metric == "cost_usd":

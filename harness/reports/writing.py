@@ -1,4 +1,4 @@
-"""Write Parquet files of the history: batches of rows, committed all at once."""
+"""Write Parquet files of the history: rows in batches, committed together."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_RUNS = 10_000
-"""Runs held in memory at most while ingesting."""
+"""Maximum number of runs in memory while ingesting."""
 
 BATCH_CALLS = 200_000
-"""Calls held in memory at most, but for those of one run."""
+"""Maximum number of calls in memory, apart from those of a single run."""
 
 
 class Writer:
-    """Collects rows of one deploy, writes them in batches, and commits all of them at once."""
+    """Collects rows of one deploy, writes them in batches, and commits all batches together."""
 
     def __init__(self, history: Path, deploy: str, manifest: Manifest) -> None:
         self.added: int = 0
@@ -35,7 +35,7 @@ class Writer:
         self._parts: list[Part] = []
 
     def add(self, rows: dict[Table, Iterable[Row]]) -> None:
-        """Take the rows of one run; writes a batch when enough has come together."""
+        """Take the rows of one run, and write a batch when it is large enough."""
         for table, some in rows.items():
             self._rows[table].extend(some)
         self.added += 1
@@ -43,7 +43,7 @@ class Writer:
             self._flush()
 
     def commit(self) -> Manifest:
-        """Write what is left, make everything part of the history, and return its manifest."""
+        """Write the last batch, commit all files to the history, and return its manifest."""
         self._flush()
         if self._parts:
             self._manifest = Manifest(parts=(*self._manifest.parts, *self._parts))
@@ -51,7 +51,7 @@ class Writer:
         return self._manifest
 
     def discard(self) -> None:
-        """Remove the files of an ingest that failed, but none that became part of the history."""
+        """Remove the files of a failed ingest, except those that became part of the history."""
         listed = {part.path for part in read_manifest(self._history).parts}
         for part in self._parts:
             if part.path not in listed:
@@ -76,8 +76,8 @@ def write_rows(
         table: Table of the rows.
         deploy: Label of the rows.
         data: The rows, with the table's schema.
-        known: Entries so far; the file is numbered after them, so that files keep the order of ingesting.
-        number: A number for the file instead.
+        known: Entries so far. The file gets the next number, so that files keep the order of ingesting.
+        number: A number for the file, instead of the next one.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

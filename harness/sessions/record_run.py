@@ -67,7 +67,8 @@ def record_run(
     world = World(model=client, prices=prices, wrap=runs.wrap)
 
     async def run() -> RunResult:
-        return await begin_run(agent, request, world, known=shared.source).run()
+        driven = await begin_run(agent, request, world, known=shared.source)
+        return await driven.run()
 
     with asyncio.Runner() as runner:
         try:

@@ -14,8 +14,8 @@ from harness.record.sealing import JOURNAL_SUFFIX, SEGMENT_SUFFIX, Sealed, seal_
 from harness.sessions.once import held
 from runtime.core.stop import StopKind
 from runtime.errors import UsageError
-from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import RunKey
+from runtime.state.control.blocking import BlockingControlStore
 
 
 def orphan_journals(path: Path) -> list[Path]:
@@ -62,7 +62,7 @@ def recover_journal(
     return sealed
 
 
-def tell_crashed(store: ControlStore, runs: Iterable[RunKey], *, now: float) -> int:
+def tell_crashed(store: BlockingControlStore, runs: Iterable[RunKey], *, now: float) -> int:
     """Set `crashed` in the index for runs whose journal was recovered; return for how many.
 
     A run that was taken over is left alone: its new owner writes another journal, and is alive or will be swept.

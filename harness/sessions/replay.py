@@ -13,7 +13,7 @@ from harness.replay.divergence import EffectDivergence, ReplayDivergence
 from harness.replay.guards import guard_changes, guard_divergences
 from harness.replay.matching import STRICT, Matchers, RecordingIndex
 from harness.replay.performer import ReplayPerformer
-from harness.sessions.recorded_end import check_end, end_divergence
+from harness.sessions.recorded_end import check_end
 from harness.sessions.redactors import redactor_for
 from harness.sessions.verdicts import hold_verdicts
 from runtime.core.money import Rate
@@ -168,11 +168,6 @@ def replay_run(
     )
 
 
-def _died_as_recorded(recording: Recording) -> bool:
-    """Return whether the run ended because something raised: the replay then has to end so too."""
-    return recording.stop_reason == StopKind.INTERNAL_ERROR
-
-
 def _children_differ(recording: Recording) -> list[EffectDivergence]:
     """Replay the child runs that are kept with a run; the tools that began them are not carried out on replay.
 
@@ -184,8 +179,26 @@ def _children_differ(recording: Recording) -> list[EffectDivergence]:
         name = child.header.request_id.removeprefix(f"{recording.header.request_id}/")
         found += [msgspec.structs.replace(d, lane=f"{name}>{d.lane}") for d in replay.divergences]
         if replay.error is not None:
-            found.append(end_divergence(f"child {name}", None, replay.error))
+            found.append(_child_error(name, replay.error))
     return found
+
+
+def _child_error(name: str, error: str) -> EffectDivergence:
+    return EffectDivergence(
+        step=None,
+        lane=f"{name}>end",
+        kind="end",
+        name=None,
+        verdict="changed",
+        path="error",
+        cause="code",
+        replayed=error,
+    )
+
+
+def _died_as_recorded(recording: Recording) -> bool:
+    """Return whether the run ended because something raised: the replay then has to end so too."""
+    return recording.stop_reason == StopKind.INTERNAL_ERROR
 
 
 def _edited(recording: Recording) -> EffectDivergence:

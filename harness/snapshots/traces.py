@@ -54,7 +54,7 @@ class TraceSnapshotExtension(JSONSnapshotExtension):
     """Stores runs as `__traces__/<test file>/<test>.trace.json`, and tells how they differ call by call."""
 
     file_extension = "trace.json"
-    snapshot_dirname: str = "__traces__"
+    snapshot_dirname: str | Path = "__traces__"
 
     @classmethod
     def dirname(cls, *, test_location: Any) -> str:
@@ -108,22 +108,22 @@ def trace_of(data: Any) -> Trace:
 
 def still(trace: Trace) -> Trace:
     """Return a run without what differs between two runs that did the same."""
-    calm = normalised(trace)
+    plain = normalised(trace)
     steps = tuple(
         msgspec.structs.replace(
             step,
             model=None if step.model is None else _still_model(step.model),
             tool_calls=tuple(map(_still_call, step.tool_calls)),
         )
-        for step in calm.steps
+        for step in plain.steps
     )
     return msgspec.structs.replace(
-        calm,
+        plain,
         request_id=_NAME,
         run_id=_NAME,
         source=_NAME,
         steps=steps,
-        totals=msgspec.structs.replace(calm.totals, cost_nanousd=None),
+        totals=msgspec.structs.replace(plain.totals, cost_nanousd=None),
         prompt_hash=None,
         tools_hash=None,
         policy_hash=None,

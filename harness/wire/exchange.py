@@ -82,6 +82,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         headers: In order; a repeated name stands repeatedly.
         body: The body.
         dropped: Why the body was left out, if it was.
+        identity: Tags of the headers that tell users apart, by name in lower case; see `match_form.identity_tag`.
     """
 
     method: str
@@ -89,6 +90,7 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     headers: Headers = ()
     body: Stored = None
     dropped: str | None = None
+    identity: dict[str, str] = {}
 
 
 class HttpError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import sys
 import threading
 from pathlib import Path
@@ -21,6 +22,7 @@ from harness.errors import CassetteError
 from harness.redaction.redactor import process_redactor
 from harness.wire.client_errors import describe_error, end_of
 from harness.wire.exchange import Headers, HttpAnswer, HttpError, HttpRequest, SentRequest, pack
+from harness.wire.exchange_index import identity_of
 from harness.wire.http_recording import (
     FORMAT,
     ExchangeWriter,
@@ -29,6 +31,7 @@ from harness.wire.http_recording import (
     read_http,
     refuse_open,
 )
+from harness.wire.match_rules import MatchRules
 from harness.wire.request_key import request_key
 from harness.wire.run_identity import RunIdentity
 from harness.wire.scrub import Scrubber
@@ -116,6 +119,8 @@ class WireRecorder:
         clock: Clock,
         siblings: bool = False,
         identity: RunIdentity | None = None,
+        rules: MatchRules | None = None,
+        before: HttpFile | None = None,
     ) -> None:
         """Take the place to write to; the file is made by `open` or with the first exchange.
 
@@ -125,6 +130,8 @@ class WireRecorder:
             clock: Says when.
             siblings: Whether to take another name where the file is there or in use.
             identity: What the run is called.
+            rules: How much of a request must be as recorded; kept in the header.
+            before: A recording to write anew with further exchanges.
         """
         self.path = path
         self.count: int = 0
@@ -133,6 +140,10 @@ class WireRecorder:
         self._clock = clock
         self._siblings = siblings
         self._identity = identity or RunIdentity()
+        self._rules = rules
+        self._before = before
+        # Processes of one recording have one salt, so that a user has one tag in all of them.
+        self._salt = path.name if siblings else secrets.token_hex(8)
         self._lock = threading.Lock()
         self._writer: ExchangeWriter | None = None
         self._fault: JournalError | CassetteError | UsageError | None = None
@@ -264,9 +275,28 @@ class WireRecorder:
             redaction="default" if self._redact else "none",
             python=platform.python_version(),
             clients=_versions(),
+            match=self._rules,
+            salt=self._salt if self._rules is not None and self._rules.identity else None,
         )
+        if self._before is not None:
+            head = self._before.head
         self._writer, target = _claim(self.path, head, siblings=self._siblings)
         self.files.append(target)
+        if self._before is not None:
+            self._copy(self._writer, self._before)
+
+    def _copy(self, writer: ExchangeWriter, before: HttpFile) -> None:
+        """Write the exchanges of an earlier recording; time goes on from its end."""
+        last = 0.0
+        for exchange in before.exchanges:
+            at, duration = exchange.at or 0.0, exchange.duration_s or 0.0
+            last = max(last, at + duration)
+            writer.intent(exchange.number, exchange.stack, exchange.key, raw(exchange.request), at)
+            if exchange.outcome is not None:
+                end = round(at + duration, 6)
+                writer.outcome(exchange.number, exchange.stack, exchange.outcome, end, duration)
+        self.count = len(before.exchanges)
+        self._began -= last
 
     def _write_intent(self, exchange: OpenExchange, sent: SentRequest) -> None:
         self._open()
@@ -274,6 +304,8 @@ class WireRecorder:
         request = self._scrubber.request(sent)
         if len(sent.body) > MAX_KEPT_BYTES:
             request = msgspec.structs.replace(request, body=None, dropped=_TOO_LONG)
+        if self._rules is not None and self._rules.identity:
+            request = msgspec.structs.replace(request, identity=identity_of(self._rules, self._salt, sent))
         body = raw(request)
         reason = self._scrubber.refuse(bytes(body))
         if reason is not None:

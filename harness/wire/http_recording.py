@@ -16,6 +16,7 @@ import msgspec
 from harness.cassette.file_io import guarded
 from harness.errors import CassetteError
 from harness.wire.exchange import HttpAnswer, HttpRequest
+from harness.wire.match_rules import MatchRules
 from harness.wire.request_key import request_key
 from harness.wire.run_identity import RunIdentity
 from runtime.core.effects import EffectKind
@@ -42,6 +43,8 @@ class RecordingHead(RunIdentity, frozen=True, kw_only=True, omit_defaults=True):
         redaction: `default`, or `none` where secrets were kept.
         python: Version of the interpreter.
         clients: Versions of the client libraries that were loaded.
+        match: How much of a request must be as recorded; `None` for the defaults.
+        salt: Of the tags of identity headers, where there are any.
     """
 
     format: str = ""
@@ -50,6 +53,8 @@ class RecordingHead(RunIdentity, frozen=True, kw_only=True, omit_defaults=True):
     redaction: str = "default"
     python: str = ""
     clients: dict[str, str] = msgspec.field(default_factory=dict)
+    match: MatchRules | None = None
+    salt: str | None = None
 
 
 class StoredExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):

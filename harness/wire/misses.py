@@ -17,7 +17,9 @@ from harness.wire.exchange import HttpRequest
 from harness.wire.request_key import body_form, level
 from runtime.errors import CheckFailed, Signal
 
-MissVerdict = Literal["changed", "repeated", "extra", "cut_off", "read_on", "dropped", "network"]
+MissVerdict = Literal[
+    "changed", "repeated", "extra", "cut_off", "read_on", "dropped", "network", "ambiguous", "blocked"
+]
 WINDOW = 40
 """Characters shown on each side of a change."""
 _MOST_SHOWN = 3
@@ -64,7 +66,7 @@ class Miss(msgspec.Struct, frozen=True, kw_only=True):
         match self.verdict:
             case "repeated":
                 return f"{request} was made more often than it was recorded: {self.detail}"
-            case "cut_off" | "read_on" | "dropped" | "network":
+            case "cut_off" | "read_on" | "dropped" | "network" | "ambiguous" | "blocked":
                 return f"{request}: {self.detail}"
             case _:
                 lines = f"no recorded answer for {request}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType
@@ -129,3 +130,28 @@ def holds_cassette(stand_in: Any) -> bool:
         return isinstance(getattr(stand_in, "cassette", None), Cassette)
     cells = getattr(stand_in, "__closure__", None) or ()
     return any(isinstance(cell.cell_contents, Cassette) for cell in cells)
+
+
+def warn_of_mocks(where: str, mocks: tuple[str, ...], count: int) -> None:
+    """Warn of a recording that holds a mock's answers, or nothing.
+
+    Args:
+        where: The recording.
+        mocks: Mocks that answered below it.
+        count: Exchanges it holds.
+    """
+    if mocks:
+        warnings.warn(
+            f"{where}: answers of {', '.join(mocks)} were recorded as a server's; "
+            "take the mock away to record the server, or the recording to test against the mock",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    elif count == 0:
+        loaded = ", ".join(loaded_mocks())
+        hint = f"; a mock may have answered first, loaded here: {loaded}" if loaded else ""
+        warnings.warn(
+            f"{where}: nothing was recorded, no request reached the network{hint}",
+            RuntimeWarning,
+            stacklevel=4,
+        )

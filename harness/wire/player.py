@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -11,8 +12,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from harness.wire.exchange import HttpAnswer, HttpRequest, SentRequest
-from harness.wire.exchange_index import HttpIndex
+from harness.wire.exchange_index import DEFAULT_RULES, HttpIndex
 from harness.wire.http_recording import RecordingHead, StoredExchange, read_http
+from harness.wire.match_rules import MatchRules
 from harness.wire.misses import Miss, MissVerdict, Unanswered
 
 _CUT_OFF = "the recording was cut off while this exchange was in flight"
@@ -51,10 +53,22 @@ class Player:
         misses: What could not be answered, in order.
         calls: Requests made.
         head: Header of the first file.
+        rules: How much of a request must be as recorded.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        rules: MatchRules | None = None,
+        today: Callable[[], date] | None = None,
+    ) -> None:
         """Read the files.
+
+        Args:
+            paths: The recording, one file for each process.
+            rules: How much of a request must be as recorded; as the recording says by default.
+            today: Gives the day of the replay, UTC.
 
         Raises:
             CassetteError: If one cannot be read.
@@ -68,7 +82,15 @@ class Player:
         self.is_cut_off: bool = any(not file.ended for file in files)
         exchanges = [exchange for file in files for exchange in file.exchanges]
         self.exchanges: tuple[StoredExchange, ...] = tuple(exchanges)
-        self._index = HttpIndex(exchanges, redacted=any(f.head.redaction != "none" for f in files))
+        self.rules = rules or self.head.match or DEFAULT_RULES
+        self._index = HttpIndex(
+            exchanges,
+            redacted=any(f.head.redaction != "none" for f in files),
+            rules=self.rules,
+            salt=self.head.salt,
+            recorded_on=_day(self.head.started_at),
+            today=today,
+        )
         self._lock = threading.Lock()
 
     @property
@@ -89,6 +111,15 @@ class Player:
         Raises:
             Unanswered: If there is none; the miss is kept.
         """
+        found = self.find(sent)
+        return self.stop(found) if isinstance(found, Miss) else found
+
+    def find(self, sent: SentRequest) -> ServedExchange | Miss:
+        """Return the answer to a request, or why there is none.
+
+        Raises:
+            Unanswered: If the answer was not kept; that miss is kept.
+        """
         with self._lock:
             self.calls += 1
             call = self.calls
@@ -98,7 +129,7 @@ class Player:
         if isinstance(found, Miss):
             if self.is_cut_off and found.detail is not None:
                 found = msgspec.structs.replace(found, detail=f"{found.detail}; the recording was cut off")
-            self.stop(found)
+            return found
         answer = found.answer
         served = ServedExchange(self, call, found, HttpAnswer(end="reset") if answer is None else answer)
         if answer is None:
@@ -114,7 +145,11 @@ class Player:
             Unanswered: Always.
         """
         detail = "a replay goes to no network, and this client is not one that goldrun records"
-        self.stop(Miss(verdict="network", method="CONNECT", url=what, call=self.calls, detail=detail))
+        self.stop(
+            Miss(
+                verdict="network", method="CONNECT", url=what, call=self.calls, detail=detail, cause="network"
+            )
+        )
 
     def reached(self) -> Iterator[tuple[str, int]]:
         """Yield host and port of each recorded exchange."""
@@ -122,6 +157,17 @@ class Player:
             parts = urlsplit(exchange.request.url)
             if parts.hostname:
                 yield parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+    def empty(self, sent: SentRequest) -> ServedExchange:
+        """Return an empty answer, for hosts that are ignored."""
+        exchange = StoredExchange(
+            number=-1,
+            stack=sent.stack,
+            key="",
+            request=HttpRequest(method=sent.method, url=sent.url),
+        )
+        answer = HttpAnswer(status=204, reason="No Content", end="done")
+        return ServedExchange(self, self.calls, exchange, answer)
 
     def stop(self, miss: Miss) -> NoReturn:
         """Keep a miss and stop the client.
@@ -132,3 +178,10 @@ class Player:
         with self._lock:
             self.misses.append(miss)
         raise Unanswered(miss, str(self.path))
+
+
+def _day(started_at: str | None) -> date | None:
+    try:
+        return None if started_at is None else datetime.fromisoformat(started_at).date()
+    except ValueError:
+        return None

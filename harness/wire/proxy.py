@@ -179,7 +179,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Relays one request after another from a kept connection."""
 
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # only such a server makes it
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = 600

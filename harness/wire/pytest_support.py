@@ -27,11 +27,11 @@ REPORTED = pytest.StashKey[bool]()
 MARKER = "cassette"
 FOLDER = Path("cassettes", "http")
 HELP = (
-    "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False, agent=None, agent_version=None, "
-    "deploy=None, task=None, tenant=None, environment=None, request_id=None): "
+    "cassette(name=None, *, mode=None, redact=True, pace=False, require_all=False, block_processes=False, match=None, "
+    "agent=None, agent_version=None, deploy=None, task=None, tenant=None, environment=None, request_id=None): "
     "record or replay the HTTP traffic of the test"
 )
-_SETTINGS = frozenset({"mode", "redact", "pace", "require_all"})
+_SETTINGS = frozenset({"mode", "redact", "pace", "require_all", "block_processes", "match"})
 _UNSAFE = re.compile(r"[^A-Za-z0-9._=-]")
 _EARLIER = re.compile(r"[^A-Za-z0-9._/=-]+")
 _LONGEST = 120
@@ -68,35 +68,14 @@ def cassette_session(
     """
     from harness.wire.misses import WireMiss
     from harness.wire.neighbours import refuse_vcr
-    from harness.wire.run_identity import RunIdentity
     from harness.wire.session import HttpSession
-    from runtime.errors import UsageError
 
     if _records_with_vcrpy(request):
         refuse_vcr(request.node.nodeid)  # before either recorder opens, so that it is the test's only error
-    marker = request.node.get_closest_marker(MARKER)
-    settings: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
-    names = () if marker is None else marker.args
-    name = settings.pop("name", None) or (names[0] if names else None)
-    if len(names) > 1 or not settings.keys() <= _SETTINGS | set(RunIdentity.__struct_fields__):
-        raise UsageError(f"the marker is {HELP}", where=request.node.nodeid)
+    name, settings = _marked(request)
     mode: Any = settings.pop("mode", None) or "replay"
-    path = recording_path(request.config.rootpath, request.node, name)
-    if not record and not path.exists():
-        earlier = earlier_path(request.config.rootpath, request.node, name)
-        path = earlier if earlier.exists() else path
-    if not record and mode == "replay" and not path.exists():
-        from harness.errors import CassetteError
-
-        raise CassetteError(
-            "there is no such recording",
-            where=str(path),
-            next_step=f"record it: pytest --golden-mode=record {request.node.nodeid!r}",
-        )
-    named = {field: settings.pop(field) for field in RunIdentity.__struct_fields__ if field in settings}
-    session: Any = (make or HttpSession)(
-        path, mode="record" if record else mode, identity=RunIdentity(**named), **settings
-    )
+    path = _found(request, name, record=record, mode=mode)
+    session: Any = (make or HttpSession)(path, mode="record" if record else mode, **settings)
     try:
         with session:
             request.node.stash[SESSION] = session
@@ -104,6 +83,41 @@ def cassette_session(
     except WireMiss:
         if not request.node.stash.get(REPORTED, False):
             raise
+
+
+def _marked(request: pytest.FixtureRequest) -> tuple[str | None, dict[str, Any]]:
+    """Return the name of a test's recording and the settings of its session, as the marker says."""
+    from harness.wire.run_identity import RunIdentity
+    from runtime.errors import UsageError
+
+    marker = request.node.get_closest_marker(MARKER)
+    settings: dict[str, Any] = {} if marker is None else dict(marker.kwargs)
+    names = () if marker is None else marker.args
+    name = settings.pop("name", None) or (names[0] if names else None)
+    fields = RunIdentity.__struct_fields__
+    if len(names) > 1 or not settings.keys() <= _SETTINGS | set(fields):
+        raise UsageError(f"the marker is {HELP}", where=request.node.nodeid)
+    named = {field: settings.pop(field) for field in fields if field in settings}
+    return name, {**settings, "identity": RunIdentity(**named)}
+
+
+def _found(request: pytest.FixtureRequest, name: str | None, *, record: bool, mode: str) -> Path:
+    """Return a test's recording, also under the name that an earlier version gave it."""
+    path = recording_path(request.config.rootpath, request.node, name)
+    if record or path.exists():
+        return path
+    earlier = earlier_path(request.config.rootpath, request.node, name)
+    if earlier.exists():
+        return earlier
+    if mode == "replay":
+        from harness.errors import CassetteError
+
+        raise CassetteError(
+            "there is no such recording",
+            where=str(path),
+            next_step=f"record it: pytest --golden-mode=record {request.node.nodeid!r}",
+        )
+    return path
 
 
 def _records_with_vcrpy(request: pytest.FixtureRequest) -> bool:

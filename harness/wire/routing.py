@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeGuard, cast
 
 from harness.wire.exchange import HttpAnswer, SentRequest
 from harness.wire.misses import MissVerdict
@@ -83,13 +83,23 @@ class Channel(Protocol):
         """The recording around this one."""
         ...
 
-    def begin(self, sent: SentRequest) -> Exchanging:
-        """Record that a request is about to be sent."""
+    def take(self, sent: SentRequest) -> Exchanging | Served | None:
+        """Return the exchange to record a request in, or its recorded answer; `None` to send it as if unrecorded.
+
+        Raises:
+            Unanswered: If the request is refused, or a replay has no answer to it.
+        """
         ...
 
-    def serve(self, sent: SentRequest) -> Served:
-        """Answer a request from the file, or stop the client."""
-        ...
+
+def is_served(taken: Exchanging | Served) -> TypeGuard[Served]:
+    """Return whether what a channel gave for a request is a recorded answer."""
+    return hasattr(taken, "answer")
+
+
+def unserved(taken: Exchanging | Served) -> Exchanging:
+    """Return what a channel gave for a request, known to be an exchange that is recorded."""
+    return cast("Exchanging", taken)
 
 
 _bound: ContextVar[Channel | None] = ContextVar("goldrun_wire_channel", default=None)

@@ -14,7 +14,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
-from harness.redaction.redactor import Redactor, looks_secret
+from harness.redaction.redactor import Redactor
+from harness.redaction.tripwire import looks_secret
 from harness.wire.encodings import decode_content
 from harness.wire.event_streams import clean_events, is_event_stream
 from harness.wire.exchange import (

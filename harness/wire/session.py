@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import os
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, date
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NoReturn, Self, TypeVar
 
 from harness.wire import patch
 from harness.wire.exchange import SentRequest
+from harness.wire.exchange_index import DEFAULT_RULES
 from harness.wire.exchange_recorder import OpenExchange, WireRecorder
-from harness.wire.http_recording import SUFFIX, HttpFile, refuse_open
+from harness.wire.http_recording import HttpFile, refuse_open
+from harness.wire.match_rules import MatchRules, match_rules
 from harness.wire.misses import Miss, Unanswered, WireMiss
-from harness.wire.neighbours import loaded_mocks, mocks_below, refuse_open_vcr
+from harness.wire.neighbours import mocks_below, refuse_open_vcr, warn_of_mocks
 from harness.wire.player import Player, ServedExchange
 from harness.wire.replay_guard import ReplayGuard
 from harness.wire.routing import Channel, bind
 from harness.wire.run_identity import RunIdentity
+from harness.wire.session_around import recording_file, session_around
 from runtime.errors import UsageError
 from runtime.execution.clock import Clock, SystemClock
 
@@ -39,6 +41,7 @@ def record_http(
     pace: bool | float = False,
     require_all: bool = False,
     block_processes: bool = False,
+    match: Mapping[str, Any] | MatchRules | None = None,
     agent: str | None = None,
     agent_version: str | None = None,
     deploy: str | None = None,
@@ -62,6 +65,8 @@ def record_http(
         pace: Wait on replay as was waited: `True`, or a share such as 0.1.
         require_all: Raise if a replay did not ask for every recorded exchange.
         block_processes: Refuse to start processes in a replay; else they are named in a warning.
+        match: How much of a request must be as recorded, as a mapping (docs/http-recording.md); kept in the
+            recording, so that a replay needs it only to change it.
         agent: Name of the agent, for lists and reports.
         agent_version: Its version.
         deploy: Version label that reports compare.
@@ -91,6 +96,7 @@ def record_http(
         pace=pace,
         require_all=require_all,
         block_processes=block_processes,
+        match=match,
         identity=identity,
     )
 
@@ -113,12 +119,13 @@ class HttpSession:
         pace: bool | float = False,
         require_all: bool = False,
         block_processes: bool = False,
+        match: Mapping[str, Any] | MatchRules | None = None,
         siblings: bool = False,
         identity: RunIdentity | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Take the settings; see `record_http`. With `siblings` each process has a file of its own."""
-        self.path: Path = _file(Path(path))
+        self.path: Path = recording_file(Path(path))
         if mode not in _MODES:
             raise UsageError(f"mode {mode!r} is none of {', '.join(_MODES)}", where="record_http")
         self.mode: Mode = mode
@@ -126,6 +133,8 @@ class HttpSession:
         self._pace = pace
         self._require_all = require_all
         self._block_processes = block_processes
+        self._rules = match_rules(match, where=str(path))
+        self._blocked: list[Miss] = []
         self._guard: ReplayGuard | None = None
         self._siblings = siblings
         self._identity = identity or RunIdentity()
@@ -135,6 +144,11 @@ class HttpSession:
         self._mocks: tuple[str, ...] = ()
         self._outer: Channel | None = None
         self._state: Literal["new", "open", "closed"] = "new"
+
+    @property
+    def rules(self) -> MatchRules:
+        """How much of a request must be as recorded. Internal to goldrun."""
+        return self._player.rules if self._player is not None else self._rules or DEFAULT_RULES
 
     @property
     def is_open(self) -> bool:
@@ -166,7 +180,7 @@ class HttpSession:
     @property
     def misses(self) -> tuple[Miss, ...]:
         """Requests of a replay that were not recorded."""
-        return () if self._player is None else tuple(self._player.misses)
+        return tuple(self._blocked) if self._player is None else tuple(self._player.misses)
 
     @property
     def unused(self) -> tuple[int, ...]:
@@ -199,21 +213,55 @@ class HttpSession:
             )
         return written
 
-    def begin(self, sent: SentRequest) -> OpenExchange:
-        """Record that a request is about to be sent. Internal to goldrun."""
-        assert self._recorder is not None
+    def take(self, sent: SentRequest) -> OpenExchange | ServedExchange | None:
+        """Return the exchange to record a request in, or its recorded answer. Internal to goldrun.
+
+        Raises:
+            Unanswered: If the request is refused, or a replay has no answer to it.
+        """
+        rule = self.rules.host_rule(sent.url)
+        if rule == "block":
+            self._refuse_host(sent)
+        if rule != "record":
+            return self._player.empty(sent) if rule == "ignore" and self._player is not None else None
+        if self._player is None:
+            return self._begin(sent)
+        if self.rules.new == "refuse":
+            return self._player.serve(sent)
+        found = self._player.find(sent)
+        return self._begin(sent) if isinstance(found, Miss) else found
+
+    def _begin(self, sent: SentRequest) -> OpenExchange:
+        """Record that a request is about to be sent."""
+        if self._recorder is None:
+            self._recorder = self._appender()
         if not self._mocks:
             self._mocks = mocks_below()
         return self._recorder.begin(sent)
 
-    def serve(self, sent: SentRequest) -> ServedExchange:
-        """Return the recorded answer to a request. Internal to goldrun.
-
-        Raises:
-            Unanswered: If there is none.
-        """
+    def _appender(self) -> WireRecorder:
         assert self._player is not None
-        return self._player.serve(sent)
+        before = HttpFile(
+            path=self.path, head=self._player.head, exchanges=self._player.exchanges, ended=True
+        )
+        recorder = WireRecorder(
+            self.path, redact=self._redact, clock=self._clock, rules=self._rules, before=before
+        )
+        recorder.open()
+        return recorder
+
+    def _refuse_host(self, sent: SentRequest) -> NoReturn:
+        miss = Miss(
+            verdict="blocked",
+            method=sent.method,
+            url=sent.url,
+            call=self.count,
+            detail="match.hosts blocks it",
+        )
+        if self._player is not None:
+            self._player.stop(miss)
+        self._blocked.append(miss)
+        raise Unanswered(miss, str(self.path))
 
     def open(self) -> Self:
         """Start without binding a context; for callers that hand it to clients themselves.
@@ -229,7 +277,7 @@ class HttpSession:
         replays = self.mode == "replay" or (self.mode == "auto" and self.path.exists())
         if replays:
             refuse_open(self.path)
-            self._player = Player(self._replayed_files())
+            self._player = Player(self._replayed_files(), rules=self._rules, today=self._today)
         else:
             self._recorder = WireRecorder(
                 self.path,
@@ -237,6 +285,7 @@ class HttpSession:
                 clock=self._clock,
                 siblings=self._siblings,
                 identity=self._identity.completed(os.environ),
+                rules=self._rules,
             )
             if not self._siblings:
                 self._recorder.open()
@@ -255,30 +304,14 @@ class HttpSession:
         self._state = "closed"
         if self._recorder is not None:
             self._recorder.close(detail)
-        elif self._player is not None:
-            unused = self._player.unused if self._require_all and detail is None else ()
-            if self._player.misses or unused:
-                raise WireMiss(self._player.misses, where=str(self.path), unused=unused)
+        unused = self.unused if self._require_all and detail is None else ()
+        if self.misses or unused:
+            raise WireMiss(self.misses, where=str(self.path), unused=unused)
 
     def _warn(self) -> None:
         """Warn of a recording that holds no traffic, or a mock's answers."""
-        if self._recorder is None or self._siblings:
-            return
-        if self._mocks:
-            warnings.warn(
-                f"{self.path}: answers of {', '.join(self._mocks)} were recorded as a server's; "
-                "take the mock away to record the server, or the recording to test against the mock",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        elif self._recorder.count == 0:
-            loaded = ", ".join(loaded_mocks())
-            hint = f"; a mock may have answered first, loaded here: {loaded}" if loaded else ""
-            warnings.warn(
-                f"{self.path}: nothing was recorded, no request reached the network{hint}",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+        if self._recorder is not None and self._player is None and not self._siblings:
+            warn_of_mocks(str(self.path), self._mocks, self._recorder.count)
 
     def __enter__(self) -> Self:
         refuse_open_vcr(str(self.path))
@@ -289,8 +322,10 @@ class HttpSession:
             patch.remove()
             raise
         self._outer = bind(self)
-        if self._player is not None:
-            self._guard = ReplayGuard(self._player, block_processes=self._block_processes)
+        if self._player is not None and self.rules.new == "refuse":
+            self._guard = ReplayGuard(
+                self._player, block_processes=self._block_processes, passed=self.rules.hosts.passed
+            )
             self._guard.hold()
         return self
 
@@ -326,7 +361,7 @@ class HttpSession:
 
     def __call__(self, function: F) -> F:
         """Return the function with a session of its own around each call."""
-        made = _decorated(self._again, function)
+        made = session_around(self._again, function)
         return functools.wraps(function)(made)  # type: ignore[return-value]  # same signature
 
     def _again(self) -> HttpSession:
@@ -337,10 +372,14 @@ class HttpSession:
             pace=self._pace,
             require_all=self._require_all,
             block_processes=self._block_processes,
+            match=self._rules,
             siblings=self._siblings,
             identity=self._identity,
             clock=self._clock,
         )
+
+    def _today(self) -> date:
+        return self._clock.now().astimezone(UTC).date()
 
     def _replayed_files(self) -> list[Path]:
         if not self._siblings:
@@ -348,35 +387,3 @@ class HttpSession:
         more = sorted(self.path.parent.glob(f"{self.path.stem}-*{self.path.suffix}"))
         numbered = [path for path in more if path.stem.removeprefix(f"{self.path.stem}-").isdecimal()]
         return [self.path, *numbered]
-
-
-def _decorated(session: Callable[[], HttpSession], function: Callable[..., Any]) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
-
-        async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with session():
-                return await function(*args, **kwargs)
-
-        return call_async
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise UsageError(
-            f"{function.__qualname__!r} is a generator: the context it runs in changes with its consumer",
-            where="record_http",
-            next_step="use `with record_http(...)` around the loop that consumes it",
-        )
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with session():
-            return function(*args, **kwargs)
-
-    return call
-
-
-def _file(path: Path) -> Path:
-    if path.suffix.lower() in {".yaml", ".yml"}:
-        raise UsageError(
-            "vcrpy's YAML is not recorded to",
-            where=str(path),
-            next_step=f"record to a {SUFFIX} file; `harness.wire.export` writes YAML from it",
-        )
-    return path if path.suffix else path.with_suffix(SUFFIX)

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.wire.client_errors import httpx_error
 from harness.wire.exchange import HttpAnswer, SentRequest, unpack
-from harness.wire.routing import Channel, Exchanging, Served
+from harness.wire.routing import Channel, Exchanging, Served, is_served, unserved
 
 _GRACE_S = 1.0
 """How much longer than recorded a replay waits to be cancelled where the recorded client was."""
@@ -25,10 +25,12 @@ _NO_HEAD = "the recorded client gave up before an answer came; this one did not"
 
 def exchange_sync(channel: Channel, send: Callable[[Any], Any], request: Any) -> Any:
     """Send a request of a sync client through a recording and return the response."""
-    sent = _sent(request, request.read())
-    if channel.is_replay:
-        return _replay_sync(channel, request, sent)
-    exchange = channel.begin(sent)
+    taken = channel.take(_sent(request, request.read()))
+    if taken is None:
+        return send(request)
+    if is_served(taken):
+        return _replay_sync(channel, request, taken)
+    exchange = unserved(taken)
     try:
         response = send(request)
     except BaseException as error:
@@ -42,10 +44,12 @@ def exchange_sync(channel: Channel, send: Callable[[Any], Any], request: Any) ->
 
 async def exchange_async(channel: Channel, send: Callable[[Any], Awaitable[Any]], request: Any) -> Any:
     """Send a request of an async client through a recording and return the response."""
-    sent = _sent(request, await request.aread())
-    if channel.is_replay:
-        return await _replay_async(channel, request, sent)
-    exchange = channel.begin(sent)
+    taken = channel.take(_sent(request, await request.aread()))
+    if taken is None:
+        return await send(request)
+    if is_served(taken):
+        return await _replay_async(channel, request, taken)
+    exchange = unserved(taken)
     try:
         response = await send(request)
     except BaseException as error:
@@ -139,8 +143,7 @@ def _took_whole(exchange: Exchanging, response: Any) -> bool:
     return True
 
 
-def _replay_sync(channel: Channel, request: Any, sent: SentRequest) -> Any:
-    served = channel.serve(sent)
+def _replay_sync(channel: Channel, request: Any, served: Served) -> Any:
     answer, module = served.answer, _module(request)
     if answer.status is None:
         _wait(channel.pace * served.duration_s)
@@ -150,8 +153,7 @@ def _replay_sync(channel: Channel, request: Any, sent: SentRequest) -> Any:
     return _response(module, answer, _shapes(module).replayed(served, channel.pace, request))
 
 
-async def _replay_async(channel: Channel, request: Any, sent: SentRequest) -> Any:
-    served = channel.serve(sent)
+async def _replay_async(channel: Channel, request: Any, served: Served) -> Any:
     answer, module = served.answer, _module(request)
     if answer.status is None:
         if answer.error is None or answer.end == "client_closed":

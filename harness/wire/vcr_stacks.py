@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
@@ -34,7 +34,7 @@ from harness.wire.client_errors import aiohttp_error, connection_error
 from harness.wire.encodings import decode_content
 from harness.wire.exchange import Headers, HttpAnswer, SentRequest, header_value
 from harness.wire.neighbours import holds_cassette, refuse_vcr, vcr_refused
-from harness.wire.routing import Exchanging, Served, current
+from harness.wire.routing import Exchanging, Served, current, is_served, unserved
 from runtime.errors import UsageError
 
 _passing: ContextVar[bool] = ContextVar("goldrun_wire_passing", default=False)
@@ -52,7 +52,7 @@ def patch_stacks(undo: ExitStack) -> None:
     undo.enter_context(vcr_refused())
     undo.enter_context(mock.patch.object(vcr.patch, "force_reset", _force_reset_for(vcr.patch.force_reset)))
     cassette = _RoutedCassette()
-    for patcher in _Builder(cassette).build():
+    for patcher in cast("Iterator[Any]", _Builder(cassette).build()):
         target: Any = patcher.getter() if hasattr(patcher, "getter") else None
         if getattr(target, "__name__", "") == "ClientSession":
             from vcr.stubs.aiohttp_stubs import vcr_request
@@ -89,7 +89,10 @@ class _Routed:
     """Mixed into vcrpy's stand-ins for connections: real outside, and failures recorded."""
 
     cassette: _RoutedCassette
+    close: Callable[[], None]
+    real_connection: Any
     _baseclass: Any
+    _vcr_request: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if _is_bound():
@@ -103,7 +106,7 @@ class _Routed:
 
     def _reach(self) -> None:
         """Connect at once: callers of `http.client` expect a refusal here, vcrpy connects when it reads."""
-        request, real = self._vcr_request, self.real_connection  # type: ignore[attr-defined]  # the stand-in's
+        request, real = self._vcr_request, self.real_connection
         if self.cassette.can_play_response_for(request):
             answer = getattr(request, _MARK).answer
             if answer.error is not None and answer.error.phase == "connect":
@@ -118,7 +121,7 @@ class _Routed:
             raise
 
     def getresponse(self, *args: Any, **kwargs: Any) -> Any:
-        request = self._vcr_request  # type: ignore[attr-defined]  # the stand-in's
+        request = self._vcr_request
         try:
             return super().getresponse(*args, **kwargs)  # type: ignore[misc]  # the stand-in's
         except BaseException as error:
@@ -189,12 +192,11 @@ class _RoutedCassette:
         if channel is None:
             return False
         if getattr(request, _MARK, None) is None:
-            sent = _sent(request)
-            begun: Exchanging | Served = channel.serve(sent) if channel.is_replay else channel.begin(sent)
-            setattr(request, _MARK, begun)
+            taken = channel.take(_sent(request))
+            setattr(request, _MARK, _UNRECORDED if taken is None else taken)
             if (requests := _begun.get()) is not None:
                 requests.append(request)
-        return channel.is_replay
+        return is_served(getattr(request, _MARK))
 
     def play_response(self, request: Request) -> dict[str, Any]:
         """Return the recorded answer in vcrpy's form.
@@ -225,9 +227,8 @@ class _RoutedCassette:
 
     def failed(self, request: Request, error: BaseException) -> None:
         """End an exchange that raised, if it is being recorded."""
-        channel = current()
         exchange = getattr(request, _MARK, None)
-        if channel is not None and not channel.is_replay and exchange is not None:
+        if exchange is not None and not is_served(exchange):
             exchange.fail(error)
 
     def filter_request(self, request: Request) -> Request | None:
@@ -247,7 +248,30 @@ class _RoutedCassette:
             if (begun.method, begun.uri) == (request.method, request.uri):
                 return cast("Exchanging", getattr(begun, _MARK))
         channel = current()
-        return None if channel is None else channel.begin(_sent(request))
+        taken = None if channel is None else channel.take(_sent(request))
+        return None if taken is None or is_served(taken) else unserved(taken)
+
+
+class _Unrecorded:
+    """Takes what is not recorded: a host that is passed through."""
+
+    def head(self, status: int, reason: str, headers: list[tuple[str, str]]) -> None:
+        """Take nothing."""
+
+    def chunk(self, data: bytes) -> None:
+        """Take nothing."""
+
+    def done(self) -> None:
+        """End nothing."""
+
+    def closed(self) -> None:
+        """End nothing."""
+
+    def fail(self, error: BaseException) -> None:
+        """End nothing."""
+
+
+_UNRECORDED = _Unrecorded()
 
 
 def _sent(request: Request) -> SentRequest:
@@ -321,9 +345,9 @@ def _routed_aiohttp(original: Any, recorded: Any) -> Any:
             if isinstance(error, _Failed):
                 answer = getattr(begun[-1], _MARK).answer
                 raise aiohttp_error(answer.error, answer.end, str(url)) from None
-            if not channel.is_replay:
-                for each in begun:
-                    getattr(each, _MARK).fail(error)
+            for each in begun:
+                if not is_served(taken := getattr(each, _MARK)):
+                    taken.fail(error)
             raise
         finally:
             _begun.reset(token)

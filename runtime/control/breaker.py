@@ -13,7 +13,10 @@ Rules.
 4. A cancelled, refused or invalid call says nothing about the dependency: it counts neither way, and a probe that
    ends so gives its token back.
 5. An operator may close it; that starts a generation too.
-6. The cooldown is drawn from a seeded stream for each trip, so that many breakers do not probe at one moment.
+6. A breaker over all tenants guards what a tool or model calls. Each tenant's own one opens first, so one tenant
+   alone does not open it. It hears of calls that went well only while failures are counted: else each call of a
+   healthy tool would wait for one row that all tenants change.
+7. The cooldown is drawn from a seeded stream for each trip, so that many breakers do not probe at one moment.
 """
 
 from __future__ import annotations
@@ -95,6 +98,7 @@ class BreakerVerdict(msgspec.Struct, frozen=True, kw_only=True):
         phase: The breaker's phase.
         probe: Whether this call is the probe; its result is reported with its token.
         after_s: If not allowed: seconds until a new attempt makes sense.
+        failing: Whether failures are counted; without any, that a call went well changes little.
     """
 
     allowed: bool
@@ -102,6 +106,7 @@ class BreakerVerdict(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     probe: bool = False
     after_s: float = 0.0
+    failing: bool = False
 
 
 def ask(
@@ -119,7 +124,8 @@ def ask(
     generation = state.generation
     match state.phase:
         case "closed":
-            return state, BreakerVerdict(allowed=True, generation=generation, phase="closed")
+            failing = any(bucket.failed for bucket in state.buckets)
+            return state, BreakerVerdict(allowed=True, generation=generation, phase="closed", failing=failing)
         case "open" if now < state.retry_at:
             wait = state.retry_at - now
             return state, BreakerVerdict(allowed=False, generation=generation, phase="open", after_s=wait)

@@ -10,11 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.core.money import Rate
+from runtime.core.outcomes import Failure, FailureKind
 from runtime.core.policy import Budget, BudgetSlice
 from runtime.core.stop import StopKind, StopReason
 
 MIN_USEFUL_OUTPUT_TOKENS = 16
 """A reply shorter than this is not worth a call (unless the agent asks for less)."""
+
+
+_REFUSED = frozenset({FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE})
+"""Kinds of failures in which the other side says that it did no work, where it gave a whole answer."""
+
+
+def never_reached(failure: Failure) -> bool:
+    """Return whether a failed call surely cost nothing; all others are charged as reserved.
+
+    Nothing was sent, or the other side answered that it would not do it. A connection that broke after the request
+    was sent, a stream that was cut, a timeout, a switch, a deadline and a cancel leave that open.
+    """
+    if failure.phase in {"connect", "rejected"}:
+        return True
+    return failure.kind in _REFUSED and failure.phase in {None, "response"}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -36,6 +36,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         result: What the call came to, where it is known to have happened.
         by: Who reconciled it.
         note: Text for people.
+        keep_s: Seconds for which the result answers, from when it was stored; `None` for as long as the claim is kept.
+        kept_until: When the result answers no more; epoch seconds. The next claim wins then, as if there were none.
     """
 
     key: str
@@ -47,6 +49,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     result: ToolResult | None = None
     by: str | None = None
     note: str | None = None
+    keep_s: float | None = None
+    kept_until: float | None = None
 
 
 class ClaimAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +96,7 @@ def take(
     now: float,
     lease_s: float,
     repeatable: bool,
+    keep_s: float | None = None,
 ) -> ClaimAnswer:
     """Return the answer to a claim; on `won` its claim is what to store.
 
@@ -103,9 +108,12 @@ def take(
         now: Epoch seconds.
         lease_s: Seconds until the claim lapses unless it is renewed or ended.
         repeatable: Whether the tool declares that a second call does no harm; only then is doubt taken over.
+        keep_s: Seconds for which the call's result answers later ones; `None` for as long as the claim is kept.
     """
     fencing = 1
-    if found is not None:
+    if found is not None and found.kept_until is not None and found.kept_until <= now:
+        fencing = found.fencing + 1
+    elif found is not None:
         found = as_of(found, now)
         # What failed cleanly did not happen: its business key is free, for corrected arguments too.
         if found.args_hash != args_hash and found.state != "failed":
@@ -120,7 +128,13 @@ def take(
             case _:
                 fencing = found.fencing + 1
     won = Claim(
-        key=key, args_hash=args_hash, state="claimed", owner=owner, fencing=fencing, expires_at=now + lease_s
+        key=key,
+        args_hash=args_hash,
+        state="claimed",
+        owner=owner,
+        fencing=fencing,
+        expires_at=now + lease_s,
+        keep_s=keep_s,
     )
     return ClaimAnswer(verdict="won", claim=won)
 
@@ -156,7 +170,13 @@ def end(
     if found.state not in ("claimed", "in_doubt"):
         return ClaimChange(applied=False, why="ended", claim=found)
     kept = result if state == "done" else None
-    ended = msgspec.structs.replace(found, state=state, result=kept, note=note or found.note)
+    ended = msgspec.structs.replace(
+        found,
+        state=state,
+        result=kept,
+        note=note or found.note,
+        kept_until=_kept_until(found, now) if state == "done" else None,
+    )
     return ClaimChange(applied=True, claim=ended)
 
 
@@ -183,5 +203,15 @@ def reconcile(
     if found.state != "in_doubt":
         return ClaimChange(applied=False, why="not_in_doubt", claim=found)
     state: ClaimState = "reconciled" if happened else "failed"
-    known = msgspec.structs.replace(found, state=state, result=result if happened else None, by=by)
+    known = msgspec.structs.replace(
+        found,
+        state=state,
+        result=result if happened else None,
+        by=by,
+        kept_until=_kept_until(found, now) if happened else None,
+    )
     return ClaimChange(applied=True, claim=known)
+
+
+def _kept_until(claim: Claim, now: float) -> float | None:
+    return None if claim.keep_s is None else now + claim.keep_s

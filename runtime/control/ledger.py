@@ -155,10 +155,22 @@ def effective(caps: Caps, override: Caps | None) -> Caps:
     )
 
 
-def refuse(use: ScopeUse, caps: Caps, amount: Amount) -> Refusal | None:
-    """Return the cap of a scope that a further amount would pass; an amount of 0 passes none."""
+def refuse(use: ScopeUse, caps: Caps, amount: Amount, unknown: tuple[Unit, ...] = ()) -> Refusal | None:
+    """Return the cap of a scope that a further amount would pass; an amount of 0 passes none.
+
+    Args:
+        use: What the scope has used.
+        caps: What the caller brings.
+        amount: What is wanted.
+        unknown: Units whose amount is not known: a cap on one of them is passed.
+    """
     if use.override is not None:
         caps = effective(caps, use.override)
+    for unit in unknown:
+        cap: int | None = getattr(caps, unit)
+        if cap is not None:
+            used = getattr(use.spent, unit) + getattr(use.held, unit)
+            return Refusal(scope=use.key, unit=unit, cap=cap, used=used, requested=0)
     spent, held = use.spent, use.held
     return (
         _passed(use.key, "nanos", caps.nanos, spent.nanos, held.nanos, amount.nanos)

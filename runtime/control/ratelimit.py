@@ -90,6 +90,20 @@ def take(state: RateState, rule: RateRule, *, now: float, cost: int = 1) -> tupl
     return RateState(entries), RateAnswer(True, left - cost)
 
 
+def give_back(state: RateState, *, at: float) -> RateState:
+    """Return the state after a token is given back whose call never started.
+
+    Args:
+        state: What the limiter keeps.
+        at: When it was taken; a token of an entry that is gone counts no more anyway.
+    """
+    for place, entry in enumerate(state.entries):
+        if entry.first <= at <= entry.last:
+            left = (GrantedCalls(entry.first, entry.last, entry.count - 1),) if entry.count > 1 else ()
+            return RateState((*state.entries[:place], *left, *state.entries[place + 1 :]))
+    return state
+
+
 def _after_s(entries: tuple[GrantedCalls, ...], rule: RateRule, now: float, cost: int) -> float | None:
     if cost > rule.limit:
         return None

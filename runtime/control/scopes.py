@@ -21,6 +21,11 @@ def key_below(key: str, *parts: str) -> str:
     return "/".join((key, *[_escaped(part) for part in parts]))
 
 
+def upstream_key(environment: str, subject: str, name: str) -> str:
+    """Return the key of the breaker that all tenants of an environment have for a tool or model."""
+    return scope_key(GLOBAL, environment, subject, name)
+
+
 def run_scope(tenant: str, environment: str, request_id: str) -> str:
     """Return the spend scope of one run; it belongs to the request id, so a resumed run keeps it."""
     return scope_key(tenant, environment, "run", request_id)

@@ -52,7 +52,7 @@ class Problems:
 
     def whole(self, name: str, value: Any, *, at_least: int, optional: bool = False) -> None:
         """Check a whole number; a bool is none."""
-        if value is None and optional:
+        if optional and value is None:
             return
         if type(value) is not int or value < at_least:
             wanted = f"a whole number of at least {at_least}"
@@ -68,7 +68,7 @@ class Problems:
         optional: bool = False,
     ) -> None:
         """Check a finite number; a bool is none."""
-        if value is None and optional:
+        if optional and value is None:
             return
         right = type(value) in {int, float} and _is_finite(value)
         if right and (at_least is None or value >= at_least) and (above is None or value > above):
@@ -101,7 +101,7 @@ class Problems:
 
     def names(self, name: str, value: Any, *, optional: bool = False) -> Any:
         """Check a tuple or list of names, and return it."""
-        if value is None and optional:
+        if optional and value is None:
             return value
         if not isinstance(value, tuple | list):
             example = f"({value!r},)" if isinstance(value, str) else '("kb.search",)'

@@ -165,12 +165,13 @@ class Refuse(Value, frozen=True):
 
 
 class Admit(Value, frozen=True):
-    """Ask for rate, concurrency, breaker and spend of one call."""
+    """Ask for rate, concurrency, breaker and spend of one call; a tool's `call` stays in the process."""
 
     lane: str
     subject: Literal["model", "tool"]
     name: str
     limits: Limits = NO_LIMITS
+    call: CallTool | None = None
 
 
 class AskApproval(Value, frozen=True):

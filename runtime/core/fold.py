@@ -1,7 +1,17 @@
 """Fold the (effect, outcome) pairs of a run into its trace.
 
-The same fold serves a live run, a replayed run and a recording read from disk, so equal pairs give equal
-traces. Pairs may come in any order of completion; lanes put them in place.
+Theory of operation. A live run, a replayed run and a recording that is read from disk all give pairs, and all use this
+fold. So equal pairs give equal traces, and a trace can always be computed again from its recording.
+
+Rules.
+1. Order does not matter. Calls of one turn end in any order, but the lane of an effect names its step, call and
+   attempt. Pairs are grouped by lane and then sorted.
+2. The last attempt decides status and result. All attempts count for usage, cost and time.
+3. Unknown stays unknown. A sum with an unknown part is `None`, not a smaller number (`total_of`).
+4. A write without a certain outcome is `in_doubt`: its process died, its answer was lost, or it timed out after it was
+   sent. It is never `error`, because an error says that nothing happened.
+5. Hashes cover what the agent decided and saw. They ignore times, ids and keys, so two runs that did the same are
+   equal.
 """
 
 from __future__ import annotations
@@ -43,7 +53,7 @@ from runtime.core.trace import ApprovalEntry, DenialEntry, ModelStep, Step, Tool
 Pair = tuple[SingleEffect, AnyOutcome]
 ModelAttempt = tuple[int, CallModel, Outcome[ModelReply]]
 CallAttempt = tuple[int, CallTool | Refuse, Outcome[ToolResult]]
-"""An attempt's number, what was asked and what came back."""
+"""An attempt's number, its effect and its outcome."""
 
 _UNREPORTED = Usage()
 
@@ -58,7 +68,7 @@ _STATUS: dict[FailureKind, CallStatus] = {
 
 
 class _StepParts:
-    """What is known of one step while pairs come in."""
+    """The pairs of one step, as far as they have arrived."""
 
     __slots__ = ("calls", "model", "program")
 
@@ -70,11 +80,11 @@ class _StepParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RunFacts:
-    """What the header and the end say of all calls of a run.
+    """Facts from the header and the end that concern all calls of a run.
 
     Attributes:
-        once: Tools whose calls may not be made twice.
-        crashed: Whether the recording was cut off.
+        once: Tools whose calls must not be repeated.
+        crashed: Whether the process died during the run.
     """
 
     once: Set[str]
@@ -82,7 +92,7 @@ class _RunFacts:
 
 
 def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
-    """Return the trace of a run from its pairs; begin and end may be among them and are passed over."""
+    """Return the trace of a run from its pairs; `Begin` and `End` may be among them and are ignored."""
     parts: dict[int, _StepParts] = {}
     denials: list[DenialEntry] = []
     approvals: list[ApprovalEntry] = []
@@ -114,7 +124,7 @@ def fold_trace(header: Header, pairs: Iterable[Pair], end: End) -> Trace:
     once = (
         frozenset() if header.tools == "opaque" else {t.schema.name for t in header.tools if not t.repeatable}
     )
-    # A foreign recording that breaks off says nothing of a process that died in the middle of a call.
+    # If a foreign recording is incomplete, that does not mean that a process died during a call.
     crashed = end.stop_reason == StopKind.CRASHED and header.source not in {"import", "lift"}
     facts = _RunFacts(once=once, crashed=crashed)
     names: dict[str, str] = {}
@@ -213,14 +223,17 @@ def _tool_step(attempts: list[CallAttempt], names: dict[str, str], facts: _RunFa
     _, effect, outcome = attempts[-1]
     started = [o for _, e, o in attempts if isinstance(e, CallTool)]
     status, result, error = _result(effect, outcome)
+    # The journal has the intent but no outcome, so the write may have happened before the process died.
     if status == "interrupted" and facts.crashed and effect.write and outcome.failure is None:
         status, error = "in_doubt", "the process ended before an outcome was recorded"
+    # The call may have reached its target, so its effect may have happened, whatever the failure is called.
     if effect.name in facts.once and (
         _was_lost(outcome) or (status == "timeout" and not _never_sent(outcome))
     ):
         status = "in_doubt"
     content = [effect.name, effect.arguments, status, result]
     price = effect.limits.reserved_nanousd if isinstance(effect, CallTool) else None
+    # Providers choose random ids. Renamed by first appearance, they are equal in equal runs.
     call_id = names.setdefault(effect.call_id, f"call#{len(names) + 1}")
     return ToolStep(
         id=call_id,
@@ -285,7 +298,7 @@ def _denial(effect: CallTool | Refuse, outcome: Outcome[ToolResult], place: Lane
 
 
 def _recorded_denials(outcome: Outcome[InputReply]) -> list[DenialEntry]:
-    """Return the refusals that further input tells of: those of a recorded guard."""
+    """Return the denials that further input carries: those of the guard of a recorded foreign agent."""
     reply = outcome.value
     return [
         DenialEntry(step=d.step, lane=d.lane, tool=d.tool, rule=d.rule, message=d.message)
@@ -336,7 +349,7 @@ def _trace_hash(end: End, steps: tuple[Step, ...], denials: list[DenialEntry]) -
 
 def _step_hashes(step: Step) -> list[Any]:
     hashes: list[Any] = [None if step.model is None else step.model.hash, [c.hash for c in step.tool_calls]]
-    # Hashes of runs without such calls are those of earlier versions.
+    # The field is left out when empty, so that hashes stay equal to those of earlier versions.
     return [*hashes, [c.hash for c in step.program_calls]] if step.program_calls else hashes
 
 
@@ -351,7 +364,7 @@ def _started(outcome: AnyOutcome) -> float | None:
 
 
 def _usage(replies: list[ModelReply]) -> Usage:
-    """Return the usage of all replies; kinds of tokens that few providers report count where they are reported."""
+    """Return the usage of all replies. Cache and reasoning tokens are summed over the replies that report them."""
     usages = [r.usage or _UNREPORTED for r in replies]
     if len(usages) == 1:
         return usages[0]

@@ -55,6 +55,10 @@ class Cleaner(Protocol):
         """Return a JSON value without secrets; the same object if there are none."""
         ...
 
+    def learned(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the forms of the values hidden since the last call, each with its pseudonym, longer ones first."""
+        ...
+
 
 class IdNames:
     """Renames ids by first appearance in a run."""

@@ -69,6 +69,13 @@ def call_lane(text: str) -> str:
     return text.removesuffix(what) + call + what.removeprefix(name)
 
 
+def admission_lane(text: str) -> str:
+    """Return the lane of the admission of a call, which `call_lane` gives back."""
+    what = _what(text)
+    name = "model" if what.startswith("model") else "tool"
+    return text.removesuffix(what) + "admit" + what.removeprefix(name)
+
+
 def _what(text: str) -> str:
     """Return what stands after the step: `tool2/1` of `4.tool2/1`."""
     return text.rpartition(".")[2]

@@ -46,6 +46,10 @@ MOST_TOKENS = 10**9
 """More than any one call can use."""
 
 
+STANDARD_TIERS = frozenset({"auto", "default", "on_demand", "standard", "standard_only"})
+"""Service tiers at which the listed rates hold, by the providers' names."""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tokens of one model call as the provider reported them.
 
@@ -56,6 +60,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cache_write_tokens: Input tokens written to a prompt cache.
         cache_write_1h_tokens: Those of them that were written for an hour, which costs more than for minutes.
         reasoning_tokens: Output tokens spent on reasoning.
+        billed_as: What the provider names beside the tokens where its listed rates do not hold: another service
+            tier, or `tools` for calls of its own tools.
     """
 
     input_tokens: int | None = None
@@ -64,11 +70,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cache_write_tokens: int | None = None
     cache_write_1h_tokens: int | None = None
     reasoning_tokens: int | None = None
+    billed_as: str | None = None
 
     @property
     def is_possible(self) -> bool:
         """Whether each number can be one of tokens; what cannot is as if it had not been reported."""
-        counts = [getattr(self, name) for name in self.__struct_fields__]
+        counts = [getattr(self, name) for name in self.__struct_fields__ if name != "billed_as"]
         return all(n is None or 0 <= n <= MOST_TOKENS for n in counts)
 
 
@@ -87,8 +94,12 @@ class Tier(msgspec.Struct, frozen=True):
 class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What one model costs: nano-dollars for a million tokens of each kind.
 
-    A cache rate of `None` means cached tokens cost what other input costs; without a rate of their own, tokens that
-    are written for an hour cost what other written ones cost.
+    A cache rate of `None` means cached tokens cost what other input costs. Where written tokens have a rate and those
+    that are written for an hour have none, the price of the latter is not known.
+
+    Attributes:
+        request: Nano-dollars of the call itself.
+        tier: The service tier for which the rate holds; `None` for the standard one.
     """
 
     input: int
@@ -101,10 +112,16 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_tiers: tuple[Tier, ...] = ()
     cache_read_tiers: tuple[Tier, ...] = ()
     cache_write_tiers: tuple[Tier, ...] = ()
+    tier: str | None = None
 
     def cost(self, usage: Usage) -> int | None:
-        """Return the nano-dollars of a call, rounded up; `None` where input or output tokens are unknown."""
+        """Return the nano-dollars of a call, rounded up.
+
+        `None` where input or output tokens are unknown, or the rate says nothing of how they were billed.
+        """
         if usage.input_tokens is None or usage.output_tokens is None:
+            return None
+        if usage.billed_as not in {None, self.tier}:
             return None
         size = usage.input_tokens
         read = min(usage.cache_read_tokens or 0, size)
@@ -113,6 +130,8 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         micro = (size - read - write) * full
         micro += read * _or_full(self.cache_read, self.cache_read_tiers, size, full)
         hour = min(usage.cache_write_1h_tokens or 0, write)
+        if hour and self.cache_write is not None and self.cache_write_1h is None:
+            return None
         written = _or_full(self.cache_write, self.cache_write_tiers, size, full)
         micro += (write - hour) * written
         micro += hour * (written if self.cache_write_1h is None else self.cache_write_1h)

@@ -62,7 +62,8 @@ class Failure(Value, frozen=True):
         error_type: Exception class or provider error code.
         after_s: Seconds the other side asks to wait.
         used: What child runs of the call used before it failed.
-        cause: For `interrupted`: `deadline`, `kill`, `tenant`, `cancelled`, `control_unavailable`.
+        cause: What a guard of ours stopped it for. For `interrupted`: `deadline`, `kill`, `tenant`, `cancelled`,
+            `control_unavailable`; else as `Admission.cause` names it, or `busy`.
     """
 
     kind: FailureKind

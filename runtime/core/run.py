@@ -30,6 +30,8 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cost_nanousd: Price of one attempt; counts against the budget of dollars.
         children: Whether a call may start child runs; they draw on slices of the run's budget.
         dedupe_by: Arguments that make the business key: a call with equal ones gets the first call's result.
+        dedupe_scope: Among which calls: those of the tenant, or those of one run and its child runs.
+        dedupe_s: Seconds for which the first call's result answers; `None` for seven days.
         scopes: What the caller must hold for a call to be allowed; see `Policy.scopes`.
         cache_s: Seconds in which an equal call of the tenant may be given the kept result; `None` for never.
         version: Version of the tool, for the cache; its schema stands in for one.
@@ -44,6 +46,8 @@ class ToolDecl(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_nanousd: int = 0
     children: bool = False
     dedupe_by: tuple[str, ...] = ()
+    dedupe_scope: Literal["run", "tenant"] = "tenant"
+    dedupe_s: float | None = None
     scopes: tuple[str, ...] = ()
     cache_s: float | None = None
     version: str | None = None

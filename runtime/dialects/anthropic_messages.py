@@ -1,11 +1,11 @@
-"""The Anthropic messages dialect: the door to its request, reply, stream and error codecs.
+"""The Anthropic messages dialect: the entry point to its request, reply, stream and error codecs.
 
-Theory of operation. A reply is a list of blocks. Text, thinking and tool use become parts, in order; the signature
-of a thinking block is kept and sent back unchanged. Blocks of tools that the provider runs itself (web search, code
-execution, MCP) are no calls of the agent: replies leave them out, requests keep their digest.
+Theory of operation. A reply is a list of blocks. Text, thinking and tool use become parts, in order. The signature of
+a thinking block is kept and sent back unchanged. Blocks of tools that the provider runs itself (web search, code
+execution, MCP) are not calls of the agent: replies omit them, requests keep their digest.
 
-Input tokens are counted differently: the provider's `input_tokens` leave cached ones out, `Usage.input_tokens` holds
-them all. `provider_usage` turns back to the provider's counting.
+Input tokens are counted differently: the provider's `input_tokens` exclude cached ones, and `Usage.input_tokens`
+includes them. `provider_usage` converts back to the provider's counting.
 """
 
 from __future__ import annotations

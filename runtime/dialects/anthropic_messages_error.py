@@ -1,4 +1,4 @@
-"""Errors of the Anthropic messages dialect: a status and a body become a failure value, and back."""
+"""Errors of the Anthropic messages dialect: convert a status and a body to a failure value, and back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TYPES = {status: name for name, status in _STATUS.items()}
 
 
 def decode_error(status: int | None, body: Any, *, retry_after_s: float | None = None) -> Failure:
-    """Return the failure that an error answer tells of; never raises.
+    """Return the failure of an error response; never raises.
 
     429 is `rate_limited`, 529 (overloaded) `unavailable`; both are retryable, as are 408, 409 and 5xx; other 4xx are
     not. Without a status of its own (an error event inside a stream, or an error body under 200) the error's type
@@ -34,8 +34,8 @@ def decode_error(status: int | None, body: Any, *, retry_after_s: float | None =
 
     Args:
         status: HTTP status; `None` for an error event inside a stream.
-        body: The decoded JSON, or the text where it was none.
-        retry_after_s: Seconds the `retry-after` header asks to wait.
+        body: The decoded JSON, or the text if it was not JSON.
+        retry_after_s: Seconds of the `retry-after` header.
     """
     failure = decode_http_error(status, body, retry_after_s=retry_after_s)
     implied = _STATUS.get(failure.error_type or "")
@@ -46,6 +46,6 @@ def decode_error(status: int | None, body: Any, *, retry_after_s: float | None =
 
 
 def encode_error(status: int, message: str, error_type: str | None = None) -> dict[str, Any]:
-    """Return the error body that goes with a status; without a type it is the one documented for the status."""
+    """Return the error body of a status; without `error_type` it gets the type documented for the status."""
     known = _TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
     return {"type": "error", "error": {"type": error_type or known, "message": message}}

@@ -1,4 +1,4 @@
-"""Images and documents of the Anthropic messages dialect, and blocks of other kinds: kept by reference."""
+"""Files of the Anthropic messages dialect (images, documents, blocks of other kinds), which are kept by reference."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def encode_file(part: FilePart) -> dict[str, Any]:
 
 
 def decode_file(block: dict[str, Any]) -> FilePart:
-    """Return an image or document by reference; inline bytes are not kept, only their digest."""
+    """Return an image or document by reference; of inline bytes only the digest is kept."""
     modality = string(block.get("type"))
     source = block.get("source")
     mime_type = string(source.get("media_type")) if isinstance(source, dict) else ""

@@ -15,7 +15,7 @@ from runtime.core.messages import (
     TextPart,
     ToolCallPart,
 )
-from runtime.core.money import Usage
+from runtime.core.money import STANDARD_TIERS, Usage
 from runtime.dialects.fields import count, mapping, string
 from runtime.dialects.jsontext import parse_arguments
 
@@ -38,23 +38,23 @@ _WIRE_FINISH: dict[FinishReason, str] = {
     "error": "error",
 }
 REDACTED = "redacted:"
-"""Marks the signature of a thought whose text the provider withheld; signatures are base64 and hold no colon."""
+"""Prefix of the signature of a thought whose text the provider withheld. Signatures are base64 and have no colon."""
 
 
 def normal_finish(raw: str | None) -> FinishReason | None:
-    """Return the normalised stop reason; `None` for one that is not told or not known."""
+    """Return the normalised stop reason; `None` for a missing or unknown one."""
     return None if raw is None else _FINISH.get(raw)
 
 
 def wire_finish(reply: ModelReply) -> str | None:
-    """Return the stop reason as the dialect writes it: what was said if it is one, else what it means."""
+    """Return the stop reason as the dialect writes it: the recorded one if it is valid, else a translation."""
     if reply.raw_finish_reason in _FINISH:
         return reply.raw_finish_reason
     return None if reply.finish_reason is None else _WIRE_FINISH[reply.finish_reason]
 
 
 def block_part(block: dict[str, Any]) -> Part | None:
-    """Return what a block of an assistant says; `None` for an empty one and for what a trace does not keep."""
+    """Return an assistant's block as a part; `None` for an empty block and for kinds that a trace does not keep."""
     match block.get("type"):
         case "text":
             text = string(block.get("text"))
@@ -74,7 +74,7 @@ def block_part(block: dict[str, Any]) -> Part | None:
 
 
 def reasoning_part(thought: str, signature: str) -> ReasoningPart | None:
-    """Return a thought; one may be signed and yet empty, where the provider was asked to leave its text out."""
+    """Return a thought. A signed thought may be empty, because a request can ask to omit its text."""
     return ReasoningPart(content=thought, signature=signature or None) if thought or signature else None
 
 
@@ -82,8 +82,8 @@ def assistant_blocks(parts: tuple[Part, ...], *, unsigned: bool) -> list[dict[st
     """Return the blocks of an assistant's parts; files and empty texts have none.
 
     Args:
-        parts: What was said.
-        unsigned: Whether thoughts without a signature are written; a provider refuses them in a request.
+        parts: The assistant's parts.
+        unsigned: Whether to write thoughts without a signature; a provider refuses them in a request.
     """
     blocks: list[dict[str, Any]] = []
     for part in parts:
@@ -105,7 +105,7 @@ def assistant_blocks(parts: tuple[Part, ...], *, unsigned: bool) -> list[dict[st
 
 
 def decode_input(value: Any) -> Any:
-    """Return a call's arguments: an object, or the raw text where it was no JSON object."""
+    """Return a call's arguments: an object, or the raw text if it is not a JSON object."""
     arguments = parse_arguments(value)
     match arguments:
         case {"INVALID_JSON": str(text)} if len(arguments) == 1:
@@ -115,12 +115,12 @@ def decode_input(value: Any) -> Any:
 
 
 def encode_input(arguments: Any) -> dict[str, Any]:
-    """Return a call's input, which must be an object: text is wrapped in one, as the reference advises."""
+    """Return a call's input, which must be an object; text is wrapped in one, as the reference advises."""
     return arguments if isinstance(arguments, dict) else {"INVALID_JSON": arguments}
 
 
 def decode_usage(wire: Any) -> Usage | None:
-    """Return what a `usage` object says, cached tokens counted as input; `None` where it says nothing."""
+    """Decode a `usage` object, with cached tokens as part of the input; `None` if it has no counts."""
     if not isinstance(wire, dict):
         return None
     details = wire.get("output_tokens_details")
@@ -134,12 +134,21 @@ def decode_usage(wire: Any) -> Usage | None:
         cache_write_tokens=written,
         cache_write_1h_tokens=count(mapping(wire.get("cache_creation")).get("ephemeral_1h_input_tokens")),
         reasoning_tokens=count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
+        billed_as=_billed_as(wire),
     )
     return None if usage == Usage() else usage
 
 
+def _billed_as(wire: dict[str, Any]) -> str | None:
+    """Return what the listed rates do not hold for: calls of the provider's own tools, or a service tier."""
+    if any(mapping(wire.get("server_tool_use")).values()):
+        return "tools"
+    tier = wire.get("service_tier")
+    return tier if isinstance(tier, str) and tier not in {"", *STANDARD_TIERS} else None
+
+
 def provider_usage(usage: Usage) -> Usage:
-    """Return usage in the provider's own counting, where input tokens leave cached ones out."""
+    """Return usage in the provider's own counting, in which input tokens exclude cached ones."""
     if usage.input_tokens is None:
         return usage
     cached = (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
@@ -147,20 +156,20 @@ def provider_usage(usage: Usage) -> Usage:
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
-    """Return the `usage` object; what is not known is left out."""
-    told = provider_usage(usage)
+    """Return the `usage` object without unknown counts."""
+    counted = provider_usage(usage)
     wire: dict[str, Any] = {
-        "input_tokens": told.input_tokens,
-        "cache_creation_input_tokens": told.cache_write_tokens,
-        "cache_read_input_tokens": told.cache_read_tokens,
-        "output_tokens": told.output_tokens,
+        "input_tokens": counted.input_tokens,
+        "cache_creation_input_tokens": counted.cache_write_tokens,
+        "cache_read_input_tokens": counted.cache_read_tokens,
+        "output_tokens": counted.output_tokens,
     }
-    if told.cache_write_1h_tokens is not None:
-        minutes = (told.cache_write_tokens or 0) - told.cache_write_1h_tokens
+    if counted.cache_write_1h_tokens is not None:
+        minutes = (counted.cache_write_tokens or 0) - counted.cache_write_1h_tokens
         wire["cache_creation"] = {
             "ephemeral_5m_input_tokens": max(0, minutes),
-            "ephemeral_1h_input_tokens": told.cache_write_1h_tokens,
+            "ephemeral_1h_input_tokens": counted.cache_write_1h_tokens,
         }
-    if told.reasoning_tokens is not None:
-        wire["output_tokens_details"] = {"thinking_tokens": told.reasoning_tokens}
+    if counted.reasoning_tokens is not None:
+        wire["output_tokens_details"] = {"thinking_tokens": counted.reasoning_tokens}
     return {name: value for name, value in wire.items() if value is not None}

@@ -14,22 +14,19 @@ from runtime.dialects.anthropic_messages_parts import (
     wire_finish,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import reply_object, string
 
 RESPONSE_ID = "msg_goldrun"
-"""Id of an encoded reply that was given none."""
+"""Id of an encoded reply without an id of its own."""
 
 
 def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a `message` body.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no messages reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no messages reply: the body is an error")
+    body = reply_object(body, "messages reply")
     content = body.get("content")
     if not isinstance(content, list):
         raise DialectError(
@@ -48,10 +45,10 @@ def decode_reply(body: Any) -> ModelReply:
 
 
 def encode_reply(reply: ModelReply, *, model: str, response_id: str = RESPONSE_ID) -> dict[str, Any]:
-    """Return the `message` body of a reply; its price has no place in this dialect.
+    """Return the `message` body of a reply; this dialect has no field for its price.
 
     Args:
-        reply: The reply; words of refusal are written as text.
+        reply: The reply; a refusal is written as text.
         model: Model id the body names.
         response_id: Id the body names.
     """
@@ -65,5 +62,5 @@ def encode_reply(reply: ModelReply, *, model: str, response_id: str = RESPONSE_I
 
 
 def message_head(*, model: str, response_id: str) -> dict[str, Any]:
-    """Return the fields that say what a message is."""
+    """Return the header fields of a message."""
     return {"id": response_id, "type": "message", "role": "assistant", "model": model}

@@ -2,13 +2,13 @@
 
 Rules.
 1. Leading system messages are the `system` field; later ones keep their place, which newer models accept.
-2. The results of one turn are one user message, and what the user says next follows in it, as the reference asks;
-   read back, each result is a tool message of its own. Whether a result tells of an error is not kept.
-3. Thoughts are sent back with their signature, unchanged; a thought without one is left out, as a provider refuses
-   it. So are empty texts, and what an assistant showed of tools that the provider ran: only its digest is known.
-4. What has no place in our request rides in `parameters` under the dialect's own name and passes through: tools
-   that the provider runs stay in `parameters["tools"]`. The output limit is `max_tokens`, whichever of the
-   dialects' names the parameters use.
+2. The results of one turn are written as one user message, and the user's next text follows in it, as the reference
+   requires. Read back, each result is a separate tool message. The error flag of a result is not kept.
+3. Thoughts are sent back unchanged with their signature. A thought without one is omitted, because a provider refuses
+   it. Empty texts are omitted too, and so are blocks of tools that the provider ran, of which only the digest is known.
+4. Fields that `ModelRequest` does not have pass through in `parameters` under the dialect's own name: tools that the
+   provider runs stay in `parameters["tools"]`. The output limit is written as `max_tokens`, whichever dialect's name
+   the parameters use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runtime.core.messages import (
 from runtime.dialects.anthropic_messages_files import FILE_BLOCKS, decode_file, encode_file
 from runtime.dialects.anthropic_messages_parts import assistant_blocks, block_part
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import json_object, string
 from runtime.dialects.file_parts import foreign_part
 
 _OWN_FIELDS = frozenset({"model", "messages", "system", "tools", "stream"})
@@ -41,9 +41,9 @@ def encode_request(
     """Return the request's body.
 
     Args:
-        request: What the model is asked; `parameters` pass through as they are, but for the output limit.
-        stream: Whether the answer shall be streamed.
-        max_output_tokens: Limit of this call; without it the parameters must name one.
+        request: The request; its `parameters` pass through unchanged, except the output limit.
+        stream: Whether to stream the reply.
+        max_output_tokens: Limit of this call; if it is `None`, the parameters must name one.
 
     Raises:
         DialectError: If no output limit is known, or a file part cannot be sent.
@@ -65,13 +65,12 @@ def encode_request(
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks; `model` is empty where the body names none.
+    """Decode a request's body; `model` is empty if the body names none.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no messages request: body is {type(body).__name__}")
+    body = json_object(body, "messages request")
     wires = body.get("messages")
     if not isinstance(wires, list):
         raise DialectError(f"no messages request: messages is {type(wires).__name__}")
@@ -116,7 +115,7 @@ def _encode_messages(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
 
 
 def _collapsed(blocks: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
-    """Return content in its shortest form: one text alone, or none, is a string."""
+    """Return content in its shortest form: a string if it is one text or empty."""
     if not blocks:
         return ""
     return blocks[0]["text"] if len(blocks) == 1 and blocks[0]["type"] == "text" else blocks
@@ -137,7 +136,7 @@ def _blocks(message: Message) -> list[dict[str, Any]]:
 
 
 def _result_blocks(message: Message) -> list[dict[str, Any]]:
-    """Return the results of a tool message; files belong to the result before them."""
+    """Return the results of a tool message; a file belongs to the result before it."""
     blocks: list[dict[str, Any]] = []
     for part in message.parts:
         if isinstance(part, ToolResponsePart):
@@ -159,7 +158,7 @@ def _encode_tool(tool: ToolSchema) -> dict[str, Any]:
 
 
 def _decode_tools(wires: list[Any]) -> tuple[tuple[ToolSchema, ...], list[Any]]:
-    """Return the tools of the agent, and the entries that are something else."""
+    """Return the agent's tools, and the entries that are something else."""
     schemas: list[ToolSchema] = []
     foreign: list[Any] = []
     for wire in wires:
@@ -217,7 +216,7 @@ def _decode_result(block: dict[str, Any], index: int) -> Message:
 
 
 def _content(content: Any, where: str) -> list[Any]:
-    """Return the blocks of content, which may be one text."""
+    """Return content as blocks; it may be a plain text."""
     if content is None or content == "":
         return []
     if isinstance(content, str):
@@ -228,7 +227,7 @@ def _content(content: Any, where: str) -> list[Any]:
 
 
 def _parts(blocks: list[Any]) -> tuple[Part, ...]:
-    """Return what blocks say; files, and blocks of other kinds, by reference."""
+    """Return blocks as parts; files and blocks of other kinds are kept by reference."""
     parts: list[Part] = []
     for block in blocks:
         kind = string(block.get("type")) if isinstance(block, dict) else ""

@@ -1,9 +1,9 @@
-"""Streamed replies of the Anthropic messages dialect: events become a reply, and a reply becomes events.
+"""Streamed replies of the Anthropic messages dialect: convert events to a reply, and a reply to events.
 
-Theory of operation. `message_start` names the message, blocks are opened, grown by deltas and closed by their index,
-`message_delta` tells the stop reason, `message_stop` ends the stream. Usage is cumulative: what `message_delta`
-states replaces what `message_start` stated. Nothing raises: what a damaged or cut stream told is in the reply, and
-`error` says what went wrong.
+Theory of operation. `message_start` names the message. Blocks are opened, extended by deltas and closed, each by its
+index. `message_delta` has the stop reason, and `message_stop` ends the stream. Usage is cumulative: counts in
+`message_delta` replace those in `message_start`. Nothing raises: the reply of a damaged or cut stream has everything
+that arrived, and `error` holds the failure.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DELTA_FIELD = {"text_delta": "text", "thinking_delta": "thinking", "input_json_
 
 
 class _Block:
-    """One block while its deltas come in; texts are kept as they came, a character may be split between two."""
+    """One block while its deltas arrive. Texts are kept as pieces, because two deltas may split a character."""
 
     __slots__ = ("closed", "opening", "pieces", "signatures")
 
@@ -48,7 +48,7 @@ class _Block:
         self.closed = False
 
     def part(self) -> Part | None:
-        """Return what the block says; in an open block, absent arguments are not taken for empty ones."""
+        """Return the block as parts. If the block is still open, missing arguments are not read as empty."""
         text = mend_text("".join(self.pieces))
         match self.opening.get("type"):
             case "text":
@@ -75,8 +75,8 @@ class StreamDecoder(JsonStream):
     """Collects one streamed reply from its SSE data payloads.
 
     Attributes:
-        error: What went wrong: an error event inside the stream, a payload that is no JSON, or a stream that
-            ended before its answer did (known after `finish()`); `None` if all is well.
+        error: The first failure: an error event inside the stream, a payload that is not JSON, or a stream that ended
+            before its reply did (known after `finish()`); `None` if there is none.
         done: Whether `message_stop` was seen.
     """
 
@@ -89,7 +89,7 @@ class StreamDecoder(JsonStream):
         self._usage: dict[str, Any] = {}
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self._finish is not None or self.done)
         parts = [self._blocks[index].part() for index in sorted(self._blocks)]
         return ModelReply(
@@ -126,7 +126,7 @@ class StreamDecoder(JsonStream):
             case "error":
                 self.fail(decode_error(None, event))
             case _:
-                pass  # `ping`, and events of versions to come, which clients are asked to pass over
+                pass  # `ping`, and events of later versions, which clients must ignore
         return []
 
     def _open(self, event: dict[str, Any]) -> list[str]:
@@ -169,10 +169,10 @@ def encode_stream(
     """Return the data payloads of a streamed reply, `message_stop` last; `event_name` names their events.
 
     Args:
-        reply: The reply; words of refusal are written as text.
+        reply: The reply; a refusal is written as text.
         model: Model id the stream names.
         response_id: Id the stream names.
-        piece_chars: Longest text of one delta, at least 1.
+        piece_chars: Maximum length of one delta, at least 1.
     """
     usage = {} if reply.usage is None else encode_usage(reply.usage)
     head = message_head(model=model, response_id=response_id)
@@ -193,12 +193,12 @@ def encode_stream(
 
 
 def event_name(payload: str) -> str:
-    """Return the name that goes with a payload of `encode_stream` on the `event:` line."""
+    """Return the name of a payload of `encode_stream` for its `event:` line."""
     return string(_object(parse_json(payload)).get("type"))
 
 
 def _opened(block: dict[str, Any], arguments: str, size: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return a block as it is opened, and the deltas that fill it."""
+    """Return a block's opening form, and the deltas that fill it."""
 
     def deltas(kind: str, text: str) -> list[dict[str, Any]]:
         starts = range(0, len(text), size)

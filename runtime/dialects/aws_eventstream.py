@@ -1,11 +1,11 @@
-"""AWS event streams (`application/vnd.amazon.eventstream`): bytes in arbitrary pieces become messages.
+"""AWS event streams (`application/vnd.amazon.eventstream`): parse bytes that arrive in arbitrary pieces.
 
 Format: https://smithy.io/2.0/aws/amazon-eventstream.html. A message is
 
     total length (4) | headers length (4) | CRC-32 of these 8 bytes (4) | headers | payload | CRC-32 of all before (4)
 
-all big-endian. A header is its name (1 byte of length), a type and a value. Both checksums are verified: behind a
-wrong one the next message cannot be found, so the stream ends there and says so.
+all big-endian. A header is its name (1 byte of length), a type and a value. Both checksums are verified. After a wrong
+one the next message cannot be found, so the parser stops there with an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PRELUDE = struct.Struct(">III")
 _CRC = struct.Struct(">I")
 _OVERHEAD = _PRELUDE.size + _CRC.size
 MAX_MESSAGE_BYTES = 24 * 1024 * 1024
-"""Longest message that is read; the format allows 16 MiB of payload and 128 KiB of headers."""
+"""Maximum size of a message; the format allows 16 MiB of payload and 128 KiB of headers."""
 
 _FIXED: dict[int, tuple[int, Callable[[bytes], Any]]] = {
     0: (0, lambda raw: True),
@@ -46,7 +46,7 @@ class EventMessage(msgspec.Struct, frozen=True):
     payload: bytes
 
     def header(self, name: str) -> str:
-        """Return a header of text; empty where it is missing or something else."""
+        """Return a text header; empty if it is missing or of another type."""
         value = self.headers.get(name)
         return value if isinstance(value, str) else ""
 
@@ -55,7 +55,7 @@ class EventStreamParser:
     """Collects messages from bytes as they arrive.
 
     Attributes:
-        error: Why the stream cannot be read further; `None` if all is well.
+        error: Why the stream cannot be read further; `None` if it can.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class EventStreamParser:
         return messages
 
     def finish(self) -> None:
-        """Note an error if the stream ended inside a message."""
+        """Set `error` if the stream ended inside a message."""
         if self._buffer and self.error is None:
             self.error = DialectError(
                 f"the event stream ends inside a message: {len(self._buffer)} bytes at byte {self._taken}"
@@ -91,7 +91,7 @@ class EventStreamParser:
         """Return the size of the message that begins here; `None` if it is not complete yet.
 
         Raises:
-            DialectError: If the prelude's checksum is wrong or its lengths cannot be.
+            DialectError: If the prelude's checksum is wrong, or its lengths are impossible.
         """
         if len(self._buffer) - start < _PRELUDE.size:
             return None
@@ -107,7 +107,7 @@ class EventStreamParser:
 
 
 def parse_eventstream(body: bytes) -> tuple[list[EventMessage], DialectError | None]:
-    """Return all messages of a whole body, and why the rest could not be read, if so."""
+    """Return all messages of a body, and the error if the rest could not be read."""
     parser = EventStreamParser()
     messages = parser.feed(body)
     parser.finish()
@@ -115,7 +115,7 @@ def parse_eventstream(body: bytes) -> tuple[list[EventMessage], DialectError | N
 
 
 def encode_message(headers: dict[str, str], payload: bytes) -> bytes:
-    """Return a message with headers of text."""
+    """Return a message with text headers."""
     block = b"".join(_encoded_header(name, value) for name, value in headers.items())
     size = _OVERHEAD + len(block) + len(payload)
     prelude = struct.pack(">II", size, len(block))

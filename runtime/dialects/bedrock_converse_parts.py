@@ -11,7 +11,7 @@ from runtime.dialects.file_parts import digested_file, file_at, foreign_part, in
 from runtime.dialects.jsontext import parse_arguments
 
 REDACTED = "redacted:"
-"""Marks the signature of a thought whose text the provider withheld; signatures are base64 and hold no colon."""
+"""Prefix of the signature of a thought whose text the provider withheld. Signatures are base64 and have no colon."""
 
 _FINISH: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -28,16 +28,16 @@ _FILES = ("image", "document", "video", "audio")
 
 
 def normal_finish(raw: str | None) -> FinishReason | None:
-    """Return the normalised stop reason; `None` for one that is not told or not known."""
+    """Return the normalised stop reason; `None` for a missing or unknown one."""
     return None if raw is None else _FINISH.get(raw)
 
 
 def block_part(block: dict[str, Any]) -> Part | None:
-    """Return what a block says; files, and blocks of other kinds, by reference; `None` for an empty one."""
+    """Return a block as a part; files and other kinds are kept by reference; `None` for an empty block."""
     if isinstance(block.get("text"), str):
         return TextPart(string(block["text"])) if block["text"] else None
     if isinstance(call := block.get("toolUse"), dict):
-        # Tools that the provider runs are no calls of the agent.
+        # Tools that the provider runs are not calls of the agent.
         if call.get("type") == "server_tool_use":
             return foreign_part(call, "server_tool_use")
         arguments = parse_arguments(call.get("input"))
@@ -59,11 +59,11 @@ def block_part(block: dict[str, Any]) -> Part | None:
 
 
 def reasoning_part(thought: dict[str, Any]) -> ReasoningPart | None:
-    """Return a thought, also one that is withheld and only signed."""
+    """Return a thought; a withheld one has only a signature."""
     if "redactedContent" in thought:
         return ReasoningPart(content="", signature=REDACTED + string(thought["redactedContent"]))
-    told = mapping(thought.get("reasoningText"))
-    text, signature = string(told.get("text")), string(told.get("signature"))
+    shown = mapping(thought.get("reasoningText"))
+    text, signature = string(shown.get("text")), string(shown.get("signature"))
     return ReasoningPart(content=text, signature=signature or None) if text or signature else None
 
 
@@ -82,9 +82,9 @@ def _file(kind: str, wire: dict[str, Any]) -> Part:
 
 
 def decode_usage(wire: Any) -> Usage | None:
-    """Return what a `usage` object says, cached tokens counted as input; `None` where it says nothing.
+    """Decode a `usage` object, with cached tokens as part of the input; `None` if it has no counts.
 
-    Cached tokens stand in `cacheReadInputTokens`, in Nova's own bodies in `cacheReadInputTokenCount`.
+    Cached tokens are in `cacheReadInputTokens`, or in Nova's own bodies in `cacheReadInputTokenCount`.
     """
     if not isinstance(wire, dict):
         return None

@@ -1,7 +1,7 @@
 """Replies of the Bedrock converse dialect, whole and streamed.
 
-A block of a stream is opened only if it is a tool's; others begin with their first delta. `messageStop` tells the stop
-reason, `metadata` after it the usage. Exceptions come as messages of their own.
+In a stream, only blocks of tools have an opening event; others begin with their first delta. `messageStop` has the stop
+reason, and `metadata` after it the usage. Exceptions are separate messages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from runtime.dialects.aws_eventstream import EventMessage
 from runtime.dialects.bedrock_converse_parts import REDACTED, block_part, decode_usage, normal_finish
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import count, entries, mapping, string
+from runtime.dialects.fields import count, entries, json_object, mapping, string
 from runtime.dialects.jsontext import mend_text, parse_arguments, parse_json
 from runtime.dialects.streams import JsonStream
 
@@ -35,10 +35,9 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a `converse` body.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no converse reply: body is {type(body).__name__}")
+    body = json_object(body, "converse reply")
     message = mapping(body.get("output")).get("message")
     if not isinstance(message, dict):
         raise DialectError(
@@ -55,7 +54,7 @@ def event_of(message: EventMessage) -> dict[str, Any]:
     """Return a message of an event stream as `{type: payload}`.
 
     Raises:
-        DialectError: If the payload is no JSON.
+        DialectError: If the payload is not JSON.
     """
     kind = message.header(":event-type") or message.header(":exception-type") or message.header(":error-code")
     payload = parse_json(message.payload) if message.payload.strip() else {}
@@ -65,7 +64,7 @@ def event_of(message: EventMessage) -> dict[str, Any]:
 
 
 class _Block:
-    """One block while its deltas come in."""
+    """One block while its deltas arrive."""
 
     __slots__ = ("opening", "signatures", "texts", "thoughts")
 
@@ -76,7 +75,7 @@ class _Block:
         self.signatures: list[str] = []
 
     def parts(self, *, closed: bool) -> list[Part]:
-        """Return what the block says; in an open block, absent arguments are not taken for empty ones."""
+        """Return the block as parts. If the block is still open, missing arguments are not read as empty."""
         text = mend_text("".join(self.texts))
         if self.opening is not None:
             arguments = parse_arguments(text) if closed or text.strip() else text
@@ -121,11 +120,11 @@ class StreamDecoder(JsonStream):
                 case _ if kind.lower().endswith(("exception", "error")):
                     self.fail(exception_failure(kind, payload))
                 case _:
-                    pass  # `messageStart`, metrics, and events of versions to come
+                    pass  # `messageStart`, metrics, and events of later versions
         return deltas
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self._finish is not None or self.done)
         parts: list[Part] = []
         for index in sorted(self._blocks):
@@ -151,7 +150,7 @@ class StreamDecoder(JsonStream):
 
 
 def exception_failure(kind: str, payload: dict[str, Any]) -> Failure:
-    """Return the failure of an exception inside a stream: its type stands for the status it has elsewhere."""
+    """Return the failure of an exception inside a stream, with the status that its type has outside of streams."""
     failure = decode_error(_STATUS.get(kind), {"__type": kind, **payload})
     return msgspec.structs.replace(failure, phase="stream")
 

@@ -1,8 +1,8 @@
 """Requests of the Bedrock converse dialect, in both directions.
 
-The model stands in the URL. `system` is the first message. The results of one turn are one user message; read back,
-each is a message of its own, and whether it tells of an error is not kept. What has no place in our request rides in
-`parameters` under the dialect's own name.
+The model is in the URL. `system` is the first message. The results of one turn are written as one user message. Read
+back, each is a separate message, and its error flag is not kept. Fields that `ModelRequest` does not have pass through
+in `parameters` under the dialect's own name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from runtime.core.messages import (
 )
 from runtime.dialects.bedrock_converse_parts import REDACTED, block_part
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import entries, mapping, string
+from runtime.dialects.fields import entries, json_object, mapping, string
 from runtime.dialects.jsontext import dump_json, parse_arguments
 
 _OWN_FIELDS = frozenset({"messages", "system", "toolConfig", "schemaVersion"})
@@ -31,13 +31,12 @@ _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxToken
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks; `model` is empty.
+    """Decode a request's body; `model` is empty.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no converse request: body is {type(body).__name__}")
+    body = json_object(body, "converse request")
     wires = body.get("messages")
     if not isinstance(wires, list):
         raise DialectError(f"no converse request: messages is {type(wires).__name__}")
@@ -96,7 +95,7 @@ def _decode_result(wire: dict[str, Any]) -> Message:
 
 
 def _blocks(content: Any) -> list[dict[str, Any]]:
-    """Return the blocks of content, which may be one text."""
+    """Return content as blocks; it may be a plain text."""
     return [{"text": content}] if isinstance(content, str) else entries(content)
 
 
@@ -106,7 +105,7 @@ def _parts(content: Any) -> tuple[Part, ...]:
 
 
 def _decode_tools(wires: Any) -> tuple[tuple[ToolSchema, ...], list[Any]]:
-    """Return the tools of the agent, and the entries that are something else; cache points are left out."""
+    """Return the agent's tools, and the entries that are something else, without cache points."""
     schemas: list[ToolSchema] = []
     foreign: list[Any] = []
     for wire in entries(wires):
@@ -131,15 +130,15 @@ def _decode_tools(wires: Any) -> tuple[tuple[ToolSchema, ...], list[Any]]:
 def encode_request(
     request: ModelRequest, *, stream: bool = False, max_output_tokens: int | None = None
 ) -> dict[str, Any]:
-    """Return the request's body; model and streaming stand in the URL.
+    """Return the request's body; the model and the streaming mode are in the URL.
 
     Args:
-        request: What the model is asked; `parameters` pass through as they are, but for the output limit.
-        stream: Without effect on the body.
+        request: The request; its `parameters` pass through unchanged, except the output limit.
+        stream: Has no effect on the body.
         max_output_tokens: Limit of this call.
 
     Raises:
-        DialectError: If there is a file part: their bytes are not kept.
+        DialectError: If there is a file part, because its bytes were not kept.
     """
     del stream
     own = (*_LIMITS, "inferenceConfig", "tools", "toolChoice")
@@ -185,8 +184,8 @@ def _encode_parts(message: Message) -> list[dict[str, Any]]:
                 blocks.append({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
             case ToolCallPart():
                 arguments = parse_arguments(part.arguments)
-                asked = arguments if isinstance(arguments, dict) else {"INVALID_JSON": arguments}
-                blocks.append({"toolUse": {"toolUseId": part.id, "name": part.name, "input": asked}})
+                encoded = arguments if isinstance(arguments, dict) else {"INVALID_JSON": arguments}
+                blocks.append({"toolUse": {"toolUseId": part.id, "name": part.name, "input": encoded}})
             case ToolResponsePart():
                 result = {"toolUseId": part.id, "content": [{"text": part.response}]}
                 blocks.append({"toolResult": result})

@@ -1,11 +1,11 @@
-"""The Bedrock invoke dialect (`invoke`, `invoke-with-response-stream`): whose form a body has, and streams.
+"""The Bedrock invoke dialect (`invoke`, `invoke-with-response-stream`): find the vendor of a body, and read streams.
 
-Format: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html. The body is the vendor's
-own and goes by the model's id. Ids of deployed, imported and profiled models (ARNs) do not tell the vendor: there only
-a body that names its form itself is read (`anthropic_version`, `schemaVersion`, `object`), nothing is guessed.
+Format: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html. The body has the vendor's
+own form, which depends on the model's id. Ids of deployed, imported and profiled models (ARNs) do not name the vendor.
+For these, only a body that names its form is read (`anthropic_version`, `schemaVersion`, `object`); nothing is guessed.
 
-A chunk of a stream is a message of an AWS event stream whose payload holds the vendor's event in base64. The last one
-brings Bedrock's own count of tokens (`amazon-bedrock-invocationMetrics`), which stands where the vendor states none.
+A chunk of a stream is a message of an AWS event stream, and its payload holds the vendor's event in base64. The last
+chunk has Bedrock's own token count (`amazon-bedrock-invocationMetrics`), which is used if the vendor states none.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ METRICS = "amazon-bedrock-invocationMetrics"
 """Field of the last chunk that holds Bedrock's own count."""
 
 GUARDRAIL = "amazon-bedrock-guardrailAction"
-"""Field of a reply or chunk that tells whether a guardrail intervened: `INTERVENED` or `NONE`."""
+"""Field of a reply or chunk that says whether a guardrail intervened: `INTERVENED` or `NONE`."""
 
 
 class Vendor(StrEnum):
-    """Whose form a body has."""
+    """The vendors' forms of bodies."""
 
     ANTHROPIC = "anthropic messages"
     CLAUDE_TEXT = "anthropic text"
@@ -55,22 +55,22 @@ _MODEL = re.compile(
     r"(?:^|/)(?:(?:us|us-gov|eu|uk|ap|apac|jp|au|ca|sa|me|af|amer|global)\.)?"
     r"(?P<vendor>[a-z0-9]+)\.(?P<model>[a-z0-9][a-z0-9.:_-]*)$"
 )
-"""A model's id, alone or at the end of an ARN, maybe behind the regions of an inference profile."""
+"""A model's id, alone or at the end of an ARN, optionally after the region of an inference profile."""
 _NO_TEXT = ("embed", "rerank", "canvas", "reel", "image", "sonic")
 _CHAT_VENDORS = frozenset(
     {"openai", "qwen", "moonshot", "moonshotai", "minimax", "google", "nvidia", "zai", "writer"}
 )
 
 
-def vendor_of(model_id: str, asked: Any, answered: Any = None) -> Vendor | None:
-    """Return whose form the bodies of a call have; `None` where neither id nor bodies say.
+def vendor_of(model_id: str, request: Any, response: Any = None) -> Vendor | None:
+    """Return the vendor's form of a call's bodies; `None` if neither the id nor the bodies reveal it.
 
     Args:
-        model_id: The model as it stands in the URL, an id or an ARN.
-        asked: The request's body.
-        answered: The reply's body, where it is one JSON object.
+        model_id: The model in the URL, an id or an ARN.
+        request: The request's body.
+        response: The reply's body, if it is one JSON object.
     """
-    body, reply = mapping(asked), mapping(answered)
+    body, reply = mapping(request), mapping(response)
     found = _MODEL.search(unquote(model_id).lower())
     vendor = found["vendor"] if found else ""
     model = found["model"] if found else ""
@@ -98,12 +98,12 @@ def vendor_of(model_id: str, asked: Any, answered: Any = None) -> Vendor | None:
 
 
 def answers_in_text(model_id: str) -> bool:
-    """Tell whether a model may answer in text; embedding, ranking, image and speech models do not."""
+    """Return whether a model may answer in text; embedding, ranking, image and speech models do not."""
     return not any(word in unquote(model_id).lower() for word in _NO_TEXT)
 
 
 def _stated(body: dict[str, Any], reply: dict[str, Any]) -> Vendor | None:
-    """Return the form that bodies name themselves."""
+    """Return the form that the bodies themselves name."""
     if str(body.get("anthropic_version", "")).startswith("bedrock-"):
         return Vendor.ANTHROPIC
     if body.get("schemaVersion") == "messages-v1":
@@ -137,7 +137,7 @@ def chunk_of(message: EventMessage) -> dict[str, Any]:
 
 
 def guarded(reply: ModelReply, body: dict[str, Any]) -> ModelReply:
-    """Return a reply whose end is the guardrail's intervention, if that is told and the vendor tells no end."""
+    """Return a reply with the guardrail's intervention as finish reason, if the vendor states none."""
     action = body.get(GUARDRAIL)
     if reply.raw_finish_reason is not None or action != "INTERVENED":
         return reply
@@ -155,16 +155,16 @@ class Inner(Protocol):
         ...
 
     def fail(self, failure: Failure) -> None:
-        """Note what went wrong."""
+        """Record a failure."""
         ...
 
     def finish(self) -> ModelReply:
-        """Return all that was told."""
+        """Return the reply as far as it arrived."""
         ...
 
 
 class InvokeStream:
-    """Collects one streamed reply of any vendor; Bedrock's exceptions and its count are read here."""
+    """Collects one streamed reply of any vendor, and reads Bedrock's exceptions and token count itself."""
 
     def __init__(self, inner: Inner) -> None:
         self._inner = inner
@@ -173,7 +173,7 @@ class InvokeStream:
 
     @property
     def error(self) -> Failure | None:
-        """What went wrong first; `None` if all is well."""
+        """The first failure; `None` if there is none."""
         return self._inner.error
 
     def take(self, event: dict[str, Any]) -> list[str]:
@@ -190,11 +190,11 @@ class InvokeStream:
         return self._inner.take({name: value for name, value in event.items() if name != METRICS})
 
     def fail(self, failure: Failure) -> None:
-        """Note what went wrong; the first failure counts."""
+        """Record a failure; only the first one counts."""
         self._inner.fail(failure)
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         reply = guarded(self._inner.finish(), self._guardrail)
         usage = Usage(
             input_tokens=first_count(self._counted.get("inputTokenCount")),

@@ -1,9 +1,9 @@
 """The Cohere chat dialect, version 1 (`/v1/chat`, and Command R on Bedrock): request, reply and streams.
 
-Format: https://docs.cohere.com/v1/reference/chat. The newest message stands apart from `chat_history`, and so do the
-`tool_results` that answer the last calls. Calls have no id: a call is named by its tool and by how many calls of that
-tool come before it in its turn, and so is its result. A stream is one JSON object a line, or server-sent events; its
-last event repeats the whole reply.
+Format: https://docs.cohere.com/v1/reference/chat. The newest message is separate from `chat_history`, and so are the
+`tool_results` that answer the last calls. Calls have no id, so a call and its result are named by the tool and the
+number of earlier calls of that tool in the turn. A stream is one JSON object a line, or server-sent events. Its last
+event repeats the whole reply.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.core.messages import (
 from runtime.dialects.cohere_v2 import decode_usage, normal_finish
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, mapping, string
+from runtime.dialects.fields import entries, json_object, mapping, string
 from runtime.dialects.jsontext import dump_json, mend_text, parse_arguments
 from runtime.dialects.streams import JsonStream
 
@@ -36,13 +36,12 @@ _OWN_FIELDS = frozenset({"model", "message", "chat_history", "preamble", "tools"
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks.
+    """Decode a request's body.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Cohere request: body is {type(body).__name__}")
+    body = json_object(body, "Cohere request")
     if not isinstance(body.get("message"), str):
         kind = type(body.get("message")).__name__
         raise DialectError(f"no Cohere request: message is {kind}; fields are {sorted(map(str, body))[:8]}")
@@ -96,7 +95,7 @@ def _calls(wires: Any) -> list[ToolCallPart]:
 
 
 def _decode_tool(wire: dict[str, Any]) -> ToolSchema:
-    """Return a tool; its parameters are named one by one, with Python's names for their types."""
+    """Return a tool. Its parameters are listed one by one, with Python's names for their types."""
     definitions = mapping(wire.get("parameter_definitions"))
     required = [name for name, each in definitions.items() if mapping(each).get("required") is True]
     properties = {
@@ -112,10 +111,9 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a body that was not streamed.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Cohere reply: body is {type(body).__name__}")
+    body = json_object(body, "Cohere reply")
     if not isinstance(body.get("text"), str):
         raise DialectError(f"no Cohere reply: no text; fields are {sorted(map(str, body))[:8]}")
     return _reply(body, body["text"], _calls(body.get("tool_calls")), string(body.get("finish_reason")))
@@ -162,11 +160,11 @@ class StreamDecoder(JsonStream):
             case None if event.get("message") or event.get("error"):
                 self.fail(decode_error(None, event))
             case _:
-                pass  # citations, searches, pieces of calls that are told as a whole later
+                pass  # citations, searches, and pieces of calls, which a later event has in full
         return []
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self.done)
         return _reply({**self._begun, **self._last}, "".join(self._texts), self._calls, self._finish)
 

@@ -1,8 +1,8 @@
 """The Cohere chat dialect, version 2 (`/v2/chat`): request, reply and server-sent events.
 
 Format: https://docs.cohere.com/v2/reference/chat and https://docs.cohere.com/v2/docs/streaming. Messages and tools are
-those of the OpenAI chat dialect; a call may come with a `tool_plan`, which is read as a thought. Usage states what was
-counted (`tokens`) and what is billed (`billed_units`); the counted tokens are told.
+those of the OpenAI chat dialect. A call may have a `tool_plan`, which is read as a thought. Usage has counted tokens
+(`tokens`) and billed ones (`billed_units`); the counted tokens are read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.core.money import Usage
 from runtime.dialects import openai_chat_request
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import count, entries, first_count, mapping, string
+from runtime.dialects.fields import count, entries, first_count, json_object, mapping, string
 from runtime.dialects.jsontext import dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import call_parts, content_pieces
 from runtime.dialects.streams import JsonStream, joined
@@ -52,15 +52,15 @@ _FINISH: dict[str, FinishReason] = {
 
 
 def normal_finish(raw: str | None) -> FinishReason | None:
-    """Return the normalised finish reason; `None` for one that is not told or not known."""
+    """Return the normalised finish reason; `None` for a missing or unknown one."""
     return None if raw is None else _FINISH.get(raw.upper())
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks.
+    """Decode a request's body.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
     request = openai_chat_request.decode_request(body)
     wires = entries(body["messages"])
@@ -71,7 +71,7 @@ def decode_request(body: Any) -> ModelRequest:
 
 
 def _whole(message: Message, wire: dict[str, Any]) -> Message:
-    """Return a message with what OpenAI's dialect does not know: plans, and documents in results."""
+    """Return a message with the parts that OpenAI's dialect does not have: plans, and documents in results."""
     plan = string(wire.get("tool_plan"))
     if message.role == "assistant" and plan:
         return Message(role="assistant", parts=(ReasoningPart(content=plan), *message.parts))
@@ -95,8 +95,8 @@ def encode_request(
     """Return the request's body.
 
     Args:
-        request: What the model is asked; `parameters` pass through as they are.
-        stream: Whether the answer shall be streamed.
+        request: The request; its `parameters` pass through unchanged.
+        stream: Whether to stream the reply.
         max_output_tokens: Limit of this call.
 
     Raises:
@@ -113,10 +113,9 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a body that was not streamed.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Cohere reply: body is {type(body).__name__}")
+    body = json_object(body, "Cohere reply")
     message = body.get("message")
     if not isinstance(message, dict):
         raise DialectError(f"no Cohere reply: no message; fields are {sorted(map(str, body))[:8]}")
@@ -136,7 +135,7 @@ def decode_reply(body: Any) -> ModelReply:
 
 
 def decode_usage(wire: Any) -> Usage | None:
-    """Return what a `usage` (or, in version 1, `meta`) object says; `None` where it says nothing."""
+    """Decode a `usage` (or, in version 1, `meta`) object; `None` if it has no counts."""
     if not isinstance(wire, dict):
         return None
     tokens, billed = mapping(wire.get("tokens")), mapping(wire.get("billed_units"))
@@ -190,11 +189,11 @@ class StreamDecoder(JsonStream):
             case None if event.get("message") or event.get("error"):
                 self.fail(decode_error(None, event))
             case _:
-                pass  # citations, debug events, and events of versions to come
+                pass  # citations, debug events, and events of later versions
         return []
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self.done)
         parts: list[Part] = [ReasoningPart(content=plan)] if (plan := "".join(self._plan)) else []
         for place in sorted(self._blocks):
@@ -224,7 +223,7 @@ class StreamDecoder(JsonStream):
             self._arguments.setdefault(place, []).append(function["arguments"])
 
     def _call(self, place: int) -> ToolCallPart:
-        """Return a call; of one that is not over, absent arguments are not taken for empty ones."""
+        """Return a call. If it is still open, missing arguments are not read as empty."""
         opening = self._calls[place]
         text = mend_text("".join(self._arguments.get(place, ())))
         arguments = parse_arguments(text) if text.strip() or place in self._closed else text

@@ -1,4 +1,4 @@
-"""The error of the codecs: a body that is not what its dialect says."""
+"""The error of the codecs: a body that does not follow its dialect."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from runtime.errors import DataError
 
 
 class DialectError(DataError):
-    """A body that is no request or no reply of its dialect; the message names the place and what stood there."""
+    """A body that is not a request or reply of its dialect; the message names the place and the value there."""

@@ -1,7 +1,7 @@
-"""Errors of all dialects: a status and a body become a failure value.
+"""Errors of all dialects: convert a status and a body to a failure value.
 
 Providers agree on little: `{"error": {"message", "type", "code"}}` (OpenAI and those like it), `{"error": "text"}`
-(Ollama), `{"message": ...}` (Cohere, AWS, whose type stands in `__type`), `{"error": {"code", "message", "status"}}`,
+(Ollama), `{"message": ...}` (Cohere, and AWS with the type in `__type`), `{"error": {"code", "message", "status"}}`,
 also in a list (Google), `{"detail": ...}` (Mistral, FastAPI).
 """
 
@@ -15,7 +15,7 @@ from runtime.dialects.fields import word
 from runtime.dialects.jsontext import mend_text, parse_json
 
 MAX_MESSAGE_CHARS = 2_000
-"""Longest message kept; gateways answer with whole web pages."""
+"""Maximum length of a message; gateways answer with whole web pages."""
 
 _RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 _NEVER_RETRYABLE = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
@@ -37,15 +37,15 @@ _RATE_LIMITS = frozenset({"rate_limit_exceeded", "rate_limit_error", "throttling
 
 
 def decode_error(status: int | None, body: Any, *, retry_after_s: float | None = None) -> Failure:
-    """Return the failure that an error answer tells of; never raises.
+    """Return the failure of an error response; never raises.
 
     429 is `rate_limited`; 408, 409, 429 and 5xx are retryable, other 4xx are not, nor is a spent quota. Without a
     status of its own (an error event inside a stream, or an error body under 200) the body's numeric code counts.
 
     Args:
         status: HTTP status; `None` for an error event inside a stream.
-        body: The decoded JSON, or the text where it was none.
-        retry_after_s: Seconds the `retry-after` header asks to wait.
+        body: The decoded JSON, or the text if it was not JSON.
+        retry_after_s: Seconds of the `retry-after` header.
     """
     error = _error_object(body)
     code = word(error.get("code"))
@@ -64,7 +64,7 @@ def decode_error(status: int | None, body: Any, *, retry_after_s: float | None =
 
 
 def _type(error: dict[str, Any]) -> str | None:
-    """Return what the error calls itself: its `type`, AWS's `__type` (`a.b#Name:url`) or Google's `status`."""
+    """Return the error's own type: its `type`, AWS's `__type` (`a.b#Name:url`) or Google's `status`."""
     aws = word(error.get("__type"))
     if aws is not None:
         return aws.partition(":")[0].rpartition("#")[2] or None
@@ -73,12 +73,17 @@ def _type(error: dict[str, Any]) -> str | None:
 
 
 def phase_of(status: int, *, retryable: bool) -> str:
-    """Return where an exchange with an error status failed: a request that was refused as wrong did nothing."""
+    """Return where an exchange with an error status failed: a request that was refused as wrong did nothing.
+
+    A gateway that got no valid answer (502) may have handed the request on: that one is `lost`.
+    """
+    if status == 502:
+        return "lost"
     return "rejected" if 400 <= status < 500 and not retryable else "response"
 
 
 def _error_object(body: Any) -> dict[str, Any]:
-    """Return the object that holds message, type and code, wherever the server put it."""
+    """Return the object with message, type and code, wherever the server put it."""
     if isinstance(body, (str, bytes)):
         try:
             body = parse_json(body)

@@ -1,4 +1,4 @@
-"""Multimodal parts of any dialect by reference: an address is kept, inline bytes leave only their digest."""
+"""Keep multimodal parts of any dialect by reference: an address as it is, inline bytes as their digest."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def digested_file(modality: str, mime_type: str, content: bytes) -> FilePart:
 
 
 def foreign_part(wire: Any, kind: str = "") -> FilePart:
-    """Return a part of a kind that a trace does not keep, by its digest.
+    """Return the digest of a part whose kind a trace does not keep.
 
     Args:
-        wire: The part as it stands on the wire.
-        kind: Its kind; without one it is the part's `type`.
+        wire: The part in its wire format.
+        kind: Its kind; by default the part's `type`.
     """
     known = kind or (string(wire.get("type")) if isinstance(wire, dict) else "")
     return FilePart(

@@ -1,7 +1,7 @@
-"""Streams that are no server-sent events: one JSON array, or one JSON value a line, in arbitrary pieces.
+"""Streams other than server-sent events: one JSON array, or one JSON value a line, in arbitrary pieces.
 
-A JSON array is what Gemini streams without `alt=sse`; JSON lines are what Ollama and Cohere stream. Only whole elements
-are told, so a stream that is cut tells all elements before the cut.
+Gemini streams a JSON array without `alt=sse`, and Ollama and Cohere stream JSON lines. Only complete elements are
+returned, so a stream that is cut gives all elements before the cut.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class JsonArrayParser:
         self._start = 0
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Return the text of the elements that this piece completes; text between them is passed over."""
+        """Return the text of the elements that this piece completes; text between elements is skipped."""
         self._buffer += chunk
         found: list[str] = []
         for token in _TOKEN.finditer(self._buffer, self._scanned):
             first = self._buffer[token.start()]
             if token.end() - token.start() == 1 and first == 0x22:
-                # A text that is not whole yet: it is read again when more has come.
+                # The element is not complete yet. It is parsed again when more text has arrived.
                 self._scanned = token.start()
                 break
             self._scanned = token.end()
@@ -61,10 +61,10 @@ class JsonArrayParser:
 
 
 def parse_json_array(body: bytes) -> list[str]:
-    """Return the text of all whole objects of an array."""
+    """Return the text of all complete objects of an array."""
     return JsonArrayParser().feed(body)
 
 
 def parse_json_lines(body: bytes) -> list[str]:
-    """Return the lines of a body that are not empty, the last one also if it is not ended."""
+    """Return the lines of a body that are not empty; the last one needs no line end."""
     return [line for line in body.decode("utf-8", "replace").splitlines() if line.strip()]

@@ -1,16 +1,17 @@
-"""The Gemini dialect: the door to its request, reply, stream and error codecs.
+"""The Gemini dialect: the entry point to its request, reply, stream and error codecs.
 
 `generateContent` and `streamGenerateContent`, as the Gemini API and Vertex AI serve them. Format:
 https://ai.google.dev/api/generate-content and
 https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference.
 
-Theory of operation. Fields are spelled in camel or snake case, enumerations as names or as numbers: servers take
-both, and recorders wrote both. The signature of a part that is no thought stands before it as an empty, signed
-thought; sent back, it returns to that part. Calls have an id only of late: without one a call is named by its
-function and by how many calls of that function come before it in the message, and so is its result.
+Theory of operation. Fields are spelled in camel or snake case, and enumerations are names or numbers: servers accept
+both, and recorders wrote both. If a part other than a thought has a signature, an empty signed thought before the part
+holds it; when sent back, it returns to the part. Only newer calls have an id. Without one, a call and its result are
+named by the function and the number of earlier calls of that function in the message.
 
-Output tokens are counted differently: the provider leaves thoughts out, `Usage.output_tokens` holds them all, as
-they are billed. So are the input tokens of tools that the provider runs. `provider_usage` is what it said itself.
+Output tokens are counted differently: the provider excludes thoughts, and `Usage.output_tokens` includes them, because
+they are billed. Likewise `Usage.input_tokens` includes the results of tools that the provider runs. `provider_usage`
+returns the provider's own counting.
 """
 
 from __future__ import annotations

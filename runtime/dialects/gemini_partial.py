@@ -1,8 +1,8 @@
 """Calls whose arguments Gemini streams piece by piece (`streamFunctionCallArguments`).
 
-The first part names the function and says `willContinue`; the next ones have no name and set values at JSON paths
-(`$.city`, `$.days[0].hour`), texts in several pieces; a part without `willContinue` ends the call. Format:
-https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling.
+The first part names the function and has `willContinue`. The next parts have no name and set values at JSON paths
+(`$.city`, `$.days[0].hour`), and a text may come in several pieces. A part without `willContinue` ends the call.
+Format: https://cloud.google.com/vertex-ai/generative-ai/docs/multimodal/function-calling.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _PARTIAL = ("partialArgs", "partial_args")
 
 
 def continues(call: dict[str, Any]) -> bool:
-    """Tell whether more of a call's arguments will come."""
+    """Return whether more of a call's arguments will come."""
     return field(call, "willContinue", "will_continue") is True
 
 
 def grow(arguments: dict[str, Any], call: dict[str, Any]) -> None:
-    """Set what a part tells of a call's arguments; a path that does not fit them is passed over."""
+    """Add the values of a part to a call's arguments; a path that does not fit them is ignored."""
     for piece in entries(field(call, *_PARTIAL)):
         value = field(piece, *_VALUES)
         steps = [
@@ -49,9 +49,11 @@ def _set(arguments: dict[str, Any], steps: list[str | int], value: Any) -> None:
             return
         known = place.get(step) if isinstance(place, dict) else place[int(step)]
         if following is None:
-            both = isinstance(known, str) and isinstance(value, str)
-            place[step] = known + value if both else value
+            if isinstance(known, str) and isinstance(value, str):
+                value = known + value
+            place[step] = value  # pyright: ignore[reportCallIssue, reportArgumentType]  # the step fits, see above
             return
         if not isinstance(known, (dict, list)):
-            place[step] = known = [] if isinstance(following, int) else {}
+            known = [] if isinstance(following, int) else {}
+            place[step] = known  # pyright: ignore[reportCallIssue, reportArgumentType]  # the step fits, see above
         place = known

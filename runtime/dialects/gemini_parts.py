@@ -33,7 +33,7 @@ _NUMBERS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER"
     8: "SPII",
     9: "MALFORMED_FUNCTION_CALL",
 }
-"""The enumeration `FinishReason` as Vertex AI's protocol numbers it."""
+"""The enumeration `FinishReason` with the numbers of Vertex AI's protocol."""
 _FINISH: dict[str, FinishReason] = {
     **dict.fromkeys(_STOPPED, "stop"),
     **dict.fromkeys(_CUT, "length"),
@@ -43,7 +43,7 @@ _FINISH: dict[str, FinishReason] = {
 
 
 def normal_finish(raw: str | None, *, has_calls: bool) -> FinishReason | None:
-    """Return the normalised finish reason; `STOP` does not tell whether there are calls."""
+    """Return the normalised finish reason; `STOP` is the same with and without calls, hence `has_calls`."""
     if raw is None:
         return None
     name = _NUMBERS.get(int(raw[:3]), raw) if raw.isascii() and raw.isdigit() else raw
@@ -52,11 +52,11 @@ def normal_finish(raw: str | None, *, has_calls: bool) -> FinishReason | None:
 
 
 def part_of(wire: dict[str, Any], seen: Counter[str]) -> list[Part]:
-    """Return what a part says: one part, or two where a signature comes with it.
+    """Return a part as one part, or as two if it has a signature.
 
     Args:
         wire: The part.
-        seen: How many calls, and results, of each function came before it; counted on.
+        seen: Number of earlier calls and results of each function; this function updates it.
     """
     signature = string(field(wire, "thoughtSignature", "thought_signature")) or None
     if wire.get("thought") is True:
@@ -93,14 +93,14 @@ _BESIDE = frozenset(
 
 
 def _call_id(wire: dict[str, Any], kind: str, name: str, seen: Counter[str]) -> str:
-    """Return the id of a call or result; one without an id is named by its function and its position."""
+    """Return the id of a call or result; without one, it is made from the function and its position."""
     key = f"{kind}:{name}"
     seen[key] += 1
     return string(wire.get("id")) or f"{name}#{seen[key] - 1}"
 
 
 def _response_text(response: Any) -> str:
-    """Return a result as text; one that stands alone under `output` or `result` is the result itself."""
+    """Return a result as text; a single field `output` or `result` is unwrapped."""
     match response:
         case {"output": value} | {"result": value} if len(response) == 1:
             return string(value) if isinstance(value, str) else dump_json(value)
@@ -111,21 +111,21 @@ def _response_text(response: Any) -> str:
 
 
 def decode_usage(wire: Any) -> Usage | None:
-    """Return what `usageMetadata` says in our counting: thoughts are output, results of Google's tools input."""
-    told = provider_usage(wire)
-    if told is None:
+    """Decode `usageMetadata` in our counting: thoughts are output, results of Google's tools are input."""
+    counted = provider_usage(wire)
+    if counted is None:
         return None
     tools = first_count(field(mapping(wire), "toolUsePromptTokenCount", "tool_use_prompt_token_count"))
     return Usage(
-        input_tokens=total(told.input_tokens, tools),
-        output_tokens=total(told.output_tokens, told.reasoning_tokens),
-        cache_read_tokens=told.cache_read_tokens,
-        reasoning_tokens=told.reasoning_tokens,
+        input_tokens=total(counted.input_tokens, tools),
+        output_tokens=total(counted.output_tokens, counted.reasoning_tokens),
+        cache_read_tokens=counted.cache_read_tokens,
+        reasoning_tokens=counted.reasoning_tokens,
     )
 
 
 def provider_usage(wire: Any) -> Usage | None:
-    """Return what `usageMetadata` says in the provider's own counting; `None` where it says nothing."""
+    """Decode `usageMetadata` in the provider's own counting; `None` if it has no counts."""
     if not isinstance(wire, dict):
         return None
     usage = Usage(
@@ -140,12 +140,12 @@ def provider_usage(wire: Any) -> Usage | None:
 
 
 def first_candidate(body: dict[str, Any]) -> dict[str, Any] | None:
-    """Return candidate 0; one without an index is it."""
+    """Return candidate 0, which may have no index."""
     return next((c for c in entries(body.get("candidates")) if c.get("index") in (0, None)), None)
 
 
 def finish_text(body: dict[str, Any], candidate: dict[str, Any] | None) -> str | None:
-    """Return why the answer ended, in the provider's words; a refused prompt has no candidate but a reason."""
+    """Return the provider's finish reason; a refused prompt has a block reason instead of a candidate."""
     if candidate is not None and (raw := word(field(candidate, "finishReason", "finish_reason"))):
         return raw
     feedback = mapping(field(body, "promptFeedback", "prompt_feedback"))

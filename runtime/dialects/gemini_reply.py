@@ -1,6 +1,6 @@
-"""Replies of the Gemini dialect: each chunk of a stream has the form of a whole reply and holds a piece of the answer.
+"""Replies of the Gemini dialect. Each chunk of a stream has the form of a whole reply and holds a piece of it.
 
-A stream comes as server-sent events (`alt=sse`) or as one JSON array. Usage is cumulative: the last one told counts.
+A stream is server-sent events (`alt=sse`) or one JSON array. Usage is cumulative, so the last counts are used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from runtime.core.messages import ModelReply, Part, ReasoningPart, TextPart, Too
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, field, mapping, string
+from runtime.dialects.fields import entries, field, mapping, reply_object, string
 from runtime.dialects.gemini_partial import continues, grow
 from runtime.dialects.gemini_parts import (
     decode_usage,
@@ -33,12 +33,9 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a `generateContent` body: its candidate 0.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Gemini reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no Gemini reply: the body is an error")
+    body = reply_object(body, "Gemini reply")
     if not any(name in body for name in _REPLY_FIELDS):
         raise DialectError(f"no Gemini reply: no candidates; fields are {sorted(map(str, body))[:8]}")
     decoder = StreamDecoder()
@@ -87,7 +84,7 @@ class StreamDecoder(JsonStream):
         return [p.content for p in fresh if isinstance(p, TextPart)]
 
     def _continue(self, call: dict[str, Any]) -> bool:
-        """Take a part that goes on with an open call; `False` if it begins one."""
+        """Add a part to the open call; return `False` if it begins a new call instead."""
         if call.get("name"):
             return False
         if self._open is not None:
@@ -96,7 +93,7 @@ class StreamDecoder(JsonStream):
         return True
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self._finish is not None or self.done)
         has_calls = any(isinstance(part, ToolCallPart) for part in self._parts)
         return ModelReply(

@@ -1,10 +1,10 @@
 """Requests of the Gemini dialect, in both directions.
 
 Rules.
-1. The model stands in the URL, so `model` is empty when a body is read, and no field when one is written.
-2. `systemInstruction` is the first system message. Results of one turn are one content; read, each is a message.
-3. What has no place in our request rides in `parameters` under the dialect's own name and passes through: settings
-   of `generationConfig`, tools that are no functions (`parameters["tools"]`).
+1. The model is in the URL, so `model` is empty when a body is read, and is not written.
+2. `systemInstruction` is the first system message. The results of one turn are one content; each is read as a message.
+3. Fields that `ModelRequest` does not have pass through in `parameters` under the dialect's own name: settings
+   of `generationConfig`, and tools other than functions (`parameters["tools"]`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runtime.core.messages import (
     ToolSchema,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import entries, field, mapping, string
+from runtime.dialects.fields import entries, field, json_object, mapping, string
 from runtime.dialects.gemini_parts import part_of
 from runtime.dialects.jsontext import parse_arguments
 
@@ -38,13 +38,12 @@ _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutpu
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks.
+    """Decode a request's body.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Gemini request: body is {type(body).__name__}")
+    body = json_object(body, "Gemini request")
     contents = body.get("contents")
     if isinstance(contents, dict):
         contents = [contents]
@@ -99,7 +98,7 @@ def _parts(content: Any, seen: Counter[str]) -> list[Part]:
 
 
 def _decode_tools(wires: Any) -> tuple[tuple[ToolSchema, ...], list[Any]]:
-    """Return the functions of the agent, and the entries that are something else."""
+    """Return the agent's functions, and the entries that are something else."""
     if isinstance(wires, dict):
         wires = [wires]
     if wires is not None and not isinstance(wires, list):
@@ -124,11 +123,11 @@ def _decode_tools(wires: Any) -> tuple[tuple[ToolSchema, ...], list[Any]]:
 def encode_request(
     request: ModelRequest, *, stream: bool = False, max_output_tokens: int | None = None
 ) -> dict[str, Any]:
-    """Return the request's body; whether it is streamed stands in the URL.
+    """Return the request's body; the streaming mode is in the URL.
 
     Args:
-        request: What the model is asked; `parameters` pass through as they are, but for the output limit.
-        stream: Without effect on the body.
+        request: The request; its `parameters` pass through unchanged, except the output limit.
+        stream: Has no effect on the body.
         max_output_tokens: Limit of this call.
 
     Raises:
@@ -168,7 +167,7 @@ def _encode_contents(messages: tuple[Message, ...]) -> list[dict[str, Any]]:
 
 
 def _encode_parts(message: Message, names: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the parts of a message; a signature without a thought goes to the part that follows."""
+    """Return the parts of a message; the signature of an empty thought goes to the part after it."""
     parts: list[dict[str, Any]] = []
     signature: str | None = None
     for part in message.parts:
@@ -212,7 +211,7 @@ def _encode_part(part: Part, names: dict[str, str]) -> dict[str, Any]:
 
 
 def _with_id(wire: dict[str, Any], call_id: str) -> dict[str, Any]:
-    """Return a call or result with its id, unless we made it for want of one."""
+    """Return a call or result with its id, unless we made the id because it had none."""
     return wire if "#" in call_id else {"id": call_id, **wire}
 
 

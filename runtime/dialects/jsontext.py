@@ -1,7 +1,7 @@
-"""JSON text as providers write it: huge integers, lone surrogates, arguments that are no JSON at all.
+"""JSON text as providers write it: huge integers, lone surrogates, and arguments that are not JSON.
 
-`msgspec` reads integers of any size exactly (`orjson` turns them into floats). Text with lone surrogates, which
-appear where a stream splits a character between two chunks, is left to the standard library and mended later.
+`msgspec` reads integers of any size exactly; `orjson` would turn them into floats. A stream that splits a character
+between two chunks leaves lone surrogates. The standard library parses such text, and it is repaired later.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 from runtime.dialects.errors import DialectError
 
 MAX_DEPTH = 200
-"""Deepest nesting that is read; deeper values would end the interpreter's stack where they are written again."""
+"""Maximum depth of nesting; writing deeper values would exhaust the interpreter's stack."""
 
 _TOO_DEEP = f"no JSON that is read: nested deeper than {MAX_DEPTH}"
 
@@ -25,7 +25,7 @@ def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        DialectError: If the text is no JSON, or nested deeper than `MAX_DEPTH`.
+        DialectError: If the text is not JSON, or nested deeper than `MAX_DEPTH`.
     """
     try:
         value = msgspec.json.decode(text)
@@ -37,15 +37,15 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_document(text: str | bytes) -> Any:
-    """Return the value of a JSON text that is whole, its texts valid Unicode; raises as `parse_json` does.
+    """Return the value of a complete JSON text with valid Unicode; raises as `parse_json` does.
 
-    Chunks of a stream go through `parse_json`: a surrogate pair may be split between two of them.
+    Use `parse_json` for chunks of a stream, because two chunks may split a surrogate pair.
     """
     return mend_value(parse_json(text))
 
 
 def mend_value(value: Any) -> Any:
-    """Return a JSON value with valid Unicode in all its texts; a value without damage is returned as it is."""
+    """Return a JSON value with valid Unicode in all its texts; an intact value is returned unchanged."""
     try:
         orjson.dumps(value)
     except TypeError:  # lone surrogates, or integers that are too large for this encoder
@@ -76,7 +76,7 @@ def _parse_slowly(text: str | bytes, reason: Exception) -> Any:
 
 
 def dump_json(value: Any) -> str:
-    """Return the compact JSON text of a value, keys in their own order."""
+    """Return the compact JSON text of a value, without sorting keys."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -84,9 +84,9 @@ def dump_json(value: Any) -> str:
 
 
 def parse_arguments(raw: Any) -> Any:
-    """Return a call's arguments: an object, or the raw text where it is no JSON object.
+    """Return a call's arguments: an object, or the raw text if it is not a JSON object.
 
-    Several servers write a call without arguments as `""` or null; both are the empty object.
+    Several servers write a call without arguments as `""` or null. Both are read as the empty object.
     """
     if isinstance(raw, dict):
         return mend_value(raw)
@@ -104,12 +104,12 @@ def parse_arguments(raw: Any) -> Any:
 
 
 def arguments_text(arguments: Any) -> str:
-    """Return the JSON text of a call's arguments; text stays as it is."""
+    """Return the JSON text of a call's arguments; text is returned unchanged."""
     return arguments if isinstance(arguments, str) else dump_json(arguments)
 
 
 def mend_text(text: str) -> str:
-    """Return the text with split surrogate pairs joined and lone ones replaced, so that it is valid Unicode."""
+    """Return valid Unicode: split surrogate pairs are joined, and lone surrogates are replaced."""
     if text.isascii():
         return text
     try:
@@ -120,7 +120,7 @@ def mend_text(text: str) -> str:
 
 
 def _is_deep(text: str | bytes, value: Any) -> bool:
-    """Tell whether a value is nested too deep; most texts have too few brackets for that."""
+    """Return whether a value is nested too deep. Most texts have too few brackets, so few are walked."""
     brackets = (
         text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     )
@@ -140,7 +140,7 @@ def _is_deep(text: str | bytes, value: Any) -> bool:
 
 
 def _finite_float(text: str) -> float | None:
-    """Return a number; null for one that is too large (`1e999`), which JSON could not be written again."""
+    """Return a number; null for one that is too large (`1e999`), which could not be written as JSON again."""
     number = float(text)
     return number if math.isfinite(number) else None
 

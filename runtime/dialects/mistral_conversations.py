@@ -1,9 +1,9 @@
 """Mistral's own dialect of agents and conversations (`/v1/conversations`): request, reply and server-sent events.
 
-Format: https://docs.mistral.ai/api/endpoint/beta/conversations. `inputs` are a text or a list of entries; `outputs` are
-entries: messages, calls of the agent's functions, and executions of tools that Mistral runs, which are no calls of the
-agent. The conversation's id stands in the URL or in the reply. Mistral's chat completions are those of the OpenAI chat
-dialect, with content as lists of thoughts and texts, which that codec reads.
+Format: https://docs.mistral.ai/api/endpoint/beta/conversations. `inputs` is a text or a list of entries. `outputs` are
+entries: messages, calls of the agent's functions, and executions of tools that Mistral runs, which are not calls of
+the agent. The conversation's id is in the URL or in the reply. Mistral's chat completions use the OpenAI chat dialect,
+with content as lists of thoughts and texts, which that codec reads.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runtime.core.messages import (
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import count, entries, string
+from runtime.dialects.fields import count, entries, json_object, string
 from runtime.dialects.file_parts import foreign_part
 from runtime.dialects.jsontext import dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import content_pieces, decode_usage
@@ -35,13 +35,12 @@ _OWN_FIELDS = frozenset({"model", "inputs", "instructions", "tools", "stream"})
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks; `model` is empty where an agent is asked by its id.
+    """Decode a request's body; `model` is empty if the request goes to an agent by its id.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no conversations request: body is {type(body).__name__}")
+    body = json_object(body, "conversations request")
     inputs = body.get("inputs")
     if isinstance(inputs, str):
         inputs = [{"role": "user", "content": inputs}]
@@ -78,7 +77,7 @@ def _decode_entry(entry: dict[str, Any]) -> Message:
 
 
 def _entry_parts(entry: dict[str, Any]) -> list[Part]:
-    """Return what an entry says; nothing for tools that Mistral runs and for hand-overs."""
+    """Return the parts of an entry; empty for tools that Mistral runs and for hand-overs."""
     match entry.get("type"):
         case None | "message.input" | "message.output":
             return content_pieces(entry.get("content"))
@@ -94,10 +93,9 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a `conversation.response` body.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no conversations reply: body is {type(body).__name__}")
+    body = json_object(body, "conversations reply")
     outputs = body.get("outputs")
     if not isinstance(outputs, list):
         raise DialectError(f"no conversations reply: no outputs; fields are {sorted(map(str, body))[:8]}")
@@ -155,11 +153,11 @@ class StreamDecoder(JsonStream):
             case "conversation.response.error":
                 self.fail(decode_error(None, event))
             case _:
-                pass  # tools that Mistral runs, hand-overs, and events of versions to come
+                pass  # tools that Mistral runs, hand-overs, and events of later versions
         return []
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self.done)
         parts: list[Part] = []
         for key in self._order:

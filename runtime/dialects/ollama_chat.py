@@ -1,8 +1,8 @@
 """The Ollama chat dialect (`/api/chat`): request, reply, and streams of one JSON object a line.
 
-Format: https://docs.ollama.com/api/chat. Each line of a stream has the form of a whole reply and holds a piece of it;
-the last one is `done` and tells the counts. Arguments are objects, not text. Calls have an id only of late: without
-one a call is named by its position, and a result, which names its tool, by the order of results.
+Format: https://docs.ollama.com/api/chat. Each line of a stream has the form of a whole reply and holds a piece of it.
+The last line is `done` and has the counts. Arguments are objects, not text. Only newer calls have an id. Without one, a
+call is named by its position, and a result answers the first open call of the tool it names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from runtime.core.messages import (
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, first_count, mapping, string
+from runtime.dialects.fields import entries, first_count, json_object, mapping, reply_object, string
 from runtime.dialects.file_parts import inline_file
 from runtime.dialects.jsontext import parse_arguments
 from runtime.dialects.openai_chat_request import decode_tools, encode_tool
@@ -48,13 +48,12 @@ _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks.
+    """Decode a request's body.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Ollama request: body is {type(body).__name__}")
+    body = json_object(body, "Ollama request")
     wires = body.get("messages")
     if not isinstance(wires, list):
         raise DialectError(f"no Ollama request: messages is {type(wires).__name__}")
@@ -91,7 +90,7 @@ def _decode_message(wire: Any, index: int, pending: list[ToolCallPart]) -> Messa
 
 
 def _answered(name: str, pending: list[ToolCallPart]) -> str:
-    """Return the id of the first call still without a result, of this tool if one is named."""
+    """Return the id of the first call without a result; if a tool is named, of that tool."""
     call = next((c for c in pending if not name or c.name == name), None)
     if call is None:
         return name
@@ -100,7 +99,7 @@ def _answered(name: str, pending: list[ToolCallPart]) -> str:
 
 
 def _said(message: dict[str, Any], calls_before: int) -> list[Part]:
-    """Return what a message or a piece of one says, in the order thought, text, calls."""
+    """Return the parts of a message, or of a piece of one, in the order thought, text, calls."""
     parts: list[Part] = []
     if isinstance(message.get("thinking"), str) and message["thinking"]:
         parts.append(ReasoningPart(content=message["thinking"]))
@@ -118,12 +117,9 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a body that was not streamed.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no Ollama reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no Ollama reply: the body is an error")
+    body = reply_object(body, "Ollama reply")
     if not isinstance(body.get("message"), dict):
         raise DialectError(f"no Ollama reply: no message; fields are {sorted(map(str, body))[:8]}")
     decoder = StreamDecoder()
@@ -161,7 +157,7 @@ class StreamDecoder(JsonStream):
         return [part.content for part in fresh if isinstance(part, TextPart)]
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self.done)
         known = _FINISH.get(self._finish or "")
         return ModelReply(
@@ -179,18 +175,18 @@ def encode_request(
     """Return the request's body.
 
     Args:
-        request: What the model is asked; `parameters` pass through as they are, but for the output limit.
-        stream: Whether the answer shall be streamed.
+        request: The request; its `parameters` pass through unchanged, except the output limit.
+        stream: Whether to stream the reply.
         max_output_tokens: Limit of this call, `options.num_predict`.
 
     Raises:
-        DialectError: If a file part is no `data:` uri.
+        DialectError: If a file part is not a `data:` uri.
     """
     body: dict[str, Any] = {n: v for n, v in request.parameters.items() if n not in (*_LIMITS, "tools")}
     limit = next((request.parameters[n] for n in _LIMITS if request.parameters.get(n) is not None), None)
     if max_output_tokens is not None or limit is not None:
-        told = limit if max_output_tokens is None else max_output_tokens
-        body["options"] = {**mapping(body.get("options")), "num_predict": told}
+        num_predict = limit if max_output_tokens is None else max_output_tokens
+        body["options"] = {**mapping(body.get("options")), "num_predict": num_predict}
     names: dict[str, str] = {}
     body["model"], body["messages"], body["stream"] = request.model, [], stream
     for message in request.messages:

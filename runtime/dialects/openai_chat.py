@@ -1,8 +1,8 @@
-"""The OpenAI chat-completions dialect: the door to its request, reply, stream and error codecs.
+"""The OpenAI chat-completions dialect: the entry point to its request, reply, stream and error codecs.
 
-Spoken also by Azure, OpenRouter, Groq, Mistral, DeepSeek, Together, Cerebras, Ollama, vLLM and others; what they
-add (`reasoning`, content lists, `x_groq`, `usage.cost`) is read where it says something a trace keeps. The name
-of the provider is no part of the dialect: the caller sets it.
+Azure, OpenRouter, Groq, Mistral, DeepSeek, Together, Cerebras, Ollama, vLLM and others speak it too. Their additions
+(`reasoning`, content lists, `x_groq`, `usage.cost`) are read if a trace keeps such facts. The provider's name is not
+part of the dialect: the caller sets it.
 """
 
 from __future__ import annotations

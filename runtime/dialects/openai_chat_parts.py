@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from runtime.core.messages import FinishReason, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
-from runtime.core.money import Usage, usd_to_nanos
+from runtime.core.money import STANDARD_TIERS, Usage, usd_to_nanos
 from runtime.dialects.fields import count, first_count, mapping, string
 from runtime.dialects.jsontext import mend_text, parse_arguments
 
@@ -37,12 +39,12 @@ WIRE_FINISH: dict[FinishReason, str] = {
 
 
 def normal_finish(raw: str | None) -> FinishReason | None:
-    """Return the normalised finish reason; `None` for one that is not told or not known."""
+    """Return the normalised finish reason; `None` for a missing or unknown one."""
     return None if raw is None else _FINISH.get(raw.lower())
 
 
 def content_pieces(content: Any) -> list[Part]:
-    """Return text, thought and refusal of a content field, a string or a list of pieces; others are left out."""
+    """Return text, thought and refusal of a content field (a string or a list of pieces); others are omitted."""
     if isinstance(content, str):
         return [TextPart(mend_text(content))] if content else []
     parts: list[Part] = []
@@ -70,7 +72,7 @@ def thinking_text(value: Any) -> str:
 
 
 def reasoning_text(message: dict[str, Any]) -> str:
-    """Return a message's or delta's reasoning; servers that state it twice state the same text."""
+    """Return the reasoning of a message or delta. Some servers have it in two fields, with the same text."""
     for name in ("reasoning_content", "reasoning"):
         if isinstance(message.get(name), str) and message[name]:
             return string(message[name])
@@ -83,7 +85,7 @@ def legacy_call_id(name: str) -> str:
 
 
 def call_parts(message: dict[str, Any]) -> list[ToolCallPart]:
-    """Return the calls of a message, in order; a missing id is made of the position."""
+    """Return the calls of a message, in order; a missing id is made from the position."""
     calls: list[ToolCallPart] = []
     wires = message.get("tool_calls")
     for index, wire in enumerate(wires if isinstance(wires, list) else ()):
@@ -106,7 +108,7 @@ def call_parts(message: dict[str, Any]) -> list[ToolCallPart]:
 
 
 def decode_usage(wire: Any) -> Usage | None:
-    """Return what a `usage` object says, in the provider's own counting; `None` where it says nothing."""
+    """Decode a `usage` object, in the provider's own counting; `None` if it has no counts."""
     if not isinstance(wire, dict):
         return None
     prompt = mapping(wire.get("prompt_tokens_details"))
@@ -123,8 +125,15 @@ def decode_usage(wire: Any) -> Usage | None:
     return None if usage == Usage() else usage
 
 
+def billed(usage: Usage | None, service_tier: Any) -> Usage | None:
+    """Return usage with the service tier it is billed at, where that is not the standard one."""
+    if usage is None or not isinstance(service_tier, str) or service_tier in {"", *STANDARD_TIERS}:
+        return usage
+    return msgspec.structs.replace(usage, billed_as=service_tier)
+
+
 def encode_usage(usage: Usage | None, cost_nanousd: int | None) -> dict[str, Any] | None:
-    """Return the `usage` object; `None` where there is nothing to say."""
+    """Return the `usage` object; `None` if there are no counts."""
     wire: dict[str, Any] = {}
     if usage is not None:
         wire["prompt_tokens"] = usage.input_tokens
@@ -144,7 +153,7 @@ _TICKS_PER_USD = 10_000_000_000
 
 
 def stated_cost(wire: Any) -> int | None:
-    """Return the price a `usage` object states, in nano-dollars; `None` where it states none.
+    """Return the price in a `usage` object, in nano-dollars; `None` if it has none.
 
     OpenRouter states dollars in `cost`, Perplexity an object with `total_cost`, xAI ticks in `cost_in_usd_ticks`.
     """

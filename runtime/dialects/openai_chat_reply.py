@@ -6,10 +6,11 @@ from typing import Any
 
 from runtime.core.messages import ModelReply, Part, ReasoningPart, RefusalPart, TextPart
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import reply_object, string
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
     WIRE_FINISH,
+    billed,
     call_parts,
     content_pieces,
     decode_usage,
@@ -20,19 +21,16 @@ from runtime.dialects.openai_chat_parts import (
 )
 
 RESPONSE_ID = "chatcmpl-goldrun"
-"""Id of an encoded reply that was given none."""
+"""Id of an encoded reply without an id of its own."""
 
 
 def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a `chat.completion` body: its choice 0.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no chat reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no chat reply: the body is an error")
+    body = reply_object(body, "chat reply")
     message, choice = _first_message(body)
     raw = finish_text(choice)
     parts: list[Part] = []
@@ -49,13 +47,13 @@ def decode_reply(body: Any) -> ModelReply:
         raw_finish_reason=raw,
         response_model=string(body.get("model")) or None,
         response_id=string(body.get("id")) or None,
-        usage=decode_usage(usage),
+        usage=billed(decode_usage(usage), body.get("service_tier")),
         cost_nanousd=stated_cost(usage),
     )
 
 
 def finish_text(choice: dict[str, Any]) -> str | None:
-    """Return what a choice says of its end, as it says it."""
+    """Return a choice's own finish reason."""
     raw = choice.get("finish_reason")
     return None if raw is None else string(str(raw))
 
@@ -68,7 +66,7 @@ def encode_reply(
     Args:
         reply: The reply; its texts become one content string.
         model: Model id the body names.
-        created: Seconds since the epoch the body names.
+        created: Creation time in the body, in epoch seconds.
         response_id: Id the body names.
     """
     body: dict[str, Any] = {
@@ -92,7 +90,7 @@ def encode_reply(
 
 
 def wire_finish(reply: ModelReply) -> str | None:
-    """Return the finish reason as the dialect writes it: what was said, else what it means."""
+    """Return the finish reason as the dialect writes it: the recorded one, or else a translation."""
     if reply.raw_finish_reason is not None:
         return reply.raw_finish_reason
     return None if reply.finish_reason is None else WIRE_FINISH[reply.finish_reason]
@@ -130,7 +128,7 @@ def _first_message(body: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]
         raise DialectError(f"no chat reply: choices[0] is {type(choices[0]).__name__}")
     message = choice.get("message")
     if not isinstance(message, dict):
-        # A filtered answer (Azure) or one the provider failed on (OpenRouter) has an end but no message.
+        # A filtered reply (Azure) or a failed one (OpenRouter) has a finish reason but no message.
         if choice.get("error") is not None or choice.get("finish_reason") is not None:
             return {}, choice
         raise DialectError(f"no chat reply: choices[0].message is {type(message).__name__}")

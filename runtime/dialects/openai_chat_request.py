@@ -1,9 +1,9 @@
 """Requests of the OpenAI chat dialect, in both directions.
 
-What has no place in our request rides in `parameters` under the dialect's own name, so that it passes through:
-tools that are no functions stay in `parameters["tools"]`. Legacy `functions` and `function_call` are read as tools
-and tool calls; they carry no ids, so a call's id is made of its function's name. Reasoning is not sent back,
-because OpenAI refuses unknown message fields. Inline data of files is not kept, only its digest.
+Fields that `ModelRequest` does not have pass through in `parameters` under the dialect's own name: tools other than
+functions stay in `parameters["tools"]`. Legacy `functions` and `function_call` are read as tools and tool calls. They
+have no ids, so a call's id is made from its function's name. Reasoning is not sent back, because OpenAI refuses
+unknown message fields. Of inline data of files only the digest is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from runtime.core.messages import (
     ToolSchema,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import string
+from runtime.dialects.fields import json_object, string
 from runtime.dialects.file_parts import file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import arguments_text
 from runtime.dialects.openai_chat_parts import (
@@ -55,10 +55,10 @@ def encode_request(
     """Return the request's body.
 
     Args:
-        request: What the model is asked; `parameters` pass through as they are.
-        stream: Whether the answer shall be streamed; usage is then asked for.
-        max_output_tokens: Limit of this call. It replaces `max_tokens` where the parameters name that, else it is
-            `max_completion_tokens`.
+        request: The request; its `parameters` pass through unchanged.
+        stream: Whether to stream the reply, with usage.
+        max_output_tokens: Limit of this call. It replaces `max_tokens` if the parameters have that, and is otherwise
+            written as `max_completion_tokens`.
 
     Raises:
         DialectError: If a file part has no uri to send.
@@ -70,7 +70,7 @@ def encode_request(
         body["tools"] = [*tools, *_entries(request.parameters.get("tools"))]
     if max_output_tokens is not None:
         name = "max_tokens" if "max_tokens" in request.parameters else "max_completion_tokens"
-        for other in _OUTPUT_LIMITS:  # a server may go by the larger of two
+        for other in _OUTPUT_LIMITS:  # with two limits, a server might use the larger one
             body.pop(other, None)
         body[name] = max_output_tokens
     if stream:
@@ -80,13 +80,12 @@ def encode_request(
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks; `model` is empty where the body names none (Azure's is in the URL).
+    """Decode a request's body; `model` is empty if the body names none (Azure has it in the URL).
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no chat request: body is {type(body).__name__}")
+    body = json_object(body, "chat request")
     messages = body.get("messages")
     if not isinstance(messages, list):
         raise DialectError(f"no chat request: messages is {type(messages).__name__}")
@@ -209,7 +208,7 @@ def _decode_message(wire: Any, index: int) -> Message:
 def _content(wire: dict[str, Any]) -> list[Part]:
     content = wire.get("content")
     if isinstance(content, str):
-        # An empty text beside tool calls says nothing; elsewhere it is what was sent.
+        # An empty text beside tool calls has no meaning. Elsewhere it is the content that was sent.
         return [] if not content else [TextPart(content)]
     parts: list[Part] = []
     for piece in content if isinstance(content, list) else ():
@@ -219,7 +218,7 @@ def _content(wire: dict[str, Any]) -> list[Part]:
 
 
 def _file_part(piece: Any) -> FilePart:
-    """Return a part that is neither text nor thought by reference."""
+    """Return a part other than text and thought by reference."""
     if not isinstance(piece, dict):
         return foreign_part(piece)
     kind = string(piece.get("type")) or "unknown"

@@ -1,9 +1,9 @@
-"""Streamed replies of the OpenAI chat dialect: chunks become a reply, and a reply becomes chunks.
+"""Streamed replies of the OpenAI chat dialect: convert chunks to a reply, and a reply to chunks.
 
-Theory of operation. Tool calls arrive in fragments. A fragment belongs to the call of its `index`; without an index,
-to the call of its `id`, else to the last call. Some servers give every call index 0: a fragment that brings
-another id and a name begins a new call. Nothing raises: what a damaged or cut stream told is in the reply, and
-`error` says what went wrong.
+Theory of operation. Tool calls arrive in fragments. A fragment belongs to the call with its `index`. Without an index
+it belongs to the call with its `id`, or else to the last call. Some servers give every call the index 0, so a fragment
+with another id and a name begins a new call. Nothing raises: the reply of a damaged or cut stream has everything that
+arrived, and `error` holds the failure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from runtime.dialects.failures import decode_error
 from runtime.dialects.fields import entries, mapping, string
 from runtime.dialects.jsontext import arguments_text, dump_json, mend_text, parse_arguments
 from runtime.dialects.openai_chat_parts import (
+    billed,
     content_pieces,
     decode_usage,
     encode_usage,
@@ -28,7 +29,7 @@ from runtime.dialects.streams import DONE, JsonStream
 
 
 class _Call:
-    """One call while its fragments come in."""
+    """One call while its fragments arrive."""
 
     __slots__ = ("arguments", "id", "index", "name")
 
@@ -39,7 +40,7 @@ class _Call:
         self.arguments: list[str] = []
 
     def part(self, position: int, *, cut: bool) -> ToolCallPart:
-        """Return the call; in a cut stream, absent arguments are not taken for empty ones."""
+        """Return the call. If the stream was cut, missing arguments are not read as empty."""
         text = mend_text("".join(self.arguments))
         arguments = text if cut and not text.strip() else parse_arguments(text)
         return ToolCallPart(id=self.id or f"call_{position}", name=self.name, arguments=arguments)
@@ -49,8 +50,8 @@ class StreamDecoder(JsonStream):
     """Collects one streamed reply from its SSE data payloads.
 
     Attributes:
-        error: What went wrong: an error event inside the stream, a payload that is no JSON, or a stream that
-            ended before its answer did (known after `finish()`); `None` if all is well.
+        error: The first failure: an error event inside the stream, a payload that is not JSON, or a stream that ended
+            before its reply did (known after `finish()`); `None` if there is none.
         done: Whether `[DONE]` was seen.
     """
 
@@ -67,10 +68,11 @@ class StreamDecoder(JsonStream):
         self._model: str | None = None
         self._id: str | None = None
         self._usage: Usage | None = None
+        self._tier = ""
         self._cost: int | None = None
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         cut = self._finish is None and not self.done
         self.fail_if_cut(complete=not cut)
         parts: list[Part] = []
@@ -87,26 +89,26 @@ class StreamDecoder(JsonStream):
             raw_finish_reason=self._finish,
             response_model=self._model,
             response_id=self._id,
-            usage=self._usage,
+            usage=billed(self._usage, self._tier),
             cost_nanousd=self._cost,
         )
 
-    def take(self, chunk: dict[str, Any]) -> list[str]:
+    def take(self, event: dict[str, Any]) -> list[str]:
         """Take one chunk and return its text deltas; never raises."""
-        if chunk.get("error"):
-            self.fail(decode_error(None, chunk))
-        self._model = string(chunk.get("model")) or self._model
-        self._id = self._id or string(chunk.get("id")) or None
-        self._take_usage(chunk)
-        choices = chunk.get("choices")
+        if event.get("error"):
+            self.fail(decode_error(None, event))
+        self._model = string(event.get("model")) or self._model
+        self._id = self._id or string(event.get("id")) or None
+        self._take_usage(event)
+        choices = event.get("choices")
         deltas: list[str] = []
         for choice in choices if isinstance(choices, list) else ():
             if not isinstance(choice, dict) or choice.get("index") not in (0, None):
                 continue
             if isinstance(choice.get("error"), dict):
                 self.fail(decode_error(None, choice))
-            # A last chunk that only reports an error must not overwrite how the answer ended.
-            if self._finish is None or not chunk.get("error"):
+            # A last chunk that only reports an error must not overwrite the finish reason.
+            if self._finish is None or not event.get("error"):
                 self._finish = finish_text(choice) or self._finish
             delta = choice.get("delta")
             if isinstance(delta, dict):
@@ -114,9 +116,10 @@ class StreamDecoder(JsonStream):
         return deltas
 
     def _take_usage(self, chunk: dict[str, Any]) -> None:
-        # Groq states usage in a field of its own, Moonshot in its choice.
+        # Groq puts usage into its own field, and Moonshot into the choice.
         own = [mapping(chunk.get("x_groq")), *entries(chunk.get("choices"))[:1]]
         wire = chunk.get("usage") or next((each["usage"] for each in own if each.get("usage")), None)
+        self._tier = string(chunk.get("service_tier")) or self._tier
         usage = decode_usage(wire)
         if usage is not None:
             self._usage = usage
@@ -143,7 +146,7 @@ class StreamDecoder(JsonStream):
         return texts
 
     def _take_content(self, content: Any) -> list[str]:
-        # Strings are kept as they came: a surrogate pair may be split between two chunks.
+        # Strings are kept as pieces, because two chunks may split a surrogate pair.
         if isinstance(content, str):
             texts = [content] if content else []
         else:
@@ -216,9 +219,9 @@ def encode_stream(
     Args:
         reply: The reply; texts of one kind are joined.
         model: Model id the chunks name.
-        created: Seconds since the epoch the chunks name.
+        created: Creation time in the chunks, in epoch seconds.
         response_id: Id the chunks name.
-        piece_chars: Longest text of one chunk, at least 1.
+        piece_chars: Maximum length of the text of one chunk, at least 1.
     """
     head = {"id": response_id, "object": "chat.completion.chunk", "created": created, "model": model}
 

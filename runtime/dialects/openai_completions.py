@@ -1,8 +1,8 @@
-"""The OpenAI completions dialect (legacy): a prompt becomes text. No messages, no tools.
+"""The OpenAI completions dialect (legacy), which completes a prompt. It has no messages and no tools.
 
-Spoken by OpenAI, vLLM, llama.cpp, LM Studio, Mistral's fill-in-the-middle and others; several models on Bedrock use the
-same form. Format: https://platform.openai.com/docs/api-reference/completions. A prompt is one user message; of
-several prompts, or choices, the first is read.
+OpenAI, vLLM, llama.cpp, LM Studio, Mistral's fill-in-the-middle and others speak it, and several models on Bedrock use
+the same form. Format: https://platform.openai.com/docs/api-reference/completions. A prompt is read as one user message.
+Of several prompts or choices, the first is read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from runtime.core.messages import Message, ModelReply, ModelRequest, Part, TextP
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, field, mapping, string, word
+from runtime.dialects.fields import entries, field, json_object, mapping, reply_object, string, word
 from runtime.dialects.jsontext import dump_json, mend_text
 from runtime.dialects.openai_chat_parts import decode_usage, normal_finish, stated_cost
 from runtime.dialects.streams import JsonStream
@@ -24,13 +24,12 @@ _OWN_FIELDS = frozenset({"model", "prompt", "stream", "stream_options"})
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks.
+    """Decode a request's body.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no completions request: body is {type(body).__name__}")
+    body = json_object(body, "completions request")
     if "prompt" not in body:
         raise DialectError(
             f"no completions request: it has no prompt; fields are {sorted(map(str, body))[:8]}"
@@ -50,12 +49,9 @@ def decode_reply(body: Any) -> ModelReply:
     """Return the reply of a `text_completion` body: its choice 0.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no completions reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no completions reply: the body is an error")
+    body = reply_object(body, "completions reply")
     if not isinstance(body.get("choices"), list):
         raise DialectError(f"no completions reply: no choices; fields are {sorted(map(str, body))[:8]}")
     decoder = StreamDecoder()
@@ -88,7 +84,7 @@ class StreamDecoder(JsonStream):
         for choice in entries(event.get("choices")):
             if choice.get("index") not in (0, None):
                 continue
-            # Mistral's fill-in-the-middle answers in messages, Bedrock says `stop_reason`.
+            # Mistral's fill-in-the-middle replies with messages, and Bedrock uses `stop_reason`.
             message = mapping(field(choice, "message", "delta"))
             text = field(choice, "text") if "text" in choice else message.get("content")
             if isinstance(text, str) and text:
@@ -98,7 +94,7 @@ class StreamDecoder(JsonStream):
         return [mend_text(text) for text in deltas]
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self._finish is not None or self.done)
         text = mend_text("".join(self._texts))
         parts: tuple[Part, ...] = (TextPart(text),) if text else ()

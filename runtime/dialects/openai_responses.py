@@ -1,12 +1,12 @@
-"""The OpenAI responses dialect: the door to its request, reply, stream and error codecs.
+"""The OpenAI responses dialect: the entry point to its request, reply, stream and error codecs.
 
-Spoken by OpenAI, Azure, OpenRouter, xAI, Groq, vLLM and others. Format: "Responses" and "Streaming events" of the
-API reference, https://platform.openai.com/docs/api-reference/responses.
+OpenAI, Azure, OpenRouter, xAI, Groq, vLLM and others speak it. Format: "Responses" and "Streaming events" of the API
+reference, https://platform.openai.com/docs/api-reference/responses.
 
-Theory of operation. A reply is a list of items: messages, reasoning, calls. What one reply says stands in items that
-follow each other; in a request they are read as one assistant message. Calls of tools that the provider runs
-itself (web search, file search, code interpreter, MCP) are no calls of the agent: replies leave them out, requests
-keep their digest. How a reply ended is its `status`; `incomplete_details` says why it is not complete.
+Theory of operation. A reply is a list of items: messages, reasoning, calls. In a request, adjacent items of an
+assistant are read as one message. Calls of tools that the provider runs itself (web search, file search, code
+interpreter, MCP) are not calls of the agent: replies omit them, requests keep their digest. `status` says how a reply
+ended, and `incomplete_details` why it is incomplete.
 """
 
 from __future__ import annotations

@@ -20,16 +20,16 @@ AGENT_CALLS = {
     "shell_call": "action",
     "apply_patch_call": "operation",
 }
-"""Calls of OpenAI's own tools that the agent carries out, and the field that says what is asked."""
+"""Calls of OpenAI's own tools that the agent carries out, and the field with their arguments."""
 
 
 def normal_finish(status: str | None, reason: str, *, has_calls: bool) -> FinishReason | None:
     """Return the normalised finish reason of a status; `None` while the reply is not over.
 
     Args:
-        status: What the reply says of itself.
-        reason: Why it is incomplete, if it says so.
-        has_calls: Whether it calls tools: the status does not tell.
+        status: The reply's status.
+        reason: Why it is incomplete, if it is.
+        has_calls: Whether it calls tools, which the status does not show.
     """
     match status:
         case "completed":
@@ -43,7 +43,7 @@ def normal_finish(status: str | None, reason: str, *, has_calls: bool) -> Finish
 
 
 def item_parts(item: dict[str, Any]) -> list[Part]:
-    """Return what an item of an assistant says; nothing for what a trace does not keep."""
+    """Return the parts of an assistant's item; empty for kinds that a trace does not keep."""
     kind = item.get("type") or "message"
     match kind:
         case "message":
@@ -57,14 +57,14 @@ def item_parts(item: dict[str, Any]) -> list[Part]:
         case "tool_search_call" if item.get("execution") == "client":
             return [call_part(item, parse_arguments(item.get("arguments")), name="tool_search")]
         case str() if kind in AGENT_CALLS:
-            asked = parse_arguments(item.get(AGENT_CALLS[kind]))
-            return [call_part(item, asked, name=kind.removesuffix("_call"))]
+            arguments = parse_arguments(item.get(AGENT_CALLS[kind]))
+            return [call_part(item, arguments, name=kind.removesuffix("_call"))]
         case _:
             return []
 
 
 def call_part(item: dict[str, Any], arguments: Any, *, name: str = "") -> ToolCallPart:
-    """Return the call of an item; its results name `call_id`, the item's own id is for the provider."""
+    """Return the call of an item. Its results name `call_id`; the item's own id is for the provider."""
     call_id = string(item.get("call_id")) or string(item.get("id"))
     return ToolCallPart(id=call_id, name=name or string(item.get("name")), arguments=arguments)
 
@@ -86,9 +86,9 @@ def content_parts(content: Any) -> list[Part]:
 
 
 def reasoning_parts(item: dict[str, Any]) -> list[Part]:
-    """Return the thought of a reasoning item: its summary, or the text where a server shows it.
+    """Return the thought of a reasoning item: its summary, or the text if the server shows it.
 
-    The signature is what must be sent back: the item's id and its encrypted content, joined by a colon.
+    The signature is the part that must be sent back: the item's id and its encrypted content, joined by a colon.
     """
     summary = "\n\n".join(string(piece.get("text")) for piece in entries(item.get("summary")))
     shown = "".join(string(piece.get("text")) for piece in entries(item.get("content")))
@@ -99,7 +99,7 @@ def reasoning_parts(item: dict[str, Any]) -> list[Part]:
 
 
 def decode_usage(wire: Any) -> Usage | None:
-    """Return what a `usage` object says; cached tokens are part of the input, reasoning of the output."""
+    """Decode a `usage` object; cached tokens are part of the input, reasoning of the output."""
     if not isinstance(wire, dict):
         return None
     input_details = mapping(wire.get("input_tokens_details"))

@@ -6,21 +6,18 @@ from typing import Any
 
 from runtime.core.messages import ModelReply, Part, ToolCallPart
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import entries, mapping, string
+from runtime.dialects.fields import entries, mapping, reply_object, string
 from runtime.dialects.openai_chat_parts import stated_cost
 from runtime.dialects.openai_responses_parts import decode_usage, item_parts, normal_finish
 
 
 def decode_reply(body: Any) -> ModelReply:
-    """Return the reply of a `response` body; also of one still queued, and of a compaction.
+    """Return the reply of a `response` body, which may be still queued or a compaction.
 
     Raises:
-        DialectError: If the body is no reply; for an error body use `decode_error`.
+        DialectError: If the body is not a reply; for an error body use `decode_error`.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no responses reply: body is {type(body).__name__}")
-    if body.get("error"):
-        raise DialectError("no responses reply: the body is an error")
+    body = reply_object(body, "responses reply")
     output = body.get("output")
     if not isinstance(output, list):
         raise DialectError(
@@ -30,7 +27,7 @@ def decode_reply(body: Any) -> ModelReply:
 
 
 def reply_of(body: dict[str, Any], parts: list[Part]) -> ModelReply:
-    """Return a reply of what was said and of the body that says how it ended."""
+    """Return a reply with the given parts, and with the status and usage of the body."""
     raw = string(body.get("status")) or None
     reason = string(mapping(body.get("incomplete_details")).get("reason"))
     has_calls = any(isinstance(part, ToolCallPart) for part in parts)

@@ -1,12 +1,12 @@
 """Requests of the OpenAI responses dialect, in both directions.
 
 Rules.
-1. `instructions` are the first system message. Items of an assistant that follow each other (reasoning, text, calls)
-   are one assistant message; each result is a tool message.
-2. What has no place in our request rides in `parameters` under the dialect's own name and passes through:
-   `previous_response_id`, `conversation`, tools that are no functions (`parameters["tools"]`).
-3. Items of other kinds keep their digest. Sent, reasoning without its signature is left out: the provider would
-   refuse it.
+1. `instructions` is the first system message. Adjacent items of an assistant (reasoning, text, calls) are one assistant
+   message, and each result is a tool message.
+2. Fields that `ModelRequest` does not have pass through in `parameters` under the dialect's own name:
+   `previous_response_id`, `conversation`, and tools other than functions (`parameters["tools"]`).
+3. Of items of other kinds only the digest is kept. Reasoning without a signature is not sent, because the provider
+   would refuse it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from runtime.core.messages import (
     ToolSchema,
 )
 from runtime.dialects.errors import DialectError
-from runtime.dialects.fields import mapping, string
+from runtime.dialects.fields import json_object, mapping, string
 from runtime.dialects.file_parts import file_at, foreign_part, inline_file
 from runtime.dialects.jsontext import arguments_text, dump_json
 from runtime.dialects.openai_responses_parts import content_parts, item_parts
@@ -44,13 +44,12 @@ _ROLES: dict[str, Role] = {
 
 
 def decode_request(body: Any) -> ModelRequest:
-    """Return what a request's body asks.
+    """Decode a request's body.
 
     Raises:
-        DialectError: If the body is no request of this dialect.
+        DialectError: If the body is not a request of this dialect.
     """
-    if not isinstance(body, dict):
-        raise DialectError(f"no responses request: body is {type(body).__name__}")
+    body = json_object(body, "responses request")
     if not any(name in body for name in ("input", "previous_response_id", "conversation", "prompt")):
         raise DialectError(f"no responses request: it has no input; fields are {sorted(map(str, body))[:8]}")
     parameters = {name: value for name, value in body.items() if name not in _OWN_FIELDS}
@@ -71,8 +70,8 @@ def encode_request(
     """Return the request's body.
 
     Args:
-        request: What the model is asked; `parameters` pass through as they are, but for the output limit.
-        stream: Whether the answer shall be streamed.
+        request: The request; its `parameters` pass through unchanged, except the output limit.
+        stream: Whether to stream the reply.
         max_output_tokens: Limit of this call.
 
     Raises:
@@ -125,7 +124,7 @@ def _decode_item(item: dict[str, Any], index: int) -> Message:
 
 
 def _result(item: dict[str, Any]) -> str:
-    """Return a result as text: what the tool said, or the JSON of a result of another form."""
+    """Return a result as text: the tool's text, or the JSON of a result of another form."""
     output = item.get("output", item.get("tools"))
     if isinstance(output, str):
         return string(output)
@@ -158,7 +157,7 @@ def _files(content: Any) -> list[FilePart]:
 
 
 def _decode_tools(wires: Any) -> tuple[tuple[ToolSchema, ...], list[Any]]:
-    """Return the functions of the agent, and the entries that are something else."""
+    """Return the agent's functions, and the entries that are something else."""
     if wires is not None and not isinstance(wires, list):
         raise DialectError(f"no responses request: tools is {type(wires).__name__}")
     schemas: list[ToolSchema] = []
@@ -207,7 +206,7 @@ def _encode_message(message: Message) -> list[dict[str, Any]]:
 
 
 def _add_piece(items: list[dict[str, Any]], role: Role, piece: dict[str, Any]) -> None:
-    """Add a piece of content to the message it belongs to, or begin one."""
+    """Add a piece of content to the open message of its role, or begin a message."""
     if items and items[-1].get("type") == "message":
         items[-1]["content"].append(piece)
         return

@@ -1,9 +1,9 @@
-"""Streamed replies of the OpenAI responses dialect: events become a reply.
+"""Streamed replies of the OpenAI responses dialect: convert events to a reply.
 
-Theory of operation. Items are opened by `response.output_item.added`, grown by deltas that name item and piece, and
-told once more as a whole by `response.output_item.done`, which then counts. The last event (`response.completed`,
-`.incomplete` or `.failed`) repeats the reply: status, usage and items that were not streamed are taken from it.
-A status before that event is no reason to stop. Format:
+Theory of operation. `response.output_item.added` opens an item, and deltas that name item and piece extend it.
+`response.output_item.done` repeats the item as a whole, and this form counts. The last event (`response.completed`,
+`.incomplete` or `.failed`) repeats the reply. Status, usage and items that were not streamed are taken from it. A
+status before that event is not a finish reason. Format:
 https://platform.openai.com/docs/api-reference/responses-streaming.
 """
 
@@ -32,7 +32,7 @@ _KINDS = {"text": "message", "refusal": "message", "thought": "reasoning", "summ
 
 
 class _Item:
-    """One item while its deltas come in: texts by what they are and by the piece they belong to."""
+    """One item while its deltas arrive: texts by kind and by piece."""
 
     __slots__ = ("opening", "texts", "whole")
 
@@ -42,13 +42,13 @@ class _Item:
         self.whole: dict[str, Any] | None = None
 
     def parts(self) -> list[Part]:
-        """Return what the item says so far."""
+        """Return the parts of the item so far."""
         if self.whole is not None:
             return item_parts(self.whole)
         kind = self.opening.get("type")
         if kind in ("function_call", "custom_tool_call"):
             text = self._joined("arguments")
-            # Of a call that is not over, absent arguments are not taken for empty ones.
+            # If the call is still open, missing arguments are not read as empty.
             arguments = parse_arguments(text) if kind == "function_call" and text.strip() else text
             return [call_part(self.opening, arguments)]
         said: list[Part] = []
@@ -100,7 +100,7 @@ class StreamDecoder(JsonStream):
         return []
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self._last is not None)
         parts = [part for place in sorted(self._items) for part in self._items[place].parts()]
         if self._last is not None:
@@ -134,5 +134,5 @@ def _place(event: dict[str, Any]) -> int:
 
 
 def _is_unnamed(part: Part) -> bool:
-    """Tell whether a part is a call whose opening was lost."""
+    """Return whether a part is a call whose opening event is missing."""
     return isinstance(part, ToolCallPart) and not part.name

@@ -1,7 +1,7 @@
-"""Server-sent events: bytes in arbitrary pieces become events.
+"""Server-sent events: parse bytes that arrive in arbitrary pieces.
 
-After the WHATWG event stream format, with two liberties that recorded traffic needs: an event whose closing blank
-line never came is still delivered by `finish()`, and blanks before `data:` are passed over.
+This follows the WHATWG event stream format with two exceptions for recorded traffic: `finish()` returns an event
+without its closing blank line, and blanks before `data:` are ignored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SseEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SseParser:
-    """Collects events from bytes as they arrive; lines may end in CR, LF or both, also across pieces."""
+    """Collects events from bytes as they arrive; lines may end in CR, LF or both, even across pieces."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -78,7 +78,7 @@ class SseParser:
         return events
 
     def take_lines(self, lines: list[bytes]) -> list[SseEvent]:
-        """Return the events of a whole body that was cut into its lines already."""
+        """Return the events of a whole body that is already split into lines."""
         events: list[SseEvent] = []
         for line in lines:
             self._line(line, events)

@@ -1,10 +1,10 @@
-"""What the stream decoders of all dialects share: a payload becomes an event, damage becomes a failure.
+"""The base of all dialects' stream decoders: parse payloads to events, and turn damage into a failure.
 
 Rules.
-1. Nothing raises. What a damaged or cut stream told is in the reply, and `error` says what went wrong first.
-2. A longer prefix of a stream never takes back what a shorter one told: texts, thoughts and arguments only grow,
-   calls are only added. A reason to stop is told once it arrived, never before.
-3. `[DONE]` is no event of any dialect, but gateways append it to each.
+1. Nothing raises. The reply of a damaged or cut stream has everything that arrived, and `error` is the first failure.
+2. A longer prefix of a stream only adds to the reply of a shorter one: texts, thoughts and arguments only grow, and
+   calls are only appended. The finish reason is set when it arrives, never before.
+3. `[DONE]` is not an event of any dialect, but gateways append it to streams of all of them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class JsonStream:
     """Base of the stream decoders whose payloads are JSON objects.
 
     Attributes:
-        error: What went wrong: an error event inside the stream, a payload that is no JSON, or a stream that
-            ended before its answer did (known after `finish()`); `None` if all is well.
+        error: The first failure: an error event inside the stream, a payload that is not JSON, or a stream that ended
+            before its reply did (known after `finish()`); `None` if there is none.
         done: Whether the end of the stream was seen.
     """
 
@@ -52,35 +52,35 @@ class JsonStream:
         return self.take(event)
 
     def take(self, event: dict[str, Any]) -> list[str]:
-        """Take one event that was read already and return its text deltas; never raises."""
+        """Take one parsed event and return its text deltas; never raises."""
         raise NotImplementedError
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         raise NotImplementedError
 
     def fail(self, failure: Failure) -> None:
-        """Note what went wrong; the first failure counts."""
+        """Record a failure; only the first one counts."""
         if self.error is None:
             self.error = failure
 
     def fail_if_cut(self, *, complete: bool) -> None:
-        """Note that the stream ended before its answer did, unless it is complete."""
+        """Record a failure if the stream ended before the reply was complete."""
         if not complete:
             self.fail(stream_failure("the stream ended before the answer did", "stream_cut"))
 
 
 def stream_failure(message: str, error_type: str) -> Failure:
-    """Return the failure of a stream that broke on its way; asking again may help."""
+    """Return the retryable failure of a stream that broke midway."""
     return Failure(
         kind=FailureKind.ERROR, message=message, retryable=True, phase="stream", error_type=error_type
     )
 
 
 def joined(parts: list[Part]) -> tuple[Part, ...]:
-    """Return parts with neighbouring texts, and neighbouring unsigned thoughts, made one.
+    """Return parts with adjacent texts merged, and adjacent unsigned thoughts merged.
 
-    Texts are mended after joining: a surrogate pair may be split between two pieces.
+    Texts are repaired after merging, because two pieces may split a surrogate pair.
     """
     found: list[Part] = []
     pieces: list[str] = []

@@ -1,7 +1,7 @@
-"""Text models that are asked with a prompt: those on Bedrock, and the older endpoints of Anthropic, Cohere and Ollama.
+"""Text models that complete a prompt: those on Bedrock, and older endpoints of Anthropic, Cohere and Ollama.
 
-Each vendor has its own form, whole and streamed; what a chunk of a stream says has the form of a reply or of one of
-its results. Formats: "Inference request parameters and response fields for foundation models",
+Each vendor has its own form, whole and streamed. A chunk of a stream has the form of a reply, or of one of its results.
+Formats: "Inference request parameters and response fields for foundation models",
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html; Anthropic text completions,
 https://docs.anthropic.com/en/api/complete; Cohere generate, https://docs.cohere.com/v1/reference/generate; Ollama
 generate, https://docs.ollama.com/api/generate.
@@ -18,7 +18,7 @@ from runtime.core.messages import FinishReason, Message, ModelReply, ModelReques
 from runtime.core.money import Usage
 from runtime.dialects.errors import DialectError
 from runtime.dialects.failures import decode_error
-from runtime.dialects.fields import entries, first_count, mapping, string, word
+from runtime.dialects.fields import entries, first_count, json_object, mapping, string, word
 from runtime.dialects.jsontext import mend_text
 from runtime.dialects.streams import JsonStream
 
@@ -40,7 +40,7 @@ _FINISH: dict[str, FinishReason] = {
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reply, or a chunk of a stream, says; `None` is what it does not say."""
+    """The content of a reply or of a chunk; a missing field is `None`."""
 
     text: str | None = None
     finish: str | None = None
@@ -119,10 +119,10 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True):
     read: Callable[[dict[str, Any]], Piece]
 
     def decode_request(self, body: Any) -> ModelRequest:
-        """Return what a request's body asks; `model` is empty where the body names none.
+        """Decode a request's body; `model` is empty if the body names none.
 
         Raises:
-            DialectError: If the body is no request of this form.
+            DialectError: If the body is not a request of this form.
         """
         prompt = body.get(self.prompt) if isinstance(body, dict) else None
         if not isinstance(prompt, str):
@@ -137,10 +137,9 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True):
         """Return the reply of a body that was not streamed.
 
         Raises:
-            DialectError: If the body is no reply of this form.
+            DialectError: If the body is not a reply of this form.
         """
-        if not isinstance(body, dict):
-            raise DialectError(f"no {self.name} reply: body is {type(body).__name__}")
+        body = json_object(body, f"{self.name} reply")
         if not isinstance(self.read(body).text, str):
             raise DialectError(f"no {self.name} reply: no text; fields are {sorted(map(str, body))[:8]}")
         decoder = TextStream(self.read)
@@ -180,7 +179,7 @@ class TextStream(JsonStream):
         return [mend_text(piece.text)]
 
     def finish(self) -> ModelReply:
-        """Return all that was told; may be called once the stream is over, however it ended."""
+        """Return the reply as far as it arrived. Call it when the stream is over, however it ended."""
         self.fail_if_cut(complete=self._finish is not None or self.done)
         text = mend_text("".join(self._texts))
         said: tuple[Part, ...] = (TextPart(text),) if text else ()

@@ -16,7 +16,7 @@ and a drill: each is another source of known outcomes, or another wrapper.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -35,9 +35,12 @@ from runtime.errors import GoldrunError, UsageError
 from runtime.execution.driver import Finished, drive_async
 from runtime.execution.governor import Governor
 from runtime.execution.guarded.performer import GuardedPerformer
+from runtime.execution.guarded.refusals import tree_scope
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
+from runtime.execution.shared_slice import SharedSlice, SlicedPerformer, TreePlace
+from runtime.execution.time_limit import finish
 from runtime.execution.world import RunBinding, World
 from runtime.orchestrator.loop import run_flow
 from runtime.orchestrator.setup import RunSetup
@@ -94,11 +97,11 @@ class RunParts:
 
 Known = Callable[[RunParts], OutcomeSource]
 """Makes the source of known outcomes of one run."""
-Enter = Callable[[Governor, Header], int]
+Enter = Callable[[Governor, Header], Awaitable[int]]
 """Enters a run in a control store's index and returns its fencing number."""
 
 
-def enter_new(governor: Governor, header: Header) -> int:
+async def enter_new(governor: Governor, header: Header) -> int:
     """Enter a fresh run.
 
     Raises:
@@ -106,7 +109,7 @@ def enter_new(governor: Governor, header: Header) -> int:
         ControlUnavailable: If the store cannot be used.
     """
     payload = fingerprint([header.agent, header.input, header.policy_hash])
-    opened = governor.open_run(header, payload_hash=payload)
+    opened = await governor.open_run(header, payload_hash=payload)
     if not opened.first:
         raise DuplicateRunError(opened.run, conflict=opened.conflict)
     return opened.run.fencing
@@ -158,7 +161,7 @@ class DrivenRun:
             self._cut(finished.trace)
 
 
-def assemble(
+async def assemble(
     agent: Agent,
     setup: RunSetup,
     world: World,
@@ -168,6 +171,7 @@ def assemble(
     child_known: Known | None = None,
     elapsed_s: float = 0.0,
     unended: StopKind = StopKind.INTERNAL_ERROR,
+    place: TreePlace | None = None,
 ) -> DrivenRun:
     """Return a run that is ready to be driven; it is entered in the control store, if there is one.
 
@@ -180,6 +184,7 @@ def assemble(
         child_known: Makes that of each child run.
         elapsed_s: Seconds that the run has used before.
         unended: Its stop reason in the index if not even `End` could be performed.
+        place: Where a child run stands in its tree.
 
     Raises:
         DuplicateRunError: If the run is fresh and the store knows another one of its request id.
@@ -190,16 +195,17 @@ def assemble(
     state = bind_state(header, world.state, slots=agent.scratch, artifacts=world.artifacts, audit=world.audit)
     governor = world.governor
     # Entered only once all else that can fail has been done: an entered run counts as alive until it is closed.
-    fencing = 1 if governor is None else enter(governor, header)
+    fencing = 1 if governor is None else await finish(enter(governor, header))
     binding = RunBinding(
         rates=header.rates,
         state=state,
         cap=_cap(agent, state.artifacts),
-        children=_children_of(header, world, fencing, child_known),
+        children=_children_of(header, world, fencing, place, child_known),
         elapsed_s=elapsed_s,
     )
     tools = {t.name: t for t in agent.tools} if world.tools is None else world.tools
-    guard = None if governor is None else governor.guard(header, fencing=fencing)
+    tree = None if place is None else place.scope
+    guard = None if governor is None else governor.guard(header, fencing=fencing, tree=tree)
     live = LivePerformer(replace(world, tools=tools), binding, guard=guard)
 
     def chain() -> Performer:
@@ -208,6 +214,8 @@ def assemble(
             reconcile = reconcilers_of(agent)
             carried_out = GuardedPerformer(live, guard, desk=world.desk, reconcile=reconcile)
         performer: Performer = carried_out
+        if place is not None:
+            performer = SlicedPerformer(carried_out, place.shares, live.elapsed_s)
         if known is not None:
             performer = KnownOutcomesPerformer(carried_out, known(RunParts(live, guard)), state)
         wrapped = performer if world.wrap is None else world.wrap(performer)
@@ -222,13 +230,21 @@ def assemble(
     return DrivenRun(setup, chain, guard, unended=unended)
 
 
-def begin_run(agent: Agent, request: Request, world: World, *, known: Known | None = None) -> DrivenRun:
-    """Return a fresh run that is ready to be driven: a run of its own, or a child of another.
+async def begin_run(
+    agent: Agent,
+    request: Request,
+    world: World,
+    *,
+    place: TreePlace | None = None,
+    known: Known | None = None,
+) -> DrivenRun:
+    """Return a fresh run that is ready to be driven: a run of its own, or a child in its tree.
 
     Args:
         agent: What runs.
         request: What is asked.
         world: Answers the run.
+        place: Its place in a tree of runs, for a child.
         known: Makes a source of known outcomes for the run, and one for each of its child runs.
     """
     governor = world.governor
@@ -239,21 +255,26 @@ def begin_run(agent: Agent, request: Request, world: World, *, known: Known | No
         started_at=world.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         inputs="none" if world.inputs is None else "recorded",
         rules=None if governor is None else governor.rules,
+        draws=place is not None,
     )
-    return assemble(agent, setup, world, known=known, child_known=known)
+    return await assemble(agent, setup, world, place=place, known=known, child_known=known)
 
 
 def _children_of(
-    parent: Header, world: World, execution: int, known: Known | None
+    parent: Header, world: World, execution: int, place: TreePlace | None, known: Known | None
 ) -> Callable[[CallTool], CallChildren]:
     """Return what makes the child runs of a call: in the same world, recorded and guarded alike."""
+    above = None if place is None else place.shares
+    scope = tree_scope(parent) if place is None else place.scope
 
-    async def start(child: Agent, wanted: ChildRequest, cut: Cut) -> RunResult:
+    async def start(child: Agent, wanted: ChildRequest, shares: SharedSlice, cut: Cut) -> RunResult:
         own = replace(world, model=child.client or world.model, tools=None, inputs=None, observer=None)
-        return await begin_run(child, child_request(wanted, parent), own, known=known).run(cut)
+        place = TreePlace(shares, scope)
+        run = await begin_run(child, child_request(wanted, parent), own, place=place, known=known)
+        return await run.run(cut)
 
     starter: Start = start
-    return lambda call: CallChildren(parent, call, starter, execution=execution)
+    return lambda call: CallChildren(parent, call, starter, execution=execution, above=above)
 
 
 def child_request(wanted: ChildRequest, header: Header) -> Request:

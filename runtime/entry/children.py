@@ -20,12 +20,12 @@ from runtime.core.policy import Budget, BudgetSlice, LoopLimits, Policy
 from runtime.core.run import Header
 from runtime.core.trace import Trace
 from runtime.entry.agent import Agent
-from runtime.errors import UsageError
+from runtime.execution.shared_slice import SharedSlice
 
 Cut = Callable[[Trace], None]
 """Called with the trace of a child run that was cut off."""
-Start = Callable[[Agent, "ChildRequest", Cut], Awaitable[Any]]
-"""Runs a child and returns its `RunResult`."""
+Start = Callable[[Agent, "ChildRequest", SharedSlice, Cut], Awaitable[Any]]
+"""Runs a child, which draws from a slice, and returns its `RunResult`."""
 
 
 class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,23 +47,39 @@ class ChildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CallChildren:
-    """The child runs of one call; they share its slice in the order they end.
+    """The child runs of one call; each of their calls draws from its slice (`runtime.execution.shared_slice`).
 
-    A child that still runs when its call is cut off counts with all it holds, and with all it may write.
+    A child that is cut off counts with what its calls used and with what those under way may use.
 
     Attributes:
         in_doubt: Writes in doubt that they left behind; a parent that does not hear of them must not go on.
     """
 
-    def __init__(self, header: Header, call: CallTool, start: Start, *, execution: int = 1) -> None:
-        """Begin with none; an execution that took the run over names its children anew, which repeats no write."""
+    def __init__(
+        self,
+        header: Header,
+        call: CallTool,
+        start: Start,
+        *,
+        execution: int = 1,
+        above: SharedSlice | None = None,
+    ) -> None:
+        """Begin with none.
+
+        Args:
+            header: Of the run that makes the call.
+            call: The call.
+            start: Runs a child.
+            execution: One that took the run over names its children anew, which repeats no write.
+            above: The slice that this run draws from itself, if it is a child.
+        """
         self._again = "" if execution == 1 else f"~{execution}"
         self._header = header
         self._call = call
         self._start = start
+        self._limit = call.limits.child_budget or BudgetSlice(max_steps=0)
+        self._slice = SharedSlice(self._limit, above)
         self._count = 0
-        self._reserved = Used()
-        self._used = Used()
         self._wrote = False
         self._open_writers = 0
         self.in_doubt: int = 0
@@ -71,7 +87,11 @@ class CallChildren:
     @property
     def used(self) -> Used:
         """What they used so far."""
-        return _plus(self._used, self._reserved)
+        return self._slice.used
+
+    def close(self) -> None:
+        """Let them make no further call: the call is over, and nobody would pay for it."""
+        self._slice.close()
 
     @property
     def wrote(self) -> bool:
@@ -79,38 +99,23 @@ class CallChildren:
         return self._wrote or self._open_writers > 0
 
     async def child(self, agent: Agent, prompt: str | Sequence[Message]) -> Any:
-        """Run an agent as a child of this call and return its `RunResult`.
-
-        Children that run at one time share the slice by reservation: each holds its whole budget until it ends.
-        """
+        """Run an agent as a child of this call and return its `RunResult`."""
         self._count += 1
-        slice_ = self._call.limits.child_budget or BudgetSlice(max_steps=0)
-        budget = narrowed(agent.budget, slice_, self.used)
-        held = _held(budget)
-        self._reserved = _plus(self._reserved, held)
         suffix = self._again if self._count == 1 else f"{self._again}#{self._count}"
         request = ChildRequest(
             prompt=prompt if isinstance(prompt, str) else tuple(prompt),
             request_id=child_request_id(self._header.request_id, self._call.lane) + suffix,
             parent=self._header.request_id,
             policy=narrowed_policy(agent, self._header.policy),
-            budget=budget,
+            budget=narrowed(agent.budget, self._limit, self._slice.used),
         )
-        used = held
         writes = any(tool.decl.write for tool in agent.tools)
         self._open_writers += writes
         try:
-            result = await self._start(agent, request, self._cut)
-            used = result.spent or held
+            result = await self._start(agent, request, self._slice, self._cut)
             self._cut(result.trace)
-        except UsageError:
-            used = Used()  # it never began
-            raise
         finally:
-            # A child that was cut off reports no usage: it counts with all it might have used.
             self._open_writers -= writes
-            self._reserved = _minus(self._reserved, held)
-            self._used = _plus(self._used, used)
         return result
 
     def _cut(self, trace: Trace) -> None:
@@ -174,30 +179,3 @@ def _least(own: int | None, slice_: int | None, used: int) -> int | None:
     left = None if slice_ is None else max(slice_ - used, 0)
     known = [limit for limit in (own, left) if limit is not None]
     return min(known) if known else None
-
-
-def _held(budget: Budget) -> Used:
-    return Used(
-        steps=budget.max_steps or 0,
-        tool_calls=budget.max_tool_calls or 0,
-        tokens=budget.max_tokens or 0,
-        nanos=budget.max_usd_nanos or 0,
-    )
-
-
-def _plus(a: Used, b: Used) -> Used:
-    return Used(
-        steps=a.steps + b.steps,
-        tool_calls=a.tool_calls + b.tool_calls,
-        tokens=a.tokens + b.tokens,
-        nanos=a.nanos + b.nanos,
-    )
-
-
-def _minus(a: Used, b: Used) -> Used:
-    return Used(
-        steps=a.steps - b.steps,
-        tool_calls=a.tool_calls - b.tool_calls,
-        tokens=a.tokens - b.tokens,
-        nanos=a.nanos - b.nanos,
-    )

@@ -12,6 +12,7 @@ from runtime.core.policy import Budget, Policy
 from runtime.core.run import Header, with_hashes
 from runtime.entry.agent import Agent
 from runtime.entry.policy_check import check_policy
+from runtime.entry.pricing import Priced, priced
 from runtime.entry.request import Request
 from runtime.errors import UsageError
 from runtime.execution.clock import new_request_id
@@ -29,6 +30,7 @@ def prepare(
     started_at: str | None = None,
     inputs: Literal["none", "recorded"] = "none",
     rules: ControlRules | None = None,
+    draws: bool = False,
 ) -> RunSetup:
     """Return the setup of a run, its budget and policy checked.
 
@@ -39,19 +41,18 @@ def prepare(
         started_at: Wall time, ISO 8601 UTC.
         inputs: Whether further input is asked for after each step.
         rules: Limits across runs that hold for this one; `None` where no control store guards it.
+        draws: Whether its calls draw their worst case from a slice that it shares.
 
     Raises:
         UsageError: If policy or budget hold a wrong value, the policy names a tool or an argument the agent lacks,
             or dollars are limited without a known price or an output limit.
     """
-    policy = agent.policy if request.policy is None else request.policy
-    budget = agent.budget if request.budget is None else request.budget
+    policy, budget = request.policy or agent.policy, request.budget or agent.budget
     request_id = request.request_id or new_request_id()
     _check_values(agent, policy)
     table = _default_prices() if prices is None else prices
-    models = (agent.model, *agent.fallbacks)
-    rates = {m: rate for m in models if (rate := table.rate(m, agent.provider)) is not None}
-    metered = _check_limits(agent, budget, [m for m in models if m not in rates], rules)
+    known = priced(agent, table)
+    metered = _check_limits(agent, budget, known, rules, draws=draws)
     header = Header(
         request_id=request_id,
         run_id=run_id(request_id, deploy=request.deploy, source=request.source, repeat=request.repeat),
@@ -69,7 +70,7 @@ def prepare(
         started_at=started_at,
         instructions=agent.instructions,
         input=(user_message(request.prompt),) if isinstance(request.prompt, str) else tuple(request.prompt),
-        models=models,
+        models=(agent.model, *agent.fallbacks),
         provider=agent.provider,
         parameters=agent.model_parameters,
         tools=tuple(t.decl for t in agent.tools),
@@ -82,7 +83,7 @@ def prepare(
         governed=rules is not None,
         seed=seed_of(request_id) if request.seed is None else request.seed,
         price_table=table.id,
-        rates=rates,
+        rates=known.rates,
         labels=request.labels,
     )
     return RunSetup(
@@ -134,12 +135,14 @@ def _check_path(tool: str, schema: dict[str, Any], path: str) -> None:
     )
 
 
-def _check_limits(agent: Agent, budget: Budget, unpriced: list[str], rules: ControlRules | None) -> bool:
+def _check_limits(
+    agent: Agent, budget: Budget, known: Priced, rules: ControlRules | None, *, draws: bool
+) -> bool:
     """Refuse a run whose limits could not be kept: those of its own budget, and caps across runs.
 
     Returns:
-        Whether the worst case of each call is known and caps across runs may hold: an operator may set some while
-        the run is live.
+        Whether the worst case of each call is reserved without a limit of the run: it draws from a shared slice, or
+        caps across runs may hold, since an operator may set some while the run is live.
     """
     caps = () if rules is None else (rules.tenant_day, rules.everything)
     dollars = budget.max_usd_nanos is not None or any(c.nanos is not None for c in caps)
@@ -149,9 +152,10 @@ def _check_limits(agent: Agent, budget: Budget, unpriced: list[str], rules: Cont
         if budget.max_usd_nanos is not None or budget.max_tokens is not None
         else "a cap across runs"
     )
-    if dollars and unpriced:
+    if dollars and known.unknown:
+        model, why = next(iter(known.unknown.items()))
         raise UsageError(
-            f"{whose} limits dollars, but the price of model {unpriced[0]!r} is unknown",
+            f"{whose} limits dollars, but the price of model {model!r} is unknown{why}",
             next_step="add it to a price file (PriceTable.default(override=...)) or drop the dollar limit",
         )
     if metered and configured_output(agent.model_parameters) is None:
@@ -165,4 +169,4 @@ def _check_limits(agent: Agent, budget: Budget, unpriced: list[str], rules: Cont
                 f"{whose} limits dollars or tokens, but agent {agent.name!r} asks for several replies ({name!r})",
                 next_step=f"drop {name!r} from the parameters",
             )
-    return rules is not None and not unpriced and configured_output(agent.model_parameters) is not None
+    return configured_output(agent.model_parameters) is not None and (draws or rules is not None)

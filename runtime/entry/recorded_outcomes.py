@@ -151,17 +151,17 @@ class RecordedOutcomes:
             key = self._parts.guard.claims.key_of(effect) or key
         claims = self._claims
         if claims is not None and key is not None:
-            done = claims.result(key)
+            done = await claims.result(key)
             if done is not None:
                 return Outcome(self._parts.live.capped(effect, done), None, self._at)
-            if claims.never_happened(key):
+            if await claims.never_happened(key):
                 return None
         if effect.name in self._reconciler.tools and key is not None:
             return await self._reconciled(effect, key)
         decl = next((t for t in self._decls() if t.schema.name == effect.name), None)
         if decl is not None and decl.repeatable:
             if claims is not None and key is not None:
-                claims.settle(key, None)
+                await claims.settle(key, None)
             return None
         return self._doubt(
             f"the process ended while '{effect.name}' was running; whether it happened is not known"
@@ -173,7 +173,7 @@ class RecordedOutcomes:
         if isinstance(answer, str):
             return self._doubt(f"an earlier call of '{effect.name}' may have happened; {answer}")
         if self._claims is not None:
-            self._claims.settle(key, answer.result)
+            await self._claims.settle(key, answer.result)
         if answer.result is None:
             return None
         return Outcome(self._parts.live.capped(effect, answer.result), None, self._at)

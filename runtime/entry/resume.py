@@ -76,7 +76,7 @@ async def resume_run(
             began=began,
         )
 
-    resumed = assemble(
+    resumed = await assemble(
         agent,
         setup,
         world,
@@ -132,7 +132,7 @@ def _check_resumable(recording: Recording, world: World) -> None:
         )
 
 
-def take_over(governor: Governor, header: Header) -> int:
+async def take_over(governor: Governor, header: Header) -> int:
     """Take a run over in the governor's store and return its new fencing number.
 
     Raises:
@@ -141,22 +141,23 @@ def take_over(governor: Governor, header: Header) -> int:
     """
     now = governor.now()
     key = key_of(header)
-    taken = governor.store.resume_run(key, now=now, alive_until=now + ALIVE_S)
+    taken = await governor.store.resume_run(key, now=now, alive_until=now + ALIVE_S)
     if taken is not None:
         return taken.fencing
-    entry = next((run for run in governor.store.find_runs(key.request_id) if run.key == key), None)
+    entries = await governor.store.find_runs(key.request_id)
+    entry = next((run for run in entries if run.key == key), None)
     raise UsageError(
-        f"run {header.request_id} cannot be taken over: {_standing(entry)}",
+        f"run {header.request_id} cannot be taken over: {_state_words(entry)}",
         next_step="look at it with `goldrun ops runs`"
         if entry is not None or header.governed
         else "name the store it ran under; leave --store and GOLDRUN_CONTROL_STORE out if it ran without one",
     )
 
 
-def _standing(run: Run | None) -> str:
+def _state_words(run: Run | None) -> str:
     if run is None:
         return "this control store does not know it"
     if run.stop_reason is not None:
         return f"it has ended with {run.stop_reason}"
     until = datetime.fromtimestamp(run.alive_until or 0.0, UTC).isoformat(timespec="seconds")
-    return f"it counts as alive until {until}, unless it is heard of again"
+    return f"it counts as alive until {until}, or longer if it sends another heartbeat"

@@ -90,7 +90,7 @@ async def run_agent_async(
         wrap=wrap,
     )
     request = prompt if isinstance(prompt, Request) else Request(prompt=prompt)
-    return await begin_run(agent, request, world).run()
+    return await (await begin_run(agent, request, world)).run()
 
 
 def run_agent(

@@ -27,6 +27,7 @@ from runtime.entry.children import narrowed_scopes
 from runtime.entry.run import DuplicateRunError, Request, RunResult, Wrap, run_agent_async
 from runtime.entry.state import State
 from runtime.errors import UsageError
+from runtime.execution.breaker_views import BreakerViews
 from runtime.execution.clock import new_request_id
 from runtime.execution.governor import Governor
 from runtime.observability.logs import run_names
@@ -106,7 +107,7 @@ class Service:
             self.event_key = _event_key(self.governor.store)
         for sink in self.sinks:
             if isinstance(sink, MetricsSink):
-                sink.watch(self.governor.store.list_breakers)
+                sink.watch(BreakerViews(self.governor.store))
 
     async def run(self, agent: Agent, request: Request, *, credentials: str) -> RunResult:
         """Run an agent for the principal of the credentials.
@@ -183,19 +184,20 @@ class Service:
             if duplicate.conflict:
                 raise
             # Not kept: a run that crashed may be resumed and end otherwise.
-            return elsewhere(await self._ended_elsewhere(duplicate.run))
+            return indexed_result(await self._wait_for_end(duplicate.run))
         self._keep(key, request_hash, result)
         return result
 
-    async def _ended_elsewhere(self, run: Run) -> Run:
-        """Return a run that another process has, once it has ended; one that missed its heartbeat crashed."""
+    async def _wait_for_end(self, run: Run) -> Run:
+        """Wait until a run of another process has ended; a run that missed its heartbeat has crashed."""
         governor = self.governor
         while run.stop_reason is None and run.alive_until is not None:
             if run.alive_until <= governor.now():
-                governor.store.sweep_runs(now=governor.now())
+                await governor.store.sweep_runs(now=governor.now())
             else:
                 await asyncio.sleep(governor.rules.poll_s)
-            run = next(r for r in governor.store.find_runs(run.key.request_id) if r.key == run.key)
+            entries = await governor.store.find_runs(run.key.request_id)
+            run = next(r for r in entries if r.key == run.key)
         return run
 
     def _wrapped(self, inner: Performer) -> Performer:
@@ -249,8 +251,8 @@ def _check_same(key: RunKey, request_hash: str, first: str) -> None:
         )
 
 
-def elsewhere(run: Run) -> RunResult:
-    """Return what the index knows of a run that another process had: its stop reason."""
+def indexed_result(run: Run) -> RunResult:
+    """Return the result of another process's run: the index holds only its stop reason."""
     stop_reason = run.stop_reason or StopKind.OPEN.value
     trace = Trace(
         request_id=run.key.request_id,

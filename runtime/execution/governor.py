@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runtime.control.ledger import SpendScope
 from runtime.core.run import Header
 from runtime.execution.clock import Clock, SystemClock
 from runtime.execution.control_rules import ControlRules
@@ -41,14 +42,14 @@ class Governor:
         """Return epoch seconds of a clock that never goes back."""
         return self._anchor + self._monotonic_s()
 
-    def open_run(self, header: Header, *, payload_hash: str) -> RunOpened:
+    async def open_run(self, header: Header, *, payload_hash: str) -> RunOpened:
         """Enter a run in the index; a second delivery of its request id is answered with the first.
 
         Raises:
             ControlUnavailable: If the store cannot be written.
         """
         now = self.now()
-        return self.store.open_run(
+        return await self.store.open_run(
             Run(
                 key=key_of(header),
                 run_id=header.run_id,
@@ -62,9 +63,17 @@ class Governor:
             )
         )
 
-    def guard(self, header: Header, *, fencing: int = 1) -> RunGuard:
-        """Return the guard of a run; the running event loop watches it until it is closed. Internal to goldrun."""
+    def guard(self, header: Header, *, fencing: int = 1, tree: SpendScope | None = None) -> RunGuard:
+        """Return the guard of a run; the running event loop watches it until it is closed. Internal to goldrun.
+
+        Args:
+            header: The run's header.
+            fencing: The number under which this process has the run.
+            tree: Where what it uses counts, for a run that another one started.
+        """
         runs = self._watch.runs_here()
-        guard = RunGuard(self.store, self.rules, self.now, self._watch, runs, header, fencing=fencing)
+        guard = RunGuard(
+            self.store, self.rules, self.now, self._watch, runs, header, fencing=fencing, tree=tree
+        )
         runs.live.add(guard)
         return guard

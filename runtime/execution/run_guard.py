@@ -3,11 +3,12 @@
 Theory of operation. Others act on a run while it works: an operator pulls a switch, its lease is lost, its store goes
 away. All of that reaches it here, in one of three ways:
 
-- It asks. Before each call `cause` reads the switches; `refusal` reads them again in the step of the event loop in
-  which a tool call begins, because other runs had the loop in between.
-- It is shown. The switch watch calls `look` with each board. A kill halts the run: whatever is under way is stopped,
-  and whatever begins later is stopped as it begins. A switch on one tool or model stops that call alone.
+- It asks. Before each call `cause` looks at the loop's board of switches; `refusal` looks again in the step of the
+  event loop in which a tool call begins, because other runs had the loop in between. The board is local: no wait.
+- It is shown. The switch watch calls `look` with each new board. A kill halts the run: whatever is under way is
+  stopped, and whatever begins later is stopped as it begins. A switch on one tool or model stops that call alone.
 - It is cut off. A lease that cannot be renewed may belong to somebody else now, so the call that holds it is stopped.
+  A run that another process took over is halted.
 
 Every stop goes through the `Work` of a lane (`begin`, `done_with`), so that an effect that is stopped is cancelled and
 the cancellation is its outcome. What cannot be read is refused (`control_unavailable`), never guessed.
@@ -17,10 +18,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
+from runtime.control.ledger import SpendScope
 from runtime.control.switches import Board, Target, refusal
-from runtime.core.effects import CallTool, Failure, ToolResult
+from runtime.core.effects import AnyOutcome, CallTool, Failure, ToolResult
 from runtime.core.run import Header
 from runtime.execution.control_rules import ControlRules
 from runtime.execution.guarded.admission import Grants
@@ -29,7 +32,7 @@ from runtime.execution.interruption import interruption
 from runtime.execution.switch_watch import LoopRuns, SwitchWatch
 from runtime.execution.time_limit import Work
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import ControlUnavailable, RunKey
+from runtime.ports.control_values import ControlUnavailable, RunKey, RunOwner
 
 ALIVE_S = 60.0
 """A run without a heartbeat for so long counts as crashed."""
@@ -41,6 +44,7 @@ class RunGuard:
     Attributes:
         store: Where the control state is.
         header: The run's header.
+        owner: This process as the owner of the run.
         target: The run as switches name it.
         rules: Limits across runs.
         grants: What its admitted calls hold.
@@ -54,6 +58,7 @@ class RunGuard:
         "_beaten_at",
         "_closed",
         "_fencing",
+        "_reporting",
         "_runs",
         "_under_way",
         "_unregistered",
@@ -65,6 +70,7 @@ class RunGuard:
         "header",
         "may_have_approvals",
         "now",
+        "owner",
         "rules",
         "store",
         "target",
@@ -80,6 +86,7 @@ class RunGuard:
         header: Header,
         *,
         fencing: int,
+        tree: SpendScope | None = None,
     ) -> None:
         """Guard a run that is entered in the index.
 
@@ -91,6 +98,7 @@ class RunGuard:
             runs: The runs of the same event loop.
             header: The run's header.
             fencing: The number under which this process has the run.
+            tree: Where what it uses counts, for a run that another one started.
         """
         self.store: ControlStore = store
         self._watch = watch
@@ -106,8 +114,10 @@ class RunGuard:
             request_id=header.request_id,
         )
         owner = f"{header.run_id}#{fencing}/"
-        self.grants: Grants = Grants(store, rules, now, header, owner=owner, fencing=fencing)
-        self.claims: RunClaims = RunClaims(store, now, header, owner=owner)
+        self.grants: Grants = Grants(store, rules, now, header, owner=owner, fencing=fencing, tree=tree)
+        self.claims: RunClaims = RunClaims(store, now, header, owner=owner, fencing=fencing)
+        self.owner: RunOwner = RunOwner(key=key_of(header), fencing=fencing)
+        self._reporting: set[asyncio.Task[None]] = set()
         self.calls: dict[str, tuple[str | None, str | None]] = {}
         self.halted: str | None = None
         self.may_have_approvals: bool = fencing > 1
@@ -126,28 +136,73 @@ class RunGuard:
         """Forget the work of a lane: it has ended."""
         self._under_way.pop(lane, None)
 
-    def cause(self, *, tool: str | None = None, model: str | None = None, fresh: bool = False) -> str | None:
+    async def ready(self) -> None:
+        """See to it that the switches are known before the run begins."""
+        await self._watch.ready(self._runs)
+
+    def cause(self, *, tool: str | None = None, model: str | None = None) -> str | None:
         """Return why a call may not start now: `kill`, `tenant`, `disabled`, `control_unavailable`."""
         if self.halted is not None:
             return self.halted
         try:
-            board = self._watch.board(fresh=fresh)
+            board = self._watch.board(self._runs)
         except ControlUnavailable:
             return "control_unavailable"
-        self._runs.propagate(board)
         refused = refusal(board, self.target, tool=tool, model=model)
         return None if refused is None else refused[0]
 
+    @property
+    def epoch(self) -> int | None:
+        """The epoch of the switches that `cause` looked at; `None` before any were read."""
+        board = self._runs.board
+        return None if board is None else board.epoch
+
+    async def refresh(self) -> None:
+        """Read the switches anew: the store says that they have changed.
+
+        Raises:
+            ControlUnavailable: If they cannot be read.
+        """
+        await self._watch.refresh(self._runs)
+
     def refusal(self, call: CallTool) -> Failure | None:
         """Return why a tool call may not begin now; a switch may have been pulled since it was claimed."""
-        cause = self.cause(tool=call.name, fresh=call.write)
+        cause = self.cause(tool=call.name)
         return None if cause is None else interruption(cause, begun=False)
+
+    def settle(self, lane: str, outcome: AnyOutcome, *, abandoned: bool) -> None:
+        """End what a call holds; reported with the run's next admission, or at once if others wait for it."""
+        if self.grants.settle(lane, outcome, abandoned=abandoned):
+            self._report(self.grants.send_ends())
+
+    async def give_back(self, lane: str) -> None:
+        """Give back all that an admitted call holds before it waits for something else."""
+        if self.grants.drop(lane):
+            with contextlib.suppress(ControlUnavailable):  # then it is reported later
+                await self.grants.send_ends()
 
     def ended_late(self, call: CallTool, result: ToolResult | None) -> None:
         """Release the lease of an abandoned call that has ended, and store its result."""
-        with contextlib.suppress(ControlUnavailable):  # then the lease lapses by itself
-            self.grants.end_abandoned(call.lane)
-        self.claims.end_late(call, result)
+        lease = self.grants.end_abandoned(call.lane)
+        if lease is not None:
+            self._report(self.grants.give_back(lease))
+        self._report(self.claims.end_late(call, result))
+
+    def _report(self, work: Coroutine[Any, Any, None]) -> None:
+        """Report to the store in the background; what cannot be reported lapses by itself."""
+
+        async def report() -> None:
+            with contextlib.suppress(ControlUnavailable):
+                await work
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # an abandoned thread that ends after its loop was closed
+            asyncio.run(report())
+            return
+        task = loop.create_task(report())
+        self._reporting.add(task)
+        task.add_done_callback(self._reporting.discard)
 
     async def yield_to_killed(self) -> None:
         """Yield to runs being killed on this event loop, unless this one is killed too."""
@@ -158,33 +213,43 @@ class RunGuard:
         """Return the switches as they are now.
 
         Raises:
-            ControlUnavailable: If they cannot be read.
+            ControlUnavailable: If they could not be read within their lease.
         """
-        board = self._watch.board(fresh=True)
-        self._runs.propagate(board)
-        return board
+        return self._watch.board(self._runs)
 
     def look(self, board: Board | None) -> None:
-        """Stop what a switch concerns; else renew what the run holds."""
+        """Stop what a switch concerns."""
         if board is None:
             self._halt("control_unavailable")
             return
         refused = refusal(board, self.target)
         if refused is not None and refused[0] in {"kill", "tenant"}:
             self._halt(refused[0])
-            return
-        if board.switches:
+        elif board.switches:
             self._stop_disabled(board)
-        with contextlib.suppress(ControlUnavailable):
-            for lane in self.grants.renew():
+
+    def due(self, now: float) -> Coroutine[Any, Any, None] | None:
+        """Return what the run has to report to the store now: what ended, what it goes on holding, that it is alive."""
+        beats = not self._closed and now - self._beaten_at > ALIVE_S / 3
+        if beats or self.grants.has_ends or self.grants.is_renewal_due(now):
+            return self._keep(now, beats=beats)
+        return None
+
+    async def _keep(self, now: float, *, beats: bool) -> None:
+        with contextlib.suppress(ControlUnavailable):  # tried again at the next look
+            await self.grants.send_ends()
+            for lane in await self.grants.renew():
                 lost = self._under_way.get(lane)
                 if lost is not None:
                     # Its lease lapsed: somebody else may have the slot now.
                     lost.stop("control_unavailable")
-            now = self.now()
-            if now - self._beaten_at > ALIVE_S / 3:
-                self.store.beat_run(key_of(self.header), fencing=self._fencing, alive_until=now + ALIVE_S)
+            if not beats:
+                return
+            until = now + ALIVE_S
+            if await self.store.beat_run(self.owner.key, fencing=self._fencing, alive_until=until):
                 self._beaten_at = now
+            elif not self._closed:
+                self._halt("control_unavailable")  # another process has the run
 
     async def close(self, stop_reason: str) -> None:
         """Give back all the run holds and write its stop reason; again only if the store could not take it."""
@@ -193,24 +258,21 @@ class RunGuard:
         await self._watch.unregister(self)
         if self._closed:
             return
+        if self._reporting:
+            await asyncio.wait(self._reporting)
         now = self.now()
         with contextlib.suppress(ControlUnavailable):
-            self.grants.release_all()
-            key = key_of(self.header)
+            await self.claims.free_unbegun()
+            await self.grants.release_all()
+            key = self.owner.key
             if self.may_have_approvals:
-                self.store.void_approvals(key, now=now)
-            self.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
+                await self.store.void_approvals(key, now=now)
+            await self.store.stop_run(key, fencing=self._fencing, stop_reason=stop_reason, now=now)
             self._closed = True
 
     @property
     def has_abandoned_calls(self) -> bool:
         """Whether abandoned calls of the run keep their leases."""
-        return self.grants.has_abandoned_calls
-
-    def renew_abandoned(self) -> bool:
-        """Renew the leases of abandoned calls of a run that is over; return whether there are any."""
-        with contextlib.suppress(ControlUnavailable):  # tried again at the next look
-            self.grants.renew()
         return self.grants.has_abandoned_calls
 
     def unregistered(self) -> asyncio.Future[None]:

@@ -1,8 +1,7 @@
-"""Sweeps up in the control store what dead processes and ended calls leave, now and then, in a thread."""
+"""Sweeps up in the control store what dead processes and ended calls leave, now and then."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 
 from runtime.ports.control_store import ControlStore
@@ -26,20 +25,16 @@ class Sweeper:
         self._store = store
         self._swept_at = self._pruned_at = float("-inf")
 
-    def sweep_if_due(self, now: float) -> None:
-        """Have a thread sweep, so that no run of this loop waits for it; its own runs were heard of just before."""
+    async def sweep_if_due(self, now: float) -> None:
+        """Sweep; the runs of this process were heard of just before."""
         if now - self._swept_at < SWEEP_S:
             return
         self._swept_at = now
         prunes = now - self._pruned_at >= PRUNE_S
         if prunes:
             self._pruned_at = now
-        with contextlib.suppress(RuntimeError):  # an interpreter that shuts down starts no more threads
-            asyncio.get_running_loop().run_in_executor(None, self._sweep, now, prunes)
-
-    def _sweep(self, now: float, prunes: bool) -> None:
         with contextlib.suppress(ControlUnavailable):
-            self._store.sweep_runs(now=now)
+            await self._store.sweep_runs(now=now)
             rounds = _PRUNE_ROUNDS if prunes else 0
-            while rounds and self._store.prune_spend(before=now - KEPT_S):
+            while rounds and await self._store.prune_spend(before=now - KEPT_S):
                 rounds -= 1

@@ -1,23 +1,29 @@
-"""The switch watch: one task for each event loop reads the switches for all runs that are live on it.
+"""The switch watch: for each event loop, a local board of switches, and what its runs have to report.
 
-Theory of operation. While runs are live on an event loop, its watch task reads the switches every `poll_s` and shows
-the board to each of them; a run stops what it does if a switch concerns it, else it renews what it holds. A busy loop
-may come to its timers late, so a run that reads the switches for itself, before one of its calls, propagates a board
-that has changed to the other runs of its loop at once.
+Theory of operation. While runs are live on an event loop, two tasks work for all of them.
+
+The watch reads the switches every `poll_s` and keeps them as the loop's board. A board is good for a lease of
+`LEASE_S` from the moment its reading began, and only reading renews it: readers of the store are not held up by its
+writers. So a run looks at switches without a wait, in the very step of the loop in which a call begins, and a worker
+that cannot read them starts nothing once the lease has lapsed. Each new board is shown to every run of the loop; a run
+stops what it does if a switch concerns it.
+
+The keeper writes: it renews what the runs hold, says that they are alive, and sweeps. It may wait for the store as
+long as that takes, and nothing waits for it.
 
 When many runs are killed together each turn of the loop becomes long, and those that are not yet cancelled would go on
 starting calls. So a run yields, before it is admitted, while killed runs of its loop are ending: a grace at most.
 
-A run that is over may leave abandoned calls behind, which keep their leases. The watch renews those until the calls
-end, so it outlives such runs. It ends with the last of both.
+A run that is over may leave abandoned calls behind, which keep their leases. The keeper renews those until the calls
+end, so both tasks outlive such runs. They end with the last of both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from runtime.control.switches import Board
 from runtime.core.run import Header
@@ -27,16 +33,19 @@ from runtime.execution.time_limit import GRACE_S
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 
+LEASE_S = 2.0
+"""How long switches hold without being read again; nothing starts after that."""
+
 
 class WatchedRun(Protocol):
     """A run as its watch sees it."""
 
     def look(self, board: Board | None) -> None:
-        """Stop what a switch concerns, or renew what the run holds; `None` if the switches cannot be read."""
+        """Stop what a switch concerns; `None` if the switches have not been read for too long."""
         ...
 
-    def renew_abandoned(self) -> bool:
-        """Renew the leases of abandoned calls of a run that is over; return whether there are any."""
+    def due(self, now: float) -> Coroutine[Any, Any, None] | None:
+        """Return what the run has to report to the store now, if anything."""
         ...
 
     @property
@@ -63,16 +72,19 @@ class LoopRuns:
     Attributes:
         live: Runs under way.
         over: Runs that are over while calls that they abandoned keep their leases.
-        task: The watch task.
+        tasks: The watch and the keeper.
+        board: The switches as they were read last; `None` before the first reading.
+        read_at: When that reading began; epoch seconds.
     """
 
-    __slots__ = ("_epoch", "_killed", "_killed_are_gone", "live", "over", "task")
+    __slots__ = ("_killed", "_killed_are_gone", "board", "live", "over", "read_at", "tasks")
 
     def __init__(self) -> None:
         self.live: set[WatchedRun] = set()
         self.over: set[WatchedRun] = set()
-        self.task: asyncio.Task[None] | None = None
-        self._epoch: int | None = None
+        self.tasks: tuple[asyncio.Task[None], ...] = ()
+        self.board: Board | None = None
+        self.read_at = float("-inf")
         self._killed: set[WatchedRun] = set()
         self._killed_are_gone: asyncio.Future[None] | None = None
 
@@ -81,19 +93,19 @@ class LoopRuns:
         """Whether nothing is left to watch."""
         return not self.live and not self.over
 
+    def set(self, board: Board, read_at: float) -> None:
+        """Keep switches that were read, unless later ones are known; show them to all runs if they have changed."""
+        if read_at < self.read_at:
+            return
+        changed = self.board is None or board.epoch != self.board.epoch
+        self.board, self.read_at = board, read_at
+        if changed:
+            self.show(board)
+
     def show(self, board: Board | None) -> None:
-        """Show the switches to all runs of this loop; `None` if they cannot be read."""
-        self._epoch = None if board is None else board.epoch
+        """Show the switches to all runs of this loop; `None` if they have not been read for too long."""
         for run in tuple(self.live):
             run.look(board)
-        for run in tuple(self.over):
-            if not run.renew_abandoned():
-                self.over.discard(run)
-
-    def propagate(self, board: Board) -> None:
-        """Propagate a switch-board change, which one run has read, to every run of this loop."""
-        if board.epoch != self._epoch:
-            self.show(board)
 
     def killed(self, run: WatchedRun) -> None:
         """Note that a run was killed: the others yield until it is gone, a grace at most."""
@@ -139,36 +151,52 @@ class SwitchWatch:
         self._rules = rules
         self._now = now
         self._loops: dict[asyncio.AbstractEventLoop, LoopRuns] = {}
-        self._board = Board()
-        self._board_at = float("-inf")
+        self._poll_s = min(rules.poll_s, LEASE_S / 4)
         self._sweeper = Sweeper(store)
 
-    def board(self, *, fresh: bool) -> Board:
-        """Return the pulled switches; the last known ones for a while if they need not be fresh.
+    def board(self, runs: LoopRuns) -> Board:
+        """Return the switches of a loop.
+
+        Raises:
+            ControlUnavailable: If they have not been read within the lease.
+        """
+        board = runs.board
+        if board is None or self._now() - runs.read_at > LEASE_S:
+            raise ControlUnavailable("the switches could not be read", next_step="look at the control store")
+        return board
+
+    async def refresh(self, runs: LoopRuns) -> None:
+        """Read the switches now.
 
         Raises:
             ControlUnavailable: If they cannot be read.
         """
-        try:
-            self._board = self._store.read_switches()
-            self._board_at = self._now()
-        except ControlUnavailable:
-            if fresh or self._now() - self._board_at > self._rules.stale_s:
-                raise
-        return self._board
+        began = self._now()
+        runs.set(await self._store.read_switches(), began)
+
+    async def ready(self, runs: LoopRuns) -> None:
+        """Read the switches of a loop if they are not known; one whose switches cannot be read starts nothing."""
+        if runs.board is None or self._now() - runs.read_at > self._poll_s:
+            with contextlib.suppress(ControlUnavailable):
+                await self.refresh(runs)
 
     def runs_here(self) -> LoopRuns:
-        """Return the runs of the running event loop; its watch task runs."""
+        """Return the runs of the running event loop; its tasks run."""
         loop = asyncio.get_running_loop()
         runs = self._loops.get(loop)
         if runs is None:
             runs = self._loops[loop] = LoopRuns()
-        if runs.task is None or runs.task.done():
-            runs.task = loop.create_task(self._watch(runs), name="goldrun-control-watch")
+        if not runs.tasks or any(task.done() for task in runs.tasks):
+            for task in runs.tasks:
+                task.cancel()
+            runs.tasks = (
+                loop.create_task(self._watch(runs), name="goldrun-control-watch"),
+                loop.create_task(self._keep(runs), name="goldrun-control-keeper"),
+            )
         return runs
 
     async def unregister(self, run: WatchedRun) -> None:
-        """Stop watching a run; the watch of a loop ends with its last run."""
+        """Stop watching a run; the tasks of a loop end with its last run."""
         loop = asyncio.get_running_loop()
         runs = self._loops.get(loop)
         run.set_unregistered()
@@ -177,19 +205,30 @@ class SwitchWatch:
         runs.unregister(run)
         if runs.is_idle:
             del self._loops[loop]
-            if runs.task is not None:
-                runs.task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await runs.task
+            for task in runs.tasks:
+                task.cancel()
+            if runs.tasks:
+                await asyncio.wait(runs.tasks)
 
     async def _watch(self, runs: LoopRuns) -> None:
         while True:
-            await asyncio.sleep(self._rules.poll_s)
+            await asyncio.sleep(self._poll_s)
             try:
-                runs.show(self.board(fresh=False))
+                await self.refresh(runs)
             except Exception:  # noqa: BLE001 - the watch must not die: what it cannot read stops the runs
-                runs.show(None)
+                if self._now() - runs.read_at > max(self._rules.stale_s, LEASE_S):
+                    runs.show(None)
+
+    async def _keep(self, runs: LoopRuns) -> None:
+        while True:
+            await asyncio.sleep(self._poll_s)
+            now = self._now()
+            due = [work for run in (*runs.live, *runs.over) if (work := run.due(now)) is not None]
+            if due:
+                await asyncio.gather(*due)
+            runs.over = {run for run in runs.over if run.has_abandoned_calls}
             if runs.is_idle:
                 self._loops = {loop: other for loop, other in self._loops.items() if other is not runs}
+                runs.tasks[0].cancel()
                 return
-            self._sweeper.sweep_if_due(self._now())
+            await self._sweeper.sweep_if_due(now)

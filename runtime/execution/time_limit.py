@@ -258,6 +258,32 @@ async def whole(work: Awaitable[T]) -> T:
     return task.result()
 
 
+async def finish(work: Awaitable[T]) -> T:
+    """Return the result of some work, whatever happens; a cancellation meanwhile reaches the caller at its next wait.
+
+    For what must be known once it was begun: a claim that nobody ends, or an outcome that nobody gets, is a doubt.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled = 0
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled += 1
+    caller = asyncio.current_task()
+    if cancelled and caller is not None:
+        for _ in range(cancelled):
+            caller.uncancel()  # counted once, or asyncio.timeout() would not know its own cancellation
+        caller.cancel()
+    return task.result()
+
+
+def is_cancelled() -> bool:
+    """Return whether the running task is to be cancelled at its next wait."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _cut(
     under_way: Work,
     task: asyncio.Future[T],

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import threading
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,10 +22,10 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from runtime.errors import JournalError, UsageError
+from runtime.journal.open_runs import OpenRun, RunRecords
 from runtime.journal.records import (
     MAX_RECORD_BYTES,
     Chain,
-    EndBody,
     Record,
     decode_payload,
     encode_payload,
@@ -57,6 +58,7 @@ class JournalWriter:
         self.path: Path = Path(path)
         self._lock = threading.Lock()
         self._chains: dict[str, Chain] = {}
+        self._extents: dict[str, array[int]] = {}
         self._refused: set[str] = set()
         self._broken: str | None = None
         self._fd = _open_for_append(self.path)
@@ -102,13 +104,17 @@ class JournalWriter:
             if record.run in self._refused:
                 raise JournalError("an earlier record of this run was not written", where=str(self.path))
             try:
+                begin = self._size
                 self._write(line)
             except JournalError:
                 self._refused.add(record.run)
                 raise
             if record.phase == "end":
                 self._chains.pop(record.run, None)
+                self._extents.pop(record.run, None)
             else:
+                if record.phase != "hide":
+                    self._extents.setdefault(record.run, array("Q")).extend((begin, len(line)))
                 chain = self._chains.get(record.run)
                 if chain is None:
                     chain = self._chains[record.run] = Chain()
@@ -122,6 +128,15 @@ class JournalWriter:
         """Return the chain's root over the run's records so far, which its end record states."""
         with self._lock:
             return self._chains.get(run, Chain()).root
+
+    def payloads(self, run: str) -> Iterator[bytes]:
+        """Yield the payloads of a run's records so far, as they stand in the file; its end closes them."""
+        with self._lock:
+            extents = list(self._extents.get(run, ()))
+        with self.path.open("rb") as file:
+            for begin, size in zip(extents[::2], extents[1::2], strict=True):
+                file.seek(begin)
+                yield open_line(file.read(size)[:-1], where=str(self.path))
 
     def close(self) -> None:
         """Sync in `power`, then close; closing twice is harmless."""
@@ -161,26 +176,6 @@ class JournalWriter:
         )
 
 
-class RunRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """The records of one run as a journal holds them.
-
-    Attributes:
-        run: Run id.
-        records: In order of arrival, begin first.
-        payloads: Their JSON, which the chain covers; equal in number and order.
-        root: The chain's root over all records but the end.
-        ended: Whether the end was recorded; a run without it was cut off.
-        torn: Whether a torn tail of the file was dropped that may belong to this run.
-    """
-
-    run: str
-    records: tuple[Record, ...]
-    payloads: tuple[bytes, ...]
-    root: str
-    ended: bool
-    torn: bool = False
-
-
 class JournalReader:
     """Yields a journal's runs: each when its end is read, those that were cut off last.
 
@@ -199,7 +194,7 @@ class JournalReader:
         self._pause = pause
 
     def __iter__(self) -> Iterator[RunRecords]:
-        open_runs: dict[str, _OpenRun] = {}
+        open_runs: dict[str, OpenRun] = {}
         ended: set[str] = set()
         self.torn_bytes = self.runs = 0
         for number, line in self._lines():
@@ -210,15 +205,15 @@ class JournalReader:
                 self._pause()
             if record.run in ended:
                 raise JournalError(f"run {record.run!r} goes on after its end", where=where)
-            run = open_runs.setdefault(record.run, _OpenRun())
+            run = open_runs.setdefault(record.run, OpenRun())
             run.take(record, payload, where=where)
             if record.phase == "end":
                 ended.add(record.run)
                 self.runs += 1
-                yield open_runs.pop(record.run).close(record.run, ended=True)
+                yield open_runs.pop(record.run).close(record.run, ended=True, where=where)
         for name, run in open_runs.items():
             self.runs += 1
-            yield run.close(name, ended=False, torn=self.torn_bytes > 0)
+            yield run.close(name, ended=False, torn=self.torn_bytes > 0, where=str(self.path))
         if self.runs == 0:
             raise JournalError(
                 "the journal holds no whole record" if self.torn_bytes else "the journal is empty",
@@ -245,62 +240,6 @@ class JournalReader:
                     self.torn_bytes = _tail_bytes(file, line)
                     return
                 yield number, line[:-1]
-
-
-class _OpenRun:
-    """The records of a run that has not ended yet."""
-
-    __slots__ = ("chain", "payloads", "records")
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.payloads: list[bytes] = []
-        self.chain = Chain()
-
-    def take(self, record: Record, payload: bytes, *, where: str) -> None:
-        """Add the next record, checking its number and, at the end, the chain."""
-        if record.seq != len(self.records):
-            raise JournalError(
-                f"record {len(self.records)} of run {record.run!r} is missing: {record.seq} follows",
-                where=where,
-                next_step="take the file from a backup, or record it again",
-            )
-        check_root(record, self.chain.root, where=where)
-        if record.phase != "end":
-            self.chain.extend(payload)
-        self.records.append(record)
-        self.payloads.append(payload)
-
-    def close(self, run: str, *, ended: bool, torn: bool = False) -> RunRecords:
-        return RunRecords(
-            run=run,
-            records=tuple(self.records),
-            payloads=tuple(self.payloads),
-            root=self.chain.root,
-            ended=ended,
-            torn=torn,
-        )
-
-
-def check_root(record: Record, root: str, *, where: str) -> None:
-    """Check the root that an end record states against the chain over the records before it.
-
-    Raises:
-        JournalError: If they differ.
-    """
-    if record.phase != "end":
-        return
-    try:
-        stated = msgspec.json.decode(record.outcome, type=EndBody).root
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise JournalError(f"the run's end is wrong: {error}", where=where) from error
-    if stated is not None and stated != root:
-        raise JournalError(
-            f"the records of run {record.run!r} are not those it ended with (root {root[:12]}, "
-            f"stated {stated[:12]})",
-            where=where,
-            next_step="take the file from a backup, or record it again",
-        )
 
 
 def read_journal(path: str | Path, *, pause: Callable[[], None] | None = None) -> JournalReader:

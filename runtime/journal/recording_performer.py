@@ -12,6 +12,7 @@ The redactor and the destination are parameters, so this module knows neither re
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from runtime.core.run import Header
 from runtime.errors import BugError, GoldrunError, UsageError
 from runtime.journal.builder import RecordBuilder
 from runtime.journal.files import JournalWriter
+from runtime.journal.hiding import hide_now, hide_record, rekeyed, with_root, without_hidden
 from runtime.journal.recording import Recording, recording_of
 from runtime.journal.records import Chain, Record, encode_payload
 from runtime.ports.performers import CANCELLED, PerformerError
@@ -43,6 +45,10 @@ class Sink(Protocol):
         """Return the chain over a run's records so far, in hex."""
         ...
 
+    def payloads(self, run: str) -> Iterable[bytes]:
+        """Return the JSON of a run's records so far, as they were written."""
+        ...
+
 
 class MemorySink:
     """Keeps the records of one run in memory."""
@@ -50,6 +56,7 @@ class MemorySink:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self._chain = Chain()
+        self._hidden = False
 
     def open(self, header: Header) -> str:
         """Begin the run; its records carry no name.
@@ -67,12 +74,29 @@ class MemorySink:
 
     def append(self, record: Record) -> None:
         """Keep one record."""
+        if record.phase == "hide":
+            self._hidden = True
+            self._take(without_hidden(list(self.payloads("")), [record], where="memory")[0])
+            return
         self.records.append(record)
         self._chain.extend(encode_payload(record))
+        if record.phase == "end" and self._hidden:
+            # Keys after the hide record were still chained from the text before it.
+            self._take(rekeyed(self.records, where="memory")[0])
 
     def root(self, run: str) -> str:
         """Return the chain over the records so far, in hex."""
         return self._chain.root
+
+    def payloads(self, run: str) -> Iterable[bytes]:
+        """Return the JSON of the records so far."""
+        return map(encode_payload, self.records)
+
+    def _take(self, records: Iterable[Record]) -> None:
+        self.records[:] = records
+        self._chain = Chain()
+        for payload in self.payloads(""):
+            self._chain.extend(payload)
 
     def recording(self) -> Recording:
         """Return the run that was recorded."""
@@ -100,6 +124,10 @@ class JournalSink:
     def root(self, run: str) -> str:
         """Return the chain over a run's records so far, in hex."""
         return self._writer.root(run)
+
+    def payloads(self, run: str) -> Iterable[bytes]:
+        """Return the JSON of a run's records so far."""
+        return self._writer.payloads(run)
 
 
 class RecordingPerformer:
@@ -151,7 +179,7 @@ class RecordingPerformer:
             if self._builder is not None:
                 intent = self._builder.intent(effect)
                 if intent is not None:
-                    self._sink.append(intent)
+                    self._append(intent)
         except BugError:
             raise
         except GoldrunError as fault:
@@ -170,8 +198,23 @@ class RecordingPerformer:
             root = self._sink.root(self._run) if isinstance(effect, End) else None
             record = builder.outcome(effect, outcome, root=root)
             if record is not None:
-                self._sink.append(record)
+                self._append(record)
         except BugError:
             raise
         except GoldrunError as fault:
             raise PerformerError(str(fault)) from fault
+
+    def _append(self, record: Record) -> None:
+        forms = () if self._cleaner is None else self._cleaner.learned()
+        if forms:
+            # A value that was recognised just now may stand in this record and in those before it.
+            clean = hide_now(record, forms)
+            earlier = self._sink.payloads(self._run)
+            # Where this record alone changed, readers make its key anew all the same.
+            hide = hide_record(self._run, record.seq, earlier, forms, always=clean is not record)
+            record = clean
+            if hide is not None:
+                self._sink.append(hide)
+                if record.phase == "end":
+                    record = with_root(record, self._sink.root(self._run))
+        self._sink.append(record)

@@ -19,7 +19,7 @@ from runtime.core.messages import Message, ToolSchema
 from runtime.core.money import Usage
 from runtime.errors import JournalError
 
-Phase = Literal["begin", "intent", "outcome", "guard", "end"]
+Phase = Literal["begin", "intent", "outcome", "guard", "end", "hide"]
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 
 _CRC_BYTES = len(b',"crc":"89abcdef"}')
@@ -36,7 +36,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         run: Run id in files that hold several runs; empty where the file holds one.
         seq: Arrival order in the run; never matched.
         lane: What the effect is for.
-        phase: Begin, intent, outcome, guard or end.
+        phase: Begin, intent, outcome, guard or end; `hide` takes bytes of earlier records out, see `hiding`.
         kind: Kind of effect.
         name: Tool or model name.
         call_id: The call's id, for tool and approval records.

@@ -347,7 +347,8 @@ def _phase_of(error: Exception, progress: _Progress) -> str:
         case httpx.WriteError() | httpx.WriteTimeout():
             return "request"
         case _:
-            return "stream" if progress.streaming else "response"
+            # It was sent and no answer came, so the provider may have done all the work.
+            return "stream" if progress.streaming else "lost"
 
 
 def _body(response: HttpResponse) -> AsyncIterator[bytes]:

@@ -2,7 +2,16 @@
 
     schema: prices/1
     models:
-      demo-large: {input: 2.5, output: 10, cache_read: 1.25}
+      demo-large:
+        input: 2.5
+        output: 10
+        cache_read: 1.25
+        cache_write: 3.125
+        cache_write_1h: 5                                   # writes that last an hour
+        request: 0.001                                      # dollars for each call
+        tiers: [{above_tokens: 200000, input: 5, output: 15}]
+        service_tiers:
+          priority: {input: 5, output: 20}
 
 Loaded only where an override file is named.
 """
@@ -14,7 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from runtime.core.money import Rate, usd_to_nanos
+from runtime.core.money import Rate, Tier, usd_to_nanos
 from runtime.documents.strict_yaml import read_yaml
 from runtime.documents.yaml_events import YamlProblem
 from runtime.errors import UsageError
@@ -40,13 +49,35 @@ class _Strict(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
 
-class ModelPriceEntry(_Strict):
-    """Dollars for a million tokens; a cache price left out means cached input costs as other input."""
+class TierEntry(_Strict):
+    """Dollars for a million tokens of calls whose input is larger than a size."""
+
+    above_tokens: Annotated[int, BeforeValidator(_refuse_bool), Field(gt=0)]
+    input: Usd
+    output: Usd
+    cache_read: Usd | None = None
+    cache_write: Usd | None = None
+
+
+class RateEntry(_Strict):
+    """Dollars for a million tokens; a cache price left out means cached input costs as other input.
+
+    Written tokens that have a price, and none for an hour, have an unknown price where they last an hour.
+    """
 
     input: Usd
     output: Usd
     cache_read: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
+    request: Usd = Decimal(0)
+    tiers: tuple[TierEntry, ...] = ()
+
+
+class ModelPriceEntry(RateEntry):
+    """What a model costs, and what it costs at service tiers other than the standard one."""
+
+    service_tiers: dict[str, RateEntry] = Field(default_factory=dict)
 
 
 class PriceFile(_Strict):
@@ -56,8 +87,8 @@ class PriceFile(_Strict):
     models: dict[str, ModelPriceEntry]
 
 
-def read_price_file(data: bytes, *, where: str) -> dict[str, Rate]:
-    """Return the rates of a price file by model name.
+def read_price_file(data: bytes, *, where: str) -> dict[tuple[str, str | None], Rate]:
+    """Return the rates of a price file by model name and service tier; `None` is the standard one.
 
     Args:
         data: Content of the file.
@@ -78,7 +109,12 @@ def read_price_file(data: bytes, *, where: str) -> dict[str, Rate]:
         parsed = PriceFile.model_validate(document.value)
     except ValidationError as error:
         raise UsageError(_problems(error), where=where, next_step=_NEXT) from error
-    return {name: _rate(entry) for name, entry in parsed.models.items()}
+    rates: dict[tuple[str, str | None], Rate] = {}
+    for name, entry in parsed.models.items():
+        rates[name, None] = _rate(entry, None)
+        for tier, other in entry.service_tiers.items():
+            rates[name, tier] = _rate(other, tier)
+    return rates
 
 
 def _problems(error: ValidationError) -> str:
@@ -89,10 +125,27 @@ def _problems(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-def _rate(entry: ModelPriceEntry) -> Rate:
+def _rate(entry: RateEntry, service_tier: str | None) -> Rate:
+    tiers = sorted(entry.tiers, key=lambda tier: tier.above_tokens)
     return Rate(
         input=usd_to_nanos(entry.input),
         output=usd_to_nanos(entry.output),
-        cache_read=None if entry.cache_read is None else usd_to_nanos(entry.cache_read),
-        cache_write=None if entry.cache_write is None else usd_to_nanos(entry.cache_write),
+        cache_read=_optional(entry.cache_read),
+        cache_write=_optional(entry.cache_write),
+        cache_write_1h=_optional(entry.cache_write_1h),
+        request=usd_to_nanos(entry.request),
+        input_tiers=_tiers(tiers, "input"),
+        output_tiers=_tiers(tiers, "output"),
+        cache_read_tiers=_tiers(tiers, "cache_read"),
+        cache_write_tiers=_tiers(tiers, "cache_write"),
+        tier=service_tier,
     )
+
+
+def _optional(usd: Decimal | None) -> int | None:
+    return None if usd is None else usd_to_nanos(usd)
+
+
+def _tiers(tiers: list[TierEntry], name: str) -> tuple[Tier, ...]:
+    priced = [(tier.above_tokens, getattr(tier, name)) for tier in tiers]
+    return tuple(Tier(size, usd_to_nanos(usd)) for size, usd in priced if usd is not None)

@@ -5,7 +5,8 @@ Rules.
    input or output tokens. A free model is one whose price is written down as 0.
 2. No network and no clock. The snapshot is the one inside the installed `genai-prices`, also where its
    updater runs in the same process; a rate without a time is the rate at the snapshot's date.
-3. The override file wins over the snapshot, by exact model name and for every provider.
+3. The override file wins over the snapshot, by exact model name and for every provider. It alone has prices of
+   service tiers other than the standard one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class PriceTable:
     """What models cost; see the rules of this module."""
 
-    def __init__(self, snapshot: Snapshot, overrides: dict[str, Rate], overrides_digest: str | None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        overrides: dict[tuple[str, str | None], Rate],
+        overrides_digest: str | None,
+    ) -> None:
         self._snapshot = snapshot
         self._overrides = overrides
         self._overrides_digest = overrides_digest
@@ -108,7 +114,7 @@ class PriceTable:
                 A provider the snapshot does not know has no price there, even for a model that it does.
             at: Aware time of the call; `None` for the snapshot's date.
         """
-        if (own := self._overrides.get(model)) is not None:
+        if (own := self._overrides.get((model, None))) is not None:
             return own
         found = _offline_snapshot()
         try:
@@ -118,6 +124,13 @@ class PriceTable:
         except LookupError:
             return None
         return _rate_of(info.get_prices(at if at is not None else self._snapshot_at()))
+
+    def tier_rate(self, model: str, tier: str) -> Rate | None:
+        """Return what a model costs at a service tier other than the standard one.
+
+        Only a price file tells: the snapshot has standard prices.
+        """
+        return self._overrides.get((model, tier))
 
     def _snapshot_at(self) -> datetime:
         day = datetime.fromisoformat(self._snapshot.date).date()

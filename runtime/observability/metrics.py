@@ -113,7 +113,7 @@ class MetricsSink:
         """Read the states of breakers whenever the registry is; one that cannot be read keeps its last state.
 
         Args:
-            breakers: Lists them: `store.list_breakers` of a control store.
+            breakers: Lists them; called in the thread that reads the registry.
         """
         self._watched.append(breakers)
 

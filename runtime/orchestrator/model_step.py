@@ -5,7 +5,7 @@ Order for each attempt: deadline -> reservation at worst case -> admission -> ca
 
 from __future__ import annotations
 
-from runtime.control.budgets import Allowance, allow_model_call, check_steps, check_time
+from runtime.control.budgets import Allowance, allow_model_call, check_steps, check_time, never_reached
 from runtime.control.retries import asks_too_much, backoff_s, may_retry
 from runtime.core.effects import (
     Admission,
@@ -24,10 +24,6 @@ from runtime.core.messages import ModelReply
 from runtime.core.stop import StopKind, StopReason
 from runtime.orchestrator.progress import Progress
 
-_UNSPENT = frozenset({FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE})
-"""Failures in which the provider did no work."""
-
-
 SHORT_OF = {
     "nanos": StopKind.MAX_USD,
     "tokens": StopKind.MAX_TOKENS,
@@ -38,7 +34,18 @@ SHORT_OF = {
 
 
 def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
-    """Return the next reply, or the stop reason of a decision that could not be made."""
+    """Return the next reply, or the stop reason of a decision that could not be made.
+
+    A decision that was paid for and not made counts as a step all the same: a child run that was cut off used it.
+    """
+    progress.has_lost = False
+    answer = yield from _decide(progress)
+    if isinstance(answer, StopReason) and progress.has_lost:
+        progress.spent.steps += 1
+    return answer
+
+
+def _decide(progress: Progress) -> Flow[ModelReply | StopReason]:
     header = progress.setup.header
     last: StopReason = StopReason(StopKind.INTERNAL_ERROR)
     attempt = 0
@@ -62,13 +69,14 @@ def ask_model(progress: Progress) -> Flow[ModelReply | StopReason]:
                 last = stop
                 break
             failure = outcome.failure or Failure(kind=FailureKind.ERROR, message="no reply was given")
+            # Whatever ended it: what may have reached the provider is paid for.
+            if not never_reached(failure):
+                progress.charge_lost(allowance)
             if failure.kind is FailureKind.INTERRUPTED and failure.cause == "disabled":
                 last = StopReason(StopKind.MODEL_UNHEALTHY, model)
                 break
             if failure.kind is FailureKind.INTERRUPTED:
                 return interrupted(failure)
-            if failure.kind not in _UNSPENT and failure.phase not in {"connect", "rejected"}:
-                progress.charge_lost(allowance)
             last = _exhausted(failure, model)
             used = progress.model_retries
             if asks_too_much(header.model_retry, failure, header.budget):
@@ -147,6 +155,7 @@ def interrupted(failure: Failure) -> StopReason:
         "tenant": StopKind.TENANT_DISABLED,
         "cancelled": StopKind.CANCELLED,
         "control_unavailable": StopKind.CONTROL_UNAVAILABLE,
+        "spend": StopKind.MAX_USD,
         "unrecorded": StopKind.OPEN,
     }
     return StopReason(kinds.get(failure.cause or "", StopKind.INTERNAL_ERROR))

@@ -30,7 +30,11 @@ _LEAST_TOKENS_PER_KIB = 64
 
 
 class Progress:
-    """The state of one flow; only the flow changes it."""
+    """The state of one flow; only the flow changes it.
+
+    Attributes:
+        has_lost: Whether an attempt of the decision under way was paid for and gave no reply.
+    """
 
     __slots__ = (
         "_bounded_messages",
@@ -43,6 +47,7 @@ class Progress:
         "_settled_messages",
         "_settled_tokens",
         "_untold_output",
+        "has_lost",
         "loops",
         "messages",
         "model_retries",
@@ -60,6 +65,7 @@ class Progress:
         self.spent: Spent = Spent()
         self.model_retries: int = 0
         self.tool_retries: int = 0
+        self.has_lost: bool = False
         self.loops: LoopGuard = LoopGuard(header.policy.loop)
         self.output: str | None = None
         opening = () if header.instructions is None else (system_message(header.instructions),)
@@ -121,6 +127,7 @@ class Progress:
 
     def charge_lost(self, allowance: Allowance) -> None:
         """Charge a call whose reply was lost as reserved: the provider may have done all the work."""
+        self.has_lost = True
         self.spent.tokens += self._worst_tokens(allowance)
         self.spent.nanos += allowance.reserved_nanos or 0
 

@@ -1,7 +1,7 @@
-"""The tool calls of one turn: guard order, retries in rounds, what the model sees.
+"""The tool calls of one turn: guard order, retries in rounds, and the results that the model sees.
 
-Pure checks of all calls -> denials -> approvals in one batch -> switches and deadline again -> admissions ->
-the calls together. If a reason to stop stands after the pure checks, nothing of the turn has started.
+Pure checks of all calls -> approvals in one batch -> switches and deadline again -> prices and denials -> admissions
+-> the calls together. If there is a stop reason after the pure checks, no call of the turn has started.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopR
             stops.append(stop)
     reason = first_stop(stops)
     if reason is None:
+        # Nobody is asked about calls of a run that stops anyway.
         reason = yield from _approve(progress, calls)
     if reason is not None:
         yield from _start_none(progress, calls, reason)
@@ -78,7 +79,7 @@ def run_calls(progress: Progress, parts: tuple[ToolCallPart, ...]) -> Flow[StopR
 
 
 def _reserve(progress: Progress, calls: list[Call]) -> StopReason | None:
-    """Reserve the price of each call in declared order; what the money does not reach for is not started."""
+    """Reserve the price of each call in declared order; calls that the money does not cover are not started."""
     stop: StopReason | None = None
     for call in calls:
         budget = progress.setup.header.budget
@@ -142,6 +143,7 @@ def _approve(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
                 )
                 if stop is not None:
                     stops.append(stop)
+    # An approval can take hours. Read the switches again, and below the deadline.
     names = tuple(sorted({c.name for c in calls if c.refusal is None}))
     controls = yield from perform(ReadControls(lane=lane(progress.step, "controls"), tools=names))
     _see(progress, (controls,))
@@ -243,7 +245,7 @@ def _rounds(progress: Progress, calls: list[Call]) -> Flow[StopReason | None]:
                     # All are repeated together, so the longest requested wait counts.
                     wait_s = max(wait_s, failure.after_s or 0.0)
                     continue
-            stop = stop or _given_up(progress, call, failure)
+            stop = stop or _exhausted(progress, call, failure)
             if stop is not None:
                 failed.append(stop)
         # If one call ends the run, no other call of the turn is repeated.
@@ -267,6 +269,7 @@ def _admit(progress: Progress, calls: list[Call], attempt: int) -> Flow[StopReas
             limits=Limits(
                 deadline_s=deadline_s, timeout_s=c.timeout_s, reserved_nanousd=c.cost_nanos or None
             ),
+            call=_effect(progress, c, attempt),
         )
         for c in calls
     ]
@@ -318,13 +321,14 @@ def _effect(progress: Progress, call: Call, attempt: int) -> CallTool:
 
 
 def _repeatable(call: Call, failure: Failure) -> bool:
-    """Return whether repeating cannot do harm: what surely did not happen, reads, and writes made safe."""
+    """Return whether a repeat is harmless: the call certainly did not happen, is a read, or is idempotent."""
     if failure.phase == "connect" or failure.kind in {FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}:
         return True
     return call.spec is None or call.spec.decl.repeatable
 
 
-def _given_up(progress: Progress, call: Call, failure: Failure) -> StopReason | None:
+def _exhausted(progress: Progress, call: Call, failure: Failure) -> StopReason | None:
+    """Return the stop reason of a call that is not retried; `None` if the model gets the failure as its result."""
     status = failure_status(failure, write=call.write)
     if failure.kind is FailureKind.INTERRUPTED:
         off = failure.cause == "disabled"
@@ -379,7 +383,7 @@ def _not_admitted(admission: Admission, tool: str) -> StopReason:
 
 
 def _no_progress(progress: Progress, calls: list[Call]) -> StopReason | None:
-    """Return the stop reason of a turn that fails or finds the same as the turns before it."""
+    """Return the stop reason of a turn that repeats the failures or results of earlier turns."""
     loops = progress.loops
     stuck = False
     for call in calls:

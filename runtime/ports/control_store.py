@@ -1,7 +1,9 @@
 """The durable control state behind the guards: protocols only.
 
 Rules for every store.
-1. Each method is one atomic operation; when it returns, what it says is stored. Methods are sync and short.
+1. Each method is one atomic operation; when it returns, what it says is stored. It never works on the event loop of
+   its caller, and it answers, or is refused, within the store's deadline, whatever holds the store up. The caller may
+   be cancelled meanwhile: then the operation may have taken place or not.
 2. Times are `now`, epoch seconds of the caller's clock port (anchored to a monotonic clock, so that a jump of the
    wall clock changes no lease); a store never reads a clock. Something with an expiry is live while
    `now < expires_at`.
@@ -10,7 +12,11 @@ Rules for every store.
    also a power loss.
 5. A store that cannot be read or written raises `ControlUnavailable`; it never answers from a guess. Wrong
    arguments raise `ValueError`. Everything else is an answer.
-6. Keys are made by `runtime.control.scopes`, so that every key starts with tenant and environment.
+6. An operation for a run names its owner (`RunOwner`): the run and the number under which this process has it. One
+   that was taken over gets `RunTakenOver`, and changes nothing.
+7. An operation that lets something start names the epoch of the switches that its caller knows. If they have changed
+   since, it raises `SwitchesChanged`, and changes nothing.
+8. Keys are made by `runtime.control.scopes`, so that every key starts with tenant and environment.
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ from runtime.ports.control_values import (
     Run,
     RunKey,
     RunOpened,
+    RunOwner,
     RunStopped,
 )
 
@@ -42,7 +49,7 @@ from runtime.ports.control_values import (
 class SpendStore(Protocol):
     """The ledger: reserve, then settle or release; see `runtime.control.ledger`."""
 
-    def reserve_spend(
+    async def reserve_spend(
         self,
         reservation: str,
         scopes: tuple[SpendScope, ...],
@@ -64,31 +71,31 @@ class SpendStore(Protocol):
         """
         ...
 
-    def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
+    async def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
         """End a hold with what was used; does nothing to a hold that has ended."""
         ...
 
-    def release_spend(self, reservation: str, *, now: float) -> Settled:
+    async def release_spend(self, reservation: str, *, now: float) -> Settled:
         """End a hold whose call never started; does nothing to a hold that has ended."""
         ...
 
-    def expire_spend(self, *, now: float) -> int:
+    async def expire_spend(self, *, now: float) -> int:
         """Turn holds that expired into their estimates; return how many."""
         ...
 
-    def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
+    async def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
         """Return the use of some scopes in their order, of unused ones too; what expired counts as spent."""
         ...
 
-    def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
+    async def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
         """Return the scopes whose key starts with a prefix, by key."""
         ...
 
-    def put_caps(self, key: str, caps: Caps | None) -> None:
+    async def put_caps(self, key: str, caps: Caps | None) -> None:
         """Set an operator's caps of a scope, which replace what callers bring; `None` removes them."""
         ...
 
-    def prune_spend(self, *, before: float, limit: int = 1000) -> int:
+    async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
         """Forget at most so many ended holds that would have expired before a time; return how many. Sums stay."""
         ...
 
@@ -96,17 +103,32 @@ class SpendStore(Protocol):
 class ClaimStore(Protocol):
     """Idempotency claims; see `runtime.control.claims`."""
 
-    def claim(
-        self, key: str, *, args_hash: str, owner: str, now: float, lease_s: float, repeatable: bool = False
+    async def claim(
+        self,
+        key: str,
+        *,
+        args_hash: str,
+        owner: str,
+        now: float,
+        lease_s: float,
+        repeatable: bool = False,
+        keep_s: float | None = None,
+        run: RunOwner | None = None,
+        epoch: int | None = None,
     ) -> ClaimAnswer:
-        """Ask to carry out a write; exactly one owner wins at a time. See `runtime.control.claims.take`."""
+        """Ask to carry out a write; exactly one owner wins at a time. See `runtime.control.claims.take`.
+
+        Raises:
+            RunTakenOver: If the run has another owner.
+            SwitchesChanged: If the switches are of another epoch; `None` to claim under any.
+        """
         ...
 
-    def renew_claim(self, key: str, *, fencing: int, now: float, lease_s: float) -> bool:
+    async def renew_claim(self, key: str, *, fencing: int, now: float, lease_s: float) -> bool:
         """Extend a claim; false if it lapsed, ended or was taken over."""
         ...
 
-    def end_claim(
+    async def end_claim(
         self,
         key: str,
         *,
@@ -119,17 +141,17 @@ class ClaimStore(Protocol):
         """Say what became of the call; a result is stored in the same operation."""
         ...
 
-    def reconcile_claim(
+    async def reconcile_claim(
         self, key: str, *, happened: bool, by: str, now: float, result: ToolResult | None = None
     ) -> ClaimChange:
         """Say what was found out about a call in doubt."""
         ...
 
-    def lookup_claim(self, key: str, *, now: float) -> Claim | None:
+    async def lookup_claim(self, key: str, *, now: float) -> Claim | None:
         """Return what is known of a key; a claim that lapsed shows as in doubt."""
         ...
 
-    def list_claims(self, *, state: ClaimState, now: float, limit: int = 100) -> tuple[Claim, ...]:
+    async def list_claims(self, *, state: ClaimState, now: float, limit: int = 100) -> tuple[Claim, ...]:
         """Return the claims in a state, by key."""
         ...
 
@@ -137,19 +159,21 @@ class ClaimStore(Protocol):
 class LeaseStore(Protocol):
     """Concurrency caps."""
 
-    def acquire_lease(self, name: str, *, cap: int, owner: str, now: float, ttl_s: float) -> LeaseAnswer:
+    async def acquire_lease(
+        self, name: str, *, cap: int, owner: str, now: float, ttl_s: float
+    ) -> LeaseAnswer:
         """Take a slot if fewer than `cap` are taken. Each lease has a fencing number of its own."""
         ...
 
-    def renew_lease(self, name: str, *, fencing: int, now: float, ttl_s: float) -> bool:
+    async def renew_lease(self, name: str, *, fencing: int, now: float, ttl_s: float) -> bool:
         """Extend a lease (at a third of its time); false if it lapsed or was released."""
         ...
 
-    def release_lease(self, name: str, *, fencing: int) -> bool:
+    async def release_lease(self, name: str, *, fencing: int) -> bool:
         """Give a slot back; releasing twice is harmless and false."""
         ...
 
-    def count_leases(self, name: str, *, now: float) -> int:
+    async def count_leases(self, name: str, *, now: float) -> int:
         """Return how many slots are taken."""
         ...
 
@@ -157,7 +181,7 @@ class LeaseStore(Protocol):
 class RateStore(Protocol):
     """Rate limits; see `runtime.control.ratelimit`."""
 
-    def take_rate(self, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
+    async def take_rate(self, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
         """Take tokens, all or none."""
         ...
 
@@ -165,21 +189,21 @@ class RateStore(Protocol):
 class BreakerStore(Protocol):
     """Circuit breakers; see `runtime.control.breaker`."""
 
-    def ask_breaker(self, key: str, rule: BreakerRule, *, now: float, token: str) -> BreakerVerdict:
+    async def ask_breaker(self, key: str, rule: BreakerRule, *, now: float, token: str) -> BreakerVerdict:
         """Return whether a call may start; at most one caller gets the probe."""
         ...
 
-    def report_breaker(
+    async def report_breaker(
         self, key: str, rule: BreakerRule, *, now: float, generation: int, sample: Sample, token: str
     ) -> Phase:
         """Tell a call's result under the verdict's generation; return the phase after it."""
         ...
 
-    def close_breaker(self, key: str) -> bool:
+    async def close_breaker(self, key: str) -> bool:
         """Close a breaker by hand; false if it is closed or not known."""
         ...
 
-    def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
+    async def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
         """Return the breakers whose key starts with a prefix, by key."""
         ...
 
@@ -187,31 +211,35 @@ class BreakerStore(Protocol):
 class CallStore(Protocol):
     """All that guards one call, at once: what `BreakerStore`, `LeaseStore`, `SpendStore` and `RateStore` do singly."""
 
-    def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
+    async def admit_call(self, ask: CallAsk, *, now: float) -> CallAnswer:
         """Ask breaker, slots, ledger and rate in this order; the first that refuses leaves all as they were.
+
+        The calls that end with it (`ask.ends`) end first, and have ended whatever becomes of this one.
 
         Raises:
             ValueError: As `reserve_spend` and `take_rate`.
+            RunTakenOver: If the run has another owner.
+            SwitchesChanged: If the switches are of another epoch.
         """
         ...
 
-    def end_call(self, end: CallEnd, *, now: float) -> None:
-        """Settle (or release) a call's hold, tell its breaker and give its slot back; what has ended stays so."""
+    async def end_calls(self, ends: tuple[CallEnd, ...], *, now: float) -> None:
+        """Settle (or release) calls' holds, tell their breakers and give their slots back; what has ended stays so."""
         ...
 
 
 class SwitchStore(Protocol):
     """Kill and disable switches; see `runtime.control.switches`."""
 
-    def put_switch(self, switch: Switch) -> int:
+    async def put_switch(self, switch: Switch) -> int:
         """Pull a switch; once this returns, every later read in any process sees it. Returns the epoch."""
         ...
 
-    def clear_switch(self, ref: SwitchRef) -> int:
+    async def clear_switch(self, ref: SwitchRef) -> int:
         """Put a switch back, if it is pulled; return the epoch."""
         ...
 
-    def read_switches(self) -> Board:
+    async def read_switches(self) -> Board:
         """Return the switches that are pulled now, never from an earlier epoch."""
         ...
 
@@ -219,13 +247,24 @@ class SwitchStore(Protocol):
 class ApprovalStore(Protocol):
     """Approvals; see `runtime.control.approvals`."""
 
-    def open_approval(
-        self, binding: Binding, *, arguments: Any, now: float, ttl_s: float, usable_s: float = 3600.0
+    async def open_approval(
+        self,
+        binding: Binding,
+        *,
+        arguments: Any,
+        now: float,
+        ttl_s: float,
+        usable_s: float = 3600.0,
+        run: RunOwner | None = None,
     ) -> Approval:
-        """Ask about a call; the same call finds the approval it opened before, whatever became of it."""
+        """Ask about a call; the same call finds the approval it opened before, whatever became of it.
+
+        Raises:
+            RunTakenOver: If the run has another owner.
+        """
         ...
 
-    def decide_approval(
+    async def decide_approval(
         self,
         approval: str,
         *,
@@ -238,23 +277,29 @@ class ApprovalStore(Protocol):
         """Answer; a late or second answer, or one to other arguments, changes nothing and says why."""
         ...
 
-    def use_approval(self, approval: str, *, binding: Binding, now: float) -> ApprovalChange:
-        """Use up a grant to start its call; exactly one caller gets `applied`."""
+    async def use_approval(
+        self, approval: str, *, binding: Binding, now: float, run: RunOwner | None = None
+    ) -> ApprovalChange:
+        """Use up a grant to start its call; exactly one caller gets `applied`.
+
+        Raises:
+            RunTakenOver: If the run has another owner.
+        """
         ...
 
-    def read_approval(self, approval: str, *, now: float) -> Approval | None:
+    async def read_approval(self, approval: str, *, now: float) -> Approval | None:
         """Return an approval as it stands."""
         ...
 
-    def expire_approvals(self, *, now: float) -> int:
+    async def expire_approvals(self, *, now: float) -> int:
         """Store as expired what was not decided or used in time; return how many."""
         ...
 
-    def void_approvals(self, run: RunKey, *, now: float) -> int:
+    async def void_approvals(self, run: RunKey, *, now: float) -> int:
         """Void what a run that is over still waits for, so that a late click does nothing; return how many."""
         ...
 
-    def list_approvals(
+    async def list_approvals(
         self,
         *,
         now: float,
@@ -269,47 +314,47 @@ class ApprovalStore(Protocol):
 class RunStore(Protocol):
     """The index of runs by request id, and the audit checkpoints."""
 
-    def open_run(self, run: Run) -> RunOpened:
+    async def open_run(self, run: Run) -> RunOpened:
         """Enter a run; a second delivery of its request id gets the first run."""
         ...
 
-    def beat_run(self, key: RunKey, *, fencing: int, alive_until: float | None) -> bool:
+    async def beat_run(self, key: RunKey, *, fencing: int, alive_until: float | None) -> bool:
         """Say that a run is alive until a time, or (`None`) parked; false if it ended or was taken over.
 
         A run that was swept as `crashed`, and that nobody took over, is not: its owner was only silent.
         """
         ...
 
-    def resume_run(self, key: RunKey, *, now: float, alive_until: float | None) -> Run | None:
+    async def resume_run(self, key: RunKey, *, now: float, alive_until: float | None) -> Run | None:
         """Take over a run that crashed, is parked or missed its heartbeat, under the next fencing number.
 
         Returns `None` if it is not known, alive, or has a stop reason other than `crashed`.
         """
         ...
 
-    def stop_run(self, key: RunKey, *, fencing: int, stop_reason: str, now: float) -> RunStopped:
+    async def stop_run(self, key: RunKey, *, fencing: int, stop_reason: str, now: float) -> RunStopped:
         """Set the stop reason if there is none, or `crashed`, and nobody took the run over."""
         ...
 
-    def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
+    async def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
         """Set `crashed` on runs that missed their heartbeat; return them."""
         ...
 
-    def find_runs(self, request_id: str) -> tuple[Run, ...]:
+    async def find_runs(self, request_id: str) -> tuple[Run, ...]:
         """Return the runs of a request id, of any tenant."""
         ...
 
-    def list_runs(
+    async def list_runs(
         self, *, tenant: str | None = None, open_only: bool = False, limit: int = 100
     ) -> tuple[Run, ...]:
         """Return runs, latest first."""
         ...
 
-    def append_checkpoint(self, checkpoint: Checkpoint) -> bool:
+    async def append_checkpoint(self, checkpoint: Checkpoint) -> bool:
         """Append to its chain; false if the chain is already at this entry or a later one."""
         ...
 
-    def list_checkpoints(self, chain: str) -> tuple[Checkpoint, ...]:
+    async def list_checkpoints(self, chain: str) -> tuple[Checkpoint, ...]:
         """Return the checkpoints of a chain in order."""
         ...
 
@@ -317,11 +362,11 @@ class RunStore(Protocol):
 class ActStore(Protocol):
     """What operators did, beside what their acts changed."""
 
-    def note_act(self, act: Act) -> None:
+    async def note_act(self, act: Act) -> None:
         """Keep an act."""
         ...
 
-    def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
+    async def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
         """Return acts, latest first."""
         ...
 
@@ -342,5 +387,5 @@ class ControlStore(
     """All of the control state."""
 
     def close(self) -> None:
-        """Let go of files and connections; closing twice is harmless."""
+        """Let go of files and connections, once what was asked is done; closing twice is harmless."""
         ...

@@ -7,13 +7,36 @@ from typing import Literal
 import msgspec
 
 from runtime.control.breaker import BreakerRule, BreakerVerdict, Sample
-from runtime.control.ledger import Amount, Reserved, SpendScope
+from runtime.control.ledger import Amount, Reserved, SpendScope, Unit
 from runtime.control.ratelimit import RateAnswer, RateRule
 from runtime.errors import DataError
 
 
 class ControlUnavailable(DataError):
     """The control store cannot be read or written now; guards refuse instead of guessing."""
+
+
+class RunTakenOver(ControlUnavailable):
+    """Another process has the run now; this one may start nothing more for it."""
+
+
+class SwitchesChanged(ControlUnavailable):
+    """Switches were changed since the caller read them; it must read them again before it starts anything."""
+
+
+class RunKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Which run; a request id of one tenant never finds the run of another."""
+
+    tenant: str
+    environment: str
+    request_id: str
+
+
+class RunOwner(msgspec.Struct, frozen=True, kw_only=True):
+    """Who acts for a run: the run, and the fencing number under which a process has it."""
+
+    key: RunKey
+    fencing: int
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,50 +69,18 @@ class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     after_s: float = 0.0
 
 
-class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
-    """What one call needs before it may start.
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """The breaker over all tenants of what a call goes to.
 
     Attributes:
-        key: Of its breaker, its slots and its rate.
-        token: Names this attempt alone: it owns the slot, and the probe if it is one.
-        breaker: When what it calls counts as unhealthy; `None` to ask no breaker.
-        slots: How many such calls may be under way; `None` for any number.
-        slot_s: Seconds a slot is held without a sign of life.
-        reservation: Names its hold, as in `reserve_spend`.
-        scopes: Where the amount counts.
-        amount: The worst case.
-        hold_s: Seconds until the hold expires.
-        rate: How often such calls may start; `None` for any rate.
+        key: Of the breaker.
+        rule: When it trips.
+        generation: From the breaker's verdict, once it was asked.
     """
 
     key: str
-    token: str
-    breaker: BreakerRule | None
-    slots: int | None
-    slot_s: float
-    reservation: str
-    scopes: tuple[SpendScope, ...]
-    amount: Amount
-    hold_s: float
-    rate: RateRule | None
-
-
-class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a request for all that one call needs.
-
-    Attributes:
-        refused: Which guard refused it first; `None` if it may start.
-        breaker: The breaker's verdict; `None` if no breaker applies.
-        slot: The answer about a slot, if that is what refused, or a slot is taken now.
-        spend: The ledger's answer, if that is what refused, or the amount is held now.
-        rate: The limiter's answer, if that is what refused, or a token is taken now.
-    """
-
-    refused: Literal["breaker", "slot", "spend", "rate"] | None = None
-    breaker: BreakerVerdict | None = None
-    slot: LeaseAnswer | None = None
-    spend: Reserved | None = None
-    rate: RateAnswer | None = None
+    rule: BreakerRule
+    generation: int = 0
 
 
 class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +95,8 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
         sample: What the call says about its dependency.
         token: The token that the call was admitted with.
         slot: Its slot; `None` if it has none or keeps it.
+        upstream: The breaker over all tenants; `None` if it need not hear of the call.
+        rate_at: When its token of the rate of `key` was taken, if that is given back.
     """
 
     reservation: str | None
@@ -114,14 +107,66 @@ class CallEnd(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sample
     token: str
     slot: Lease | None
+    upstream: Upstream | None = None
+    rate_at: float | None = None
 
 
-class RunKey(msgspec.Struct, frozen=True, kw_only=True):
-    """Which run; a request id of one tenant never finds the run of another."""
+class CallAsk(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call needs before it may start.
 
-    tenant: str
-    environment: str
-    request_id: str
+    Attributes:
+        key: Of its breaker, its slots and its rate.
+        token: Names this attempt alone: it owns the slot, and the probe if it is one.
+        breaker: When what it calls counts as unhealthy; `None` to ask no breaker.
+        slots: How many such calls may be under way; `None` for any number.
+        slot_s: Seconds a slot is held without a sign of life.
+        reservation: Names its hold, as in `reserve_spend`.
+        scopes: Where the amount counts.
+        amount: The worst case.
+        hold_s: Seconds until the hold expires.
+        rate: How often such calls may start; `None` for any rate.
+        run: Who asks; `None` to ask for no run.
+        epoch: Of the switches that the caller knows; `None` to start under any.
+        ends: Calls that end with it, in the same operation.
+        upstream: The breaker over all tenants; `None` to ask none.
+        unknown: Units of the amount that are not known: a scope with a cap on one of them refuses.
+    """
+
+    key: str
+    token: str
+    breaker: BreakerRule | None
+    slots: int | None
+    slot_s: float
+    reservation: str
+    scopes: tuple[SpendScope, ...]
+    amount: Amount
+    hold_s: float
+    rate: RateRule | None
+    run: RunOwner | None = None
+    epoch: int | None = None
+    ends: tuple[CallEnd, ...] = ()
+    upstream: Upstream | None = None
+    unknown: tuple[Unit, ...] = ()
+
+
+class CallAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request for all that one call needs.
+
+    Attributes:
+        refused: Which guard refused it first; `None` if it may start.
+        breaker: The breaker's verdict; `None` if no breaker applies.
+        upstream: The verdict of the breaker over all tenants; `None` if it was not asked.
+        slot: The answer about a slot, if that is what refused, or a slot is taken now.
+        spend: The ledger's answer, if that is what refused, or the amount is held now.
+        rate: The limiter's answer, if that is what refused, or a token is taken now.
+    """
+
+    refused: Literal["breaker", "slot", "spend", "rate"] | None = None
+    breaker: BreakerVerdict | None = None
+    upstream: BreakerVerdict | None = None
+    slot: LeaseAnswer | None = None
+    spend: Reserved | None = None
+    rate: RateAnswer | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -132,6 +132,10 @@ class ChildRuns(Protocol):
         """Run an agent as a child of the call."""
         ...
 
+    def close(self) -> None:
+        """Let them make no further call of their own."""
+        ...
+
 
 @runtime_checkable
 class TellsLate(Protocol):

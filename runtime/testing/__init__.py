@@ -1,7 +1,7 @@
 """Fakes for tests of agents: each passes the contract tests of the real thing.
 
-- Models: `ScriptedModel` answers from a list or a function of `says`, `calls` and `fails`; `LoopbackProvider` does so
-  over HTTP, for the adapters; `read_request` says what such a function needs of a request.
+- Models: `ScriptedModel` answers from a list or from a function that returns `says`, `calls` and `fails`.
+  `LoopbackProvider` does the same over HTTP, for model adapters. `read_request` gives such a function the conversation.
 - Time: `FakeClock`.
 - People: `GrantAll`, `DenyAll` and `SilentDesk` answer approvals.
 - Control: `RamControlStore` is a control store without a file, for one process.

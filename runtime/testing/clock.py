@@ -1,4 +1,4 @@
-"""A clock for tests: time passes only when somebody waits."""
+"""A clock for tests: time passes only when code waits."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class FakeClock:
-    """A `Clock` whose waits end at once and move its time on; pass it as `run_agent(clock=...)`.
+    """A `Clock` whose waits end at once and advance its time; pass it as `run_agent(clock=...)`.
 
-    The wall time stands still, so that two runs under two fresh clocks are equal to the byte. `advance` moves both.
+    The wall time does not change, so two runs with two fresh clocks are equal byte for byte. `advance` moves both.
 
     Attributes:
         seconds: Seconds that passed since the clock was made.
-        waits: The waits that were asked for, in seconds, in order.
+        waits: The requested waits, in seconds, in order.
     """
 
     def __init__(self, start: datetime = _START) -> None:
@@ -31,11 +31,11 @@ class FakeClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, on the wall too."""
+        """Advance the time, including the wall time."""
         self.seconds += seconds
         self._now += timedelta(seconds=seconds)
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
+        """Advance the time and return at once."""
         self.waits.append(seconds)
         self.seconds += seconds

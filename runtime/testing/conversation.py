@@ -1,4 +1,4 @@
-"""What a scripted model reads of a request: the user's text, and the calls so far with what came of them."""
+"""A request as a scripted model reads it: the user's text, and the calls so far with their results."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class PastCall:
     Attributes:
         name: The tool.
         arguments: As the model gave them.
-        result: What the model was told.
-        turn: Number of the reply that asked for it, from 0.
+        result: The result that the model received.
+        turn: Number of the reply that requested it, from 0.
     """
 
     name: str
@@ -29,7 +29,7 @@ class PastCall:
 
     @property
     def data(self) -> Any:
-        """The result as JSON; `None` where it is plain text, as errors are."""
+        """The result as JSON; `None` if it is plain text, as errors are."""
         try:
             return json.loads(self.result)
         except json.JSONDecodeError:
@@ -37,7 +37,7 @@ class PastCall:
 
     @property
     def is_refused(self) -> bool:
-        """Whether a guard refused the call, or nobody approved it."""
+        """Whether a guard denied the call, or its approval was denied or timed out."""
         return any(words in self.result for words in _REFUSED)
 
     @property
@@ -76,9 +76,9 @@ class Conversation:
 
 
 def read_request(request: ModelRequest) -> Conversation:
-    """Return what a request tells; it follows from the request alone, so equal requests get equal answers."""
+    """Return the conversation of a request; equal requests give equal conversations."""
     prompt: list[str] = []
-    asked: dict[str, tuple[ToolCallPart, int]] = {}
+    calls_by_id: dict[str, tuple[ToolCallPart, int]] = {}
     calls: list[PastCall] = []
     turns = 0
     for message in request.messages:
@@ -87,9 +87,9 @@ def read_request(request: ModelRequest) -> Conversation:
                 case TextPart() if message.role == "user":
                     prompt.append(part.content)
                 case ToolCallPart():
-                    asked[part.id] = (part, turns)
-                case ToolResponsePart() if part.id in asked:
-                    call, turn = asked[part.id]
+                    calls_by_id[part.id] = (part, turns)
+                case ToolResponsePart() if part.id in calls_by_id:
+                    call, turn = calls_by_id[part.id]
                     known = call.arguments if isinstance(call.arguments, dict) else {}
                     calls.append(PastCall(name=call.name, arguments=known, result=part.response, turn=turn))
                 case _:

@@ -1,4 +1,4 @@
-"""Approval desks for tests: one that grants, one that denies, one that never answers."""
+"""Approval desks for tests: one grants, one denies, and one never answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from runtime.core.effects import ApprovalAnswer, AskApproval
 
 
 class GrantAll:
-    """Grants each approval; the recording says that a rule did.
+    """Grants each approval; the recording names a rule as the decider.
 
     Attributes:
         calls: The calls that were granted, in order.
@@ -42,16 +42,16 @@ class DenyAll:
 
 
 class SilentDesk:
-    """Never answers, as a desk that nobody watches: the approval times out.
+    """Never answers, like a desk that nobody watches, so the approval times out.
 
     Attributes:
-        calls: The calls that wait, in order.
+        calls: The waiting calls, in order.
     """
 
     def __init__(self) -> None:
         self.calls: list[AskApproval] = []
 
     async def ask(self, call: AskApproval) -> ApprovalAnswer:
-        """Wait until the caller gives up."""
+        """Wait until the caller cancels the wait."""
         self.calls.append(call)
         return await asyncio.Future()

@@ -1,14 +1,14 @@
 """A model provider on 127.0.0.1: a real HTTP server that answers from a policy, in the dialect of the request.
 
-Demo, tests and benchmarks use it in place of a paid service; any client of OpenAI chat completions or Anthropic
-messages can talk to it.
+Demo, tests and benchmarks use it instead of a paid service. Any client of OpenAI chat completions or Anthropic
+messages can call it.
 
 Rules.
-1. An answer follows from the request alone: no clock, no counter, no date header. Equal requests get equal
-   bytes, so that recordings of it are stable.
-2. A failure of the policy goes over the wire as a provider would send it: a status with an error body, or a
-   connection that breaks (`phase` connect or request: no answer; `stream`: in the middle of a stream).
-3. An exception of the policy is a bug of its author: the connection is dropped, and `close` raises it.
+1. An answer is computed from the request alone: no clock, no counter, no date header. Equal requests get equal bytes,
+   so recordings are stable.
+2. A failure that the policy returns is sent as a provider would send it: a status with an error body, or a connection
+   that breaks (`phase` connect or request: no answer; `stream`: in the middle of a stream).
+3. An exception in the policy is a bug of its author. The connection is dropped, and `close` raises the exception.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from runtime.testing.loopback_dialects import CHAT, SERVED, ServedDialect, WireA
 from runtime.testing.scripted import ReplyFunction, complete_turn
 
 MAX_BODY_BYTES = 64_000_000
-"""Larger requests are answered 413."""
+"""Maximum size of a request; a larger one gets status 413."""
 
 _POLL_S = 0.02
 _PATHS = " or ".join(SERVED)
@@ -39,15 +39,15 @@ class LoopbackProvider:
     """A model server in a background thread; use it as a context manager.
 
     Attributes:
-        base_url: What a client is given, for example `http://127.0.0.1:40123/v1`.
-        requests: How many calls were answered or broken off, refused ones included.
+        base_url: Base URL for clients, for example `http://127.0.0.1:40123/v1`.
+        requests: Number of calls that were answered or broken off, including refused ones.
     """
 
     def __init__(self, policy: ReplyFunction, *, port: int = 0) -> None:
         """Take a policy; the server starts with `start` or on entering the context.
 
         Args:
-            policy: Decides each answer from the request alone; called from many threads at once.
+            policy: Computes each answer from the request alone; many threads call it at once.
             port: Port on 127.0.0.1; 0 picks a free one.
         """
         self._policy = policy
@@ -71,7 +71,7 @@ class LoopbackProvider:
 
     @property
     def requests(self) -> int:
-        """How many calls were made."""
+        """Number of calls so far."""
         return self._requests
 
     def start(self) -> LoopbackProvider:
@@ -141,7 +141,7 @@ class LoopbackProvider:
 
 
 class _Server(ThreadingHTTPServer):
-    """Knows its open connections, so that closing does not wait for idle clients."""
+    """Keeps track of its open connections, so that closing does not wait for idle clients."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -165,23 +165,23 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing: a client that left is no news, and a bug of the policy is raised by `close`."""
+        """Print nothing: a client may disconnect, and `close` raises the policy's exceptions."""
 
     def cut_connections(self) -> None:
-        """End the reads that handler threads wait in."""
+        """Shut down connections, so that handler threads stop waiting in reads."""
         with self._open_lock:
             connections = list(self._open)
         for connection in connections:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # the client was faster
+                continue  # the client closed it first
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads one call after another from a kept connection."""
+    """Reads one call after another from a persistent connection."""
 
-    server: _Server
+    server: _Server  # pyright: ignore[reportIncompatibleVariableOverride]  # only such a server makes it
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
@@ -204,14 +204,14 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(self.server.answer(dialect, body))
 
     def do_GET(self) -> None:
-        """Answer 404: there is nothing to read here."""
+        """Answer 404, because there is nothing to get."""
         self._send(CHAT.refused(404, f"there is no {self.path!r}; POST to {_PATHS}", "not_found"))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by the base class
         """Write no log."""
 
     def _refuse(self, status: int, message: str, dialect: ServedDialect) -> None:
-        self.close_connection = True  # the body was not read, so nothing after it can be
+        self.close_connection = True  # the body was not read, so the next request cannot be found
         self._send(dialect.refused(status, message, None))
 
     def _send(self, answer: WireAnswer) -> None:

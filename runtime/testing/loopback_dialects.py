@@ -1,4 +1,4 @@
-"""What the loopback provider says in each dialect: replies, streams and failures as their provider sends them."""
+"""Answers of the loopback provider in each dialect: replies, streams and failures as the real provider sends them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BROKEN = frozenset({"connect", "request"})
 
 
 class WireAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes over the wire: one body, or events of a stream; `broken` cuts the connection after them."""
+    """An answer on the wire: one body, or the events of a stream; `broken` cuts the connection after them."""
 
     status: int = 200
     body: bytes = b""
@@ -31,16 +31,16 @@ class WireAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServedDialect(msgspec.Struct, frozen=True, kw_only=True):
-    """How one provider speaks.
+    """The dialect of one provider.
 
     Attributes:
-        id_prefix: What the ids of its answers begin with.
+        id_prefix: Prefix of the ids of its answers.
         decode_request: Reads a body; raises `DialectError`.
         encode_reply: Writes a whole answer.
         encode_stream: Writes the payloads of a streamed answer.
         encode_error: Writes the error body of a status, a message and a code.
         statuses: Status of a failure by its kind; others are 500 or 400.
-        event_name: Names the event of a payload, where the provider names events.
+        event_name: Returns the event name of a payload, if the provider names events.
     """
 
     id_prefix: str
@@ -52,14 +52,14 @@ class ServedDialect(msgspec.Struct, frozen=True, kw_only=True):
     event_name: Callable[[str], str] | None = None
 
     def replied(self, reply: ModelReply, request: ModelRequest, token: str, *, streamed: bool) -> WireAnswer:
-        """Return an answer; `token` makes its id."""
+        """Return the answer for a reply; `token` is part of its id."""
         name, model = reply.response_id or self.id_prefix + token, reply.response_model or request.model
         if streamed:
             return WireAnswer(events=self._frames(self.encode_stream(reply, model=model, response_id=name)))
         return WireAnswer(body=dump_json(self.encode_reply(reply, model=model, response_id=name)).encode())
 
     def failed(self, failure: Failure, request: ModelRequest, token: str, *, streamed: bool) -> WireAnswer:
-        """Return a failure as a provider shows it: a status and an error body, or a connection that breaks."""
+        """Return the answer for a failure: a status and an error body, or a connection that breaks."""
         if failure.phase in _BROKEN:
             return WireAnswer(broken=True)
         if failure.phase == "stream" and streamed:
@@ -71,7 +71,7 @@ class ServedDialect(msgspec.Struct, frozen=True, kw_only=True):
         answer = self.refused(status, failure.message, failure.error_type or failure.kind.value)
         if failure.after_s is None:
             return answer
-        # The standard header has whole seconds only; the other one is what providers add for shorter waits.
+        # The standard header has whole seconds only. Providers add the other one for shorter waits.
         waits = (
             ("Retry-After", str(math.ceil(failure.after_s))),
             ("Retry-After-Ms", str(round(failure.after_s * 1000))),
@@ -79,7 +79,7 @@ class ServedDialect(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(answer, headers=waits)
 
     def refused(self, status: int, message: str, code: str | None) -> WireAnswer:
-        """Return an error answer; without a code it is what the provider says for that status."""
+        """Return an error answer; without a code it has the provider's default code of the status."""
         return WireAnswer(status=status, body=dump_json(self.encode_error(status, message, code)).encode())
 
     def _frames(self, payloads: list[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Spend, claims, leases, rates and breakers in memory, behind one lock."""
+"""Spend, leases, rates and breakers in memory, behind one lock."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import threading
 
 import msgspec
 
-from runtime.control import breaker, claims, ratelimit
+from runtime.control import breaker, ratelimit
 from runtime.control.breaker import BreakerRule, BreakerState, BreakerVerdict, Phase, Sample
-from runtime.control.claims import Claim, ClaimAnswer, ClaimChange, ClaimState, EndState
 from runtime.control.ledger import (
     NOTHING,
     Amount,
@@ -21,6 +20,7 @@ from runtime.control.ledger import (
     ScopeUse,
     Settled,
     SpendScope,
+    Unit,
     check_amount,
     excess,
     make_hold,
@@ -28,18 +28,45 @@ from runtime.control.ledger import (
     repeat,
 )
 from runtime.control.ratelimit import RateAnswer, RateRule, RateState
-from runtime.core.effects import ToolResult
-from runtime.ports.control_values import BreakerView, Lease, LeaseAnswer
+from runtime.control.switches import Board
+from runtime.ports.control_values import (
+    BreakerView,
+    Lease,
+    LeaseAnswer,
+    Run,
+    RunKey,
+    RunOwner,
+    RunTakenOver,
+    SwitchesChanged,
+)
 
 _replace = msgspec.structs.replace
 
 
 class RamPart:
-    """The lock that all parts of a store share."""
+    """What all parts of a store share: a lock, the switches and the runs."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.RLock()
+        self._board = Board()
+        self._runs: dict[RunKey, Run] = {}
+
+    def _check_owner(self, owner: RunOwner | None) -> None:
+        """Refuse to act for a run that another process has."""
+        if owner is None:
+            return
+        run = self._runs.get(owner.key)
+        if run is None or run.fencing != owner.fencing:
+            why = "is not known to this store" if run is None else "was taken over by another process"
+            raise RunTakenOver(
+                f"run {owner.key.request_id} {why}", next_step="look at it with `goldrun ops runs`"
+            )
+
+    def _check_epoch(self, epoch: int | None) -> None:
+        """Refuse to let something start under other switches than its caller knows."""
+        if epoch is not None and epoch != self._board.epoch:
+            raise SwitchesChanged("switches were changed in the meantime", next_step="read them again")
 
 
 class RamSpend(RamPart):
@@ -51,7 +78,7 @@ class RamSpend(RamPart):
         self._holds: dict[str, tuple[Hold, float]] = {}
         self._open: dict[str, float] = {}
 
-    def reserve_spend(
+    async def reserve_spend(
         self,
         reservation: str,
         scopes: tuple[SpendScope, ...],
@@ -61,7 +88,7 @@ class RamSpend(RamPart):
         ttl_s: float,
         estimate: Amount | None = None,
     ) -> Reserved:
-        """Hold an amount in all scopes, or in none."""
+        """Reserve an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
         with self._lock:
             answer = self._judged(reservation, scopes, hold, now)
@@ -70,42 +97,45 @@ class RamSpend(RamPart):
             self._hold(reservation, scopes, hold, now + ttl_s)
         return Reserved(granted=True)
 
-    def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
+    async def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
         """End a hold with what was used."""
         check_amount(actual)
         return self._end(reservation, "settled", actual, now)
 
-    def release_spend(self, reservation: str, *, now: float) -> Settled:
+    async def release_spend(self, reservation: str, *, now: float) -> Settled:
         """End a hold whose call never started."""
         return self._end(reservation, "released", NOTHING, now)
 
-    def expire_spend(self, *, now: float) -> int:
+    async def expire_spend(self, *, now: float) -> int:
         """Turn holds that expired into their estimates."""
+        return self._expire(now)
+
+    def _expire(self, now: float) -> int:
         with self._lock:
             due = [name for name, expires_at in self._open.items() if expires_at <= now]
             for name in due:
                 self._finish(name, "expired", self._holds[name][0].estimate)
         return len(due)
 
-    def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
-        """Return the use of some scopes in their order."""
+    async def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
+        """Return the use of the given scopes, in their order."""
         with self._lock:
-            self.expire_spend(now=now)
+            self._expire(now)
             return tuple(self._use(key) for key in keys)
 
-    def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
+    async def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
         """Return the scopes whose key starts with a prefix, by key."""
         with self._lock:
-            self.expire_spend(now=now)
+            self._expire(now)
             return tuple(self._uses[key] for key in sorted(self._uses) if key.startswith(prefix))[:limit]
 
-    def put_caps(self, key: str, caps: Caps | None) -> None:
-        """Set an operator's caps of a scope."""
+    async def put_caps(self, key: str, caps: Caps | None) -> None:
+        """Set an operator's caps for a scope."""
         with self._lock:
             self._uses[key] = _replace(self._use(key), override=caps)
 
-    def prune_spend(self, *, before: float, limit: int = 1000) -> int:
-        """Forget ended holds that would have expired before a time."""
+    async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
+        """Delete ended reservations that would have expired before a time."""
         with self._lock:
             due = (n for n, (_, at) in self._holds.items() if at < before and n not in self._open)
             old = list(itertools.islice(due, limit))
@@ -114,15 +144,20 @@ class RamSpend(RamPart):
         return len(old)
 
     def _judged(
-        self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, now: float
+        self,
+        reservation: str,
+        scopes: tuple[SpendScope, ...],
+        hold: Hold,
+        now: float,
+        unknown: tuple[Unit, ...] = (),
     ) -> Reserved | None:
-        """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
+        """Return the answer for a reservation that is known or exceeds a cap; `None` if it may be made."""
         found = self._stored(reservation, now)
         if found is not None:
             return repeat(found, hold)
-        refusal = self._refusal(scopes, hold.amount)
-        if refusal is not None and self.expire_spend(now=now):
-            refusal = self._refusal(scopes, hold.amount)
+        refusal = self._refusal(scopes, hold.amount, unknown)
+        if refusal is not None and self._expire(now):
+            refusal = self._refusal(scopes, hold.amount, unknown)
         return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
     def _hold(self, reservation: str, scopes: tuple[SpendScope, ...], hold: Hold, expires_at: float) -> None:
@@ -141,9 +176,11 @@ class RamSpend(RamPart):
     def _use(self, key: str) -> ScopeUse:
         return self._uses.get(key) or ScopeUse(key=key)
 
-    def _refusal(self, scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
+    def _refusal(
+        self, scopes: tuple[SpendScope, ...], amount: Amount, unknown: tuple[Unit, ...]
+    ) -> Refusal | None:
         for scope in scopes:
-            refusal = refuse(self._use(scope.key), scope.caps, amount)
+            refusal = refuse(self._use(scope.key), scope.caps, amount, unknown)
             if refusal is not None:
                 return refusal
         return None
@@ -177,80 +214,6 @@ class RamSpend(RamPart):
         del self._open[reservation]
 
 
-class RamClaims(RamPart):
-    """`ClaimStore` in memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._claims: dict[str, Claim] = {}
-
-    def claim(
-        self, key: str, *, args_hash: str, owner: str, now: float, lease_s: float, repeatable: bool = False
-    ) -> ClaimAnswer:
-        """Ask to carry out a write."""
-        with self._lock:
-            answer = claims.take(
-                self._claims.get(key),
-                key=key,
-                args_hash=args_hash,
-                owner=owner,
-                now=now,
-                lease_s=lease_s,
-                repeatable=repeatable,
-            )
-            self._claims[key] = answer.claim
-        return answer
-
-    def renew_claim(self, key: str, *, fencing: int, now: float, lease_s: float) -> bool:
-        """Extend a claim."""
-        with self._lock:
-            renewed = claims.renew(self._claims.get(key), fencing=fencing, now=now, lease_s=lease_s)
-            if renewed is not None:
-                self._claims[key] = renewed
-        return renewed is not None
-
-    def end_claim(
-        self,
-        key: str,
-        *,
-        fencing: int,
-        state: EndState,
-        now: float,
-        result: ToolResult | None = None,
-        note: str | None = None,
-    ) -> ClaimChange:
-        """Say what became of the call."""
-        with self._lock:
-            change = claims.end(
-                self._claims.get(key), fencing=fencing, state=state, result=result, note=note, now=now
-            )
-            return self._changed_claim(key, change)
-
-    def reconcile_claim(
-        self, key: str, *, happened: bool, by: str, now: float, result: ToolResult | None = None
-    ) -> ClaimChange:
-        """Say what was found out about a call in doubt."""
-        with self._lock:
-            change = claims.reconcile(self._claims.get(key), happened=happened, by=by, result=result, now=now)
-            return self._changed_claim(key, change)
-
-    def lookup_claim(self, key: str, *, now: float) -> Claim | None:
-        """Return what is known of a key."""
-        found = self._claims.get(key)
-        return None if found is None else claims.as_of(found, now)
-
-    def list_claims(self, *, state: ClaimState, now: float, limit: int = 100) -> tuple[Claim, ...]:
-        """Return the claims in a state, by key."""
-        with self._lock:
-            current = [claims.as_of(self._claims[key], now) for key in sorted(self._claims)]
-        return tuple(claim for claim in current if claim.state == state)[:limit]
-
-    def _changed_claim(self, key: str, change: ClaimChange) -> ClaimChange:
-        if change.applied and change.claim is not None:
-            self._claims[key] = change.claim
-        return change
-
-
 class RamLeases(RamPart):
     """`LeaseStore` in memory."""
 
@@ -259,8 +222,13 @@ class RamLeases(RamPart):
         self._leases: dict[str, dict[int, Lease]] = {}
         self._numbers: dict[str, int] = {}
 
-    def acquire_lease(self, name: str, *, cap: int, owner: str, now: float, ttl_s: float) -> LeaseAnswer:
+    async def acquire_lease(
+        self, name: str, *, cap: int, owner: str, now: float, ttl_s: float
+    ) -> LeaseAnswer:
         """Take a slot if fewer than `cap` are taken."""
+        return self._acquire(name, cap=cap, owner=owner, now=now, ttl_s=ttl_s)
+
+    def _acquire(self, name: str, *, cap: int, owner: str, now: float, ttl_s: float) -> LeaseAnswer:
         with self._lock:
             held = {f: lease for f, lease in self._leases.get(name, {}).items() if lease.expires_at > now}
             if len(held) >= cap:
@@ -272,7 +240,7 @@ class RamLeases(RamPart):
             self._leases[name] = held
         return LeaseAnswer(lease=lease, live=len(held))
 
-    def renew_lease(self, name: str, *, fencing: int, now: float, ttl_s: float) -> bool:
+    async def renew_lease(self, name: str, *, fencing: int, now: float, ttl_s: float) -> bool:
         """Extend a lease."""
         with self._lock:
             lease = self._leases.get(name, {}).get(fencing)
@@ -281,13 +249,19 @@ class RamLeases(RamPart):
             self._leases[name][fencing] = _replace(lease, expires_at=max(lease.expires_at, now + ttl_s))
         return True
 
-    def release_lease(self, name: str, *, fencing: int) -> bool:
+    async def release_lease(self, name: str, *, fencing: int) -> bool:
         """Give a slot back."""
+        return self._release(name, fencing=fencing)
+
+    def _release(self, name: str, *, fencing: int) -> bool:
         with self._lock:
             return self._leases.get(name, {}).pop(fencing, None) is not None
 
-    def count_leases(self, name: str, *, now: float) -> int:
+    async def count_leases(self, name: str, *, now: float) -> int:
         """Return how many slots are taken."""
+        return self._count(name, now)
+
+    def _count(self, name: str, now: float) -> int:
         with self._lock:
             return sum(lease.expires_at > now for lease in self._leases.get(name, {}).values())
 
@@ -300,14 +274,14 @@ class RamLimits(RamPart):
         self._rates: dict[str, RateState] = {}
         self._breakers: dict[str, BreakerState] = {}
 
-    def take_rate(self, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
+    async def take_rate(self, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
         """Take tokens, all or none."""
         with self._lock:
             state = self._rates.get(key, ratelimit.FRESH)
             self._rates[key], answer = ratelimit.take(state, rule, now=now, cost=cost)
         return answer
 
-    def ask_breaker(self, key: str, rule: BreakerRule, *, now: float, token: str) -> BreakerVerdict:
+    async def ask_breaker(self, key: str, rule: BreakerRule, *, now: float, token: str) -> BreakerVerdict:
         """Return whether a call may start."""
         with self._lock:
             state = self._breakers.get(key, breaker.NEW)
@@ -316,10 +290,15 @@ class RamLimits(RamPart):
                 self._breakers[key] = after
         return verdict
 
-    def report_breaker(
+    async def report_breaker(
         self, key: str, rule: BreakerRule, *, now: float, generation: int, sample: Sample, token: str
     ) -> Phase:
         """Tell a call's result."""
+        return self._report(key, rule, now=now, generation=generation, sample=sample, token=token)
+
+    def _report(
+        self, key: str, rule: BreakerRule, *, now: float, generation: int, sample: Sample, token: str
+    ) -> Phase:
         with self._lock:
             state = self._breakers.get(key, breaker.NEW)
             after = breaker.report(
@@ -329,7 +308,7 @@ class RamLimits(RamPart):
                 self._breakers[key] = after
         return after.phase
 
-    def close_breaker(self, key: str) -> bool:
+    async def close_breaker(self, key: str) -> bool:
         """Close a breaker by hand."""
         with self._lock:
             after = breaker.closed(self._breakers.get(key, breaker.NEW))
@@ -337,7 +316,7 @@ class RamLimits(RamPart):
                 self._breakers[key] = after
         return after is not None
 
-    def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
+    async def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
         """Return the breakers whose key starts with a prefix, by key."""
         with self._lock:
             found = [(key, self._breakers[key]) for key in sorted(self._breakers) if key.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""The control store in memory: for tests and for runs whose limits need not outlive the process."""
+"""The control store in memory, for tests and for runs whose limits need not outlive the process."""
 
 from __future__ import annotations
 
@@ -7,34 +7,31 @@ from typing import Any, Literal
 from runtime.control import approvals
 from runtime.control.approvals import Approval, ApprovalChange, ApprovalState, Binding
 from runtime.control.switches import Board, Switch, SwitchRef, check_ref, order
-from runtime.ports.control_values import Act, Checkpoint, Run, RunKey, RunOpened, RunStopped
+from runtime.ports.control_values import Act, Checkpoint, Run, RunKey, RunOpened, RunOwner, RunStopped
 from runtime.state.control import run_changes
 from runtime.testing.ram_calls import RamCalls
-from runtime.testing.ram_guards import RamClaims, RamPart
+from runtime.testing.ram_claims import RamClaims
+from runtime.testing.ram_guards import RamPart
 
 
 class RamSwitches(RamPart):
     """`SwitchStore` in memory."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._board = Board()
-
-    def put_switch(self, switch: Switch) -> int:
+    async def put_switch(self, switch: Switch) -> int:
         """Pull a switch."""
         check_ref(switch.ref)
         with self._lock:
             kept = [s for s in self._board.switches if s.ref != switch.ref]
             return self._set([*kept, switch])
 
-    def clear_switch(self, ref: SwitchRef) -> int:
-        """Put a switch back."""
+    async def clear_switch(self, ref: SwitchRef) -> int:
+        """Clear a switch."""
         check_ref(ref)
         with self._lock:
             kept = [s for s in self._board.switches if s.ref != ref]
             return self._board.epoch if len(kept) == len(self._board.switches) else self._set(kept)
 
-    def read_switches(self) -> Board:
+    async def read_switches(self) -> Board:
         """Return the switches that are pulled now."""
         return self._board
 
@@ -51,15 +48,23 @@ class RamApprovals(RamPart):
         super().__init__()
         self._approvals: dict[str, Approval] = {}
 
-    def open_approval(
-        self, binding: Binding, *, arguments: Any, now: float, ttl_s: float, usable_s: float = 3600.0
+    async def open_approval(
+        self,
+        binding: Binding,
+        *,
+        arguments: Any,
+        now: float,
+        ttl_s: float,
+        usable_s: float = 3600.0,
+        run: RunOwner | None = None,
     ) -> Approval:
-        """Ask about a call."""
+        """Request an approval."""
         opened = approvals.opened(binding, arguments=arguments, now=now, ttl_s=ttl_s, usable_s=usable_s)
         with self._lock:
+            self._check_owner(run)
             return approvals.as_of(self._approvals.setdefault(opened.id, opened), now)
 
-    def decide_approval(
+    async def decide_approval(
         self,
         approval: str,
         *,
@@ -69,7 +74,7 @@ class RamApprovals(RamPart):
         now: float,
         reason: str | None = None,
     ) -> ApprovalChange:
-        """Answer."""
+        """Decide an approval."""
         with self._lock:
             found = self._approvals.get(approval)
             change = approvals.decide(
@@ -77,28 +82,31 @@ class RamApprovals(RamPart):
             )
             return self._changed_approval(change)
 
-    def use_approval(self, approval: str, *, binding: Binding, now: float) -> ApprovalChange:
+    async def use_approval(
+        self, approval: str, *, binding: Binding, now: float, run: RunOwner | None = None
+    ) -> ApprovalChange:
         """Use up a grant to start its call."""
         with self._lock:
+            self._check_owner(run)
             return self._changed_approval(
                 approvals.use(self._approvals.get(approval), binding=binding, now=now)
             )
 
-    def read_approval(self, approval: str, *, now: float) -> Approval | None:
-        """Return an approval as it stands."""
+    async def read_approval(self, approval: str, *, now: float) -> Approval | None:
+        """Return an approval in its current state."""
         found = self._approvals.get(approval)
         return None if found is None else approvals.as_of(found, now)
 
-    def expire_approvals(self, *, now: float) -> int:
-        """Store as expired what was not decided or used in time."""
+    async def expire_approvals(self, *, now: float) -> int:
+        """Mark approvals as expired that were not decided or used in time."""
         with self._lock:
             current = {key: approvals.as_of(each, now) for key, each in self._approvals.items()}
             count = sum(current[key] != each for key, each in self._approvals.items())
             self._approvals = current
         return count
 
-    def void_approvals(self, run: RunKey, *, now: float) -> int:
-        """Void what a run that is over still waits for."""
+    async def void_approvals(self, run: RunKey, *, now: float) -> int:
+        """Void the pending approvals of a run that has ended."""
         where = (run.tenant, run.environment, run.request_id)
         with self._lock:
             void = [
@@ -110,7 +118,7 @@ class RamApprovals(RamPart):
             self._approvals.update({each.id: each for each in void})
         return len(void)
 
-    def list_approvals(
+    async def list_approvals(
         self,
         *,
         now: float,
@@ -118,7 +126,7 @@ class RamApprovals(RamPart):
         tenant: str | None = None,
         limit: int = 100,
     ) -> tuple[Approval, ...]:
-        """Return approvals as they stand, oldest first."""
+        """Return approvals in their current state, oldest first."""
         with self._lock:
             current = [approvals.as_of(each, now) for each in self._approvals.values()]
         found = [
@@ -137,11 +145,10 @@ class RamRuns(RamPart):
 
     def __init__(self) -> None:
         super().__init__()
-        self._runs: dict[RunKey, Run] = {}
         self._checkpoints: dict[str, tuple[Checkpoint, ...]] = {}
 
-    def open_run(self, run: Run) -> RunOpened:
-        """Enter a run."""
+    async def open_run(self, run: Run) -> RunOpened:
+        """Add a run to the index."""
         with self._lock:
             found = self._runs.get(run.key)
             if found is None:
@@ -149,20 +156,20 @@ class RamRuns(RamPart):
                 return RunOpened(first=True, conflict=False, run=run)
         return RunOpened(first=False, conflict=found.payload_hash != run.payload_hash, run=found)
 
-    def beat_run(self, key: RunKey, *, fencing: int, alive_until: float | None) -> bool:
-        """Say that a run is alive until a time, or parked."""
+    async def beat_run(self, key: RunKey, *, fencing: int, alive_until: float | None) -> bool:
+        """Store a heartbeat: the run is alive until a time, or parked."""
         with self._lock:
             after = run_changes.beaten(self._runs.get(key), fencing=fencing, alive_until=alive_until)
             return self._changed_run(after) is not None
 
-    def resume_run(self, key: RunKey, *, now: float, alive_until: float | None) -> Run | None:
+    async def resume_run(self, key: RunKey, *, now: float, alive_until: float | None) -> Run | None:
         """Take over a run."""
         with self._lock:
             return self._changed_run(
                 run_changes.resumed(self._runs.get(key), now=now, alive_until=alive_until)
             )
 
-    def stop_run(self, key: RunKey, *, fencing: int, stop_reason: str, now: float) -> RunStopped:
+    async def stop_run(self, key: RunKey, *, fencing: int, stop_reason: str, now: float) -> RunStopped:
         """Set the stop reason if there is none and nobody took the run over."""
         with self._lock:
             found = self._runs.get(key)
@@ -170,20 +177,20 @@ class RamRuns(RamPart):
             self._changed_run(after)
         return RunStopped(applied=after is not None, run=found if after is None else after)
 
-    def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
+    async def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
         """Set `crashed` on runs that missed their heartbeat."""
         with self._lock:
             after = [run_changes.swept(run, now) for run in self._runs.values()]
             crashed = [run for run in after if self._changed_run(run) is not None and run is not None]
         return tuple(sorted(crashed, key=lambda run: (run.started_at, *_place(run))))
 
-    def find_runs(self, request_id: str) -> tuple[Run, ...]:
+    async def find_runs(self, request_id: str) -> tuple[Run, ...]:
         """Return the runs of a request id, of any tenant."""
         with self._lock:
             found = [run for key, run in self._runs.items() if key.request_id == request_id]
         return tuple(sorted(found, key=_place))
 
-    def list_runs(
+    async def list_runs(
         self, *, tenant: str | None = None, open_only: bool = False, limit: int = 100
     ) -> tuple[Run, ...]:
         """Return runs, latest first."""
@@ -195,7 +202,7 @@ class RamRuns(RamPart):
             ]
         return tuple(sorted(found, key=lambda run: (-run.started_at, *_place(run))))[:limit]
 
-    def append_checkpoint(self, checkpoint: Checkpoint) -> bool:
+    async def append_checkpoint(self, checkpoint: Checkpoint) -> bool:
         """Append to its chain."""
         with self._lock:
             chain = self._checkpoints.get(checkpoint.chain, ())
@@ -204,7 +211,7 @@ class RamRuns(RamPart):
             self._checkpoints[checkpoint.chain] = (*chain, checkpoint)
         return True
 
-    def list_checkpoints(self, chain: str) -> tuple[Checkpoint, ...]:
+    async def list_checkpoints(self, chain: str) -> tuple[Checkpoint, ...]:
         """Return the checkpoints of a chain in order."""
         return self._checkpoints.get(chain, ())
 
@@ -225,12 +232,12 @@ class RamActs(RamPart):
         super().__init__()
         self._acts: list[Act] = []
 
-    def note_act(self, act: Act) -> None:
-        """Keep an act."""
+    async def note_act(self, act: Act) -> None:
+        """Store an act."""
         with self._lock:
             self._acts.append(act)
 
-    def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
+    async def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
         """Return acts, latest first."""
         with self._lock:
             return tuple(reversed(self._acts))[:limit]
@@ -247,4 +254,4 @@ class RamControlStore(
     """`runtime.ports.control_store.ControlStore` in memory; usable from any thread of one process."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no file to close."""

@@ -1,9 +1,9 @@
-"""A model that answers from a script, for users' own tests: deterministic, without any input or output.
+"""A model that answers from a script, for users' own tests: deterministic and without any I/O.
 
     model = ScriptedModel([calls(("kb.search", {"q": "refund"})), says("Your refund is on its way.")])
 
-A script is a list, read in order over all calls of the model, or a policy: a function of the request alone,
-which serves many runs at once. What a turn leaves out (call ids, usage, names) is filled in from the request.
+A script is a list that is read in order over all calls of the model, or a policy: a function of the request alone,
+which can serve many runs at once. Missing parts of a turn (call ids, usage, names) are filled in from the request.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from runtime.models.sizes import sized_usage
 from runtime.ports.models import StreamObserver
 
 Turn = ModelReply | Failure | str
-"""One answer of a script; a text stands for a reply that says it."""
+"""One answer of a script; a plain text is a reply with that text."""
 
 ReplyFunction = Callable[[ModelRequest], Turn]
-"""Decides an answer from the request alone."""
+"""Computes an answer from the request alone."""
 
 
 def says(text: str) -> ModelReply:
@@ -32,9 +32,9 @@ def says(text: str) -> ModelReply:
 
 
 def calls(*tools: tuple[str, Any], text: str = "") -> ModelReply:
-    """Return a reply that asks for tools, given as `(name, arguments)` in order.
+    """Return a reply that calls tools, given as `(name, arguments)` in order.
 
-    Arguments that are no dictionary are sent as they are: a text stands for malformed JSON of the model.
+    Arguments other than a dictionary are sent unchanged: a text simulates malformed JSON from the model.
 
     Raises:
         UsageError: If no tool is named.
@@ -61,8 +61,8 @@ def fails(
     Args:
         kind: How it fails: `timeout`, `error`, `rate_limited`, `unavailable`.
         retryable: Whether the same call may be made again.
-        message: Text for people.
-        after_s: Seconds the provider asks to wait.
+        message: Text for readers.
+        after_s: Seconds that the provider wants the client to wait.
         phase: Where it fails: `connect`, `request`, `response`, `stream`.
 
     Raises:
@@ -78,9 +78,9 @@ def fails(
 
 
 def complete_turn(turn: Turn, request: ModelRequest, *, provider: str) -> ModelReply | Failure:
-    """Return a turn as a provider would answer it: with call ids, finish reason, names and usage.
+    """Return a turn as a complete reply: with call ids, finish reason, names and usage.
 
-    Ids are `call_<n>`, counted over the calls of the conversation so far, so they follow from the request.
+    Ids are `call_<n>`, counted over the calls of the conversation so far, so they depend only on the request.
     """
     if isinstance(turn, Failure):
         return turn
@@ -126,7 +126,7 @@ class ScriptedModel:
             provider: Provider name of the replies.
 
         Raises:
-            UsageError: If the script is a bare text or holds something that is no turn.
+            UsageError: If the script is a bare text, or holds something that is not a turn.
         """
         if isinstance(script, str):
             raise UsageError(
@@ -139,7 +139,7 @@ class ScriptedModel:
 
     @property
     def remaining(self) -> int | None:
-        """Turns not used yet; `None` for a policy."""
+        """Number of unused turns; `None` for a policy."""
         return None if self._policy is not None else max(0, len(self._turns) - len(self.requests))
 
     async def call(

@@ -38,7 +38,7 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
         UsageError: If a parameter has no type, a reserved name, or no JSON form.
     """
     with real_dates():  # a test may define its tools while the clock is frozen
-        from pydantic import ConfigDict, Field, create_model
+        from pydantic import ConfigDict, create_model
         from pydantic.errors import PydanticUserError
 
     try:
@@ -48,6 +48,23 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
             f"a type of tool {function.__name__!r} is not known where the tool is defined: {error}",
             next_step="define or import the type at the top of the module",
         ) from error
+    fields = _fields(function, hints, rename)
+    try:
+        model: type[BaseModel] = create_model(
+            f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
+        )
+        model.model_json_schema(by_alias=True)
+    except PydanticUserError as error:
+        raise UsageError(
+            f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
+            next_step="use types that JSON has, or a pydantic model",
+        ) from error
+    return model
+
+
+def _fields(function: Callable[..., Any], hints: dict[str, Any], rename: dict[str, str]) -> dict[str, Any]:
+    from pydantic import Field
+
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name == "ctx":
@@ -62,17 +79,7 @@ def arguments_model(function: Callable[..., Any], rename: dict[str, str]) -> typ
             raise UsageError(f"argument {parameter.name!r} of tool {function.__name__!r} has no type")
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], Field(default, alias=alias))
-    try:
-        model: type[BaseModel] = create_model(
-            f"{function.__name__}_arguments", __config__=ConfigDict(extra="forbid"), **fields
-        )
-        model.model_json_schema(by_alias=True)
-    except PydanticUserError as error:
-        raise UsageError(
-            f"an argument of tool {function.__name__!r} has no JSON form: {error.message}",
-            next_step="use types that JSON has, or a pydantic model",
-        ) from error
-    return model
+    return fields
 
 
 def keeping(model: type[BaseModel]) -> type[BaseModel]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from runtime.core.canonical import canonical_bytes, said
 from runtime.core.effects import ToolResult
@@ -23,9 +23,9 @@ from runtime.tools.arguments import (
     parameters_of,
 )
 from runtime.tools.filled import filled_model
-from runtime.tools.kinds import Kind, Late, ProcessToolError, in_process, in_thread
 from runtime.tools.results import MIN_LIMIT_BYTES, text_of
 from runtime.tools.schema_check import problem_lines
+from runtime.tools.tool_kinds import Kind, Late, ProcessToolError, in_process, in_thread
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -166,6 +166,8 @@ class ToolOptions(TypedDict, total=False):
         cost_usd: Price of one attempt in dollars; counts against the budget.
         children: Whether the function starts child runs by `ctx.child`.
         dedupe_by: Arguments that make a business key: a call with equal ones gets the first one's result.
+        dedupe_scope: Among which calls: `tenant` (the default), or `run` for those of one run and its child runs.
+        dedupe_s: Seconds for which the first one's result answers; seven days by default.
         reconcile: Finds out whether a write in doubt happened; without it the run stops in doubt.
         rename: Names in the schema for parameters, by parameter.
         scopes: Scopes that the caller must hold, by exact name, as the policy states them.
@@ -184,6 +186,8 @@ class ToolOptions(TypedDict, total=False):
     cost_usd: float | str
     children: bool
     dedupe_by: tuple[str, ...]
+    dedupe_scope: Literal["run", "tenant"]
+    dedupe_s: float | None
     reconcile: Reconcile | None
     rename: dict[str, str] | None
     scopes: tuple[str, ...]
@@ -249,6 +253,7 @@ def _check_options(options: ToolOptions) -> None:
             "a tool that writes cannot be cached",
             next_step="use dedupe_by to make an equal write happen once",
         )
+    _check_dedupe(options)
     if cache_s is not None and not 0 < cache_s < float("inf"):
         raise UsageError(
             f"{cache_s!r} seconds is no time to keep a result", next_step="use a finite time above 0"
@@ -256,6 +261,24 @@ def _check_options(options: ToolOptions) -> None:
     if most is not None and most < MIN_LIMIT_BYTES:
         raise UsageError(
             f"a result cannot be limited to {most} bytes", next_step=f"allow at least {MIN_LIMIT_BYTES}"
+        )
+
+
+def _check_dedupe(options: ToolOptions) -> None:
+    scope, seconds = options.get("dedupe_scope", "tenant"), options.get("dedupe_s")
+    if scope not in {"run", "tenant"}:
+        raise UsageError(
+            f"{scope!r} is no scope of equal calls", next_step="use dedupe_scope='run' or 'tenant'"
+        )
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise UsageError(
+            f"{seconds!r} seconds is no time in which calls are equal",
+            next_step="use a finite time above 0, or leave dedupe_s out for seven days",
+        )
+    if not options.get("dedupe_by") and ("dedupe_scope" in options or seconds is not None):
+        raise UsageError(
+            "dedupe_scope and dedupe_s say nothing without dedupe_by",
+            next_step="name the arguments that make two calls one",
         )
 
 

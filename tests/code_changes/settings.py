@@ -6,9 +6,10 @@ from tests.code_changes.change import green, oncall, support
 
 STEPPED = ("flaky_carrier", "injected_result", "late_parcel", "refund_forbidden", "budget_calls")
 """Tasks that take more than two steps under the agent's own limits."""
-OTHERS = ("refund_with_approval", "unknown_order")
-OTHER_BUDGETS = (*STEPPED, "unknown_order")
-"""Tasks that do not state these limits themselves."""
+UNDER_AGENT_BUDGET = (
+    "budget_calls", "flaky_carrier", "injected_result", "late_parcel", "refund_forbidden", "unknown_order"
+)  # fmt: skip
+"""Tasks without steps and dollars of their own."""
 BUDGET = 'budget=Budget(max_steps=12, max_seconds=60.0, max_usd="0.05", max_tool_calls=10),'
 
 ONCALL_BUDGET = 'budget=Budget(max_steps=10, max_seconds=60.0, max_usd="0.5", max_tool_calls=20),'
@@ -77,7 +78,7 @@ GUARDS = [
         line="an approval of ticket.create is asked for now",
     ),
     support(
-        "budget taken out", ("agent", "        " + BUDGET + "\n", ""), cause="policy", line="budget.max_"
+        "budget taken out", ("agent", "        " + BUDGET + "\n", ""), cause="policy", line="max_seconds 60"
     ),
     oncall(
         "budget taken out",
@@ -91,16 +92,16 @@ GUARDS = [
     support(
         "step limit raised",
         ("agent", "max_steps=12", "max_steps=50"),
-        red=OTHER_BUDGETS,
+        red=UNDER_AGENT_BUDGET,
         cause="policy",
         line="max_steps 12 -> 50",
     ),
     support(
         "dollar limit raised",
         ("agent", 'max_usd="0.05"', 'max_usd="5"'),
-        red=OTHER_BUDGETS,
+        red=UNDER_AGENT_BUDGET,
         cause="policy",
-        line="max_usd 0.05 -> 5",
+        line="max_usd",
     ),
     support(
         "refund is no write any more",
@@ -222,14 +223,14 @@ MORE_GUARDS = [
     support(
         "refused calls end the run",
         ("agent", 'approve=("refund.create",)', 'approve=("refund.create",), on_denied="stop"'),
-        red=(*(name for name in STEPPED if name not in {"injected_result", "refund_forbidden"}), *OTHERS),
+        red=("budget_calls", "flaky_carrier", "late_parcel", "refund_with_approval", "unknown_order"),
         cause="policy",
         line="on_denied",
     ),
     support(
         "failures are told",
         ("agent", 'approve=("refund.create",)', 'approve=("refund.create",), on_failure="tell"'),
-        red=(*(name for name in STEPPED if name != "flaky_carrier"), *OTHERS),
+        red=tuple(t for t in (*UNDER_AGENT_BUDGET, "refund_with_approval") if t != "flaky_carrier"),
         cause="policy",
         line="on_failure",
     ),

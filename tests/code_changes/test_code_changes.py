@@ -22,7 +22,7 @@ def _id(change: Change) -> str:
     return f"{change.example}: {change.name}"
 
 
-@pytest.mark.parametrize("change", [pytest.param(change, id=_id(change)) for change in CHANGES])
+@pytest.mark.parametrize("change", CHANGES, ids=_id)
 def test_a_change_of_code_is_seen_by_the_tasks_it_concerns_and_named(change: Change) -> None:
     outcomes = judge(change.example, change.edits)
 

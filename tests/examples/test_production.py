@@ -15,6 +15,7 @@ from harness.sessions.replay import replay_run
 from runtime import RunResult, SqliteControlStore
 from runtime.control.ledger import Caps
 from runtime.entry.service import RefusedError
+from runtime.state.control.blocking import BlockingControlStore
 
 REFUND = "My order 8812 never came. Please refund it."
 
@@ -82,7 +83,7 @@ def test_a_refund_goes_on_once_an_operator_approves_it(tmp_path: Path) -> None:
 def _waiting(path: Path) -> list[str]:
     if not path.is_file():
         return []
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     try:
         return [a.id for a in store.list_approvals(now=0.0)]
     finally:

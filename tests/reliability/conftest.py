@@ -1,16 +1,17 @@
 """Counts of the reliability tests: small by default, full with `GOLDRUN_FULL=1` (`nox -s reliability`)."""
 
-import os
 import sys
 from collections.abc import Callable
 
 import pytest
 
+from tests.support.counts import FULL
+
 
 @pytest.fixture(scope="session")
 def full() -> bool:
     """Whether the full counts were asked for."""
-    return os.environ.get("GOLDRUN_FULL") == "1"
+    return FULL
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from runtime.ports.tools import ToolContext
 from runtime.testing import FakeClock, ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.support.agents import Prices
+from tests.support.counts import FULL
 
-STEPS = 20 if os.environ.get("GOLDRUN_FULL") == "1" else 8
+STEPS = 20 if FULL else 5
 
 
 def ledger_agent(ledger: Path) -> Agent:

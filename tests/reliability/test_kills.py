@@ -83,7 +83,7 @@ def found_in(folder: Path) -> tuple[dict[str, int], int]:
 def test_every_acknowledged_record_survives_a_kill(
     tmp_path: Path, full: bool, say: Callable[[str], None]
 ) -> None:
-    kills = 1000 if full else 6
+    kills = 1000 if full else 4
     chance = random.Random(20261122)
     worker = Worker()
     lost: list[tuple[int, str, int]] = []

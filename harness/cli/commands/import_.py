@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from harness.cli.options import Json, Redact
 from harness.cli.output import emit_json, progress, say, warn
-from harness.importers.registry import import_paths
+from harness.importers.registry import ImportSummary, import_paths
 
 
 def import_runs(
@@ -35,17 +35,7 @@ def import_runs(
     for error in summary.damaged:
         warn(f"damaged: {error}")
     if json:
-        emit_json(
-            {
-                "schema": "goldrun.import/1",
-                "runs": summary.runs,
-                "replayable": summary.replayable,
-                "assert_only": summary.runs - summary.replayable,
-                "skipped": summary.skipped,
-                "damaged": [str(e) for e in summary.damaged],
-                "files": [str(f) for f in summary.files],
-            }
-        )
+        emit_json(_document(summary))
     else:
         say(
             f"imported {summary.runs} runs ({summary.replayable} replayable, "
@@ -53,3 +43,15 @@ def import_runs(
             f"skipped {len(summary.skipped)}, damaged {len(summary.damaged)}"
         )
     return int(summary.exit_code)
+
+
+def _document(summary: ImportSummary) -> dict[str, Any]:
+    return {
+        "schema": "goldrun.import/1",
+        "runs": summary.runs,
+        "replayable": summary.replayable,
+        "assert_only": summary.runs - summary.replayable,
+        "skipped": summary.skipped,
+        "damaged": [str(e) for e in summary.damaged],
+        "files": [str(f) for f in summary.files],
+    }

@@ -15,7 +15,7 @@ from harness.errors import CassetteError
 from harness.sessions.recover import orphan_journals, recover_journal, tell_crashed
 from harness.text import safe_text
 from runtime.errors import ExitCode, UsageError
-from runtime.ports.control_store import ControlStore
+from runtime.state.control.blocking import BlockingControlStore
 
 
 def recover(
@@ -33,7 +33,7 @@ def recover(
         return _recover_all(path, control, as_json=json)
 
 
-def _recover_all(path: Path, control: ControlStore | None, *, as_json: bool) -> int:
+def _recover_all(path: Path, control: BlockingControlStore | None, *, as_json: bool) -> int:
     rows: list[dict[str, Any]] = []
     journals = orphan_journals(path)
     with progress("recovering", len(journals)) as advance:
@@ -51,7 +51,7 @@ def _recover_all(path: Path, control: ControlStore | None, *, as_json: bool) -> 
     return ExitCode.DATA if any(row["error"] for row in rows) else ExitCode.OK
 
 
-def _recover(journal: Path, control: ControlStore | None) -> dict[str, Any]:
+def _recover(journal: Path, control: BlockingControlStore | None) -> dict[str, Any]:
     row: dict[str, Any] = {"journal": str(journal), "segment": None, "runs": 0, "cut_off": 0, "refused": 0}
     try:
         sealed = recover_journal(journal)

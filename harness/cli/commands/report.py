@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.options import HISTORY, History, Json
 from harness.cli.output import emit_json, say, write_text
 from runtime.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from harness.reports import Report
 
 
 def report(
@@ -31,7 +34,6 @@ def report(
 ) -> int:
     """Compare two deploys: what changed, is it worse, and why."""
     from harness.reports import compare, render_markdown, render_text, report_json
-    from harness.reports.headline import has_warnings
     from harness.reports.metrics import ExactLimits
 
     if fail_on not in {"regressed", "warn"}:
@@ -51,6 +53,12 @@ def report(
         emit_json(report_json(found))
     else:
         say(render_text(found).rstrip("\n"))
+    return _exit_code(found, fail_on)
+
+
+def _exit_code(found: Report, fail_on: str) -> ExitCode:
+    from harness.reports.headline import has_warnings
+
     match found.verdict:
         case "regressed":
             return ExitCode.CHECK_FAILED

@@ -138,7 +138,7 @@ def _resume(recording: Recording, options: ResumeOptions, *, mark: ResumeMark | 
             )
         governor = None
         if options.store is not None:
-            governor = Governor(stack.enter_context(open_store(options.store)), rules)
+            governor = Governor(stack.enter_context(open_store(options.store)).store, rules)
         state = None
         if options.state is not None:
             state = State(options.state)

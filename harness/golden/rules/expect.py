@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, LiteralString
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
@@ -40,7 +40,7 @@ Texts = Annotated[
 ]
 
 
-def _problem(kind: str, text: str, path: tuple[str | int, ...] = ()) -> PydanticCustomError:
+def _problem(kind: LiteralString, text: str, path: tuple[str | int, ...] = ()) -> PydanticCustomError:
     # The text is passed as context, because pydantic would read braces in a message template as fields.
     return PydanticCustomError(kind, "{text}", {"text": text, "path": list(path)})
 

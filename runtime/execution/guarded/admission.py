@@ -5,6 +5,7 @@ is refused half way, it gives back. A grant is held under the lane of the call i
 ways:
 
 - `settle`: the call has its outcome. The money becomes what was used, the breaker hears how it went, the lease is free.
+  It is reported with the next admission, or soon by the keeper; at once if others wait for it.
 - `settle(abandoned=True)`: the call has its outcome and still runs. An abandoned call keeps its lease until it really
   ends (`end_abandoned`), because the slot is really taken.
 - `release_all`: the run is over, and the call never started.
@@ -16,39 +17,38 @@ without a lease if another call of its own run has one, and takes its lease just
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import msgspec
 
-from runtime.control.breaker import Sample
-from runtime.control.ledger import NOTHING, Amount, SpendScope
-from runtime.control.scopes import GLOBAL, day_scope, key_below, run_scope, scope_key
-from runtime.core.effects import Admission, Admit, AnyOutcome, Failure, FailureKind
-from runtime.core.lanes import call_lane, is_first_attempt
-from runtime.core.messages import ModelReply
+from runtime.control.amounts import actual_of, sample_of, worst_of
+from runtime.control.ledger import NO_CAPS, SpendScope
+from runtime.control.scopes import GLOBAL, day_scope, key_below, scope_key, upstream_key
+from runtime.core.effects import Admission, Admit, AnyOutcome
+from runtime.core.lanes import call_lane
 from runtime.core.run import Header
 from runtime.execution.control_rules import ControlRules
+from runtime.execution.guarded.grant import Grant, grant_of, released, unknown_of
+from runtime.execution.guarded.refusals import refusal_of, tree_scope
+from runtime.execution.time_limit import finish
 from runtime.ports.control_store import ControlStore
-from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd, Lease
+from runtime.ports.control_values import (
+    CallAnswer,
+    CallAsk,
+    CallEnd,
+    ControlUnavailable,
+    Lease,
+    RunKey,
+    RunOwner,
+    Upstream,
+)
 
 _HOLD_MARGIN_S = 120.0
 """How much longer than a call's timeout its money is held, should nobody settle it."""
 
 _GRANTED = Admission()
-_DEPENDENCY_FAILED = frozenset({FailureKind.TIMEOUT, FailureKind.ERROR, FailureKind.UNAVAILABLE})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Grant:
-    """What one admitted call holds; it waits for a slot of another call of its run where `waits_for` names one."""
-
-    reservation: str | None = None
-    reserved: Amount = NOTHING
-    lease: Lease | None = None
-    breaker: str | None = None
-    generation: int = 0
-    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,9 @@ class Grants:
 
     __slots__ = (
         "_abandoned",
+        "_again",
         "_day",
+        "_ends",
         "_everything",
         "_fencing",
         "_header",
@@ -80,9 +82,11 @@ class Grants:
         "_owner",
         "_renewed_at",
         "_rules",
-        "_run",
+        "_run_owner",
         "_scopes",
+        "_sending",
         "_store",
+        "_tree",
     )
 
     def __init__(
@@ -94,6 +98,7 @@ class Grants:
         *,
         owner: str,
         fencing: int = 1,
+        tree: SpendScope | None = None,
     ) -> None:
         """Begin with nothing held.
 
@@ -104,77 +109,111 @@ class Grants:
             header: The run's header.
             owner: Names this execution of the run; a lane is added to it for each lease and probe.
             fencing: The number under which this process has the run.
+            tree: The scope of the outermost run, for a run that another one started.
         """
         tenant, environment = header.tenant, header.environment
         self._fencing = str(fencing)
+        key = RunKey(tenant=tenant, environment=environment, request_id=header.request_id)
+        self._run_owner = RunOwner(key=key, fencing=fencing)
         self._store = store
         self._rules = rules
         self._now = now
         self._header = header
-        self._held: dict[str, _Grant] = {}
+        self._held: dict[str, Grant] = {}
+        self._ends: list[CallEnd] = []
+        self._sending: tuple[CallEnd, ...] = ()
+        self._again: dict[str, tuple[str, ...]] = {}
         self._abandoned: dict[str, Lease] = {}
         self._renewed_at = now()
         self._owner = owner
         self._holds = scope_key(tenant, environment, "hold", header.run_id)
         self._keys: dict[tuple[str, str], str] = {}
-        self._run = SpendScope(run_scope(tenant, environment, header.request_id))
-        self._everything = SpendScope(GLOBAL, rules.everything)
+        self._tree = tree or tree_scope(header)
+        # Nobody can cap it but the rules, and a row that all runs change is the first to be waited for.
+        self._everything = () if rules.everything == NO_CAPS else (SpendScope(GLOBAL, rules.everything),)
         self._day: int | None = None
         self._scopes: tuple[SpendScope, ...] = ()
 
-    def admit(self, effect: Admit) -> tuple[Admission, float | None]:
+    async def admit(self, effect: Admit, *, epoch: int | None = None) -> tuple[Admission, float | None]:
         """Try once to admit a call.
+
+        Args:
+            effect: The call.
+            epoch: Of the switches that were looked at.
 
         Returns:
             The admission, and after how many seconds it is worth trying again; `None` if waiting will not help.
 
         Raises:
-            ControlUnavailable: If the store cannot be used; nothing is held then.
+            SwitchesChanged: If the switches are of another epoch; nothing is held then.
+            ControlUnavailable: If the store cannot be used, or the run was taken over; nothing is held then.
         """
         lane = call_lane(effect.lane)
         now = self._now()
-        ask = self._ask(effect, lane, now)
-        answer = self._store.admit_call(ask, now=now)
+        ask = self._ask(effect, lane, now, epoch)
+        ours = self._has_slot(ask.key)
+        answer = await self._admit(ask, now)
         waits_for = None
-        if answer.refused == "slot" and self._has_slot(ask.key):
+        if answer.refused == "slot" and (ours or self._has_slot(ask.key)):
             # Another call of this very turn has it, which cannot end before this one is admitted too.
             waits_for = ask.key
-            answer = self._store.admit_call(msgspec.structs.replace(ask, slots=None), now=now)
+            answer = await self._admit(msgspec.structs.replace(ask, slots=None, ends=()), now)
         if answer.refused is not None:
-            return _refusal(effect.name, answer)
-        breaker, slot = answer.breaker, answer.slot
-        self._held[lane] = _Grant(
-            reservation=ask.reservation,
-            reserved=ask.amount,
-            lease=None if slot is None else slot.lease,
-            breaker=None if breaker is None else ask.key,
-            generation=0 if breaker is None else breaker.generation,
-            waits_for=waits_for,
-        )
+            return refusal_of(effect.name, answer)
+        self._held[lane] = grant_of(ask, answer, now=now, waits_for=waits_for)
         return _GRANTED, 0.0
+
+    async def _admit(self, ask: CallAsk, now: float) -> CallAnswer:
+        """Ask the store; calls that ended are reported the next time if they could not be now."""
+        ends = ask.ends
+        self._sending += ends
+        try:
+            if ask.slots is not None:  # a slot that nobody knows of would be taken until its lease lapses
+                return await finish(self._store.admit_call(ask, now=now))
+            return await self._store.admit_call(ask, now=now)
+        except (ControlUnavailable, asyncio.CancelledError) as error:
+            self._ends[:0] = ends
+            if isinstance(error, asyncio.CancelledError):  # whether the amount is held is not known
+                self._ends.append(released(ask))
+            raise
+        finally:
+            self._sent(ends)
+
+    def _sent(self, ends: tuple[CallEnd, ...]) -> None:
+        self._sending = tuple(end for end in self._sending if end not in ends)
+
+    def holds(self, lane: str) -> bool:
+        """Return whether a call is admitted."""
+        return lane in self._held
 
     def waits(self, lane: str) -> bool:
         """Return whether an admitted call still needs a slot."""
-        grant = self._held.get(lane)
-        return grant is not None and grant.waits_for is not None
+        return lane in self._held and self._held[lane].waits_for is not None
 
-    def take_slot(self, lane: str, tool: str) -> SlotTaken | None:
+    async def take_slot(self, lane: str, tool: str) -> SlotTaken | None:
         """Try to take the slot that an admitted call waits for; `None` if the call has it now."""
         grant = self._held[lane]
         assert grant.waits_for is not None
-        answer = self._store.acquire_lease(
-            grant.waits_for,
-            cap=self._rules.tool_slots[tool],
-            owner=self._owner + lane,
-            now=self._now(),
-            ttl_s=self._rules.lease_s,
+        ours = self._has_slot(grant.waits_for)  # it may be free before the answer is here
+        answer = await finish(
+            self._store.acquire_lease(
+                grant.waits_for,
+                cap=self._rules.tool_slots[tool],
+                owner=self._owner + lane,
+                now=self._now(),
+                ttl_s=self._rules.lease_s,
+            )
         )
         if answer.lease is None:
-            return SlotTaken(answer.after_s, ours=self._has_slot(grant.waits_for))
+            return SlotTaken(answer.after_s, ours=ours or self._has_slot(grant.waits_for))
         self._held[lane] = replace(grant, lease=answer.lease, waits_for=None)
         return None
 
     def _has_slot(self, key: str) -> bool:
+        """Return whether a call of this run has a slot, or had one and the store has not heard that it is free."""
+        ends = (*self._ends, *self._sending)
+        if any(end.slot is not None and end.slot.name == key for end in ends):
+            return True
         return any(g.lease is not None and g.lease.name == key for g in self._held.values())
 
     @property
@@ -182,66 +221,126 @@ class Grants:
         """Whether an abandoned call keeps its lease."""
         return bool(self._abandoned)
 
-    def settle(self, lane: str, outcome: AnyOutcome, *, abandoned: bool = False) -> None:
-        """End a call's grant with its outcome; an abandoned call keeps its lease until it really ends."""
+    def settle(self, lane: str, outcome: AnyOutcome, *, abandoned: bool = False) -> bool:
+        """End a call's grant with its outcome; an abandoned call keeps its lease until it really ends.
+
+        Returns:
+            Whether others wait for it, so that it is to be reported at once (`send_ends`).
+        """
         grant = self._held.pop(lane, None)
         if grant is None:
-            return
+            return False
         if abandoned and grant.lease is not None:
             self._abandoned[lane] = grant.lease
             grant = replace(grant, lease=None)
-        self._end(grant, lane, _actual(grant, outcome), _sample(outcome))
+        sample = sample_of(outcome)
+        self._ends.append(grant.ended(actual_of(grant.ask.amount, outcome), sample))
+        return grant.lease is not None or grant.is_probe or sample == "failed"
 
-    def end_abandoned(self, lane: str) -> None:
-        """Release the lease of an abandoned call that has ended."""
-        lease = self._abandoned.pop(lane, None)
-        if lease is not None:
-            self._store.release_lease(lease.name, fencing=lease.fencing)
+    @property
+    def has_ends(self) -> bool:
+        """Whether calls have ended and were not reported."""
+        return bool(self._ends)
 
-    def renew(self) -> tuple[str, ...]:
-        """Extend all slots that are held, at a third of their time.
+    async def send_ends(self) -> None:
+        """Report the calls that have ended.
+
+        Raises:
+            ControlUnavailable: If they cannot be reported; they are later.
+        """
+        if not self._ends:
+            return
+        ends, self._ends = tuple(self._ends), []
+        self._sending += ends
+        try:
+            await self._store.end_calls(ends, now=self._now())
+        except (ControlUnavailable, asyncio.CancelledError):
+            self._ends[:0] = ends
+            raise
+        finally:
+            self._sent(ends)
+
+    def end_abandoned(self, lane: str) -> Lease | None:
+        """Return the lease of an abandoned call that has ended; it is to be given back."""
+        return self._abandoned.pop(lane, None)
+
+    async def give_back(self, lease: Lease) -> None:
+        """Give back the lease of an abandoned call that has ended."""
+        await self._store.release_lease(lease.name, fencing=lease.fencing)
+
+    def is_renewal_due(self, now: float) -> bool:
+        """Return whether slots that are held must be renewed: at a third of their time."""
+        return now - self._renewed_at >= self._rules.lease_s / 3
+
+    async def renew(self) -> tuple[str, ...]:
+        """Extend all slots that are held, if that is due.
 
         Returns:
             The lanes of calls whose slot had lapsed: somebody else may have it now.
         """
         now = self._now()
-        if now - self._renewed_at < self._rules.lease_s / 3:
+        if not self.is_renewal_due(now):
             return ()
         self._renewed_at = now
-        for lease in self._abandoned.values():
-            self._renewed(lease, now)
+        for lease in tuple(self._abandoned.values()):
+            await self._renewed(lease, now)
         lost = []
         for lane, grant in list(self._held.items()):
-            if grant.lease is not None and not self._renewed(grant.lease, now):
-                self._held[lane] = replace(grant, lease=None)
+            if grant.lease is None or await self._renewed(grant.lease, now):
+                continue
+            if lane in self._held:  # it may have ended while the store was asked
+                self._held[lane] = replace(self._held[lane], lease=None)
                 lost.append(lane)
         return tuple(lost)
 
-    def _renewed(self, lease: Lease, now: float) -> bool:
+    async def _renewed(self, lease: Lease, now: float) -> bool:
         ttl_s = self._rules.lease_s
-        return self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=ttl_s)
+        return await self._store.renew_lease(lease.name, fencing=lease.fencing, now=now, ttl_s=ttl_s)
 
-    def release_all(self) -> None:
-        """Give back what calls that never started hold; leases of abandoned calls lapse by themselves."""
-        for lane, grant in list(self._held.items()):
-            self._give_back(grant, lane)
+    def drop(self, lane: str) -> bool:
+        """End the grant of a call that has not begun; return whether there is one to be reported."""
+        grant = self._held.pop(lane, None)
+        if grant is not None:
+            self._again[lane] = (*self._again.get(lane, ()), "again")
+            self._ends.append(grant.ended(None, "neutral"))
+        return grant is not None
+
+    async def release_all(self) -> None:
+        """Give back what calls that never started hold; leases of abandoned calls lapse by themselves.
+
+        Raises:
+            ControlUnavailable: If it cannot be reported; it is later.
+        """
+        self._ends += [grant.ended(None, "neutral") for grant in self._held.values()]
         self._held.clear()
+        await self.send_ends()
 
-    def _ask(self, effect: Admit, lane: str, now: float) -> CallAsk:
+    def _ask(self, effect: Admit, lane: str, now: float, epoch: int | None) -> CallAsk:
+        ends, self._ends = tuple(self._ends), []
         rules, of_tool = self._rules, effect.subject == "tool"
         name = effect.name
+        rule = rules.breaker_of(effect.subject, name)
+        above: Upstream | None = None
+        if rule is not None and rules.upstream is not None:
+            key = upstream_key(self._header.environment, effect.subject, name)
+            above = Upstream(key=key, rule=rules.upstream)
         return CallAsk(
             key=self._key(effect.subject, name),
             token=self._owner + lane,
-            breaker=rules.breaker,
+            breaker=rule,
             slots=rules.tool_slots.get(name) if of_tool else None,
             slot_s=rules.lease_s,
-            # A lane is admitted once by each execution: a try that is refused holds nothing.
-            reservation=key_below(self._holds, lane, self._fencing),
+            # A try that is refused holds nothing; what was given back is held anew under another name.
+            reservation=key_below(self._holds, lane, self._fencing, *self._again.get(lane, ())),
             scopes=self._scopes_at(now),
-            amount=_worst(effect),
+            amount=worst_of(effect),
             hold_s=(effect.limits.timeout_s or 600.0) + _HOLD_MARGIN_S,
             rate=(rules.tool_rates if of_tool else rules.model_rates).get(name),
+            run=self._run_owner,
+            epoch=epoch,
+            ends=ends,
+            upstream=above,
+            unknown=unknown_of(effect),
         )
 
     def _key(self, subject: str, name: str) -> str:
@@ -252,90 +351,10 @@ class Grants:
         return key
 
     def _scopes_at(self, now: float) -> tuple[SpendScope, ...]:
-        """Return where an amount counts: the run, its tenant's day (UTC), and everything."""
+        """Return where an amount counts: the run tree, its tenant's day (UTC), and everything if that has a cap."""
         day = int(now // 86_400)
         if day != self._day:
             header, self._day = self._header, day
             today = SpendScope(day_scope(header.tenant, header.environment, now), self._rules.tenant_day)
-            self._scopes = (self._run, today, self._everything)
+            self._scopes = (self._tree, today, *self._everything)
         return self._scopes
-
-    def _give_back(self, grant: _Grant, lane: str) -> None:
-        """End the grant of a call that never started."""
-        self._end(grant, lane, None, "neutral")
-
-    def _end(self, grant: _Grant, lane: str, actual: Amount | None, sample: Sample) -> None:
-        self._store.end_call(
-            CallEnd(
-                reservation=grant.reservation,
-                actual=actual,
-                breaker=None if grant.breaker is None else self._rules.breaker,
-                key=grant.breaker or "",
-                generation=grant.generation,
-                sample=sample,
-                token=self._owner + lane,
-                slot=grant.lease,
-            ),
-            now=self._now(),
-        )
-
-
-def _refusal(name: str, answer: CallAnswer) -> tuple[Admission, float | None]:
-    """Return the refusal of a call, and after how many seconds it is worth trying again."""
-    match answer.refused:
-        case "breaker":
-            return Admission(granted=False, cause="breaker", detail=f"{name} is unhealthy"), None
-        case "slot":
-            assert answer.slot is not None
-            detail = f"{answer.slot.live} calls of {name} are under way"
-            return Admission(granted=False, cause="concurrency", detail=detail), answer.slot.after_s
-        case "rate":
-            assert answer.rate is not None
-            detail = f"{name} is called too often"
-            return Admission(granted=False, cause="rate", detail=detail), answer.rate.after_s
-        case _:
-            full = None if answer.spend is None else answer.spend.refusal
-            words = None if full is None else f"{full.unit} of {full.scope}: {full.used} of {full.cap} used"
-            unit = None if full is None else full.unit
-            return Admission(granted=False, cause="spend", detail=words, unit=unit), None
-
-
-def _worst(effect: Admit) -> Amount:
-    """Return the most that a call can use; a step is counted once, whatever it takes to make it."""
-    nanos = effect.limits.reserved_nanousd or 0
-    if effect.subject == "tool":
-        return Amount(nanos, tool_calls=1)
-    steps = 1 if is_first_attempt(effect.lane) else 0
-    return Amount(nanos, effect.limits.reserved_tokens or 0, steps=steps)
-
-
-def never_happened(failure: Failure) -> bool:
-    """Return whether a failed call surely had no effect."""
-    refused = failure.kind in {FailureKind.RATE_LIMITED, FailureKind.UNAVAILABLE}
-    return failure.phase == "connect" or refused
-
-
-def _actual(grant: _Grant, outcome: AnyOutcome) -> Amount:
-    """Return what a call used: what it reports, else what was held for it; nothing where nothing was done."""
-    failure: Failure | None = outcome.failure
-    counted = Amount(tool_calls=grant.reserved.tool_calls, steps=grant.reserved.steps)
-    if failure is not None and failure.phase == "connect" and failure.kind is FailureKind.INTERRUPTED:
-        return NOTHING
-    if failure is not None and (never_happened(failure) or failure.phase == "rejected"):
-        return counted
-    reply = outcome.value if isinstance(outcome.value, ModelReply) else None
-    cost = None if reply is None else reply.cost_nanousd
-    nanos = grant.reserved.nanos if cost is None else cost
-    usage = None if reply is None else reply.usage
-    tokens = grant.reserved.tokens
-    if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
-        tokens = usage.input_tokens + usage.output_tokens
-    return counted + Amount(nanos=nanos, tokens=tokens)
-
-
-def _sample(outcome: AnyOutcome) -> Sample:
-    if outcome.failure is None:
-        return "ok"
-    if outcome.failure.phase == "rejected":  # the other side is well; what it was sent was not
-        return "neutral"
-    return "failed" if outcome.failure.kind in _DEPENDENCY_FAILED else "neutral"

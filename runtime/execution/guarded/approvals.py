@@ -12,6 +12,7 @@ from collections.abc import Callable
 from runtime.control.approvals import Approval, Binding
 from runtime.core.effects import ApprovalAnswer, AskApproval
 from runtime.execution.run_guard import RunGuard
+from runtime.execution.time_limit import finish
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
 
@@ -35,15 +36,19 @@ async def ask_through_store(
     deadline = header.budget.max_seconds
     try:
         guard.may_have_approvals = True
-        opened = store.open_approval(
-            binding, arguments=effect.arguments, now=guard.now(), ttl_s=effect.timeout_s
+        opened = await store.open_approval(
+            binding,
+            arguments=effect.arguments,
+            now=guard.now(),
+            ttl_s=effect.timeout_s,
+            run=guard.owner,
         )
         while True:
             if guard.halted is not None:
                 return guard.halted
             if deadline is not None and elapsed_s() >= deadline:
                 return "deadline"
-            answer = _answer(store, guard, opened.id, binding)
+            answer = await _answer(store, guard, opened.id, binding)
             if answer is not None:
                 return answer
             await asyncio.sleep(_POLL_S)
@@ -51,14 +56,16 @@ async def ask_through_store(
         return "control_unavailable"
 
 
-def _answer(
+async def _answer(
     store: ControlStore, guard: RunGuard, approval_id: str, binding: Binding
 ) -> ApprovalAnswer | None:
-    approval = store.read_approval(approval_id, now=guard.now())
+    approval = await store.read_approval(approval_id, now=guard.now())
     if approval is None or approval.state == "pending":
         return None
     if approval.state == "granted":  # the one place where a grant is used up
-        used = store.use_approval(approval_id, binding=binding, now=guard.now())
+        used = await finish(
+            store.use_approval(approval_id, binding=binding, now=guard.now(), run=guard.owner)
+        )
         if not used.applied:
             return ApprovalAnswer(decision="denied", by=approval.by, reason=f"the grant is {used.why}")
     return _as_answer(approval)

@@ -1,8 +1,9 @@
 """The guarded performer: the live one under the control store.
 
 For each call: switches before it starts -> slot -> idempotency claim -> call, cut off by switches -> claim ended ->
-grant settled -> outcome. So a write is never carried out twice, and an outcome is known to the store before the flow
-sees it. What cannot be read or written is refused (`control_unavailable`), never guessed.
+grant settled -> outcome. So a write is never carried out twice, and its outcome is known to the store before the flow
+sees it. Admissions and claims name the epoch of the switches that were looked at; the store refuses those that are
+under others. What cannot be read or written is refused (`control_unavailable`), never guessed.
 """
 
 from __future__ import annotations
@@ -10,11 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Any, Literal, assert_never
 
-import msgspec
-
-from runtime.control.claims import ClaimAnswer
 from runtime.control.ledger import NO_CAPS
 from runtime.control.switches import pulled
 from runtime.core.effects import (
@@ -36,21 +34,23 @@ from runtime.core.effects import (
     SingleEffect,
     Wait,
 )
+from runtime.core.lanes import admission_lane, call_lane
 from runtime.execution.guarded.approvals import ask_through_store
-from runtime.execution.guarded.in_doubt import Reconciler, doubt, was_lost
+from runtime.execution.guarded.claimed_calls import ClaimedCalls
+from runtime.execution.guarded.in_doubt import Reconciler
+from runtime.execution.guarded.refusals import refused_late
 from runtime.execution.interruption import interruption
 from runtime.execution.live.abandoned import Listener
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.run_guard import RunGuard
-from runtime.execution.time_limit import HaltedError
-from runtime.ports.control_values import ControlUnavailable
+from runtime.ports.control_values import ControlUnavailable, RunTakenOver, SwitchesChanged
 from runtime.ports.tools import ApprovalDesk, Reconcile
 
 
 class GuardedPerformer:
     """Carries out the effects of one run under the control store."""
 
-    __slots__ = ("_claims", "_desk", "_grants", "_guard", "_inner", "_reconciler")
+    __slots__ = ("_calls", "_claims", "_desk", "_free", "_grants", "_guard", "_inner")
 
     def __init__(
         self,
@@ -73,7 +73,9 @@ class GuardedPerformer:
         self._grants = guard.grants
         self._claims = guard.claims
         self._desk = desk
-        self._reconciler = Reconciler(reconcile or {}, guard, inner.elapsed_s)
+        self._free: set[str] = set()
+        reconciler = Reconciler(reconcile or {}, guard, inner.elapsed_s)
+        self._calls = ClaimedCalls(inner, guard, reconciler, self._begin)
 
     async def perform(self, effect: SingleEffect) -> AnyOutcome:
         """Return an effect's outcome."""
@@ -83,7 +85,7 @@ class GuardedPerformer:
             case CallTool():
                 return await self._call(effect, tool=effect.name)
             case Admit():
-                return await self._admit(effect)
+                return await self._calls.admit(effect, self._admit)
             case ReadControls():
                 return self._read(effect)
             case AskApproval():
@@ -92,7 +94,10 @@ class GuardedPerformer:
                 outcome = await self._inner.perform(effect)
                 await self._guard.close(effect.stop_reason)
                 return outcome
-            case Begin() | Refuse() | Wait() | Input():
+            case Begin():
+                await self._guard.ready()
+                return await self._inner.perform(effect)
+            case Refuse() | Wait() | Input():
                 return await self._inner.perform(effect)
             case _:
                 assert_never(effect)
@@ -101,7 +106,7 @@ class GuardedPerformer:
         """Register a callback for calls that end after they were abandoned."""
         self._inner.on_late(listener)
 
-    async def _admit(self, effect: Admit) -> AnyOutcome:
+    async def _admit(self, effect: Admit) -> Outcome[Admission]:
         started = self._inner.elapsed_s()
         tool = effect.name if effect.subject == "tool" else None
         model = effect.name if effect.subject == "model" else None
@@ -113,11 +118,20 @@ class GuardedPerformer:
                 cause = "unavailable" if cause == "control_unavailable" else cause
                 return self._timed(started, value=Admission(granted=False, cause=cause))
             try:
-                admission, after_s = self._grants.admit(effect)
-            except ControlUnavailable as error:
-                needs_none = self._needs_no_grant(effect)
+                admission, after_s = await self._grants.admit(effect, epoch=self._guard.epoch)
+            except SwitchesChanged:
+                with contextlib.suppress(ControlUnavailable):  # then the board's lease lapses
+                    await self._guard.refresh()
+                continue
+            except RunTakenOver as error:
                 refused = Admission(granted=False, cause="unavailable", detail=error.what)
-                return self._timed(started, value=Admission() if needs_none else refused)
+                return self._timed(started, value=refused)
+            except ControlUnavailable as error:
+                refused = Admission(granted=False, cause="unavailable", detail=error.what)
+                if not self._needs_no_grant(effect):
+                    return self._timed(started, value=refused)
+                self._free.add(call_lane(effect.lane))
+                return self._timed(started, value=Admission())
             if admission.granted or after_s is None:
                 return self._timed(started, value=admission)
             deadline = effect.limits.deadline_s
@@ -130,7 +144,7 @@ class GuardedPerformer:
             await asyncio.sleep(min(max(after_s, 0.005), left, 0.05))
 
     def _needs_no_grant(self, effect: Admit) -> bool:
-        """Return whether a call may start without the store, which `cause` permits for `stale_s` seconds.
+        """Return whether a call may start without the store, which `cause` permits while the switches are known.
 
         Reads, and replies that no cap across runs pays for: nothing is overspent and nothing is changed by them.
         """
@@ -162,34 +176,51 @@ class GuardedPerformer:
     ) -> AnyOutcome:
         """Return the outcome of a call; its grant is settled with it, whatever it is."""
         started = self._inner.elapsed_s()
-        write = isinstance(effect, CallTool) and effect.write
-        cause = self._guard.cause(tool=tool, model=model, fresh=write)
+        cause = self._guard.cause(tool=tool, model=model)
         if cause is not None:
-            outcome = self._timed(started, failure=interruption(cause, begun=False))
+            outcome = self._never_began(cause, started)
         else:
             self._guard.calls[effect.lane] = (tool, model)
             try:
                 if isinstance(effect, CallTool):
-                    refused = await self._slot(effect) if self._grants.waits(effect.lane) else None
-                    outcome = await self._claimed(effect) if refused is None else refused
+                    outcome = await self._calls.call(effect)
                 else:
-                    outcome = await self._inner.perform(effect)
+                    refused = await self._begin(effect)
+                    outcome = await self._inner.perform(effect) if refused is None else refused
             except ControlUnavailable:
                 outcome = self._interrupted("control_unavailable", started)
             except asyncio.CancelledError:
                 # The caller went away; the other side may have done the work, and is paid for it.
-                with contextlib.suppress(ControlUnavailable):
-                    self._settle(effect.lane, self._interrupted("cancelled", started))
+                self._settle(effect.lane, self._interrupted("cancelled", started))
                 raise
             finally:
                 self._guard.calls.pop(effect.lane, None)
-        # Where the store is away the hold expires to its estimate; the outcome is the truth all the same.
-        with contextlib.suppress(ControlUnavailable):
-            self._settle(effect.lane, outcome)
+        self._settle(effect.lane, outcome)
         return outcome
 
+    async def _begin(self, effect: CallModel | CallTool) -> AnyOutcome | None:
+        """Have a call admitted if it is not, and wait for its slot; return its outcome if it may not begin.
+
+        A call comes without a grant if its claim has fallen free since, or if what stands before this performer
+        answered its admission: a resumed run takes it as passed where the call was begun.
+        """
+        lane = effect.lane
+        if lane in self._free:
+            return None
+        if not self._grants.holds(lane):
+            started = self._inner.elapsed_s()
+            name = effect.name if isinstance(effect, CallTool) else effect.request.model
+            subject: Literal["tool", "model"] = "tool" if isinstance(effect, CallTool) else "model"
+            ask = Admit(lane=admission_lane(lane), subject=subject, name=name, limits=effect.limits)
+            admission = (await self._admit(ask)).value
+            if admission is not None and not admission.granted:
+                return self._timed(started, failure=refused_late(admission, name))
+        if isinstance(effect, CallTool) and self._grants.waits(lane):
+            return await self._slot(effect)
+        return None
+
     def _settle(self, lane: str, outcome: AnyOutcome) -> None:
-        self._grants.settle(lane, outcome, abandoned=self._inner.is_abandoned(lane))
+        self._guard.settle(lane, outcome, abandoned=self._inner.is_abandoned(lane))
 
     async def _slot(self, effect: CallTool) -> AnyOutcome | None:
         """Wait for a slot that other calls of the run have; return why the call cannot begin, if it cannot."""
@@ -200,8 +231,8 @@ class GuardedPerformer:
             if cause is None and deadline is not None and self._inner.elapsed_s() >= deadline:
                 cause = "deadline"
             if cause is not None:
-                return self._timed(started, failure=interruption(cause, begun=False))
-            waiting = self._grants.take_slot(effect.lane, effect.name)
+                return self._never_began(cause, started)
+            waiting = await self._grants.take_slot(effect.lane, effect.name)
             if waiting is None:
                 return None
             waited_s = self._inner.elapsed_s() - started
@@ -209,101 +240,21 @@ class GuardedPerformer:
             if not waiting.ours and waited_s > self._guard.rules.max_wait_s:
                 message = f"no slot of '{effect.name}' was free"
                 failure = Failure(
-                    kind=FailureKind.UNAVAILABLE, message=message, retryable=True, phase="connect"
+                    kind=FailureKind.UNAVAILABLE,
+                    message=message,
+                    retryable=True,
+                    phase="connect",
+                    cause="concurrency",
                 )
                 return self._timed(started, failure=failure)
             await asyncio.sleep(min(max(waiting.after_s, 0.005), 0.05))
 
-    async def _claimed(self, effect: CallTool) -> AnyOutcome:
-        """Carry out a call under a claim, if it needs one; the claim ends before the outcome is known to the flow."""
-        claims = self._claims
-        key = claims.key_of(effect)
-        if key is None:
-            return await self._inner.perform(effect)
-        started = self._inner.elapsed_s()
-        try:
-            answer = claims.claim(key, effect)
-        except ControlUnavailable:
-            return self._timed(started, failure=interruption("control_unavailable", begun=False))
-        if answer.verdict != "won":
-            return await self._not_won(effect, answer, started)
-        claims.won(key, effect.lane, fencing=answer.claim.fencing)
-        try:
-            outcome = await self._inner.perform(effect)
-        except asyncio.CancelledError:
-            with contextlib.suppress(ControlUnavailable):  # then it lapses into doubt
-                # Kept open as of an abandoned call: one that ends in this turn has a result all the same.
-                claims.end(effect, self._interrupted("cancelled", started), abandoned=True)
-            raise
-        abandoned = self._inner.is_abandoned(effect.lane)
-        can_reconcile = effect.name in self._reconciler.tools and not claims.is_repeatable(effect.name)
-        if can_reconcile and was_lost(outcome) and not abandoned:
-            outcome = await self._reconciled(effect, answer.claim.key, outcome)
-        try:
-            claims.end(effect, outcome, abandoned=self._inner.is_abandoned(effect.lane))
-        except ControlUnavailable:
-            # The claim lapses into doubt. A call that never began is in none here.
-            if outcome.failure is None or outcome.failure.phase != "connect":
-                raise
-        return outcome
-
-    async def _not_won(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
-        match answer.verdict:
-            case "done":
-                result = answer.claim.result
-                assert result is not None
-                kept = msgspec.structs.replace(result, status="cached", saved=None)
-                return self._timed(started, value=self._inner.capped(effect, kept))
-            case "busy":
-                message = f"the same call of '{effect.name}' is under way elsewhere"
-                return self._timed(
-                    started, failure=Failure(kind=FailureKind.UNAVAILABLE, message=message, retryable=True)
-                )
-            case "conflict":
-                message = f"the key of this call of '{effect.name}' was used with other arguments"
-                return self._timed(
-                    started, failure=Failure(kind=FailureKind.ERROR, message=message, error_type="conflict")
-                )
-            case _:
-                return await self._in_doubt(effect, answer, started)
-
-    async def _in_doubt(self, effect: CallTool, answer: ClaimAnswer, started: float) -> AnyOutcome:
-        """Return the outcome of a call whose key an earlier call left in doubt."""
-        if effect.name not in self._reconciler.tools:
-            return self._timed(started, failure=doubt(effect, "nobody knows"))
-        try:
-            finding = await self._reconciler.ask(effect, answer.claim.key)
-        except HaltedError as halt:
-            return self._interrupted(halt.cause, started)
-        if isinstance(finding, str):
-            return self._timed(started, failure=doubt(effect, finding))
-        self._claims.settle_doubt(answer.claim.key, finding.result)
-        if finding.result is not None:
-            kept = msgspec.structs.replace(finding.result, status="cached")
-            return self._timed(started, value=self._inner.capped(effect, kept))
-        return await self._claimed(effect)
-
-    async def _reconciled(self, effect: CallTool, key: str, outcome: AnyOutcome) -> AnyOutcome:
-        """Return the outcome of a write whose answer was lost, once its tool has found out what became of it."""
-        failure, started = outcome.failure, self._inner.elapsed_s() - (outcome.duration_s or 0.0)
-        assert failure is not None
-        try:
-            finding = await self._reconciler.ask(effect, key)
-        except HaltedError as halt:
-            return self._interrupted(halt.cause, started)
-        if isinstance(finding, str):
-            return outcome
-        if finding.result is not None:
-            return self._timed(started, value=self._inner.capped(effect, finding.result))
-        message = f"{failure.message}; it did not happen"
-        return self._timed(
-            started,
-            failure=msgspec.structs.replace(failure, message=message, retryable=True, phase="connect"),
-        )
+    def _never_began(self, cause: str, started: float) -> AnyOutcome:
+        return self._timed(started, failure=interruption(cause, begun=False))
 
     def _interrupted(self, cause: str, started: float) -> AnyOutcome:
         return self._timed(started, failure=interruption(cause, begun=True))
 
-    def _timed(self, started: float, *, value: object = None, failure: Failure | None = None) -> AnyOutcome:
+    def _timed(self, started: float, *, value: Any = None, failure: Failure | None = None) -> AnyOutcome:
         now = self._inner.elapsed_s()
         return Outcome(value, failure, round(now, 6), round(now - started, 6))

@@ -94,6 +94,10 @@ class ToolCalls:
                 answer = self._timed_out(effect, limit, error)
             except Exception as error:  # noqa: BLE001 - the edge where a tool's exception becomes data
                 answer = failure_of(error, clean=None if state is None else state.failed)
+            finally:
+                if children is not None:
+                    # What they used is reported now; a child of an abandoned call must use no more.
+                    children.close()
             return self._ended(effect, answer, children, state)
 
     def _context(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import msgspec
 
 from runtime.ports.control_values import Act
-from runtime.state.control.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile, reads, writes_durably
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Act).decode
@@ -18,17 +20,17 @@ class SqliteActs:
 
     _file: SqliteFile
 
-    def note_act(self, act: Act) -> None:
+    @writes_durably
+    def note_act(self, db: sqlite3.Connection, act: Act) -> None:
         """Keep an act."""
-        with self._file.write_synced() as db:
-            last = db.execute("SELECT max(key) FROM cells WHERE kind = 'act'").fetchone()[0]
-            key = f"{int(last or 0) + 1:0{_DIGITS}d}"
-            db.execute("INSERT INTO cells VALUES ('act', ?, ?)", (key, _encode(act)))
+        last = db.execute("SELECT max(key) FROM cells WHERE kind = 'act'").fetchone()[0]
+        key = f"{int(last or 0) + 1:0{_DIGITS}d}"
+        db.execute("INSERT INTO cells VALUES ('act', ?, ?)", (key, _encode(act)))
 
-    def list_acts(self, *, limit: int = 100) -> tuple[Act, ...]:
+    @reads
+    def list_acts(self, db: sqlite3.Connection, *, limit: int = 100) -> tuple[Act, ...]:
         """Return acts, latest first."""
-        with self._file.read() as db:
-            rows = db.execute(
-                "SELECT body FROM cells WHERE kind = 'act' ORDER BY key DESC LIMIT ?", (limit,)
-            ).fetchall()
+        rows = db.execute(
+            "SELECT body FROM cells WHERE kind = 'act' ORDER BY key DESC LIMIT ?", (limit,)
+        ).fetchall()
         return tuple(_decode(row[0]) for row in rows)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
 from runtime.control import claims
 from runtime.control.claims import Claim, ClaimAnswer, ClaimChange, ClaimState, EndState
 from runtime.core.effects import ToolResult
-from runtime.state.control.sqlite_file import SqliteFile
+from runtime.ports.control_values import RunOwner
+from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
+from runtime.state.control.sqlite_runs import check_owner
+from runtime.state.control.sqlite_switches import check_epoch
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Claim).decode
@@ -20,35 +24,53 @@ class SqliteClaims:
 
     _file: SqliteFile
 
+    @writes_durably
     def claim(
-        self, key: str, *, args_hash: str, owner: str, now: float, lease_s: float, repeatable: bool = False
+        self,
+        db: sqlite3.Connection,
+        key: str,
+        *,
+        args_hash: str,
+        owner: str,
+        now: float,
+        lease_s: float,
+        repeatable: bool = False,
+        keep_s: float | None = None,
+        run: RunOwner | None = None,
+        epoch: int | None = None,
     ) -> ClaimAnswer:
         """Ask to carry out a write."""
-        with self._file.write_synced() as db:
-            found = _load(db, key)
-            answer = claims.take(
-                found,
-                key=key,
-                args_hash=args_hash,
-                owner=owner,
-                now=now,
-                lease_s=lease_s,
-                repeatable=repeatable,
-            )
-            if answer.claim != found:
-                _save(db, answer.claim)
+        check_owner(db, run)
+        check_epoch(db, epoch)
+        found = _load(db, key)
+        answer = claims.take(
+            found,
+            key=key,
+            args_hash=args_hash,
+            owner=owner,
+            now=now,
+            lease_s=lease_s,
+            repeatable=repeatable,
+            keep_s=keep_s,
+        )
+        if answer.claim != found:
+            _save(db, answer.claim)
         return answer
 
-    def renew_claim(self, key: str, *, fencing: int, now: float, lease_s: float) -> bool:
+    @writes
+    def renew_claim(
+        self, db: sqlite3.Connection, key: str, *, fencing: int, now: float, lease_s: float
+    ) -> bool:
         """Extend a claim; a renewal lost with the power only lets it lapse earlier, so it is not synced."""
-        with self._file.write() as db:
-            renewed = claims.renew(_load(db, key), fencing=fencing, now=now, lease_s=lease_s)
-            if renewed is not None:
-                _save(db, renewed)
+        renewed = claims.renew(_load(db, key), fencing=fencing, now=now, lease_s=lease_s)
+        if renewed is not None:
+            _save(db, renewed)
         return renewed is not None
 
+    @writes_durably
     def end_claim(
         self,
+        db: sqlite3.Connection,
         key: str,
         *,
         fencing: int,
@@ -58,33 +80,40 @@ class SqliteClaims:
         note: str | None = None,
     ) -> ClaimChange:
         """Say what became of the call."""
-        with self._file.write_synced() as db:
-            change = claims.end(
-                _load(db, key), fencing=fencing, state=state, result=result, note=note, now=now
-            )
-            if change.applied and change.claim is not None:
-                _save(db, change.claim)
+        change = claims.end(_load(db, key), fencing=fencing, state=state, result=result, note=note, now=now)
+        if change.applied and change.claim is not None:
+            _save(db, change.claim)
         return change
 
+    @writes_durably
     def reconcile_claim(
-        self, key: str, *, happened: bool, by: str, now: float, result: ToolResult | None = None
+        self,
+        db: sqlite3.Connection,
+        key: str,
+        *,
+        happened: bool,
+        by: str,
+        now: float,
+        result: ToolResult | None = None,
     ) -> ClaimChange:
         """Say what was found out about a call in doubt."""
-        with self._file.write_synced() as db:
-            change = claims.reconcile(_load(db, key), happened=happened, by=by, result=result, now=now)
-            if change.applied and change.claim is not None:
-                _save(db, change.claim)
+        change = claims.reconcile(_load(db, key), happened=happened, by=by, result=result, now=now)
+        if change.applied and change.claim is not None:
+            _save(db, change.claim)
         return change
 
-    def lookup_claim(self, key: str, *, now: float) -> Claim | None:
+    @reads
+    def lookup_claim(self, db: sqlite3.Connection, key: str, *, now: float) -> Claim | None:
         """Return what is known of a key."""
-        with self._file.read() as db:
-            found = _load(db, key)
+        found = _load(db, key)
         return None if found is None else claims.as_of(found, now)
 
-    def list_claims(self, *, state: ClaimState, now: float, limit: int = 100) -> tuple[Claim, ...]:
+    @reads
+    def list_claims(
+        self, db: sqlite3.Connection, *, state: ClaimState, now: float, limit: int = 100
+    ) -> tuple[Claim, ...]:
         """Return the claims in a state, by key."""
-        values: list[str | float]
+        values: Sequence[str | float]
         match state:
             case "claimed":
                 where, values = "state = 'claimed' AND expires_at > ?", [now]
@@ -92,11 +121,10 @@ class SqliteClaims:
                 where, values = "state = 'in_doubt' OR (state = 'claimed' AND expires_at <= ?)", [now]
             case _:
                 where, values = "state = ?", [state]
-        with self._file.read() as db:
-            rows = db.execute(
-                f"SELECT body FROM claims WHERE {where} ORDER BY key LIMIT ?",  # noqa: S608
-                (*values, limit),
-            ).fetchall()
+        rows = db.execute(
+            f"SELECT body FROM claims WHERE {where} ORDER BY key LIMIT ?",  # noqa: S608
+            (*values, limit),
+        ).fetchall()
         return tuple(claims.as_of(_decode(row[0]), now) for row in rows)
 
 

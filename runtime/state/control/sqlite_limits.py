@@ -10,7 +10,7 @@ from runtime.control import breaker, ratelimit
 from runtime.control.breaker import BreakerRule, BreakerState, BreakerVerdict, Phase, Sample
 from runtime.control.ratelimit import RateAnswer, RateRule, RateState
 from runtime.ports.control_values import BreakerView, Lease, LeaseAnswer
-from runtime.state.control.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
 
 _encode = msgspec.json.Encoder().encode
 _decode_rate = msgspec.json.Decoder(RateState).decode
@@ -22,31 +22,35 @@ class SqliteLeases:
 
     _file: SqliteFile
 
-    def acquire_lease(self, name: str, *, cap: int, owner: str, now: float, ttl_s: float) -> LeaseAnswer:
+    @writes
+    def acquire_lease(
+        self, db: sqlite3.Connection, name: str, *, cap: int, owner: str, now: float, ttl_s: float
+    ) -> LeaseAnswer:
         """Take a slot if fewer than `cap` are taken."""
-        with self._file.write() as db:
-            return acquire(db, name, cap=cap, owner=owner, now=now, ttl_s=ttl_s)
+        return acquire(db, name, cap=cap, owner=owner, now=now, ttl_s=ttl_s)
 
-    def renew_lease(self, name: str, *, fencing: int, now: float, ttl_s: float) -> bool:
+    @writes
+    def renew_lease(
+        self, db: sqlite3.Connection, name: str, *, fencing: int, now: float, ttl_s: float
+    ) -> bool:
         """Extend a lease."""
-        with self._file.write() as db:
-            changed = db.execute(
-                "UPDATE leases SET expires_at = max(expires_at, ?) "
-                "WHERE name = ? AND fencing = ? AND expires_at > ?",
-                (now + ttl_s, name, fencing, now),
-            ).rowcount
+        changed = db.execute(
+            "UPDATE leases SET expires_at = max(expires_at, ?) "
+            "WHERE name = ? AND fencing = ? AND expires_at > ?",
+            (now + ttl_s, name, fencing, now),
+        ).rowcount
         return changed == 1
 
-    def release_lease(self, name: str, *, fencing: int) -> bool:
+    @writes
+    def release_lease(self, db: sqlite3.Connection, name: str, *, fencing: int) -> bool:
         """Give a slot back."""
-        with self._file.write() as db:
-            return release(db, name, fencing=fencing)
+        return release(db, name, fencing=fencing)
 
-    def count_leases(self, name: str, *, now: float) -> int:
+    @reads
+    def count_leases(self, db: sqlite3.Connection, name: str, *, now: float) -> int:
         """Return how many slots are taken."""
-        with self._file.read() as db:
-            row = db.execute("SELECT count(*) FROM leases WHERE name = ? AND expires_at > ?", (name, now))
-            count: int = row.fetchone()[0]
+        row = db.execute("SELECT count(*) FROM leases WHERE name = ? AND expires_at > ?", (name, now))
+        count: int = row.fetchone()[0]
         return count
 
 
@@ -55,10 +59,14 @@ class SqliteRates:
 
     _file: SqliteFile
 
-    def take_rate(self, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
+    @writes
+    def take_rate(
+        self, db: sqlite3.Connection, key: str, rule: RateRule, *, now: float, cost: int = 1
+    ) -> RateAnswer:
         """Take tokens, all or none."""
-        with self._file.write() as db:
-            return take(db, key, rule, now=now, cost=cost)
+        state, answer = judged_rate(db, key, rule, now=now, cost=cost)
+        keep_rate(db, key, state)
+        return answer
 
 
 class SqliteBreakers:
@@ -66,38 +74,45 @@ class SqliteBreakers:
 
     _file: SqliteFile
 
-    def ask_breaker(self, key: str, rule: BreakerRule, *, now: float, token: str) -> BreakerVerdict:
-        """Return whether a call may start; a closed breaker costs one read."""
-        with self._file.read() as db:
-            state = _breaker(_load(db, "breaker", key))
-        after, verdict = breaker.ask(state, rule, now=now, token=token)
-        if after == state:
-            return verdict
-        with self._file.write() as db:
-            return ask(db, key, rule, now=now, token=token)
+    @writes
+    def ask_breaker(
+        self, db: sqlite3.Connection, key: str, rule: BreakerRule, *, now: float, token: str
+    ) -> BreakerVerdict:
+        """Return whether a call may start."""
+        state, verdict = judged_breaker(db, key, rule, now=now, token=token)
+        keep_breaker(db, key, state)
+        return verdict
 
+    @writes
     def report_breaker(
-        self, key: str, rule: BreakerRule, *, now: float, generation: int, sample: Sample, token: str
+        self,
+        db: sqlite3.Connection,
+        key: str,
+        rule: BreakerRule,
+        *,
+        now: float,
+        generation: int,
+        sample: Sample,
+        token: str,
     ) -> Phase:
         """Tell a call's result."""
-        with self._file.write() as db:
-            return report(db, key, rule, now=now, generation=generation, sample=sample, token=token)
+        return report(db, key, rule, now=now, generation=generation, sample=sample, token=token)
 
-    def close_breaker(self, key: str) -> bool:
+    @writes_durably
+    def close_breaker(self, db: sqlite3.Connection, key: str) -> bool:
         """Close a breaker by hand."""
-        with self._file.write_synced() as db:
-            after = breaker.closed(_breaker(_load(db, "breaker", key)))
-            if after is not None:
-                _save(db, "breaker", key, _encode(after))
+        after = breaker.closed(_breaker(_load(db, "breaker", key)))
+        if after is not None:
+            _save(db, "breaker", key, _encode(after))
         return after is not None
 
-    def list_breakers(self, *, prefix: str = "") -> tuple[BreakerView, ...]:
+    @reads
+    def list_breakers(self, db: sqlite3.Connection, *, prefix: str = "") -> tuple[BreakerView, ...]:
         """Return the breakers whose key starts with a prefix, by key."""
-        with self._file.read() as db:
-            rows = db.execute(
-                "SELECT key, body FROM cells WHERE kind = 'breaker' AND substr(key, 1, ?) = ? ORDER BY key",
-                (len(prefix), prefix),
-            ).fetchall()
+        rows = db.execute(
+            "SELECT key, body FROM cells WHERE kind = 'breaker' AND substr(key, 1, ?) = ? ORDER BY key",
+            (len(prefix), prefix),
+        ).fetchall()
         states = [(key, _decode_breaker(body)) for key, body in rows]
         return tuple(
             BreakerView(key=key, phase=s.phase, trips=s.trips, retry_at=s.retry_at) for key, s in states
@@ -107,12 +122,10 @@ class SqliteBreakers:
 def acquire(
     db: sqlite3.Connection, name: str, *, cap: int, owner: str, now: float, ttl_s: float
 ) -> LeaseAnswer:
-    """Take a slot within a transaction."""
-    live, first = db.execute(
-        "SELECT count(*), min(expires_at) FROM leases WHERE name = ? AND expires_at > ?", (name, now)
-    ).fetchone()
-    if live >= cap:
-        return LeaseAnswer(lease=None, live=live, after_s=0.0 if first is None else first - now)
+    """Take a slot within a transaction, if fewer than `cap` are taken."""
+    full = taken(db, name, cap=cap, now=now)
+    if full is not None:
+        return full
     db.execute("DELETE FROM leases WHERE name = ? AND expires_at <= ?", (name, now))
     fencing = db.execute(
         "INSERT INTO lease_numbers VALUES (?, 1) "
@@ -121,7 +134,8 @@ def acquire(
     ).fetchone()[0]
     db.execute("INSERT INTO leases VALUES (?, ?, ?, ?)", (name, fencing, owner, now + ttl_s))
     lease = Lease(name=name, fencing=fencing, owner=owner, expires_at=now + ttl_s)
-    return LeaseAnswer(lease=lease, live=live + 1)
+    live = db.execute("SELECT count(*) FROM leases WHERE name = ?", (name,)).fetchone()[0]
+    return LeaseAnswer(lease=lease, live=live)
 
 
 def release(db: sqlite3.Connection, name: str, *, fencing: int) -> bool:
@@ -129,23 +143,52 @@ def release(db: sqlite3.Connection, name: str, *, fencing: int) -> bool:
     return db.execute("DELETE FROM leases WHERE name = ? AND fencing = ?", (name, fencing)).rowcount == 1
 
 
-def take(db: sqlite3.Connection, key: str, rule: RateRule, *, now: float, cost: int = 1) -> RateAnswer:
-    """Take tokens within a transaction."""
+def taken(db: sqlite3.Connection, name: str, *, cap: int, now: float) -> LeaseAnswer | None:
+    """Return the answer where all slots are taken; `None` where one is free."""
+    live, first = db.execute(
+        "SELECT count(*), min(expires_at) FROM leases WHERE name = ? AND expires_at > ?", (name, now)
+    ).fetchone()
+    if live < cap:
+        return None
+    return LeaseAnswer(lease=None, live=live, after_s=0.0 if first is None else first - now)
+
+
+def judged_rate(
+    db: sqlite3.Connection, key: str, rule: RateRule, *, now: float, cost: int = 1
+) -> tuple[RateState | None, RateAnswer]:
+    """Return the answer to taking tokens, and the state to keep if they are taken; `None` if it stays."""
     body = _load(db, "rate", key)
     state = ratelimit.FRESH if body is None else _decode_rate(body)
     after, answer = ratelimit.take(state, rule, now=now, cost=cost)
-    if after != state:
-        _save(db, "rate", key, _encode(after))
-    return answer
+    return (None if after == state else after), answer
 
 
-def ask(db: sqlite3.Connection, key: str, rule: BreakerRule, *, now: float, token: str) -> BreakerVerdict:
-    """Ask a breaker within a transaction."""
+def judged_breaker(
+    db: sqlite3.Connection, key: str, rule: BreakerRule, *, now: float, token: str
+) -> tuple[BreakerState | None, BreakerVerdict]:
+    """Return a breaker's verdict, and the state to keep if the call starts; `None` if it stays."""
     state = _breaker(_load(db, "breaker", key))
     after, verdict = breaker.ask(state, rule, now=now, token=token)
-    if after is not state and after != state:
-        _save(db, "breaker", key, _encode(after))
-    return verdict
+    return (None if after is state or after == state else after), verdict
+
+
+def keep_rate(db: sqlite3.Connection, key: str, state: RateState | None) -> None:
+    """Store the state of a rate, if it changed."""
+    if state is not None:
+        _save(db, "rate", key, _encode(state))
+
+
+def keep_breaker(db: sqlite3.Connection, key: str, state: BreakerState | None) -> None:
+    """Store the state of a breaker, if it changed."""
+    if state is not None:
+        _save(db, "breaker", key, _encode(state))
+
+
+def give_back_rate(db: sqlite3.Connection, key: str, *, at: float) -> None:
+    """Give a token back within a transaction."""
+    body = _load(db, "rate", key)
+    if body is not None:
+        _save(db, "rate", key, _encode(ratelimit.give_back(_decode_rate(body), at=at)))
 
 
 def report(

@@ -6,6 +6,12 @@ without a new version. `VERSION` changes when a table does.
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import DataError
+
 VERSION = 1
 APPLICATION_ID = 0x676F6C64
 """The bytes `gold`; tells a control file from any other database."""
@@ -58,3 +64,66 @@ SCHEMA = (
         PRIMARY KEY (chain, seq)
     ) WITHOUT ROWID""",
 )
+
+_OPEN_ATTEMPTS = 50
+
+
+def prepare(db: sqlite3.Connection, path: Path) -> None:
+    """Make the tables, or check that they are ours.
+
+    Raises:
+        DataError: If the file is something else, or of another version.
+    """
+    if _pragma(db, "user_version") == 0:
+        _check_empty(db, path)
+        db.execute("PRAGMA page_size=2048")  # rows are small; a commit writes whole pages
+        _switch_to_wal(db)
+        db.execute("BEGIN IMMEDIATE")
+        if _pragma(db, "user_version") == 0:
+            for statement in SCHEMA:
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
+    if _pragma(db, "application_id") != APPLICATION_ID:
+        raise _foreign(path)
+    version = _pragma(db, "user_version")
+    if version != VERSION:
+        raise DataError(
+            f"the control file has version {version!r}, this program reads version {VERSION}",
+            where=str(path),
+            next_step="use the release that wrote it, or name a new file",
+        )
+
+
+def _check_empty(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("BEGIN")  # one snapshot: another process may be making the tables
+    try:
+        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and _pragma(db, "user_version") == 0:
+            raise _foreign(path)
+    finally:
+        db.execute("COMMIT")
+
+
+def _foreign(path: Path) -> DataError:
+    return DataError(
+        "this is a database, but not one of control state", where=str(path), next_step="name another file"
+    )
+
+
+def _switch_to_wal(db: sqlite3.Connection) -> None:
+    """Switch to WAL; SQLite does not wait for that lock, so wait for the write lock instead."""
+    for attempt in range(_OPEN_ATTEMPTS):
+        try:
+            if _pragma(db, "journal_mode") == "wal" or _pragma(db, "journal_mode=WAL") == "wal":
+                return
+        except sqlite3.OperationalError:
+            if attempt == _OPEN_ATTEMPTS - 1:
+                raise
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("COMMIT")
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> Any:
+    return db.execute(f"PRAGMA {name}").fetchone()[0]

@@ -19,13 +19,14 @@ from runtime.control.ledger import (
     ScopeUse,
     Settled,
     SpendScope,
+    Unit,
     check_amount,
     excess,
     make_hold,
     refuse,
     repeat,
 )
-from runtime.state.control.sqlite_file import SqliteFile
+from runtime.state.control.sqlite_file import SqliteFile, reads, writes, writes_durably
 
 _COLUMNS = (
     "key, nanos, tokens, tool_calls, steps, held_nanos, held_tokens, held_tool_calls, held_steps, "
@@ -42,8 +43,10 @@ class SqliteSpend:
 
     _file: SqliteFile
 
+    @writes
     def reserve_spend(
         self,
+        db: sqlite3.Connection,
         reservation: str,
         scopes: tuple[SpendScope, ...],
         amount: Amount,
@@ -54,72 +57,84 @@ class SqliteSpend:
     ) -> Reserved:
         """Hold an amount in all scopes, or in none."""
         hold = make_hold(scopes, amount, estimate)
-        with self._file.write() as db:
-            return reserve(db, reservation, scopes, hold, now=now, ttl_s=ttl_s)
+        return reserve(db, reservation, scopes, hold, now=now, ttl_s=ttl_s)
 
-    def settle_spend(self, reservation: str, actual: Amount, *, now: float) -> Settled:
+    @writes
+    def settle_spend(
+        self, db: sqlite3.Connection, reservation: str, actual: Amount, *, now: float
+    ) -> Settled:
         """End a hold with what was used."""
-        with self._file.write() as db:
-            return end(db, reservation, actual, now=now)
+        return end(db, reservation, actual, now=now)
 
-    def release_spend(self, reservation: str, *, now: float) -> Settled:
+    @writes
+    def release_spend(self, db: sqlite3.Connection, reservation: str, *, now: float) -> Settled:
         """End a hold whose call never started."""
-        with self._file.write() as db:
-            return end(db, reservation, None, now=now)
+        return end(db, reservation, None, now=now)
 
-    def expire_spend(self, *, now: float) -> int:
+    @writes
+    def expire_spend(self, db: sqlite3.Connection, *, now: float) -> int:
         """Turn holds that expired into their estimates."""
-        with self._file.write() as db:
-            return _expire(db, now)
+        return _expire(db, now)
 
-    def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
+    async def read_spend(self, keys: tuple[str, ...], *, now: float) -> tuple[ScopeUse, ...]:
         """Return the use of some scopes in their order."""
-        self._expire_if_due(now)
-        with self._file.read() as db:
-            found = _uses(db, keys)
+        await self._expire_if_due(now)
+        found = await self._read_uses(keys)
         return tuple(found.get(key, ScopeUse(key=key)) for key in keys)
 
-    def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
+    async def list_spend(self, *, now: float, prefix: str = "", limit: int = 100) -> tuple[ScopeUse, ...]:
         """Return the scopes whose key starts with a prefix, by key."""
-        self._expire_if_due(now)
-        with self._file.read() as db:
-            rows = db.execute(
-                f"SELECT {_COLUMNS} FROM scopes WHERE substr(key, 1, ?) = ? ORDER BY key LIMIT ?",  # noqa: S608
-                (len(prefix), prefix, limit),
-            ).fetchall()
-        return tuple(_use(row) for row in rows)
+        await self._expire_if_due(now)
+        return await self._list_uses(prefix, limit)
 
-    def put_caps(self, key: str, caps: Caps | None) -> None:
+    @writes_durably
+    def put_caps(self, db: sqlite3.Connection, key: str, caps: Caps | None) -> None:
         """Set an operator's caps of a scope."""
         body = None if caps is None else _encode(caps)
-        with self._file.write_synced() as db:
-            db.execute(
-                "INSERT INTO scopes (key, override) VALUES (?, ?) "
-                "ON CONFLICT (key) DO UPDATE SET override = excluded.override",
-                (key, body),
-            )
+        db.execute(
+            "INSERT INTO scopes (key, override) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET override = excluded.override",
+            (key, body),
+        )
 
-    def prune_spend(self, *, before: float, limit: int = 1000) -> int:
+    async def prune_spend(self, *, before: float, limit: int = 1000) -> int:
         """Forget ended holds that would have expired before a time.
 
         What has ended stays so; the search can be long and is made before the lock that others wait for.
         """
-        with self._file.read() as db:
-            old = db.execute(
-                "SELECT id FROM holds WHERE state <> 'open' AND expires_at < ? LIMIT ?", (before, limit)
-            ).fetchall()
-        if not old:
-            return 0
-        with self._file.write() as db:
-            return db.executemany("DELETE FROM holds WHERE id = ?", old).rowcount
+        old = await self._ended_before(before, limit)
+        return await self._forget(old) if old else 0
 
-    def _expire_if_due(self, now: float) -> None:
-        with self._file.read() as db:
-            due = db.execute(
-                "SELECT 1 FROM holds WHERE state = 'open' AND expires_at <= ? LIMIT 1", (now,)
-            ).fetchone()
-        if due is not None:
-            self.expire_spend(now=now)
+    @reads
+    def _read_uses(self, db: sqlite3.Connection, keys: tuple[str, ...]) -> dict[str, ScopeUse]:
+        return _uses(db, keys)
+
+    @reads
+    def _list_uses(self, db: sqlite3.Connection, prefix: str, limit: int) -> tuple[ScopeUse, ...]:
+        rows = db.execute(
+            f"SELECT {_COLUMNS} FROM scopes WHERE substr(key, 1, ?) = ? ORDER BY key LIMIT ?",  # noqa: S608
+            (len(prefix), prefix, limit),
+        ).fetchall()
+        return tuple(_use(row) for row in rows)
+
+    @reads
+    def _ended_before(self, db: sqlite3.Connection, before: float, limit: int) -> list[tuple[str]]:
+        return db.execute(
+            "SELECT id FROM holds WHERE state <> 'open' AND expires_at < ? LIMIT ?", (before, limit)
+        ).fetchall()
+
+    @writes
+    def _forget(self, db: sqlite3.Connection, holds: list[tuple[str]]) -> int:
+        return db.executemany("DELETE FROM holds WHERE id = ?", holds).rowcount
+
+    @reads
+    def _is_due(self, db: sqlite3.Connection, now: float) -> bool:
+        due = db.execute("SELECT 1 FROM holds WHERE state = 'open' AND expires_at <= ? LIMIT 1", (now,))
+        return due.fetchone() is not None
+
+    async def _expire_if_due(self, now: float) -> None:
+        if await self._is_due(now):
+            await self.expire_spend(now=now)
 
 
 def reserve(
@@ -130,6 +145,7 @@ def reserve(
     *,
     now: float,
     ttl_s: float,
+    unknown: tuple[Unit, ...] = (),
 ) -> Reserved:
     """Hold an amount within a transaction.
 
@@ -140,21 +156,40 @@ def reserve(
         found = _stored(db, reservation, now)
         assert found is not None
         return repeat(found, hold)
-    if _hold_at_once(db, scopes, hold):
+    if _hold_at_once(db, scopes, hold, unknown):
         return Reserved(granted=True)
     uses = _uses(db, hold.scopes)
-    refusal = _refusal(uses, scopes, amount)
+    refusal = _refusal(uses, scopes, amount, unknown)
     if refusal is not None:
         # Its own hold is not counted in any scope yet, and must not be found among those that expired.
         db.execute("DELETE FROM holds WHERE id = ?", (reservation,))
         if _expire(db, now):  # estimates below their holds make room
             uses = _uses(db, hold.scopes)
-            refusal = _refusal(uses, scopes, amount)
+            refusal = _refusal(uses, scopes, amount, unknown)
         if refusal is not None:
             return Reserved(granted=False, refusal=refusal, why="cap")
         _insert(db, reservation, hold, expires_at)
     _hold(db, uses, scopes, hold)
     return Reserved(granted=True)
+
+
+def judged(
+    db: sqlite3.Connection,
+    reservation: str,
+    scopes: tuple[SpendScope, ...],
+    hold: Hold,
+    *,
+    now: float,
+    unknown: tuple[Unit, ...] = (),
+) -> Reserved | None:
+    """Return the answer to a reservation that is known or does not fit; `None` if it may be held."""
+    found = _stored(db, reservation, now)
+    if found is not None:
+        return repeat(found, hold)
+    refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount, unknown)
+    if refusal is not None and _expire(db, now):  # estimates below their holds make room
+        refusal = _refusal(_uses(db, hold.scopes), scopes, hold.amount, unknown)
+    return None if refusal is None else Reserved(granted=False, refusal=refusal, why="cap")
 
 
 def end(db: sqlite3.Connection, reservation: str, actual: Amount | None, *, now: float) -> Settled:
@@ -228,10 +263,12 @@ def _use(row: tuple[str, int, int, int, int, int, int, int, int, bytes, bytes | 
     )
 
 
-def _refusal(uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: Amount) -> Refusal | None:
+def _refusal(
+    uses: dict[str, ScopeUse], scopes: tuple[SpendScope, ...], amount: Amount, unknown: tuple[Unit, ...]
+) -> Refusal | None:
     for scope in scopes:
         use = uses.get(scope.key)
-        found = refuse(ScopeUse(key=scope.key) if use is None else use, scope.caps, amount)
+        found = refuse(ScopeUse(key=scope.key) if use is None else use, scope.caps, amount, unknown)
         if found is not None:
             return found
     return None
@@ -243,7 +280,9 @@ def _insert(db: sqlite3.Connection, reservation: str, hold: Hold, expires_at: fl
     return db.execute("INSERT OR IGNORE INTO holds VALUES (?, 'open', ?, ?)", values).rowcount == 1
 
 
-def _hold_at_once(db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: Hold) -> bool:
+def _hold_at_once(
+    db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: Hold, unknown: tuple[Unit, ...]
+) -> bool:
     """Add a hold to its scopes if all are known, with the caps it brings, and have room; else change nothing.
 
     A scope without caps is not read: its row is changed if it says so itself. (RETURNING would cost four times that.)
@@ -255,7 +294,7 @@ def _hold_at_once(db: sqlite3.Connection, scopes: tuple[SpendScope, ...], hold: 
         uses = _uses(db, keys)
         if any(s.key not in uses or uses[s.key].caps != s.caps for s in capped):
             return False
-        if _refusal(uses, tuple(capped), hold.amount) is not None:
+        if _refusal(uses, tuple(capped), hold.amount, unknown) is not None:
             return False
     amount = hold.amount
     units = (amount.nanos, amount.tokens, amount.tool_calls, amount.steps)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cassette.golden_cassette import read_cassette, write_cassette
@@ -227,7 +227,6 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(turns=st.lists(st.tuples(st.text(), JSON), max_size=4), prompt=st.text())
 def test_any_run_survives_the_golden_form(
     tmp_path_factory: pytest.TempPathFactory, turns: list[tuple[str, Any]], prompt: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from harness.diff.align import Alignment, align, call_hashes
 from harness.diff.document import flatten
@@ -34,7 +34,6 @@ def test_no_pair_is_less_alike_than_allowed(runs: tuple[list[Item], list[Item]])
     assert all(dice(Features(a[i]), Features(b[j])) >= MOVE_SIMILARITY for i, j in found.moves)
 
 
-@settings(max_examples=60, deadline=None)
 @given(related())
 def test_likeness_is_symmetric_and_bounded(runs: tuple[list[Item], list[Item]]) -> None:
     for x, y in zip(*(flatten(make_trace(run)) for run in runs), strict=False):

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.diff import CallDiff, TraceDiff, diff_json, diff_traces
@@ -127,7 +127,6 @@ def test_deltas_of_the_calls_add_up_to_the_total(runs: tuple[list[Item], list[It
         assert diff.delta.tokens == b.totals.total_tokens - a.totals.total_tokens
 
 
-@settings(max_examples=60, deadline=None)
 @given(items, st.booleans())
 def test_a_run_is_the_same_as_itself(run: list[Item], hashed: bool) -> None:
     diff = diff_traces(make_trace(run, hashed=hashed), make_trace(run, hashed=hashed))
@@ -138,7 +137,6 @@ def test_a_run_is_the_same_as_itself(run: list[Item], hashed: bool) -> None:
     assert diff.comparability == () or "unknown" in diff.comparability[0]
 
 
-@settings(max_examples=60, deadline=None)
 @given(few_calls, st.data())
 def test_a_planted_repeat_is_one_repeated_entry(run: list[Tool], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(run) - 1))
@@ -148,7 +146,6 @@ def test_a_planted_repeat_is_one_repeated_entry(run: list[Tool], data: st.DataOb
     assert [call.op for call in differing(diff)] == ["repeated"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(few_calls, st.data())
 def test_a_planted_drop_is_one_removed_entry(run: list[Tool], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(run) - 1))
@@ -169,7 +166,6 @@ def test_a_planted_move_is_one_moved_entry(run: list[Tool], data: st.DataObject)
     assert [call.op for call in differing(diff)] == ([] if moved == run else ["moved"])
 
 
-@settings(max_examples=60, deadline=None)
 @given(few_calls, st.data())
 def test_a_planted_rename_is_one_changed_entry(run: list[Tool], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(run) - 1))
@@ -181,7 +177,6 @@ def test_a_planted_rename_is_one_changed_entry(run: list[Tool], data: st.DataObj
     assert [(c.path, c.a, c.b) for c in call.changes] == [("name", run[at].name, "shell.exec")]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     few_calls, st.data(), st.text(min_size=1, max_size=30).filter(lambda text: not text.startswith("query"))
 )

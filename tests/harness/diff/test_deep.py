@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.diff.deep import MOST_UNPAIRED, deep_differences, deep_problem, path_parts, unordered
+from tests.support.counts import examples
 
 
 def told(operand: dict[str, Any], actual: Any) -> list[tuple[tuple[str | int, ...], str, str]]:
@@ -148,7 +149,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(50, 1000))
 @given(JSON, JSON, st.booleans(), st.booleans(), st.none() | st.integers(0, 2))
 def test_the_verdict_is_that_of_deepdiff(a: Any, b: Any, order: bool, case: bool, digits: int | None) -> None:
     judge = DeepDiff(
@@ -165,7 +166,7 @@ def test_the_verdict_is_that_of_deepdiff(a: Any, b: Any, order: bool, case: bool
     assert bool(told({"value": a, **options}, b)) == bool(judge)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(40, 1000))
 @given(JSON, st.randoms(use_true_random=False), st.booleans())
 def test_any_order_of_a_value_is_the_same_unordered_value(
     value: Any, chance: random.Random, case: bool

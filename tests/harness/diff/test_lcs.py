@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.diff.lcs import Pairs, _hunt, _myers, common_pairs
@@ -29,7 +29,6 @@ def longest(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 @searches
-@settings(max_examples=60, deadline=None)
 @given(keys, keys)
 def test_pairs_are_equal_ordered_and_as_many_as_can_be(search: Search, a: list[str], b: list[str]) -> None:
     pairs = search(a, b)

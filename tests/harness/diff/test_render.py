@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.diff import diff_traces, render_markdown, render_stat, render_text
 from harness.text import cell_width
 from tests.harness.diff.builder import Item, Model, Tool, make_trace, related
+from tests.support.counts import examples
 
 RUN: list[Item] = [
     item for n in range(10) for item in (Model(text=f"step {n}"), Tool(arguments={"q": f"rule {n}"}))
@@ -75,7 +76,7 @@ def test_colours_are_the_only_controls_and_only_on_demand() -> None:
     assert re.sub(r"\x1b\[\d+m", "", painted) == plain
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 200))
 @given(related(), st.integers(40, 140), st.text(max_size=60))
 def test_no_line_is_wider_than_the_terminal(
     runs: tuple[list[Item], list[Item]], width: int, output: str

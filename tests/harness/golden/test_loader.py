@@ -165,7 +165,10 @@ def test_a_mistake_is_told_in_words(line: str, says: str) -> None:
     [
         ("schema: golden/2\ntask: a\nagent: recorded", "b.golden.yaml:1: schema"),
         ("schema: golden/1\ntask: a", "agent: the field is missing"),
-        ("schema: golden/1\ntask: a\nagent: mod.factory", "write module:factory, or recorded"),
+        (
+            "schema: golden/1\ntask: a\nagent: mod.factory",
+            "agent: 'mod.factory' is no agent: write module:factory, {http: module:function}, or recorded",
+        ),
         ("schema: golden/1\ntask: a\nagent: mod:factory", "give input.prompt or input.messages"),
         ("- a", "a task is an object"),
         ("", "the file is empty"),

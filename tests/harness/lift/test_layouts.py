@@ -21,6 +21,7 @@ from harness.lift.lift import file_json, iter_lifted, lift_file
 from runtime.core.messages import ModelReply, TextPart
 from runtime.core.money import Usage
 from runtime.dialects.openai_chat import encode_reply, encode_stream
+from tests.support.counts import examples
 
 URL = "https://api.openai.com/v1/chat/completions"
 ASKED = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Grüße?"}]}
@@ -322,7 +323,7 @@ def test_what_unicode_and_json_have_no_form_for_is_mended_where_it_comes_in(tmp_
     json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 1000))
 @given(data=st.data())
 def test_damaged_files_of_every_layout_are_read_in_part_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.redaction.edits import TextEdit, edit_pieces
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.binary(max_size=6), min_size=1, max_size=6), st.data())
 def test_edits_keep_the_number_of_pieces_and_make_the_edited_text(
     pieces: list[bytes], data: st.DataObject

@@ -18,16 +18,10 @@ from hypothesis import strategies as st
 
 from harness.errors import CassetteError
 from harness.redaction.log_filter import RedactingFilter
-from harness.redaction.redactor import (
-    Redactor,
-    known_credentials,
-    looks_secret,
-    process_redactor,
-    redaction_key,
-    refuse_secrets,
-)
+from harness.redaction.redactor import Redactor, known_credentials, process_redactor, redaction_key
 from harness.redaction.rules import load_rules
 from harness.redaction.samples import sample
+from harness.redaction.tripwire import looks_secret, refuse_secrets
 from runtime.core.run import Header
 from runtime.errors import UsageError
 

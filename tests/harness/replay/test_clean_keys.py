@@ -54,6 +54,9 @@ class NeverAsked:
     def value(self, value: Any) -> Any:
         raise AssertionError("cleaned a value")
 
+    def learned(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
+
 
 def test_a_run_that_replays_as_recorded_is_not_searched_for_secrets() -> None:
     recording = recorded("where is it", "parcels")

@@ -34,6 +34,7 @@ from runtime.execution.driver import drive
 from runtime.execution.governor import Governor
 from runtime.journal.recording import Recording
 from runtime.orchestrator.loop import run_flow
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import calls
 from runtime.testing.ram_store import RamControlStore
 from tests.support.agents import Shop, shop_agent
@@ -96,7 +97,7 @@ def test_a_recorded_guard_verdict_is_replayed() -> None:
     from tests.support.agents import Prices
 
     sink, wrap = memory_wrap()
-    store = RamControlStore()
+    store = BlockingControlStore(RamControlStore())
     store.put_switch(Switch(ref=SwitchRef(scope="tool", name="order"), by="ann", reason="test", at=0.0))
     result = asyncio.run(
         run_agent_async(
@@ -104,7 +105,7 @@ def test_a_recorded_guard_verdict_is_replayed() -> None:
             REQUEST,
             model=ScriptedModel(SCRIPT),
             wrap=wrap,
-            governor=Governor(store),
+            governor=Governor(store.store),
             prices=Prices(),
         )
     )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.reports import Report, compare, ingest
 from harness.reports.report import Attribution
 from runtime.core.trace import Trace
+from tests.support.counts import examples
 
 MakeRun = Callable[..., Trace]
 CompareRuns = Callable[..., Report]
@@ -122,7 +123,7 @@ _RUN = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(8, 100))
 @given(st.lists(_RUN, min_size=1, max_size=12), st.lists(_RUN, min_size=1, max_size=12))
 def test_the_effects_add_up_to_the_change(
     make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory, first: list[Any], second: list[Any]

@@ -20,6 +20,7 @@ from harness.reports import compare, ingest, list_deploys, load, report_json
 from harness.reports.manifest import Manifest, Part, read_manifest, write_manifest
 from harness.reports.schema import column_names
 from runtime.core.trace import Trace
+from tests.support.counts import examples
 
 MakeRun = Callable[..., Trace]
 
@@ -200,7 +201,7 @@ def test_files_of_an_interrupted_ingest_are_not_read(tmp_path: Path, make_run: M
 
 def test_two_processes_that_ingest_at_once_lose_nothing(tmp_path: Path, make_run: MakeRun) -> None:
     context = multiprocessing.get_context("spawn")
-    groups = [[make_run(f"t{i}-{k}") for k in range(5)] for i in range(3)]
+    groups = [[make_run(f"t{i}-{k}") for k in range(5)] for i in range(2)]
     workers = [context.Process(target=_ingest, args=(tmp_path, group)) for group in groups]
 
     for worker in workers:
@@ -208,8 +209,8 @@ def test_two_processes_that_ingest_at_once_lose_nothing(tmp_path: Path, make_run
     for worker in workers:
         worker.join()
 
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert load(tmp_path)["run_id"].nunique() == len(load(tmp_path)) == 15
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert load(tmp_path)["run_id"].nunique() == len(load(tmp_path)) == 10
 
 
 def _ingest(history: Path, traces: list[Trace]) -> None:
@@ -275,7 +276,7 @@ def test_other_readers_can_open_a_table_folder(tmp_path: Path, make_run: MakeRun
     assert sorted(pd.read_parquet(tmp_path / "runs")["deploy"]) == ["v1", "v2"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(4, 40))
 @given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 12), max_size=3))
 def test_order_and_portions_of_ingesting_do_not_change_the_report(
     make_run: MakeRun, seed: int, cuts: list[int]

@@ -15,8 +15,8 @@ from harness.reports.judging import Rules, judge
 from harness.reports.metrics import DEFAULT_GATES
 from harness.reports.pairing import pair_tasks
 from harness.reports.report import Coverage, Judged
+from tests.support.counts import FULL
 
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 RULES = Rules(gated=DEFAULT_GATES)
 WHOLE = Coverage(tasks=1.0, priced=1.0, only_baseline=0, only_candidate=0)
 LABELS = ("a", "b")
@@ -118,7 +118,7 @@ def _noisy(rng: np.random.Generator, task: Ints, noise: float, spread: float = 1
 def test_no_change_alarms_in_at_most_6_percent_over_all_gated_metrics(tasks: int, repeats: int) -> None:
     rng = np.random.default_rng(tasks * 10 + repeats)
     side, task = _layout(tasks, repeats)
-    trials, alarms = _times(1000, 60), 0
+    trials, alarms = _times(1000, 50), 0
     odds = {name: rng.uniform(0.02, 0.5, tasks)[task] for name in ("passed", "stop", "loops", "deny")}
     for trial in range(trials):
         chance = {name: rng.random(len(task)) < odds[name] for name in odds}
@@ -142,7 +142,7 @@ def test_no_change_alarms_in_at_most_6_percent_over_all_gated_metrics(tasks: int
 def test_heavy_tailed_costs_do_not_alarm_by_themselves(tasks: int) -> None:
     rng = np.random.default_rng(tasks)
     side, task = _layout(tasks, 1)
-    trials = _times(1000, 60)
+    trials = _times(1000, 34)
     alarms = sum(
         _by_task(_columns(side, task=task, cost=_noisy(rng, task, 0.6, spread=1.8)), trial).verdict
         == "regressed"
@@ -156,7 +156,7 @@ def test_heavy_tailed_costs_do_not_alarm_by_themselves(tasks: int) -> None:
 def test_ten_percent_more_cost_is_found_with_30_tasks_and_5_repeats(noise: float, least: float) -> None:
     rng = np.random.default_rng(17)
     side, task = _layout(30, 5)
-    trials = _times(1000, 60)
+    trials = _times(1000, 34)
     found = sum(
         _by_task(_columns(side, task=task, cost=_noisy(rng, task, noise) * (1 + 0.1 * side)), trial).verdict
         == "regressed"
@@ -169,7 +169,7 @@ def test_ten_percent_more_cost_is_found_with_30_tasks_and_5_repeats(noise: float
 def test_a_heavy_tail_that_adds_37_percent_is_found_at_200_tasks() -> None:
     rng = np.random.default_rng(5)
     side, task = _layout(200, 1)
-    trials, found = _times(500, 30), 0
+    trials, found = _times(500, 20), 0
     for trial in range(trials):
         size = np.sort(rng.lognormal(0, 1.0, 200))[::-1]
         grown = np.where((task < 20) & (side == 1), 2.0, 1.0)
@@ -183,7 +183,7 @@ def test_a_heavy_tail_that_adds_37_percent_is_found_at_200_tasks() -> None:
 @pytest.mark.parametrize("tenants", [12, 40])
 def test_halves_of_one_deploy_rarely_alarm(split: str, tenants: int) -> None:
     rng = np.random.default_rng(tenants)
-    trials, alarms, runs = _times(1000, 150), 0, 1200
+    trials, alarms, runs = _times(1000, 50), 0, 1200
     for _ in range(trials):
         tenant = rng.integers(0, tenants, runs)
         stratum = rng.integers(0, 6, runs)
@@ -209,7 +209,7 @@ def test_halves_of_one_deploy_rarely_alarm(split: str, tenants: int) -> None:
 
 def test_a_tenth_more_cost_of_production_traffic_is_found() -> None:
     rng = np.random.default_rng(3)
-    trials, found, runs = _times(400, 40), 0, 4000
+    trials, found, runs = _times(400, 20), 0, 4000
     for _ in range(trials):
         tenant, stratum = rng.integers(0, 30, runs), rng.integers(0, 6, runs)
         side = rng.integers(0, 2, runs)
@@ -238,7 +238,7 @@ def test_fewer_passed_tasks_are_never_called_an_improvement(tasks: int) -> None:
     rng = np.random.default_rng(tasks)
     side, task = _layout(tasks, 1)
     words: set[str] = set()
-    for trial in range(_times(500, 50)):
+    for trial in range(_times(500, 20)):
         passed = rng.random(len(task)) < np.where(side, 0.7, 0.8)
         cost = _noisy(rng, task, 0.25) * np.where(side, 0.7, 1.0)
         found = _by_task(_columns(side, task=task, cost=cost, passed=passed.astype(np.float64)), trial)

@@ -79,7 +79,6 @@ def test_many_pairs_take_the_normal_law_and_agree_with_resampling() -> None:
     assert totals[0].error == pytest.approx(totals[1].error * math.sqrt(0.8), rel=0.15)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=40), st.integers(0, 2**32))
 def test_intervals_are_seeded_and_hold_the_mean(values: list[float], seed: int) -> None:
     data = np.array(values)

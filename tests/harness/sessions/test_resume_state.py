@@ -30,6 +30,7 @@ from runtime.entry.run import Request, RunResult, run_agent_async
 from runtime.execution.governor import Governor
 from runtime.ports.state import Slot
 from runtime.ports.tools import ToolContext
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
@@ -139,8 +140,8 @@ def test_a_child_run_that_was_cut_off_with_its_parent_is_run_again_and_writes_on
     parent = Agent(name="boss", model="m1", tools=(ask_clerk,))
     control = tmp_path / "control.db"
     cut_run(parent, [calls(("ask_clerk", {}))], tmp_path / "run.jsonl", "1.tool0/1", control=control)
-    store = SqliteControlStore(control)
-    governor = Governor(store)
+    store = BlockingControlStore(SqliteControlStore(control))
+    governor = Governor(store.store)
     store.sweep_runs(now=governor.now() + 3_600)
 
     clerk = clerk_with([calls(("pay", {"cents": 5})), calls(("visit", {"place": "rome"})), "done"])

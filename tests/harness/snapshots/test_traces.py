@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,8 @@ from runtime.errors import UsageError
 from tests.harness.diff.builder import Model, Tool, make_trace
 
 ROOT = Path(__file__).resolve().parents[3]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+pytest_plugins = ["pytester"]
 
 PROJECT = """
 import os
@@ -83,10 +86,28 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 
 @pytest.fixture
-def project(written: tuple[Path, str, str], tmp_path: Path) -> Path:
+def project(written: tuple[Path, str, str], pytester: pytest.Pytester) -> Path:
     """A copy of the project."""
-    shutil.copytree(written[0], tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+    no_bytecode = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(written[0], pytester.path, dirs_exist_ok=True, ignore=no_bytecode))
+
+
+@pytest.fixture
+def run(project: Path, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the project's tests in this process: to start one for each run takes most of the time."""
+    for name in [name for name in os.environ if name.startswith(("PYTEST_ADDOPTS", "PYTEST_XDIST", "CI"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_COLOR", "1")
+    others = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:xdist")
+
+    def run_pytest(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            done = pytester.runpytest_inprocess("-q", *others, *arguments)
+        return subprocess.CompletedProcess(arguments, int(done.ret), done.stdout.str(), done.stderr.str())
+
+    return run_pytest
 
 
 def test_a_run_without_a_snapshot_is_told_and_written_when_asked_for(written: tuple[Path, str, str]) -> None:
@@ -98,10 +119,10 @@ def test_a_run_without_a_snapshot_is_told_and_written_when_asked_for(written: tu
     assert len(list((folder / "__traces__/test_shop").iterdir())) == 6
 
 
-def test_runs_equal_their_snapshots_alone_and_with_two_workers(project: Path) -> None:
+def test_runs_equal_their_snapshots_alone_and_with_two_workers(project: Path, run: Run) -> None:
     before = stored(project)
 
-    alone = run_tests(project)
+    alone = run()
     workers = run_tests(project, "-n", "2")
     updated = run_tests(project, "--snapshot-update", "-n", "2")
 
@@ -111,11 +132,11 @@ def test_runs_equal_their_snapshots_alone_and_with_two_workers(project: Path) ->
     assert stored(project) == before
 
 
-def test_a_changed_run_shows_the_aligned_diff_and_how_to_accept_it(project: Path) -> None:
-    failed = run_tests(project, "-k", "one", ASKED="7")
+def test_a_changed_run_shows_the_aligned_diff_and_how_to_accept_it(project: Path, run: Run) -> None:
+    failed = run("-k", "one", ASKED="7")
     workers = run_tests(project, "-n", "2", "-k", "one", ASKED="7")
-    accepted = run_tests(project, "-k", "one", "--snapshot-update", ASKED="7")
-    passed = run_tests(project, "-k", "one", ASKED="7")
+    accepted = run("-k", "one", "--snapshot-update", ASKED="7")
+    passed = run("-k", "one", ASKED="7")
 
     for done in (failed, workers):
         assert done.returncode == 1
@@ -126,8 +147,8 @@ def test_a_changed_run_shows_the_aligned_diff_and_how_to_accept_it(project: Path
     assert passed.returncode == 0
 
 
-def test_one_call_more_is_one_entry(project: Path) -> None:
-    failed = run_tests(project, "-k", "one", TWICE="1")
+def test_one_call_more_is_one_entry(run: Run) -> None:
+    failed = run("-k", "one", TWICE="1")
 
     assert "r call 3 look: repeated" in failed.stdout or "+ call 1 look: added" in failed.stdout
     assert "tool calls 1 -> 2" in failed.stdout
@@ -161,14 +182,14 @@ def test_without_syrupy_the_fixture_says_so_and_leaves_other_snapshot_fixtures_a
     assert "trace_snapshot: syrupy is not installed" in done.stdout
 
 
-def test_unused_snapshots_fail_and_are_removed_when_asked_for(project: Path) -> None:
+def test_unused_snapshots_fail_and_are_removed_when_asked_for(project: Path, run: Run) -> None:
     file = project / "test_shop.py"
     file.write_text(PROJECT.replace("[2, 3]", "[2]"), encoding="utf-8")
     kept = stored(project).keys()
 
-    unused = run_tests(project)
+    unused = run()
     still_there = stored(project).keys()
-    removed = run_tests(project, "--snapshot-update")
+    removed = run("--snapshot-update")
 
     assert unused.returncode == 1
     assert "2 snapshots unused" in unused.stdout

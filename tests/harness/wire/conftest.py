@@ -15,7 +15,7 @@ CHUNKS = 41
 
 
 class ChunkServer(http.server.ThreadingHTTPServer):
-    """Answers by path: /echo, /stream, /break, /slow, /gzip, /split, /redirect; counts requests."""
+    """Answers by path: /echo, /who, /raw, /stream, /break, /slow, /gzip, /split, /redirect; counts requests."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -49,6 +49,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._send(
             b'{"echo":' + (body or b"null") + b"}", ("Set-Cookie", "session=cookie-value-1234; Path=/")
         )
+
+    def _who(self, body: bytes) -> None:
+        self._send(b'{"user":"' + self.headers.get("Authorization", "")[-1:].encode() + b'"}')
+
+    def _raw(self, body: bytes) -> None:
+        self._send(b'{"bytes":%d}' % len(body))
 
     def _gzip(self, body: bytes) -> None:
         import gzip

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.redaction.redactor import Redactor
@@ -176,7 +176,6 @@ def test_a_clean_body_keeps_its_bytes() -> None:
         assert unpack(request.body) == body
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text(alphabet="ab \n<#>é", max_size=30), st.lists(st.integers(0, 60), max_size=5))
 def test_however_a_text_is_cut_it_is_cleaned_as_a_whole(around: str, cuts: list[int]) -> None:
     text = f"{around} {KEY} {around}"
@@ -189,7 +188,6 @@ def test_however_a_text_is_cut_it_is_cleaned_as_a_whole(around: str, cuts: list[
     assert len(told) == len(pieces)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5)), max_size=5))
 def test_keys_do_not_depend_on_the_order_of_fields(value: dict[str, Any]) -> None:
     def key(fields: Any) -> str:
@@ -201,7 +199,6 @@ def test_keys_do_not_depend_on_the_order_of_fields(value: dict[str, Any]) -> Non
     assert key(value.items()) == key(reversed(list(value.items())))
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=40))
 def test_stored_bytes_come_back(data: bytes) -> None:
     assert unpack(pack(data)) == data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import cycle, islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.control.loops import LONGEST_CYCLE, LoopGuard
@@ -50,7 +50,6 @@ def test_a_cycle_may_hold_equal_neighbours() -> None:
     assert first_loop(LoopGuard(LoopLimits(same_call=3, cycle=2)), ["a", "a", "b"] * 5) == 7
 
 
-@settings(max_examples=60)
 @given(st.permutations(range(7)), st.integers(1, 4))
 def test_calls_that_never_repeat_are_no_loop(order: list[int], same_call: int) -> None:
     guard = LoopGuard(LoopLimits(same_call=same_call, cycle=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.canonical import fingerprint
@@ -124,7 +124,6 @@ def test_totals_obey_their_laws(pairs: list[Pair]) -> None:
     assert totals.duration_s == max((o.at for _, o in pairs if o.at is not None), default=None)
 
 
-@settings(max_examples=60)
 @given(run_pairs())
 def test_missing_usage_or_price_is_unknown_and_never_0(pairs: list[Pair]) -> None:
     totals = fold_trace(header(), pairs, END).totals

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.redaction.redactor import Redactor
@@ -70,7 +70,6 @@ def test_sharing_prefixes_never_changes_a_key(run: list[tuple[Message, ...]]) ->
     ]
 
 
-@settings(max_examples=60)
 @given(st.lists(st.lists(plain_messages, max_size=5).map(tuple), min_size=1, max_size=5), st.data())
 def test_chain_equals_a_key_made_from_nothing(run: list[tuple[Message, ...]], data: st.DataObject) -> None:
     keyer = Keyer()

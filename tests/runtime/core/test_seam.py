@@ -98,7 +98,7 @@ def live() -> LivePerformer:
 
 async def guarded(effect: SingleEffect) -> AnyOutcome:
     governor = Governor(RamControlStore(), clock=FakeClock())
-    governor.open_run(HEADER, payload_hash="p")
+    await governor.open_run(HEADER, payload_hash="p")
     guard = governor.guard(HEADER, fencing=1)
     try:
         return await GuardedPerformer(live(), guard, desk=GrantAll()).perform(effect)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.run import Totals
@@ -73,7 +73,6 @@ traces = st.builds(
 )
 
 
-@settings(max_examples=80)
 @given(traces)
 def test_document_round_trips_through_json(trace: Trace) -> None:
     assert parse_trace(json.loads(json.dumps(trace_json(trace)))) == trace

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.messages import (
@@ -102,7 +102,6 @@ def _requests(draw: st.DrawFn) -> ModelRequest:
     )
 
 
-@settings(max_examples=80, deadline=None)
 @given(_requests())
 def test_a_request_survives_the_wire(request: ModelRequest) -> None:
     wire = json.loads(json.dumps(encode_request(request, stream=True)))
@@ -110,7 +109,6 @@ def test_a_request_survives_the_wire(request: ModelRequest) -> None:
     assert decode_request(wire) == request
 
 
-@settings(max_examples=80, deadline=None)
 @given(REPLIES)
 def test_a_reply_survives_the_wire(reply: ModelReply) -> None:
     wire = json.loads(json.dumps(encode_reply(reply, model="m-1", response_id="r-1")))
@@ -118,7 +116,6 @@ def test_a_reply_survives_the_wire(reply: ModelReply) -> None:
     assert decode_reply(wire) == reply
 
 
-@settings(max_examples=80, deadline=None)
 @given(REPLIES, st.integers(1, 40))
 def test_a_streamed_reply_is_the_whole_reply(reply: ModelReply, piece_chars: int) -> None:
     decoder = StreamDecoder()
@@ -135,7 +132,6 @@ def test_a_streamed_reply_is_the_whole_reply(reply: ModelReply, piece_chars: int
     assert decoder.done
 
 
-@settings(max_examples=60, deadline=None)
 @given(REPLIES, st.data())
 def test_a_cut_stream_tells_what_came_and_that_it_was_cut(reply: ModelReply, data: st.DataObject) -> None:
     payloads = encode_stream(reply, model="m-1")

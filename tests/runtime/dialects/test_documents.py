@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.messages import (
@@ -94,7 +94,6 @@ def _encodable() -> st.SearchStrategy[tuple[Message, ...]]:
 
 
 @pytest.mark.parametrize("form", FORMS[:7], ids=[form.name for form in FORMS[:7]])
-@settings(max_examples=30, deadline=None)
 @given(messages=_encodable())
 def test_a_request_is_the_same_after_it_was_written_and_read(
     form: Form, messages: tuple[Message, ...]
@@ -148,7 +147,6 @@ VALUES = st.recursive(
 
 
 @by_any_form
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_damaged_bodies_are_read_in_part_or_refused_with_the_documented_error(
     form: Form, data: st.DataObject

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.effects import FailureKind
@@ -112,7 +112,6 @@ def _requests(draw: st.DrawFn) -> ModelRequest:
     )
 
 
-@settings(max_examples=80, deadline=None)
 @given(_requests())
 def test_a_request_survives_the_wire(request: ModelRequest) -> None:
     wire = json.loads(json.dumps(encode_request(request, stream=True)))
@@ -120,7 +119,6 @@ def test_a_request_survives_the_wire(request: ModelRequest) -> None:
     assert decode_request(wire) == request
 
 
-@settings(max_examples=80, deadline=None)
 @given(_replies())
 def test_a_reply_survives_the_wire(reply: ModelReply) -> None:
     wire = json.loads(json.dumps(encode_reply(reply, model="m-1", response_id="r-1")))
@@ -128,7 +126,6 @@ def test_a_reply_survives_the_wire(reply: ModelReply) -> None:
     assert decode_reply(wire) == reply
 
 
-@settings(max_examples=80, deadline=None)
 @given(_replies(), st.integers(1, 40))
 def test_a_streamed_reply_is_the_whole_reply(reply: ModelReply, piece_chars: int) -> None:
     decoder = StreamDecoder()
@@ -144,7 +141,6 @@ def test_a_streamed_reply_is_the_whole_reply(reply: ModelReply, piece_chars: int
     assert decoder.error is None
 
 
-@settings(max_examples=60, deadline=None)
 @given(_replies(), st.data())
 def test_a_cut_stream_tells_what_came_and_that_it_was_cut(reply: ModelReply, data: st.DataObject) -> None:
     payloads = encode_stream(reply, model="m-1")

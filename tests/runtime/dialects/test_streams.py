@@ -19,6 +19,7 @@ from tests.runtime.dialects.streams_by_dialect import (
     Case,
     decoded,
 )
+from tests.support.counts import examples
 
 TEXT_ONLY = {"openai completions", "titan"}
 NO_THOUGHT = TEXT_ONLY | {"cohere v1"}
@@ -66,7 +67,7 @@ def test_a_cut_stream_says_that_it_was_cut(case: Case) -> None:
 
 
 @by_dialect
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15, 100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_stream_is_decoded_in_part_and_raises_nothing(case: Case, data: st.DataObject) -> None:
     body = bytearray(case.body)
@@ -100,7 +101,7 @@ JSON = st.recursive(
 
 
 @by_dialect
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(15, 100))
 @given(data=st.data())
 def test_events_with_any_value_in_any_field_raise_nothing(case: Case, data: st.DataObject) -> None:
     events: list[Any] = []

@@ -49,7 +49,7 @@ def driven(source: OutcomeSource, world: World) -> RunResult:
     setup = prepare(AGENT, Request(prompt="look around", request_id="req_1"), prices=Prices())
 
     async def main() -> RunResult:
-        return await assemble(AGENT, setup, world, known=lambda parts: source).run()
+        return await (await assemble(AGENT, setup, world, known=lambda parts: source)).run()
 
     return asyncio.run(main())
 
@@ -117,7 +117,7 @@ def test_a_source_is_made_of_the_live_run_that_it_answers() -> None:
         return KnownReplies("done")
 
     async def main() -> RunResult:
-        return await assemble(AGENT, setup, World(model=ScriptedModel([])), known=known).run()
+        return await (await assemble(AGENT, setup, World(model=ScriptedModel([])), known=known)).run()
 
     result = asyncio.run(main())
 
@@ -130,7 +130,7 @@ def test_a_run_counts_the_seconds_that_it_used_before() -> None:
     world = World(model=ScriptedModel(["done"]), clock=FakeClock())
 
     async def main() -> RunResult:
-        return await assemble(AGENT, setup, world, elapsed_s=100.0).run()
+        return await (await assemble(AGENT, setup, world, elapsed_s=100.0)).run()
 
     result = asyncio.run(main())
 

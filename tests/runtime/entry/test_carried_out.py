@@ -18,6 +18,7 @@ from runtime.entry.run import Request, prepare
 from runtime.errors import UsageError
 from runtime.execution.control_rules import ControlRules
 from runtime.execution.governor import Governor
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
 from runtime.tools.tool import Tool, tool
@@ -104,7 +105,7 @@ def test_a_recorded_approval_holds_what_was_shown_and_is_keyed_by_what_was_given
 def test_an_approval_in_the_store_is_bound_to_the_defaults(tmp_path: Path) -> None:
     done: list[Any] = []
     governor = Governor(SqliteControlStore(tmp_path / "c.sqlite"), ControlRules(poll_s=0.01))
-    world = World(governor.store)
+    world = World(BlockingControlStore(governor.store))
     shown: list[Any] = []
 
     def decided() -> bool:

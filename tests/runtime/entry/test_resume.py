@@ -21,6 +21,7 @@ class NoHarness:
 
 sys.meta_path.insert(0, NoHarness())
 from runtime import Agent, Governor, Request, ScriptedModel, SqliteControlStore, run_agent, tool
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.entry.resume import resume_from
 from runtime.execution.world import World
 from runtime.journal.files import JournalWriter, read_journal
@@ -31,8 +32,8 @@ from runtime.models.prices import PriceTable
 from runtime.ports.control_values import RunKey
 
 folder = Path(sys.argv[1])
-store = SqliteControlStore(folder / "control.db")
-governor = Governor(store)
+store = BlockingControlStore(SqliteControlStore(folder / "control.db"))
+governor = Governor(store.store)
 paid = folder / "paid"
 
 @tool(write=True, takes_key=True)

@@ -28,6 +28,7 @@ from runtime.errors import UsageError
 from runtime.execution.governor import Governor
 from runtime.ports.state import MemoryChange, Scope
 from runtime.ports.tools import ToolContext
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.tools.artifacts import MemoryArtifacts
 from runtime.testing import FakeClock, ScriptedModel, calls
 from runtime.testing.ram_store import RamControlStore
@@ -290,8 +291,8 @@ def test_run_agent_hands_each_argument_on() -> None:
 
 
 def test_a_wrapper_that_raises_ends_the_run_in_the_index_and_leaves_no_task() -> None:
-    store = RamControlStore()
-    governor = Governor(store)
+    store = BlockingControlStore(RamControlStore())
+    governor = Governor(store.store)
 
     def wrap(inner: Performer) -> Performer:
         raise UsageError("the recorder is not open")

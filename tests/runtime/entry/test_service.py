@@ -24,6 +24,7 @@ from runtime.observability.run_events import Event
 from runtime.observability.summary import summary
 from runtime.ports.control_values import Run
 from runtime.ports.tools import ToolContext
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.testing.ram_store import RamControlStore
@@ -63,14 +64,16 @@ def ask(service: Service, request_id: str = "req_1") -> RunResult:
 
 
 def service_of(store: Any, **fields: Any) -> Service:
-    governor = Governor(store, ControlRules(poll_s=0.01))
+    governor = Governor(
+        store.store if isinstance(store, BlockingControlStore) else store, ControlRules(poll_s=0.01)
+    )
     return Service(governor=governor, authenticate=knows, prices=Prices(), **fields)
 
 
 def test_two_processes_of_a_service_give_equal_arguments_one_hash(tmp_path: Path) -> None:
     hashes: list[set[str | None]] = []
     for number in range(2):
-        store = SqliteControlStore(tmp_path / "control.db")
+        store = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
         kept = Kept()
         ask(service_of(store, sinks=[kept], state=State()), f"req_{number}")
         store.close()
@@ -84,7 +87,7 @@ def test_two_processes_of_a_service_give_equal_arguments_one_hash(tmp_path: Path
 
 def test_the_key_in_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "k" * 32)
-    store = SqliteControlStore(tmp_path / "control.db")
+    store = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
 
     service = service_of(store)
     store.close()
@@ -94,7 +97,7 @@ def test_the_key_in_the_environment_wins(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_key_file_that_is_a_folder_warns_and_the_service_goes_on(tmp_path: Path) -> None:
-    store = SqliteControlStore(tmp_path / "control.db")
+    store = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
     (tmp_path / "control.db.event-key").mkdir(mode=0o700)
 
     with pytest.warns(RuntimeWarning, match=KEY_VARIABLE):
@@ -141,7 +144,7 @@ def test_a_sink_that_cannot_keep_a_change_of_memory_undoes_it() -> None:
 
 
 def test_the_metrics_of_a_service_show_the_breakers_of_its_store_when_they_are_read() -> None:
-    store, metrics = RamControlStore(), MetricsSink()
+    store, metrics = BlockingControlStore(RamControlStore()), MetricsSink()
     service_of(store, sinks=[metrics])
     rule = BreakerRule(min_calls=1)
     assert summary(metrics.registry).breakers == {}
@@ -182,9 +185,9 @@ class Elsewhere(RamControlStore):
             self._runs[self.key], stop_reason=None, ended_at=None, alive_until=alive_until
         )
 
-    def find_runs(self, request_id: str) -> tuple[Run, ...]:
+    async def find_runs(self, request_id: str) -> tuple[Run, ...]:
         self.asked += 1
-        return super().find_runs(request_id)
+        return await super().find_runs(request_id)
 
     async def was_asked(self, times: int) -> None:
         await until(lambda: self.asked >= times)
@@ -213,7 +216,7 @@ def test_a_second_delivery_waits_for_a_run_that_another_process_has() -> None:
         both = deliver_twice(service_of(store))
         await store.was_asked(3)
         early = any(each.done() for each in both)
-        store.stop_run(store.key, fencing=1, stop_reason="max_usd", now=1.0)
+        await store.stop_run(store.key, fencing=1, stop_reason="max_usd", now=1.0)
         return early, {each.stop_reason for each in await asyncio.gather(*both)}
 
     assert asyncio.run(main()) == (False, {"max_usd"})
@@ -227,7 +230,7 @@ def test_the_others_still_get_the_run_when_the_first_caller_goes_away_before_it_
         await store.was_asked(2)
         first.cancel()
         await asyncio.wait([first])
-        store.stop_run(store.key, fencing=1, stop_reason="finish", now=1.0)
+        await store.stop_run(store.key, fencing=1, stop_reason="finish", now=1.0)
         return (await second).stop_reason
 
     assert asyncio.run(main()) == "finish"

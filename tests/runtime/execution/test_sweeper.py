@@ -13,8 +13,8 @@ from runtime.control.switches import Board
 from runtime.entry.agent import Agent
 from runtime.execution.governor import Governor
 from runtime.execution.run_guard import ALIVE_S
-from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Run, RunKey
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
 from runtime.testing.ram_store import RamControlStore
@@ -32,13 +32,13 @@ class Counting(RamControlStore):
         super().__init__()
         self.reads = self.sweeps = 0
 
-    def read_switches(self) -> Board:
+    async def read_switches(self) -> Board:
         self.reads += 1
-        return super().read_switches()
+        return await super().read_switches()
 
-    def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
+    async def sweep_runs(self, *, now: float) -> tuple[Run, ...]:
         self.sweeps += 1
-        return super().sweep_runs(now=now)
+        return await super().sweep_runs(now=now)
 
 
 def waits_for(happened: Callable[[], bool]) -> Agent:
@@ -55,12 +55,16 @@ def run_until(world: World, happened: Callable[[], bool]) -> str:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ControlStore:
-    return RamControlStore() if request.param == "memory" else SqliteControlStore(tmp_path / "control.db")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> BlockingControlStore:
+    return (
+        BlockingControlStore(RamControlStore())
+        if request.param == "memory"
+        else BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
+    )
 
 
-def test_a_run_of_a_dead_process_is_set_to_crashed_while_another_runs(store: ControlStore) -> None:
-    now = Governor(store).now()
+def test_a_run_of_a_dead_process_is_set_to_crashed_while_another_runs(store: BlockingControlStore) -> None:
+    now = Governor(store.store).now()
     store.open_run(Run(key=DEAD, run_id="run_d", agent="a", started_at=now - 90.0, alive_until=now - 30.0))
 
     ended = run_until(World(store), lambda: store.find_runs("req_dead")[0].stop_reason == "crashed")
@@ -69,8 +73,8 @@ def test_a_run_of_a_dead_process_is_set_to_crashed_while_another_runs(store: Con
     assert store.find_runs("req_1")[0].stop_reason == "finish"
 
 
-def test_holds_that_ended_a_day_ago_are_forgotten_and_their_sums_stay(store: ControlStore) -> None:
-    now = Governor(store).now()
+def test_holds_that_ended_a_day_ago_are_forgotten_and_their_sums_stay(store: BlockingControlStore) -> None:
+    now = Governor(store.store).now()
     for n, at in enumerate((now - 2 * DAY_S, now - 60.0)):
         store.reserve_spend(f"hold_{n}", (SpendScope("acme/prod/run/x"),), Amount(5), now=at, ttl_s=1.0)
         store.settle_spend(f"hold_{n}", Amount(5), now=at)
@@ -83,7 +87,7 @@ def test_holds_that_ended_a_day_ago_are_forgotten_and_their_sums_stay(store: Con
 
 def test_the_watch_sweeps_twice_in_the_time_a_run_may_be_silent_and_not_with_each_look() -> None:
     store, clock = Counting(), HandClock()
-    world = World(store, rules(poll_s=0.001), clock=clock)
+    world = World(BlockingControlStore(store), rules(poll_s=0.001), clock=clock)
     looks = [0]
 
     def later() -> bool:

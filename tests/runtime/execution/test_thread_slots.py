@@ -19,6 +19,7 @@ from runtime.entry.run import RunResult, run_agent, run_agent_async
 from runtime.errors import UsageError
 from runtime.execution.thread_slots import PROCESSES, THREADS, SlotPool, Ticket, limit_slots
 from runtime.ports.tools import ToolContext
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import Tool, tool
@@ -156,7 +157,7 @@ def test_the_runs_time_ends_the_wait_and_a_write_that_waited_is_not_in_doubt() -
 
 def test_a_kill_ends_the_wait_and_a_write_that_waited_is_not_in_doubt(tmp_path: Path) -> None:
     crowd = Crowd(free=False)
-    world = World(SqliteControlStore(tmp_path / "c.sqlite"))
+    world = World(BlockingControlStore(SqliteControlStore(tmp_path / "c.sqlite")))
 
     async def main() -> RunResult:
         first = asyncio.ensure_future(run(agent_of(crowd.tool()), asks("come", 1, 2)))

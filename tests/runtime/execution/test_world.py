@@ -10,6 +10,7 @@ import pytest
 
 from harness import Recorder
 from runtime import Agent, UsageError, run_agent
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import GrantAll, RamControlStore, ScriptedModel
 
 AGENT = Agent(name="clerk", model="m1")
@@ -19,7 +20,7 @@ AGENT = Agent(name="clerk", model="m1")
     ("name", "value", "wanted"),
     [
         ("model", "gpt-4", r"model is 'gpt-4', not an object with call\(\), aclose\(\)"),
-        ("governor", RamControlStore(), r"Governor\(store\)"),
+        ("governor", BlockingControlStore(RamControlStore()), r"Governor\(store\)"),
         ("state", "folder", r"state is 'folder', not an object with bind\(\)"),
         ("prices", {}, r"prices is \{\}"),
         ("clock", time, "clock is "),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.runtime.failure_modes.world import World
 
@@ -17,12 +18,12 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> Iterator[SqliteControlStore]:
-    made = SqliteControlStore(path)
+def store(path: Path) -> Iterator[BlockingControlStore]:
+    made = BlockingControlStore(SqliteControlStore(path))
     yield made
     made.close()
 
 
 @pytest.fixture
-def world(store: SqliteControlStore) -> World:
+def world(store: BlockingControlStore) -> World:
     return World(store)

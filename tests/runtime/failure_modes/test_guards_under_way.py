@@ -13,7 +13,7 @@ from runtime.control.switches import Board, Switch, SwitchRef
 from runtime.core.effects import AskApproval
 from runtime.core.policy import NO_RETRY, LoopLimits, Policy, RetryPolicy
 from runtime.entry.run import RunResult, run_agent
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls, fails
 from runtime.tools.tool import RetryableError, tool
 from tests.runtime.failure_modes.world import (
@@ -90,7 +90,7 @@ def test_disabling_a_tool_leaves_calls_of_others_alone(world: World) -> None:
         run = asyncio.ensure_future(world.run(agent_of(look), [calls(("look", {})), "done"]))
         await began.wait()
         world.store.put_switch(switch("tool", "act"))
-        reads = counted(world.store, "read_switches")
+        reads = counted(world.store.store, "read_switches")
         await until(lambda: len(reads) > 3)
         go_on.set()
         return await run
@@ -98,7 +98,7 @@ def test_disabling_a_tool_leaves_calls_of_others_alone(world: World) -> None:
     assert asyncio.run(within(main())).stop_reason == "finish"
 
 
-def test_calls_of_one_turn_take_turns_where_there_are_fewer_slots(store: SqliteControlStore) -> None:
+def test_calls_of_one_turn_take_turns_where_there_are_fewer_slots(store: BlockingControlStore) -> None:
     world = World(store, rules(tool_slots={"look": 2}))
     at_once: list[int] = []
     inside = 0
@@ -122,7 +122,7 @@ def test_calls_of_one_turn_take_turns_where_there_are_fewer_slots(store: SqliteC
     assert store.count_leases(f"{TENANT}/{ENVIRONMENT}/tool/look", now=time.time()) == 0
 
 
-def test_a_kill_ends_calls_that_wait_for_a_slot_of_their_own_turn(store: SqliteControlStore) -> None:
+def test_a_kill_ends_calls_that_wait_for_a_slot_of_their_own_turn(store: BlockingControlStore) -> None:
     world = World(store, rules(tool_slots={"look": 1}))
 
     async def main() -> tuple[RunResult, int]:
@@ -150,7 +150,7 @@ def test_a_kill_ends_calls_that_wait_for_a_slot_of_their_own_turn(store: SqliteC
 
 
 def test_mode_10_an_abandoned_call_keeps_its_slot_after_its_run_however_long_it_takes(
-    store: SqliteControlStore,
+    store: BlockingControlStore,
 ) -> None:
     clock = HandClock()
     world = World(store, rules(tool_slots={"stubborn": 1}, lease_s=30.0), clock=clock)
@@ -173,7 +173,7 @@ def test_mode_10_an_abandoned_call_keeps_its_slot_after_its_run_however_long_it_
 
         agent = agent_of(stubborn, tool_retry=NO_RETRY)
         first = await world.run(agent, [calls(("stubborn", {}))])
-        renewals = counted(store, "renew_lease")
+        renewals = counted(store.store, "renew_lease")
         for number in range(10):  # three times the lease in all
             clock.seconds += 10.0
             await until(partial(exceeds, renewals, number))
@@ -202,13 +202,12 @@ def test_a_watch_that_cannot_read_the_switches_for_whatever_reason_stops_the_run
             await asyncio.Event().wait()
             return "never"
 
-        def broken() -> Board:
+        async def broken() -> Board:
             raise error
 
         run = asyncio.ensure_future(world.run(agent_of(look), [calls(("look", {}))]))
         await began.wait()
-        world.governor.store = world.store
-        world.store.read_switches = broken  # type: ignore[method-assign]  # what another version may have left there
+        world.governor.store.read_switches = broken  # type: ignore[method-assign]  # what another version may have left there
         return await run
 
     result = asyncio.run(within(main()))

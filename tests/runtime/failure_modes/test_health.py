@@ -12,7 +12,7 @@ from runtime.control.ratelimit import RateRule
 from runtime.core.policy import NO_RETRY, Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import RunResult
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, HandClock, World, agent_of, rules, until
@@ -49,7 +49,7 @@ class Remote:
 class Shift:
     """A world with a clock moved by hand, and its remote."""
 
-    def __init__(self, store: SqliteControlStore) -> None:
+    def __init__(self, store: BlockingControlStore) -> None:
         self.clock = HandClock()
         self.world = World(store, rules(breaker=RULE), clock=self.clock)
         self.remote = Remote()
@@ -72,7 +72,7 @@ class Shift:
 
 
 def test_mode_20_one_of_a_hundred_callers_probes_when_the_cooldown_is_over(
-    store: SqliteControlStore,
+    store: BlockingControlStore,
 ) -> None:
     async def main() -> tuple[list[str], int, str]:
         shift = Shift(store)
@@ -94,7 +94,7 @@ def test_mode_20_one_of_a_hundred_callers_probes_when_the_cooldown_is_over(
     assert phase == "open"
 
 
-def test_mode_21_a_cancelled_probe_gives_its_token_to_the_next_caller(store: SqliteControlStore) -> None:
+def test_mode_21_a_cancelled_probe_gives_its_token_to_the_next_caller(store: BlockingControlStore) -> None:
     async def main() -> tuple[str, str, str]:
         shift = Shift(store)
         await shift.trip()
@@ -111,7 +111,7 @@ def test_mode_21_a_cancelled_probe_gives_its_token_to_the_next_caller(store: Sql
 
 
 def test_mode_22_late_failures_of_calls_from_before_the_trip_change_nothing(
-    store: SqliteControlStore,
+    store: BlockingControlStore,
 ) -> None:
     async def main() -> tuple[set[str], str]:
         shift = Shift(store)
@@ -131,7 +131,7 @@ def test_mode_22_late_failures_of_calls_from_before_the_trip_change_nothing(
     assert phase == "closed"
 
 
-def test_mode_23_fifty_calls_with_bad_arguments_do_not_trip(store: SqliteControlStore) -> None:
+def test_mode_23_fifty_calls_with_bad_arguments_do_not_trip(store: BlockingControlStore) -> None:
     shift = Shift(store)
     shift.remote.broken = False
     bad = [calls(*[("fetch", {"mode": n}) for n in range(50)])]
@@ -144,7 +144,7 @@ def test_mode_23_fifty_calls_with_bad_arguments_do_not_trip(store: SqliteControl
     assert (after.stop_reason, shift.phase) == ("finish", "closed")
 
 
-def test_mode_23_calls_that_an_operator_kills_do_not_trip(store: SqliteControlStore) -> None:
+def test_mode_23_calls_that_an_operator_kills_do_not_trip(store: BlockingControlStore) -> None:
     from runtime.control.switches import Switch, SwitchRef
 
     ref = SwitchRef(scope="global")
@@ -164,7 +164,7 @@ def test_mode_23_calls_that_an_operator_kills_do_not_trip(store: SqliteControlSt
 
 @pytest.mark.parametrize("jump_s", [3_600.0, -3_600.0])
 def test_mode_34_a_jump_of_the_wall_clock_changes_no_lease_and_no_breaker(
-    store: SqliteControlStore, jump_s: float
+    store: BlockingControlStore, jump_s: float
 ) -> None:
     async def main() -> tuple[str, int, str]:
         shift = Shift(store)
@@ -183,7 +183,7 @@ def test_mode_34_a_jump_of_the_wall_clock_changes_no_lease_and_no_breaker(
     assert asyncio.run(main()) == ("tool_unhealthy:fetch", 1, "finish")
 
 
-def test_mode_36_no_more_than_the_limit_passes_around_a_boundary(store: SqliteControlStore) -> None:
+def test_mode_36_no_more_than_the_limit_passes_around_a_boundary(store: BlockingControlStore) -> None:
     clock = HandClock()
     world = World(store, rules(tool_rates={"fetch": RateRule(5, 10.0)}), clock=clock)
     remote = Remote()
@@ -199,7 +199,7 @@ def test_mode_36_no_more_than_the_limit_passes_around_a_boundary(store: SqliteCo
     assert stops.count("finish") == remote.reached
 
 
-def test_mode_36_a_call_that_waited_for_its_rate_is_carried_out(store: SqliteControlStore) -> None:
+def test_mode_36_a_call_that_waited_for_its_rate_is_carried_out(store: BlockingControlStore) -> None:
     world = World(store, rules(tool_rates={"fetch": RateRule(1, 0.2)}, max_wait_s=20.0))
     remote = Remote()
     remote.broken = False
@@ -210,7 +210,7 @@ def test_mode_36_a_call_that_waited_for_its_rate_is_carried_out(store: SqliteCon
     assert (day.spent.tool_calls, day.held.tool_calls) == (2, 0)
 
 
-def test_mode_36_a_call_that_waits_for_its_rate_holds_nothing_meanwhile(store: SqliteControlStore) -> None:
+def test_mode_36_a_call_that_waits_for_its_rate_holds_nothing_meanwhile(store: BlockingControlStore) -> None:
     rate = RateRule(1, 600.0)
     world = World(store, rules(tool_rates={"fetch": rate}, tool_slots={"fetch": 5}, max_wait_s=0.1))
     remote = Remote()
@@ -223,7 +223,7 @@ def test_mode_36_a_call_that_waits_for_its_rate_holds_nothing_meanwhile(store: S
     assert store.count_leases(f"{TENANT}/{ENVIRONMENT}/tool/fetch", now=time.time()) == 0
 
 
-def test_mode_37_waiting_for_a_slot_counts_and_is_given_up_early(store: SqliteControlStore) -> None:
+def test_mode_37_waiting_for_a_slot_counts_and_is_given_up_early(store: BlockingControlStore) -> None:
     world = World(store, rules(tool_slots={"fetch": 1}, max_wait_s=0.2))
 
     async def main() -> tuple[str, list[RunResult]]:

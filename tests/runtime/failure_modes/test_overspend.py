@@ -19,7 +19,7 @@ from runtime.entry.children import narrowed_policy
 from runtime.entry.run import Request, RunResult, run_agent, run_agent_async
 from runtime.errors import UsageError
 from runtime.ports.tools import ToolContext
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls, fails, says
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, within
@@ -48,7 +48,7 @@ def day(world: World) -> Any:
     return use
 
 
-def test_the_tenants_day_holds_for_runs_without_a_limit_of_their_own(store: SqliteControlStore) -> None:
+def test_the_tenants_day_holds_for_runs_without_a_limit_of_their_own(store: BlockingControlStore) -> None:
     world = World(store, rules(tenant_day=Caps(nanos=170)))
     agent = agent_of(max_output_tokens=20)
 
@@ -65,7 +65,7 @@ def test_the_tenants_day_holds_for_runs_without_a_limit_of_their_own(store: Sqli
     [(Caps(tokens=200), "max_tokens"), (Caps(steps=2), "max_steps"), (Caps(tool_calls=1), "max_tool_calls")],
 )
 def test_a_cap_of_each_unit_across_runs_holds_and_names_its_unit(
-    store: SqliteControlStore, caps: Caps, stop: str
+    store: BlockingControlStore, caps: Caps, stop: str
 ) -> None:
     @tool
     async def look(n: int) -> str:
@@ -84,7 +84,9 @@ def test_a_cap_of_each_unit_across_runs_holds_and_names_its_unit(
         assert cap is None or getattr(spent, unit) <= cap
 
 
-def test_a_dollar_cap_across_runs_needs_a_known_price_and_an_output_limit(store: SqliteControlStore) -> None:
+def test_a_dollar_cap_across_runs_needs_a_known_price_and_an_output_limit(
+    store: BlockingControlStore,
+) -> None:
     world = World(store, rules(tenant_day=Caps(nanos=100_000)))
 
     with pytest.raises(UsageError, match="a cap across runs limits dollars"):
@@ -93,7 +95,7 @@ def test_a_dollar_cap_across_runs_needs_a_known_price_and_an_output_limit(store:
         asyncio.run(world.run(agent_of(max_output_tokens=5), ["hi"], prices=Prices(id="none", known=None)))
 
 
-def test_a_caller_that_goes_away_in_a_model_call_pays_for_it(store: SqliteControlStore) -> None:
+def test_a_caller_that_goes_away_in_a_model_call_pays_for_it(store: BlockingControlStore) -> None:
     class Slow(Reporting):
         async def call(self, request: ModelRequest, limits: Limits, observer: Any = None) -> Any:
             self.limits.append(limits)
@@ -321,7 +323,7 @@ def test_a_write_of_a_child_that_was_cut_off_leaves_its_parent_in_doubt(world: W
 
 
 def test_a_request_that_the_provider_refuses_costs_nothing_and_trips_no_breaker(
-    store: SqliteControlStore,
+    store: BlockingControlStore,
 ) -> None:
     world = World(store, rules(tenant_day=Caps(nanos=10**9)))
     agent = agent_of(max_output_tokens=20, model_retry=NO_RETRY)

@@ -23,9 +23,10 @@ from runtime.entry.run import Request, RunResult, prepare
 from runtime.execution.governor import Governor
 from runtime.execution.guarded.performer import GuardedPerformer
 from runtime.execution.live.performer import LivePerformer
+from runtime.execution.run_guard import ALIVE_S
 from runtime.execution.world import World as RunWorld
 from runtime.ports.tools import ToolContext
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls, says
 from runtime.testing.scripted import Turn
 from runtime.tools.tool import tool
@@ -168,6 +169,7 @@ def test_mode_26_what_changed_on_resume_is_asked_again(world: World, change: dic
     header = header_of(Payments().agent)
 
     async def main() -> tuple[str, bool]:
+        await world.governor.open_run(header, payload_hash="p")
         guard = world.governor.guard(header)
         performer = GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard)
         first = asyncio.ensure_future(performer.perform(question(header)))
@@ -189,19 +191,24 @@ def test_mode_27_two_workers_that_resume_one_run_use_its_approval_once(world: Wo
     payments = Payments()
     header = header_of(payments.agent)
 
-    async def main() -> list[str]:
+    async def main() -> list[str | None]:
+        now = world.governor.now()
+        run = (await world.governor.open_run(header, payload_hash="p")).run
+        world.store.resume_run(run.key, now=now + 2 * ALIVE_S, alive_until=now + 3 * ALIVE_S)
         guards = [world.governor.guard(header, fencing=n) for n in (1, 2)]
         performers = [
             GuardedPerformer(LivePerformer(RunWorld(model=ScriptedModel([]))), guard) for guard in guards
         ]
         asked = [asyncio.ensure_future(p.perform(question(header))) for p in performers]
         grant(world, await pending(world))
-        answers = [answer.decision for answer in [(await a).value for a in asked] if answer is not None]
+        causes = [None if a.failure is None else a.failure.cause for a in [await a for a in asked]]
+        answers = [a.decision for a in [(await a).value for a in asked] if a is not None]
         for guard in guards:
             await guard.close("cancelled")
-        return answers
+        return [*causes, *answers]
 
-    assert sorted(asyncio.run(main())) == ["denied", "granted"]
+    # The one that lost the run is told so, and the grant is still there for the other.
+    assert asyncio.run(main()) == ["control_unavailable", None, "granted"]
 
 
 @pytest.mark.parametrize(
@@ -245,13 +252,13 @@ def test_mode_29_ten_approvals_under_a_limit_of_three_calls_are_three_writes(wor
 
 
 def test_mode_29_a_run_resumed_after_a_crash_keeps_its_counters(
-    path: Path, store: SqliteControlStore
+    path: Path, store: BlockingControlStore
 ) -> None:
     with workers("counted", path) as (process,):
         tell(process)
         assert process.wait() == 9
     model = ScriptedModel([calls(("pay", {"order": n})) for n in range(3, 10)])
-    governor = Governor(store)
+    governor = Governor(store.store)
     store.sweep_runs(now=governor.now() + 3_600.0)
     resumed = resume_run(
         read_recording(path.with_suffix(".jsonl")),

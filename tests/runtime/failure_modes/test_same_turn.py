@@ -16,7 +16,7 @@ from runtime.core.effects import Begin, CallTool, Failure, ToolResult
 from runtime.execution.live.performer import LivePerformer
 from runtime.execution.time_limit import Work
 from runtime.execution.world import World as RunWorld
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import tool
 from tests.runtime.failure_modes.world import ENVIRONMENT, TENANT, World, agent_of, rules, until
@@ -40,7 +40,7 @@ def give_up(how: str, world: World, run: asyncio.Task[Any], turns: int) -> None:
 @pytest.mark.parametrize("how", ["cancel", "kill"])
 @pytest.mark.parametrize("kind", ["thread", "async"])
 def test_mode_11_a_write_that_ends_as_its_run_is_given_up_is_known_and_keeps_no_slot(
-    store: SqliteControlStore, kind: str, how: str, turns: int
+    store: BlockingControlStore, kind: str, how: str, turns: int
 ) -> None:
     world = World(store, rules(tool_slots={"pay": 1}))
 

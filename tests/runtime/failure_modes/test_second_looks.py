@@ -36,7 +36,7 @@ class Note(BaseModel):
 ACME = Scope(tenant="acme", environment="test")
 
 
-def test_a_child_that_outlives_its_call_counts_with_all_it_holds_and_is_not_started_again() -> None:
+def test_a_child_that_outlives_its_call_makes_no_further_call_and_is_not_started_again() -> None:
     effects: list[int] = []
     tries: list[int] = []
 
@@ -69,7 +69,7 @@ def test_a_child_that_outlives_its_call_counts_with_all_it_holds_and_is_not_star
     assert (tries, effects) == ([1], [5])
     assert result.stop_reason.startswith("tool_")
     assert result.spent is not None
-    assert result.spent.steps == 8  # the child's seven, of which nobody knows how many it used
+    assert result.spent.steps == 2  # the child's slice was closed, so its second decision was refused
 
 
 def test_a_cancelled_run_has_its_reason_in_the_index_though_the_store_was_away_at_its_end(

@@ -143,5 +143,5 @@ def test_mode_19_no_guard_reads_who_asks_from_a_context_variable() -> None:
     }
 
     # Those of the tools say where a run began, so that it does not wait for the place of the call that waits for it.
-    where = {"ports/tools.py", "tools/kinds.py"}
+    where = {"ports/tools.py", "tools/tool_kinds.py"}
     assert {user for user in users - where if not user.startswith("observability/")} == set()

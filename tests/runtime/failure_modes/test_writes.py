@@ -23,7 +23,7 @@ from runtime.errors import UsageError
 from runtime.execution.clock import SystemClock
 from runtime.execution.governor import Governor
 from runtime.ports.tools import ToolContext
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.tools.tool import Tool, tool
 from tests.runtime.failure_modes import worker
@@ -96,7 +96,7 @@ def test_mode_09_a_write_that_takes_the_key_is_repeated_under_the_same_key(world
 
 
 def test_mode_10_a_tool_that_lingers_in_finally_holds_its_slot_but_not_the_run(
-    store: SqliteControlStore,
+    store: BlockingControlStore,
 ) -> None:
     world = World(store, rules(tool_slots={"stubborn": 1}))
     name = f"{TENANT}/{ENVIRONMENT}/tool/stubborn"
@@ -174,9 +174,9 @@ def crashed_in_a_write(path: Path, job: str) -> None:
         assert process.wait() == 9
 
 
-def resumed(path: Path, store: SqliteControlStore, agent: Agent) -> RunResult:
+def resumed(path: Path, store: BlockingControlStore, agent: Agent) -> RunResult:
     """Carry the run of a dead process to its end, an hour later."""
-    governor = Governor(store, rules(), clock=Later())
+    governor = Governor(store.store, rules(), clock=Later())
     recording = read_recording(path.with_suffix(".jsonl"))
     world = ResumeWorld(model=ScriptedModel(["done"]), governor=governor)
     return asyncio.run(resume_run(recording, agent, world, out=path.with_suffix(".resumed.jsonl")))
@@ -190,7 +190,7 @@ class Later(SystemClock):
 
 
 def test_mode_12_a_crash_between_effect_and_record_is_reconciled_once_and_not_repeated(
-    path: Path, store: SqliteControlStore
+    path: Path, store: BlockingControlStore
 ) -> None:
     crashed_in_a_write(path, "die")
     effects = worker.effects_of(path)
@@ -209,7 +209,7 @@ def test_mode_12_a_crash_between_effect_and_record_is_reconciled_once_and_not_re
 
 
 def test_mode_12_a_crash_that_nobody_can_reconcile_is_in_doubt_and_not_repeated(
-    path: Path, store: SqliteControlStore
+    path: Path, store: BlockingControlStore
 ) -> None:
     crashed_in_a_write(path, "die")
     result = resumed(path, store, worker.paying_agent(path))
@@ -309,7 +309,7 @@ def test_mode_13_the_same_id_for_another_request_is_refused_also_while_the_first
 
 
 def test_mode_13_one_request_id_delivered_to_four_processes_is_one_effect(
-    path: Path, store: SqliteControlStore
+    path: Path, store: BlockingControlStore
 ) -> None:
     with workers("deliver", path, processes=4) as begun:
         for each in begun:
@@ -374,7 +374,7 @@ def test_mode_15_a_writer_whose_claim_was_taken_over_is_refused(world: World) ->
     ("pause_s", "stop", "held"), [(4.0, "finish", [1]), (60.0, "control_unavailable", [])]
 )
 def test_mode_35_a_slot_is_renewed_and_its_loss_cuts_the_call_off(
-    store: SqliteControlStore, pause_s: float, stop: str, held: list[int]
+    store: BlockingControlStore, pause_s: float, stop: str, held: list[int]
 ) -> None:
     clock = HandClock()
     world = World(store, rules(tool_slots={"look": 1}, lease_s=10.0), clock=clock)

@@ -18,6 +18,7 @@ from runtime.core.policy import Budget, Policy
 from runtime.entry.agent import Agent
 from runtime.entry.run import DuplicateRunError
 from runtime.ports.tools import Reconcile
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import ScriptedModel, calls
 from runtime.testing.scripted import Turn
@@ -62,7 +63,9 @@ def paying_agent(
 
 def spend(path: Path, me: int, count: int, cap: int) -> Any:
     """Run many runs, each with one paid call, against one tenant's day."""
-    world = World(SqliteControlStore(path), rules(tenant_day=Caps(tool_calls=cap)), limit_s=600.0)
+    world = World(
+        BlockingControlStore(SqliteControlStore(path)), rules(tenant_day=Caps(tool_calls=cap)), limit_s=600.0
+    )
     agent = paying_agent(path)
 
     async def main() -> list[str]:
@@ -79,7 +82,7 @@ def spend(path: Path, me: int, count: int, cap: int) -> Any:
 
 def hang(path: Path, me: int) -> Any:
     """Hold a paid call's reservation for ever."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
 
     @tool(write=True, cost_usd="0.25", timeout_s=60.0)
     async def pay() -> str:
@@ -92,7 +95,7 @@ def hang(path: Path, me: int) -> Any:
 
 def die(path: Path, me: int) -> Any:
     """Die after the effect and before its outcome is recorded."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
     with Recorder(path.with_suffix(".jsonl")) as recorder:
         run = world.run(
             paying_agent(path, dies=True), [calls(("pay", {"order": 1})), "done"], wrap=recorder.wrap
@@ -102,7 +105,7 @@ def die(path: Path, me: int) -> Any:
 
 def counted(path: Path, me: int) -> Any:
     """Make two writes of three that are allowed, then die in the third model call."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
     answered = 0
 
     def answer(request: ModelRequest) -> Turn:
@@ -120,7 +123,7 @@ def counted(path: Path, me: int) -> Any:
 
 def deliver(path: Path, me: int) -> Any:
     """Deliver one request that other processes deliver too."""
-    world = World(SqliteControlStore(path))
+    world = World(BlockingControlStore(SqliteControlStore(path)))
     try:
         run = world.run(paying_agent(path), [calls(("pay", {"order": 1})), "done"])
         return asyncio.run(run).stop_reason
@@ -130,7 +133,7 @@ def deliver(path: Path, me: int) -> Any:
 
 def decide(path: Path, me: int) -> Any:
     """Approve what is listed, whatever its state, and say what that changed."""
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     now = time.time()  # the test's run has a clock of the same anchor
     found = []
     for approval in store.list_approvals(now=now, state=None):
@@ -143,7 +146,7 @@ def decide(path: Path, me: int) -> Any:
 
 def slow(path: Path, me: int, runs: int, steps: int) -> Any:
     """Run many runs of slow calls for two tenants; say when each call began and each run ended."""
-    world = World(SqliteControlStore(path), rules(poll_s=0.05), limit_s=600.0)
+    world = World(BlockingControlStore(SqliteControlStore(path)), rules(poll_s=0.05), limit_s=600.0)
     begun: list[tuple[str, float]] = []
     ended: list[tuple[str, str, float]] = []
 
@@ -172,7 +175,7 @@ def slow(path: Path, me: int, runs: int, steps: int) -> Any:
 
 def think(path: Path, me: int) -> Any:
     """Wait for a model that never answers."""
-    world = World(SqliteControlStore(path), rules(poll_s=0.05))
+    world = World(BlockingControlStore(SqliteControlStore(path)), rules(poll_s=0.05))
 
     class Silent:
         async def call(self, *arguments: Any) -> Any:

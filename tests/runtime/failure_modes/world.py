@@ -22,6 +22,7 @@ from runtime.execution.governor import Governor
 from runtime.observability.run_events import Event, ObservingPerformer
 from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import ControlUnavailable
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import ScriptedModel
 from runtime.tools.tool import Tool
@@ -85,8 +86,8 @@ class HandClock:
 class FaultyStore:
     """A control store that cannot be reached while `down` is set."""
 
-    def __init__(self, store: ControlStore) -> None:
-        self._store = store
+    def __init__(self, store: BlockingControlStore) -> None:
+        self._store: ControlStore = store.store
         self.down = False
 
     def __getattr__(self, name: str) -> Any:
@@ -99,15 +100,15 @@ class FaultyStore:
 
         return reach
 
-    def as_store(self) -> ControlStore:
-        return cast("ControlStore", self)
+    def as_store(self) -> BlockingControlStore:
+        return BlockingControlStore(cast("ControlStore", self))
 
 
 @dataclass
 class World:
     """A control file, its governor and what happened; a run longer than `limit_s` fails its test."""
 
-    store: ControlStore
+    store: BlockingControlStore
     rules: ControlRules = field(default_factory=lambda: ControlRules(poll_s=0.01, max_wait_s=0.0))
     clock: Any = None
     audit: Audit = field(default_factory=Audit)
@@ -115,7 +116,7 @@ class World:
     governor: Governor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.governor = Governor(self.store, self.rules, clock=self.clock)
+        self.governor = Governor(self.store.store, self.rules, clock=self.clock)
 
     async def run(
         self, agent: Agent, script: Any, request_id: str = "req_1", *, tenant: str = TENANT, **ports: Any
@@ -206,5 +207,5 @@ def told(process: Any) -> Any:
     return json.loads(line(process))
 
 
-def sqlite(path: Path) -> SqliteControlStore:
-    return SqliteControlStore(path)
+def sqlite(path: Path) -> BlockingControlStore:
+    return BlockingControlStore(SqliteControlStore(path))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.effects import (
@@ -23,7 +23,8 @@ from runtime.core.messages import Message, ModelReply, ModelRequest, TextPart, u
 from runtime.core.run import Header
 from runtime.errors import JournalError, UsageError
 from runtime.journal.builder import RecordBuilder
-from runtime.journal.files import JournalWriter, RunRecords, read_journal
+from runtime.journal.files import JournalWriter, read_journal
+from runtime.journal.open_runs import RunRecords
 from runtime.journal.recording import recording_of
 from runtime.journal.records import Record
 
@@ -73,7 +74,6 @@ def journal(path: Path, **runs: Sequence[str]) -> Path:
     return path
 
 
-@settings(max_examples=30, deadline=None)
 @given(runs=st.lists(st.lists(st.text(max_size=20), max_size=3), min_size=1, max_size=4))
 def test_a_journal_gives_back_the_records_of_each_run(
     tmp_path_factory: pytest.TempPathFactory, runs: list[list[str]]
@@ -199,7 +199,6 @@ def test_a_flipped_byte_is_refused_or_drops_the_tail_it_tore(
     assert found is None or found[-1].torn
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_truncated_journal_gives_only_whole_records_of_the_original(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

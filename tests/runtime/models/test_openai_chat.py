@@ -259,11 +259,11 @@ def test_refused_connection_is_a_retryable_failure_of_phase_connect() -> None:
     assert failure.error_type == "ConnectError"
 
 
-def test_connection_dropped_before_the_answer_is_a_failure_of_phase_response() -> None:
+def test_connection_dropped_before_the_answer_is_a_failure_of_phase_lost() -> None:
     failure = answer_of(lambda _: fails("unavailable", retryable=True, phase="connect"))
 
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.phase, failure.retryable) == (FailureKind.UNAVAILABLE, "response", True)
+    assert (failure.kind, failure.phase, failure.retryable) == (FailureKind.UNAVAILABLE, "lost", True)
 
 
 def test_stream_that_breaks_is_a_failure_of_phase_stream_after_the_text_so_far() -> None:
@@ -350,7 +350,7 @@ def test_silent_provider_is_a_timeout() -> None:
         release.set()
 
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.phase, failure.retryable) == (FailureKind.TIMEOUT, "response", True)
+    assert (failure.kind, failure.phase, failure.retryable) == (FailureKind.TIMEOUT, "lost", True)
 
 
 def test_request_the_dialect_cannot_say_is_a_failure_of_phase_request() -> None:

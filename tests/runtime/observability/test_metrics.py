@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
@@ -177,7 +177,6 @@ def test_summary_reads_a_registry_that_holds_other_metrics() -> None:
     assert summary(registry).runs == 1
 
 
-@settings(max_examples=60, deadline=None)
 @given(seconds=st.lists(st.floats(0, 1_800), min_size=1, max_size=60), share=st.sampled_from([0.5, 0.95]))
 def test_quantile_of_seconds_lies_in_the_bucket_of_the_true_one(seconds: list[float], share: float) -> None:
     sink = MetricsSink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.canonical import canonical_bytes
@@ -88,7 +88,6 @@ def metered(max_output: int, **budget: Any) -> Header:
     )
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.data(), st.integers(0, 60_000), st.integers(1, 400))
 def test_a_run_never_costs_more_than_its_dollar_limit(data: st.DataObject, cap: int, max_output: int) -> None:
     provider = Provider(data)
@@ -100,7 +99,6 @@ def test_a_run_never_costs_more_than_its_dollar_limit(data: st.DataObject, cap: 
     assert finished.end.stop_reason in {"max_usd", "max_steps", "model_timeout:m1"}
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.data(), st.integers(0, 20_000), st.integers(1, 400))
 def test_a_run_never_uses_more_than_its_token_limit(data: st.DataObject, cap: int, max_output: int) -> None:
     provider = Provider(data)

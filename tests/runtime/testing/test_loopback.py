@@ -17,6 +17,7 @@ from runtime.core.effects import Failure
 from runtime.core.messages import ModelReply, ModelRequest
 from runtime.errors import UsageError
 from runtime.testing import LoopbackProvider, calls, fails, says
+from tests.support.counts import examples
 
 BODY = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -93,7 +94,7 @@ def test_any_json_is_answered_and_none_breaks_the_server() -> None:
         httpx.Client(trust_env=False, base_url=provider.base_url) as client,
     ):
 
-        @settings(max_examples=80, deadline=None)
+        @settings(max_examples=examples(25, 300))
         @given(
             st.fixed_dictionaries(
                 {},

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.effects import NO_LIMITS, Failure, FailureKind
@@ -112,7 +112,6 @@ def test_calls_without_a_tool_and_unknown_failures_are_refused() -> None:
         fails("melted")
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_usage_is_at_least_one_token_and_grows_with_the_text(sent: str, more: str) -> None:
     small = sized_usage(ModelRequest(model="m", messages=(user_message(sent),)), says(sent).parts)

@@ -12,9 +12,10 @@ import pytest
 from runtime import RetryableError, RetryPolicy, tool
 from runtime.core.effects import FailureKind
 from runtime.ports.tool_failures import failure_of
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
-from runtime.tools.kinds import ProcessToolError
+from runtime.tools.tool_kinds import ProcessToolError
 from tests.runtime.failure_modes.world import World, agent_of
 from tests.runtime.tools.test_tool import CONTEXT
 
@@ -54,7 +55,7 @@ def test_a_write_of_a_process_is_in_doubt_or_repeated_as_that_of_a_thread(
     tmp_path: Path, how: str, reason: str, made: int
 ) -> None:
     path = tmp_path / "written"
-    store = SqliteControlStore(tmp_path / "control.db")
+    store = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
 
     script = [calls(("writes", {"path": str(path), "how": how})), "done"]
     result = asyncio.run(World(store).run(agent_of(writes, tool_retry=QUICK), script))

@@ -10,6 +10,7 @@ from harness.cassette.store import read_recording
 from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
 from runtime.ports.control_values import Run, RunKey
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.harness.cli.commands.shop_runs import cut_journal, printed, run
 
@@ -31,9 +32,9 @@ def test_recover_seals_an_orphan_journal_and_says_what_crashed(
     assert read_recording(f"{tmp_path / 'runs.seg'}#req_whole").stop_reason == "finish"
 
 
-def open_in_index(store: SqliteControlStore, request_id: str) -> RunKey:
+def open_in_index(store: BlockingControlStore, request_id: str) -> RunKey:
     key = RunKey(tenant="acme", environment="prod", request_id=request_id)
-    alive_until = Governor(store).now() + 3_600.0
+    alive_until = Governor(store.store).now() + 3_600.0
     store.open_run(Run(key=key, run_id="run", agent="shop", started_at=1.0, alive_until=alive_until))
     return key
 
@@ -41,14 +42,16 @@ def open_in_index(store: SqliteControlStore, request_id: str) -> RunKey:
 def test_recover_sets_what_crashed_in_the_control_store_but_not_what_was_taken_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = SqliteControlStore(tmp_path / "control.db")
+    store = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
     open_in_index(store, "req_cut")
     first = cut_journal(tmp_path / "first.jsonl")
 
     code = run("recover", str(first), "--store", str(tmp_path / "control.db"))
     output = capsys.readouterr().out
     after = store.find_runs("req_cut")[0].stop_reason
-    store.resume_run(store.find_runs("req_cut")[0].key, now=1.0, alive_until=Governor(store).now() + 3_600.0)
+    store.resume_run(
+        store.find_runs("req_cut")[0].key, now=1.0, alive_until=Governor(store.store).now() + 3_600.0
+    )
     cut_journal(tmp_path / "copy.jsonl")
     run("recover", str(tmp_path / "copy.jsonl"), "--store", str(tmp_path / "control.db"))
 

@@ -17,6 +17,7 @@ from runtime.errors import JournalError
 from runtime.execution.governor import Governor
 from runtime.journal.files import JournalWriter
 from runtime.journal.records import Record
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
 from tests.harness.cli.commands import payer_code
@@ -35,25 +36,30 @@ def effects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return payer_code.EFFECTS
 
 
-def crash(name: str = "run.jsonl", *, store: SqliteControlStore | None = None) -> Path:
+def path_of(store: BlockingControlStore) -> Path:
+    assert isinstance(store.store, SqliteControlStore)
+    return store.store.path
+
+
+def crash(name: str = "run.jsonl", *, store: BlockingControlStore | None = None) -> Path:
     """Leave the journal of a run that paid order 1 and died while it looked."""
     script = [calls(("pay", {"order": 1})), calls(("look", {}))]
-    control = None if store is None else store.path
+    control = None if store is None else path_of(store)
     cut_run(payer_code.build(), script, Path(name), "1.tool0/1", control=control)
     payer_code.EFFECTS.append("pay 1")  # in the process that died
     return Path(name)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteControlStore]:
-    made = SqliteControlStore(tmp_path / "control.db")
+def store(tmp_path: Path) -> Iterator[BlockingControlStore]:
+    made = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
     yield made
     made.close()
 
 
-def bury(store: SqliteControlStore) -> None:
+def bury(store: BlockingControlStore) -> None:
     """Let the time go by after which a silent run counts as crashed."""
-    store.sweep_runs(now=Governor(store).now() + 3_600.0)
+    store.sweep_runs(now=Governor(store.store).now() + 3_600.0)
 
 
 def resume(target: Path | str, out: str, *words: str) -> int:
@@ -61,7 +67,7 @@ def resume(target: Path | str, out: str, *words: str) -> int:
 
 
 def test_a_run_that_had_a_control_store_is_not_carried_on_without_it(
-    store: SqliteControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = crash(store=store)
     bury(store)
@@ -76,7 +82,7 @@ def test_a_run_that_had_a_control_store_is_not_carried_on_without_it(
 
 
 def test_with_its_store_a_run_is_taken_over_and_ends_there(
-    store: SqliteControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = crash(store=store)
     bury(store)
@@ -96,7 +102,7 @@ def test_with_its_store_a_run_is_taken_over_and_ends_there(
 
 
 def test_a_switch_in_the_store_stops_a_run_that_is_carried_on(
-    store: SqliteControlStore, effects: list[str]
+    store: BlockingControlStore, effects: list[str]
 ) -> None:
     journal = crash(store=store)
     bury(store)
@@ -109,7 +115,7 @@ def test_a_switch_in_the_store_stops_a_run_that_is_carried_on(
 
 
 def test_a_run_that_the_store_counts_as_alive_is_left_alone(
-    store: SqliteControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = crash(store=store)
 
@@ -149,7 +155,7 @@ def test_without_a_store_a_run_is_carried_on_once_also_after_its_journal_was_sea
 
 
 def test_other_code_than_the_runs_carries_nothing_out_and_keeps_nobody_from_resuming(
-    store: SqliteControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, effects: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     journal = crash(store=store)
     bury(store)
@@ -168,7 +174,7 @@ def test_other_code_than_the_runs_carries_nothing_out_and_keeps_nobody_from_resu
 @pytest.mark.parametrize(
     "rules", ["no.such:RULES", "tests.harness.cli.commands.payer_code:build", "nonsense"]
 )
-def test_rules_that_are_none_are_refused(store: SqliteControlStore, effects: list[str], rules: str) -> None:
+def test_rules_that_are_none_are_refused(store: BlockingControlStore, effects: list[str], rules: str) -> None:
     journal = crash(store=store)
     bury(store)
 
@@ -177,7 +183,7 @@ def test_rules_that_are_none_are_refused(store: SqliteControlStore, effects: lis
 
 
 def test_the_rules_of_the_service_hold_for_a_run_that_is_carried_on(
-    store: SqliteControlStore, effects: list[str]
+    store: BlockingControlStore, effects: list[str]
 ) -> None:
     journal = crash(store=store)
     bury(store)
@@ -186,16 +192,17 @@ def test_the_rules_of_the_service_hold_for_a_run_that_is_carried_on(
     assert resume(journal, "out.jsonl", *AGENT, *rules, "--store", "control.db") == 0
 
     assert read_recording("out.jsonl").stop_reason == "max_tool_calls"
-    assert effects == ["pay 1"]
+    # Nothing was counted while there was no cap, so the call that is made again is the one that fits.
+    assert effects == ["pay 1", "look"]
 
 
 @pytest.mark.parametrize(("word", "paid"), [("--did-not-happen", ["pay 9"]), ("--happened", [])])
 def test_what_an_operator_found_out_about_a_write_holds_when_its_run_is_carried_on(
-    store: SqliteControlStore, effects: list[str], word: str, paid: list[str]
+    store: BlockingControlStore, effects: list[str], word: str, paid: list[str]
 ) -> None:
     journal = Path("run.jsonl")
-    governor = Governor(store)
-    cut_run(payer_code.dying(), [calls(("pay", {"order": 9}))], journal, "none", control=store.path)
+    governor = Governor(store.store)
+    cut_run(payer_code.dying(), [calls(("pay", {"order": 9}))], journal, "none", control=path_of(store))
     bury(store)
     (claim,) = store.list_claims(state="claimed", now=governor.now())
     store.end_claim(claim.key, fencing=claim.fencing, state="in_doubt", now=governor.now())

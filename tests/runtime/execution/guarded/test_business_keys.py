@@ -15,6 +15,7 @@ from runtime.core.canonical import fingerprint
 from runtime.core.effects import CallTool
 from runtime.core.policy import Policy
 from runtime.execution.guarded.business_keys import business_hash, claim_hash
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing import calls
 from runtime.tools.tool import Tool, tool
@@ -33,7 +34,7 @@ def refunding(done: list[Any], **options: Any) -> Tool:
 @pytest.mark.parametrize("names", [("order",), ("order", "amount")])
 def test_defaults_and_equal_numbers_are_one_business_key(names: tuple[str, ...], tmp_path: Path) -> None:
     done: list[Any] = []
-    world = World(SqliteControlStore(tmp_path / "c.sqlite"))
+    world = World(BlockingControlStore(SqliteControlStore(tmp_path / "c.sqlite")))
     asked = [{"order": 1}, {"order": 1, "amount": 1_000}, {"order": 1.0}, {"order": 1.0, "amount": 1_000}]
 
     agent = agent_of(refunding(done, dedupe_by=names))
@@ -46,7 +47,7 @@ def test_defaults_and_equal_numbers_are_one_business_key(names: tuple[str, ...],
 
 def test_a_business_key_with_other_arguments_is_still_a_conflict(tmp_path: Path) -> None:
     done: list[Any] = []
-    world = World(SqliteControlStore(tmp_path / "c.sqlite"))
+    world = World(BlockingControlStore(SqliteControlStore(tmp_path / "c.sqlite")))
     asked = [{"order": 1}, {"order": 1, "amount": 7}]
 
     agent = agent_of(refunding(done, dedupe_by=("order",)), policy=Policy(on_failure="tell"))

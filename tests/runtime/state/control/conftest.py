@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from runtime.ports.control_store import ControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing.ram_store import RamControlStore
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ControlStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BlockingControlStore]:
     """A fresh store."""
-    made: ControlStore = (
-        RamControlStore() if request.param == "memory" else SqliteControlStore(tmp_path / "control.db")
+    made: BlockingControlStore = (
+        BlockingControlStore(RamControlStore())
+        if request.param == "memory"
+        else BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
     )
     yield made
     made.close()

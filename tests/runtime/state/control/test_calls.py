@@ -12,8 +12,8 @@ from hypothesis.stateful import precondition, rule
 from runtime.control.breaker import BreakerRule, Sample
 from runtime.control.ledger import NOTHING, Amount, Caps, SpendScope
 from runtime.control.ratelimit import RateRule
-from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import CallAnswer, CallAsk, CallEnd
+from runtime.state.control.blocking import BlockingControlStore
 from tests.runtime.state.control.twin import TwinMachine, case_of
 
 KEY = "acme/prod/tool/pay"
@@ -54,7 +54,7 @@ def end_of(ask: CallAsk, answer: CallAnswer, actual: Amount | None, sample: Samp
     )
 
 
-def state_of(store: ControlStore, now: float) -> tuple[object, ...]:
+def state_of(store: BlockingControlStore, now: float) -> tuple[object, ...]:
     """Return all that a call may take; the rate is seen by whoever asks next."""
     return (
         store.read_spend(tuple(scope.key for scope in SCOPES), now=now),
@@ -64,7 +64,7 @@ def state_of(store: ControlStore, now: float) -> tuple[object, ...]:
     )
 
 
-def trip(store: ControlStore, now: float) -> None:
+def trip(store: BlockingControlStore, now: float) -> None:
     for _ in range(2):
         store.report_breaker(KEY, BREAKER, now=now, generation=0, sample="failed", token="t")
 
@@ -72,11 +72,11 @@ def trip(store: ControlStore, now: float) -> None:
 @pytest.mark.parametrize("full", ["breaker", "slot", "spend", "rate"])
 @pytest.mark.parametrize("fresh", [True, False])
 def test_a_call_that_is_refused_leaves_everything_as_it_was(
-    store: ControlStore, full: str, fresh: bool
+    store: BlockingControlStore, full: str, fresh: bool
 ) -> None:
     if not fresh:
         before = ask_of(0)
-        store.end_call(end_of(before, store.admit_call(before, now=1.0), ONE_CALL), now=1.0)
+        store.end_calls((end_of(before, store.admit_call(before, now=1.0), ONE_CALL),), now=1.0)
     match full:
         case "breaker":
             trip(store, 1.0)
@@ -97,7 +97,7 @@ def test_a_call_that_is_refused_leaves_everything_as_it_was(
     assert state_of(store, 2.0) == left
 
 
-def test_a_refused_probe_is_left_to_the_next_caller(store: ControlStore) -> None:
+def test_a_refused_probe_is_left_to_the_next_caller(store: BlockingControlStore) -> None:
     trip(store, 1.0)
 
     refused = store.admit_call(ask_of(1, scopes=(SpendScope("x", Caps(tool_calls=0)),)), now=9.0)
@@ -109,7 +109,7 @@ def test_a_refused_probe_is_left_to_the_next_caller(store: ControlStore) -> None
     assert probe.breaker.probe
 
 
-def test_a_call_that_is_asked_for_twice_holds_its_money_once(store: ControlStore) -> None:
+def test_a_call_that_is_asked_for_twice_holds_its_money_once(store: BlockingControlStore) -> None:
     answers = [store.admit_call(ask_of(1, slots=None, rate=None), now=1.0) for _ in range(2)]
 
     assert [a.spend is not None and a.spend.repeated for a in answers] == [False, True]
@@ -118,19 +118,19 @@ def test_a_call_that_is_asked_for_twice_holds_its_money_once(store: ControlStore
 
 @pytest.mark.parametrize(("actual", "spent"), [(Amount(5, 7, 1), Amount(5, 7, 1)), (None, NOTHING)])
 def test_a_call_that_ends_gives_back_all_it_held_and_a_second_end_does_nothing(
-    store: ControlStore, actual: Amount | None, spent: Amount
+    store: BlockingControlStore, actual: Amount | None, spent: Amount
 ) -> None:
     ask = ask_of(1)
     answer = store.admit_call(ask, now=1.0)
 
     for _ in range(2):
-        store.end_call(end_of(ask, answer, actual, "neutral"), now=2.0)
+        store.end_calls((end_of(ask, answer, actual, "neutral"),), now=2.0)
 
     (use,) = store.read_spend(("*",), now=2.0)
     assert (use.spent, use.held, store.count_leases(KEY, now=2.0)) == (spent, NOTHING, 0)
 
 
-def test_a_call_with_an_amount_that_cannot_be_is_refused_as_a_mistake(store: ControlStore) -> None:
+def test_a_call_with_an_amount_that_cannot_be_is_refused_as_a_mistake(store: BlockingControlStore) -> None:
     with pytest.raises(ValueError, match="amount"):
         store.admit_call(ask_of(1, amount=Amount(-1)), now=1.0)
 
@@ -178,7 +178,7 @@ class CallMachine(TwinMachine):
         ask, answer = self.running[pick % len(self.running)] if keeps else self.running.pop()
 
         self.both(
-            lambda s: s.end_call(end_of(ask, answer, ONE_CALL if started else None, sample), now=self.now)
+            lambda s: s.end_calls((end_of(ask, answer, ONE_CALL if started else None, sample),), now=self.now)
         )
 
         (use,) = self.both(lambda s: s.read_spend((SCOPES[1].key,), now=self.now))

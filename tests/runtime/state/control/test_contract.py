@@ -8,18 +8,18 @@ from runtime.control.breaker import BreakerRule
 from runtime.control.ledger import LARGEST, Amount, Caps, SpendScope
 from runtime.control.scopes import GLOBAL, day_scope, run_scope
 from runtime.core.effects import ToolResult
-from runtime.ports.control_store import ControlStore
 from runtime.ports.control_values import Act, Checkpoint, Run, RunKey
+from runtime.state.control.blocking import BlockingControlStore
 
 KEY = RunKey(tenant="acme", environment="prod", request_id="req_1")
 RUN = Run(key=KEY, run_id="run_1", agent="support", started_at=10.0, payload_hash="p1", alive_until=20.0)
 
 
-def reserve(store: ControlStore, name: str, nanos: int, *scopes: SpendScope) -> bool:
+def reserve(store: BlockingControlStore, name: str, nanos: int, *scopes: SpendScope) -> bool:
     return store.reserve_spend(name, scopes, Amount(nanos), now=1.0, ttl_s=60.0).granted
 
 
-def test_children_share_their_parents_budget(store: ControlStore) -> None:
+def test_children_share_their_parents_budget(store: BlockingControlStore) -> None:
     parent = SpendScope(run_scope("acme", "prod", "req_1"), Caps(nanos=5))
     day, everything = SpendScope(day_scope("acme", "prod", 1.0)), SpendScope(GLOBAL)
 
@@ -39,7 +39,7 @@ def test_children_share_their_parents_budget(store: ControlStore) -> None:
     assert granted.count(True) == 5
 
 
-def test_a_refused_reservation_holds_nothing_anywhere(store: ControlStore) -> None:
+def test_a_refused_reservation_holds_nothing_anywhere(store: BlockingControlStore) -> None:
     answer = store.reserve_spend(
         "r", (SpendScope("a"), SpendScope("b", Caps(nanos=9))), Amount(10, 4), now=1.0, ttl_s=60.0
     )
@@ -50,7 +50,7 @@ def test_a_refused_reservation_holds_nothing_anywhere(store: ControlStore) -> No
     assert [use.held for use in store.read_spend(("a", "b"), now=1.0)] == [Amount(), Amount()]
 
 
-def test_a_bill_above_its_reservation_is_written_down_and_told(store: ControlStore) -> None:
+def test_a_bill_above_its_reservation_is_written_down_and_told(store: BlockingControlStore) -> None:
     cap = SpendScope("a", Caps(nanos=10))
     reserve(store, "r", 10, cap)
 
@@ -62,7 +62,7 @@ def test_a_bill_above_its_reservation_is_written_down_and_told(store: ControlSto
     assert reserve(store, "free", 0, cap)
 
 
-def test_an_operators_cap_replaces_the_callers_until_it_is_removed(store: ControlStore) -> None:
+def test_an_operators_cap_replaces_the_callers_until_it_is_removed(store: BlockingControlStore) -> None:
     scope = SpendScope("a", Caps(nanos=10))
     store.put_caps("a", Caps(nanos=3))
     lowered = [reserve(store, f"low{n}", 2, scope) for n in range(2)]
@@ -75,7 +75,7 @@ def test_an_operators_cap_replaces_the_callers_until_it_is_removed(store: Contro
     assert store.read_spend(("a",), now=1.0)[0].caps == Caps(nanos=10)
 
 
-def test_a_low_estimate_of_a_dead_call_makes_room_for_the_next(store: ControlStore) -> None:
+def test_a_low_estimate_of_a_dead_call_makes_room_for_the_next(store: BlockingControlStore) -> None:
     scope = (SpendScope("a", Caps(nanos=10)),)
     store.reserve_spend("dead", scope, Amount(10), now=1.0, ttl_s=5.0, estimate=Amount(4))
 
@@ -87,7 +87,7 @@ def test_a_low_estimate_of_a_dead_call_makes_room_for_the_next(store: ControlSto
 
 @pytest.mark.parametrize("settles", [True, False])
 def test_a_settlement_that_comes_after_the_expiry_leaves_the_estimate(
-    store: ControlStore, settles: bool
+    store: BlockingControlStore, settles: bool
 ) -> None:
     store.reserve_spend("r", (SpendScope("a"),), Amount(10), now=1.0, ttl_s=5.0, estimate=Amount(4))
 
@@ -98,7 +98,7 @@ def test_a_settlement_that_comes_after_the_expiry_leaves_the_estimate(
     assert (use.spent, use.held) == (Amount(4), Amount())
 
 
-def test_scopes_are_listed_by_prefix_and_pruning_keeps_the_sums(store: ControlStore) -> None:
+def test_scopes_are_listed_by_prefix_and_pruning_keeps_the_sums(store: BlockingControlStore) -> None:
     for name, key in (("r1", "acme/prod/run/1"), ("r2", "acme/prod/run/2"), ("r3", "evil/prod/run/1")):
         reserve(store, name, 4, SpendScope(key))
     store.settle_spend("r1", Amount(3), now=1.0)
@@ -113,7 +113,7 @@ def test_scopes_are_listed_by_prefix_and_pruning_keeps_the_sums(store: ControlSt
     assert len(store.list_spend(now=1.0, limit=1)) == 1
 
 
-def test_pruning_forgets_no_more_than_asked_at_a_time_and_no_open_hold(store: ControlStore) -> None:
+def test_pruning_forgets_no_more_than_asked_at_a_time_and_no_open_hold(store: BlockingControlStore) -> None:
     for name in ("r1", "r2", "r3", "r4"):
         reserve(store, name, 4, SpendScope("acme/prod/run/1"))
     for name in ("r1", "r2", "r3"):
@@ -136,13 +136,13 @@ def test_pruning_forgets_no_more_than_asked_at_a_time_and_no_open_hold(store: Co
     ],
 )
 def test_a_reservation_that_cannot_be_is_refused_as_a_mistake(
-    store: ControlStore, scopes: tuple[SpendScope, ...], amount: Amount, estimate: Amount | None
+    store: BlockingControlStore, scopes: tuple[SpendScope, ...], amount: Amount, estimate: Amount | None
 ) -> None:
     with pytest.raises(ValueError, match=r"amount|scopes"):
         store.reserve_spend("r", scopes, amount, now=1.0, ttl_s=9.0, estimate=estimate)
 
 
-def test_a_paused_owner_cannot_complete_after_another_took_over(store: ControlStore) -> None:
+def test_a_paused_owner_cannot_complete_after_another_took_over(store: BlockingControlStore) -> None:
     first = store.claim("k", args_hash="a", owner="w1", now=1.0, lease_s=5.0, repeatable=True)
     second = store.claim("k", args_hash="a", owner="w2", now=6.0, lease_s=5.0, repeatable=True)
 
@@ -159,7 +159,9 @@ def test_a_paused_owner_cannot_complete_after_another_took_over(store: ControlSt
     assert found.result == ToolResult(content="w2")
 
 
-def test_the_late_outcome_of_an_abandoned_call_is_recorded_against_its_key(store: ControlStore) -> None:
+def test_the_late_outcome_of_an_abandoned_call_is_recorded_against_its_key(
+    store: BlockingControlStore,
+) -> None:
     won = store.claim("k", args_hash="a", owner="w1", now=1.0, lease_s=5.0)
     store.end_claim("k", fencing=won.claim.fencing, state="in_doubt", now=2.0, note="timed out")
 
@@ -172,7 +174,7 @@ def test_the_late_outcome_of_an_abandoned_call_is_recorded_against_its_key(store
     assert (again.verdict, again.claim.result) == ("done", ToolResult(content="done"))
 
 
-def test_claims_in_doubt_are_listed_for_whoever_is_on_call(store: ControlStore) -> None:
+def test_claims_in_doubt_are_listed_for_whoever_is_on_call(store: BlockingControlStore) -> None:
     for key in ("lapsed", "told", "alive"):
         store.claim(key, args_hash="a", owner="w", now=1.0, lease_s=50.0 if key == "alive" else 5.0)
     store.end_claim("told", fencing=1, state="in_doubt", now=2.0)
@@ -185,7 +187,7 @@ def test_claims_in_doubt_are_listed_for_whoever_is_on_call(store: ControlStore) 
     assert store.list_claims(state="done", now=6.0) == ()
 
 
-def test_a_result_is_needed_to_answer_the_next_claim(store: ControlStore) -> None:
+def test_a_result_is_needed_to_answer_the_next_claim(store: BlockingControlStore) -> None:
     store.claim("k", args_hash="a", owner="w", now=1.0, lease_s=5.0)
 
     with pytest.raises(ValueError, match="result"):
@@ -194,7 +196,9 @@ def test_a_result_is_needed_to_answer_the_next_claim(store: ControlStore) -> Non
         store.reconcile_claim("k", happened=True, by="check", now=9.0)
 
 
-def test_a_run_is_opened_once_for_its_tenant_and_another_payload_is_a_conflict(store: ControlStore) -> None:
+def test_a_run_is_opened_once_for_its_tenant_and_another_payload_is_a_conflict(
+    store: BlockingControlStore,
+) -> None:
     other_tenant = RunKey(tenant="evil", environment="prod", request_id="req_1")
 
     opened = [
@@ -215,7 +219,7 @@ def test_a_run_is_opened_once_for_its_tenant_and_another_payload_is_a_conflict(s
     assert [run.run_id for run in store.list_runs(tenant="acme", open_only=True)] == ["run_1"]
 
 
-def test_a_stop_reason_is_set_once(store: ControlStore) -> None:
+def test_a_stop_reason_is_set_once(store: BlockingControlStore) -> None:
     store.open_run(RUN)
 
     first = store.stop_run(KEY, fencing=1, stop_reason="finish", now=15.0)
@@ -228,7 +232,7 @@ def test_a_stop_reason_is_set_once(store: ControlStore) -> None:
     assert not store.beat_run(KEY, fencing=1, alive_until=99.0)
 
 
-def test_a_run_that_is_not_heard_of_crashed_and_a_parked_one_did_not(store: ControlStore) -> None:
+def test_a_run_that_is_not_heard_of_crashed_and_a_parked_one_did_not(store: BlockingControlStore) -> None:
     parked = RunKey(tenant="acme", environment="prod", request_id="req_2")
     store.open_run(RUN)
     store.open_run(Run(key=parked, run_id="run_2", agent="support", started_at=10.0, alive_until=20.0))
@@ -240,7 +244,7 @@ def test_a_run_that_is_not_heard_of_crashed_and_a_parked_one_did_not(store: Cont
     assert store.find_runs("req_1")[0].stop_reason == "crashed"
 
 
-def test_a_crashed_run_is_taken_over_and_its_old_owner_says_nothing_more(store: ControlStore) -> None:
+def test_a_crashed_run_is_taken_over_and_its_old_owner_says_nothing_more(store: BlockingControlStore) -> None:
     store.open_run(RUN)
     while_alive = store.resume_run(KEY, now=19.0, alive_until=30.0)
     store.sweep_runs(now=20.0)
@@ -256,7 +260,7 @@ def test_a_crashed_run_is_taken_over_and_its_old_owner_says_nothing_more(store: 
     assert store.resume_run(KEY, now=99.0, alive_until=None) is None
 
 
-def test_a_silent_owner_that_was_swept_goes_on_and_says_how_it_ended(store: ControlStore) -> None:
+def test_a_silent_owner_that_was_swept_goes_on_and_says_how_it_ended(store: BlockingControlStore) -> None:
     store.open_run(RUN)
     store.sweep_runs(now=20.0)
 
@@ -269,7 +273,7 @@ def test_a_silent_owner_that_was_swept_goes_on_and_says_how_it_ended(store: Cont
     assert store.find_runs("req_1")[0].stop_reason == "finish"
 
 
-def test_checkpoints_of_a_chain_only_go_forward(store: ControlStore) -> None:
+def test_checkpoints_of_a_chain_only_go_forward(store: BlockingControlStore) -> None:
     points = [Checkpoint(chain="audit", seq=seq, digest=f"d{seq}", at=1.0) for seq in (1, 5, 5, 3, 9)]
 
     appended = [store.append_checkpoint(point) for point in points]
@@ -279,7 +283,7 @@ def test_checkpoints_of_a_chain_only_go_forward(store: ControlStore) -> None:
     assert store.list_checkpoints("other") == ()
 
 
-def test_breakers_are_listed_with_their_phase(store: ControlStore) -> None:
+def test_breakers_are_listed_with_their_phase(store: BlockingControlStore) -> None:
     rule = BreakerRule(min_calls=1)
     for key, sample in (("acme/prod/tool/a", "failed"), ("acme/prod/tool/b", "ok"), ("evil/x", "ok")):
         store.report_breaker(key, rule, now=1.0, generation=0, sample=sample, token="t")  # type: ignore[arg-type]  # literals
@@ -289,7 +293,7 @@ def test_breakers_are_listed_with_their_phase(store: ControlStore) -> None:
     assert views == [("acme/prod/tool/a", "open", 1), ("acme/prod/tool/b", "closed", 0)]
 
 
-def test_breakers_of_different_keys_probe_at_different_times(store: ControlStore) -> None:
+def test_breakers_of_different_keys_probe_at_different_times(store: BlockingControlStore) -> None:
     rule = BreakerRule(min_calls=1)
     for n in range(20):
         store.report_breaker(f"b{n}", rule, now=1.0, generation=0, sample="failed", token="t")
@@ -299,7 +303,9 @@ def test_breakers_of_different_keys_probe_at_different_times(store: ControlStore
     assert max(retries) - min(retries) >= 0.1 * rule.cooldown_s
 
 
-def test_an_operator_closes_a_breaker_and_late_results_do_not_trip_it_again(store: ControlStore) -> None:
+def test_an_operator_closes_a_breaker_and_late_results_do_not_trip_it_again(
+    store: BlockingControlStore,
+) -> None:
     rule = BreakerRule(min_calls=1)
     store.report_breaker("b", rule, now=1.0, generation=0, sample="failed", token="t")
 
@@ -312,7 +318,7 @@ def test_an_operator_closes_a_breaker_and_late_results_do_not_trip_it_again(stor
     assert [(view.key, view.phase, view.trips) for view in store.list_breakers()] == [("b", "closed", 1)]
 
 
-def test_acts_of_operators_are_kept_in_their_order(store: ControlStore) -> None:
+def test_acts_of_operators_are_kept_in_their_order(store: BlockingControlStore) -> None:
     acts = [Act(at=float(n), by="ana", action="kill", subject=f"run r{n}", reason="why") for n in range(12)]
     for act in acts:
         store.note_act(act)

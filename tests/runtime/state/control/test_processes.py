@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,11 +13,12 @@ from typing import Any
 import pytest
 
 from runtime.control.ledger import Amount, SpendScope
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from tests.runtime.state.control import worker
+from tests.support.counts import FULL
 
 ROOT = Path(__file__).parents[4]
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 NOW = worker.NOW
 
 
@@ -78,7 +78,7 @@ def race(job: str, path: Path, *, processes: int, count: int) -> list[Any]:
 
 
 def test_eight_processes_never_pass_one_tenants_cap(path: Path) -> None:
-    store, seen = SqliteControlStore(path), []
+    store, seen = BlockingControlStore(SqliteControlStore(path)), []
     count = 1250 if FULL else 200
 
     with workers("reserve", path, processes=8, count=count) as started:
@@ -105,7 +105,7 @@ def test_a_reservation_of_a_killed_process_expires_to_its_estimate(path: Path) -
             each.kill()
             each.wait()
 
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     keys = ("acme/prod/run/1", "acme/prod/day/1")
     before = [(use.spent.nanos, use.held.nanos) for use in store.read_spend(keys, now=NOW + 59.9)]
     after = [(use.spent.nanos, use.held.nanos) for use in store.read_spend(keys, now=NOW + 60.0)]
@@ -123,7 +123,7 @@ def test_claim_and_lease_of_a_killed_process_lapse(path: Path) -> None:
         started[0].kill()
         started[0].wait()
 
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     times = (NOW + 59.0, NOW + 60.0)
     verdicts = [store.claim("k", args_hash="a", owner="next", now=at, lease_s=9.0).verdict for at in times]
     leases = [store.acquire_lease("l", cap=1, owner="next", now=at, ttl_s=9.0).lease for at in times]
@@ -149,7 +149,7 @@ def test_slots_taken_are_never_above_the_cap(path: Path) -> None:
 
 
 def test_one_of_a_hundred_callers_in_four_processes_probes(path: Path) -> None:
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     verdict = store.ask_breaker("b", worker.RULE, now=NOW - 11.0, token="t")
     store.report_breaker(
         "b", worker.RULE, now=NOW - 11.0, generation=verdict.generation, sample="failed", token="t"
@@ -164,7 +164,7 @@ def test_processes_share_one_rate_limit(path: Path) -> None:
 
 
 def test_an_approval_is_decided_once_and_used_once(path: Path) -> None:
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     store.open_approval(worker.BINDING, arguments={}, now=NOW, ttl_s=60.0)
 
     found = race("use", path, processes=4, count=1)
@@ -190,7 +190,7 @@ def test_scopes_in_any_order_do_not_deadlock(path: Path) -> None:
 
 
 def test_each_hold_ends_once_whoever_ends_it(path: Path) -> None:
-    store = SqliteControlStore(path)
+    store = BlockingControlStore(SqliteControlStore(path))
     for n in range(50):
         store.reserve_spend(f"h{n}", (SpendScope("*"),), Amount(1), now=NOW, ttl_s=60.0)
 

@@ -12,17 +12,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from runtime.ports.control_store import ControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 from runtime.testing.ram_store import RamControlStore
+from tests.support.counts import FULL, examples
 
 T = TypeVar("T")
 
-FULL = os.environ.get("GOLDRUN_FULL") == "1"
 MACHINE = settings(
-    max_examples=1000 if FULL else 60,
+    max_examples=examples(30, 1000),
     stateful_step_count=50 if FULL else 25,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -36,13 +35,13 @@ class TwinMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory(prefix="goldrun-twin-", dir=IN_MEMORY)
-        self.stores: tuple[ControlStore, ...] = (
-            RamControlStore(),
-            SqliteControlStore(Path(self.folder.name) / "control.db"),
+        self.stores: tuple[BlockingControlStore, ...] = (
+            BlockingControlStore(RamControlStore()),
+            BlockingControlStore(SqliteControlStore(Path(self.folder.name) / "control.db")),
         )
         self.now = 1000.0
 
-    def both(self, ask: Callable[[ControlStore], T]) -> T:
+    def both(self, ask: Callable[[BlockingControlStore], T]) -> T:
         """Return the answer that both stores give."""
         memory, sqlite = (ask(store) for store in self.stores)
         assert memory == sqlite
@@ -58,7 +57,10 @@ class TwinMachine(RuleBasedStateMachine):
         """Restart the process of the durable store."""
         memory, sqlite = self.stores
         sqlite.close()
-        self.stores = (memory, SqliteControlStore(Path(self.folder.name) / "control.db"))
+        self.stores = (
+            memory,
+            BlockingControlStore(SqliteControlStore(Path(self.folder.name) / "control.db")),
+        )
 
     def teardown(self) -> None:
         """Remove the file."""

@@ -15,6 +15,7 @@ from runtime.control.ledger import Amount, Caps, SpendScope
 from runtime.control.ratelimit import RateRule
 from runtime.core.effects import ToolResult
 from runtime.ports.control_values import Run, RunKey
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 
 NOW = 1000.0
@@ -38,7 +39,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def reserve(store: SqliteControlStore, me: int, count: int) -> Any:
+def reserve(store: BlockingControlStore, me: int, count: int) -> Any:
     """Reserve one unit each time; give every third back, settle the others."""
     granted = kept = 0
     for n in range(count):
@@ -54,7 +55,7 @@ def reserve(store: SqliteControlStore, me: int, count: int) -> Any:
     return {"granted": granted, "kept": kept}
 
 
-def hold(store: SqliteControlStore, me: int, count: int) -> Any:
+def hold(store: BlockingControlStore, me: int, count: int) -> Any:
     """Reserve and never settle."""
     scopes = (SpendScope("acme/prod/run/1"), SpendScope("acme/prod/day/1", CAP))
     for n in range(count):
@@ -66,7 +67,7 @@ def hold(store: SqliteControlStore, me: int, count: int) -> Any:
     return None
 
 
-def claim(store: SqliteControlStore, me: int, count: int) -> Any:
+def claim(store: BlockingControlStore, me: int, count: int) -> Any:
     """Claim many keys; report the wins."""
     won = []
     for n in range(count):
@@ -83,7 +84,7 @@ def claim(store: SqliteControlStore, me: int, count: int) -> Any:
     return won
 
 
-def lease(store: SqliteControlStore, me: int, count: int) -> Any:
+def lease(store: BlockingControlStore, me: int, count: int) -> Any:
     """Take and give back slots; report the most that were taken, and the fencing numbers."""
     most, numbers = 0, []
     for _ in range(count):
@@ -95,18 +96,18 @@ def lease(store: SqliteControlStore, me: int, count: int) -> Any:
     return {"most": most, "numbers": numbers}
 
 
-def probe(store: SqliteControlStore, me: int, count: int) -> Any:
+def probe(store: BlockingControlStore, me: int, count: int) -> Any:
     """Ask an open breaker whose cooldown is over."""
     asked = (store.ask_breaker("b", RULE, now=NOW, token=f"{me}:{n}") for n in range(count))
     return sum(verdict.allowed for verdict in asked)
 
 
-def rate(store: SqliteControlStore, me: int, count: int) -> Any:
+def rate(store: BlockingControlStore, me: int, count: int) -> Any:
     """Take tokens at one moment."""
     return sum(store.take_rate("r", RateRule(37, 1.0), now=NOW).granted for _ in range(count))
 
 
-def use(store: SqliteControlStore, me: int, count: int) -> Any:
+def use(store: BlockingControlStore, me: int, count: int) -> Any:
     """Answer an approval, then try to use it."""
     decided = store.decide_approval(
         approval_id(BINDING), decision="granted", by=str(me), args_hash="a1", now=NOW
@@ -115,7 +116,7 @@ def use(store: SqliteControlStore, me: int, count: int) -> Any:
     return {"decided": decided.applied, "used": used.applied}
 
 
-def run(store: SqliteControlStore, me: int, count: int) -> Any:
+def run(store: BlockingControlStore, me: int, count: int) -> Any:
     """Deliver one request, then set its stop reason."""
     opened = store.open_run(Run(key=KEY, run_id=f"run_{me}", agent="support", started_at=NOW))
     stopped = store.stop_run(KEY, fencing=1, stop_reason="finish" if me % 2 else "operator_kill", now=NOW)
@@ -128,7 +129,7 @@ def run(store: SqliteControlStore, me: int, count: int) -> Any:
     }
 
 
-def scopes(store: SqliteControlStore, me: int, count: int) -> Any:
+def scopes(store: BlockingControlStore, me: int, count: int) -> Any:
     """Reserve and settle over random scopes in random order."""
     draw = random.Random(me)
     done = 0
@@ -140,7 +141,7 @@ def scopes(store: SqliteControlStore, me: int, count: int) -> Any:
     return done
 
 
-def settled(store: SqliteControlStore, me: int, count: int) -> Any:
+def settled(store: BlockingControlStore, me: int, count: int) -> Any:
     """End holds that others end too."""
     ends = (
         store.settle_spend(f"h{n}", Amount(1), now=NOW)
@@ -151,7 +152,7 @@ def settled(store: SqliteControlStore, me: int, count: int) -> Any:
     return sum(end.applied for end in ends)
 
 
-JOBS: dict[str, Callable[[SqliteControlStore, int, int], Any]] = {
+JOBS: dict[str, Callable[[BlockingControlStore, int, int], Any]] = {
     job.__name__: job for job in (reserve, hold, claim, lease, probe, rate, use, run, scopes, settled)
 }
 
@@ -159,7 +160,7 @@ JOBS: dict[str, Callable[[SqliteControlStore, int, int], Any]] = {
 def main() -> None:
     """Do the job that the arguments name: job, file, number of this process, count."""
     job, path, me, count = sys.argv[1:]
-    store = SqliteControlStore(Path(path))
+    store = BlockingControlStore(SqliteControlStore(Path(path)))
     say("ready")
     sys.stdin.readline()
     say(json.dumps(JOBS[job](store, int(me), int(count))))

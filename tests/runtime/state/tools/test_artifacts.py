@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import DataError, UsageError
@@ -59,7 +59,6 @@ def test_what_is_no_digest_never_becomes_a_path(store: Artifacts, digest: str) -
         store.delete(digest)
 
 
-@settings(max_examples=40, deadline=None)
 @given(parts=st.lists(st.binary(max_size=200), max_size=6))
 def test_folder_agrees_with_memory(parts: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder, memory = FolderArtifacts(tmp_path_factory.mktemp("a"), ACME), MemoryArtifacts(ACME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.core.effects import ToolResult
@@ -114,7 +114,6 @@ def test_oldest_use_goes_first_when_the_cache_is_full() -> None:
     assert [cache.get("t", "1", n) is not None for n in (1, 2, 3)] == [True, False, True]
 
 
-@settings(max_examples=60, deadline=None)
 @given(puts=st.lists(st.tuples(st.integers(0, 9), st.text(max_size=30)), max_size=40))
 def test_bounds_hold_after_each_put(puts: list[tuple[int, str]]) -> None:
     cache = cache_of(Clock(), max_entries=4, max_bytes=60)

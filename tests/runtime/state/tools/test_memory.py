@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from runtime.errors import DataError, UsageError
 from runtime.ports.state import MemoryChange, MemoryEntry, Scope
 from runtime.state.tools.memory import SqliteMemory, VolatileMemory
+from tests.support.counts import examples
 
 ACME = Scope(tenant="acme", environment="test")
 EVIL = Scope(tenant="evil", environment="test")
@@ -283,4 +284,4 @@ class MemoryMachine(RuleBasedStateMachine):
 
 
 TestMemoryMachine = MemoryMachine.TestCase
-TestMemoryMachine.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestMemoryMachine.settings = settings(max_examples=examples(), stateful_step_count=20)

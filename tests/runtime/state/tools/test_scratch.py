@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import DataError, UsageError
@@ -74,7 +74,6 @@ def test_slot_that_was_not_declared_or_has_another_type_is_refused() -> None:
     assert ours.slot("plan") == PLAN
 
 
-@settings(max_examples=60, deadline=None)
 @given(puts=st.lists(st.tuples(st.booleans(), st.text(max_size=40)), max_size=20))
 def test_size_is_never_above_the_limit(puts: list[tuple[bool, str]]) -> None:
     ours = scratch(limit_bytes=100)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from runtime.state.control.blocking import BlockingControlStore
 from runtime.state.control.sqlite_store import SqliteControlStore
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SqliteControlStore]:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockingControlStore]:
     monkeypatch.setenv("GOLDRUN_CONTROL_STORE", str(tmp_path / "control.db"))
-    made = SqliteControlStore(tmp_path / "control.db")
+    made = BlockingControlStore(SqliteControlStore(tmp_path / "control.db"))
     yield made
     made.close()

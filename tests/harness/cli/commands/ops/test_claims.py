@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from harness.cli.main import run
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from tests.harness.cli.commands.ops.listing import listed
 
 
 def test_a_write_in_doubt_is_listed_and_settled_once(
-    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for key in ("idem_1", "idem_2"):
         store.claim(key, args_hash="a", owner="run_1#1/2.tool0/1", now=1.0, lease_s=1.0)

@@ -9,12 +9,12 @@ from harness.cli.main import run
 from runtime.control.breaker import BreakerRule
 from runtime.control.ledger import Amount, Caps, SpendScope
 from runtime.control.scopes import day_scope
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from tests.harness.cli.commands.ops.listing import listed
 
 
 def test_a_tenants_day_gets_another_cap_and_gets_it_back(
-    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     key = day_scope("acme", "prod", now())
     scopes = (SpendScope(key, Caps(nanos=2_000_000_000, tokens=900)),)
@@ -34,7 +34,7 @@ def test_a_tenants_day_gets_another_cap_and_gets_it_back(
 
 
 def test_an_open_breaker_is_listed_and_closed(
-    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rule = BreakerRule(min_calls=1)
     for key in ("acme/prod/tool/fetch", "globex/prod/tool/fetch", "acme/prod/model/fetch-1"):

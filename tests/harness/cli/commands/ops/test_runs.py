@@ -7,12 +7,12 @@ import pytest
 from harness.cli.control_store import now
 from harness.cli.main import run
 from runtime.ports.control_values import Run, RunKey
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 from tests.harness.cli.commands.ops.listing import listed
 
 
 def test_each_act_is_kept_with_who_and_why(
-    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["ops", "kill", "tenant", "acme", "--reason", "incident 12"])
     run(["ops", "enable", "tenant", "acme", "--reason", "over"])
@@ -28,7 +28,7 @@ def test_each_act_is_kept_with_who_and_why(
 
 
 def test_a_run_that_is_no_longer_heard_of_is_shown_as_crashed(
-    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, alive_s in (("req_dead", -1.0), ("req_live", 60.0)):
         key = RunKey(tenant="acme", environment="prod", request_id=name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli.main import run
-from runtime.state.control.sqlite_store import SqliteControlStore
+from runtime.state.control.blocking import BlockingControlStore
 
 
 def test_switches_are_pulled_listed_and_put_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +47,7 @@ def test_a_switch_is_not_pulled_on_a_store_that_is_not_there(
 
 
 def test_enable_of_what_is_not_pulled_says_so_and_lists_what_is(
-    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["ops", "disable", "tool", "pay", "--tenant", "acme", "--reason", "incident 12"])
     run(["ops", "disable", "tool", "look"])
@@ -66,7 +66,7 @@ def test_enable_of_what_is_not_pulled_says_so_and_lists_what_is(
 
 
 def test_enable_names_the_wider_switch_that_still_stops_it(
-    store: SqliteControlStore, capsys: pytest.CaptureFixture[str]
+    store: BlockingControlStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(["ops", "kill", "all"])
     run(["ops", "kill", "all", "--environment", "prod"])
