@@ -245,7 +245,9 @@ def _model(model: ModelStep | None) -> str:
         return "no such step"
     asks = f", asks for {', '.join(model.tool_names)}" if model.tool_names else ""
     tries = "" if model.attempts == 1 else f" in {model.attempts} attempts"
-    return f"{model.request_model} {model.finish_reason or model.error or ''} {_short(model.text)}{asks}{tries}"
+    return (
+        f"{model.request_model} {model.finish_reason or model.error or ''} {_short(model.text)}{asks}{tries}"
+    )
 
 
 def _call(call: Any) -> str:

@@ -188,7 +188,9 @@ def attach_row(item: Any, call: pytest.CallInfo[None], report: Any) -> None:
         return
     row = item.golden_row or blank_row(item.golden_task.task, "could not run")
     state = _state(item, report)
-    if state == "could not run" or (state == "failed" and row["state"] == "passed"):
+    if item.golden_row is None and call.excinfo is not None and isinstance(call.excinfo.value, GoldenFailure):
+        state = "failed"  # a new recording that was rejected
+    if state == "could not run" or (state == "failed" and row["state"] != "failed"):
         row = {**row, "headline": _first_line(call, state)}
     report.goldrun_row = {**row, "state": state}
     report.goldrun_trace = item.golden_trace if report.when == "call" else None
@@ -215,5 +217,7 @@ def _first_line(call: pytest.CallInfo[None], state: str) -> str:
     error = None if call.excinfo is None else call.excinfo.value
     if isinstance(error, GoldrunError):
         return error_text(error).partition("\n")[0]
+    if isinstance(error, GoldenFailure):
+        return str(error).partition("\n")[0]
     what = "" if error is None else f": {type(error).__name__}: {str(error).partition(chr(10))[0]}"
     return f"{state}{what}"

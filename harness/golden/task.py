@@ -226,9 +226,3 @@ def split_path(rule: str) -> tuple[str | int, ...]:
     """Return the parts of a path like `expect.tools.calls[0].args`."""
     parts = re.findall(r"\[(\d+)\]|([^.\[\]]+)", rule)
     return tuple(int(index) if index else name for index, name in parts)
-
-
-def task_json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of golden files, for editors."""
-    schema = GoldenTask.model_json_schema(by_alias=True, mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

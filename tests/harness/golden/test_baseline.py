@@ -140,7 +140,9 @@ def test_a_baseline_sees_what_no_trace_hash_holds(
     make_trace: MakeTrace, change: Callable[[Trace], Trace], place: str
 ) -> None:
     approval = ApprovalEntry(step=0, lane="0.approval0/1", tool="ticket.create", decision="granted")
-    run = msgspec.structs.replace(_with_totals(make_trace([CREATE]), cost_nanousd=1000), approvals=(approval,))
+    run = msgspec.structs.replace(
+        _with_totals(make_trace([CREATE]), cost_nanousd=1000), approvals=(approval,)
+    )
 
     found = compare_traces(run, change(run))
 

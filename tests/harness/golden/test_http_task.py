@@ -149,22 +149,32 @@ def test_the_commands_take_http_tasks(task: Path, capsys: pytest.CaptureFixture[
     with parcel_provider() as url:
         os.environ["PARCELS_URL"] = url
         assert run("record", "parcels/lost") == 0
-    assert "recorded parcels/lost: finish, 2 tool calls -> cassettes/parcels/lost.jsonl" in capsys.readouterr().out
+    assert (
+        "recorded parcels/lost: finish, 2 tool calls -> cassettes/parcels/lost.jsonl"
+        in capsys.readouterr().out
+    )
     assert run("test") == 0
 
 
 def test_an_http_run_is_promoted_to_a_task_of_the_agents_own_code(
     task: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with parcel_provider() as url, record_http("prod.jsonl", mode="record", tenant="acme", request_id="req_9"):
+    with (
+        parcel_provider() as url,
+        record_http("prod.jsonl", mode="record", tenant="acme", request_id="req_9"),
+    ):
         monkeypatch.setenv("PARCELS_URL", url)
         ask_parcels("Another run?", url)
         ask_parcels("Where is parcel 7?", url, system="Help.")
 
     assert run("promote", "prod.jsonl", "--task", "prod/seven") == 2  # no function is named
-    assert run("promote", "prod.jsonl", "--task", "prod/seven", "--agent", "parcel_agent:parcels") == 2  # two runs
+    assert (
+        run("promote", "prod.jsonl", "--task", "prod/seven", "--agent", "parcel_agent:parcels") == 2
+    )  # two runs
     capsys.readouterr()
-    code = run("promote", "prod.jsonl#req_9.3", "--task", "prod/seven", "--agent", "parcel_agent:parcels", "--json")
+    code = run(
+        "promote", "prod.jsonl#req_9.3", "--task", "prod/seven", "--agent", "parcel_agent:parcels", "--json"
+    )
 
     assert code == 0, capsys.readouterr()
     report = printed(capsys)

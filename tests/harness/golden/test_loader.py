@@ -11,8 +11,8 @@ import jsonschema_rs
 import pytest
 
 from harness.errors import TaskError
+from harness.golden.editor_schema import editor_schema
 from harness.golden.loader import check_unique, find_tasks, load_task, parse_task
-from harness.golden.task import task_json_schema
 from runtime.core.policy import Budget, LoopLimits, Policy
 from runtime.documents.strict_yaml import read_yaml
 
@@ -165,7 +165,10 @@ def test_a_mistake_is_told_in_words(line: str, says: str) -> None:
     [
         ("schema: golden/2\ntask: a\nagent: recorded", "b.golden.yaml:1: schema"),
         ("schema: golden/1\ntask: a", "agent: the field is missing"),
-        ("schema: golden/1\ntask: a\nagent: mod.factory", "write module:factory, or recorded"),
+        (
+            "schema: golden/1\ntask: a\nagent: mod.factory",
+            "agent: 'mod.factory' is no agent: write module:factory, {http: module:function}, or recorded",
+        ),
         ("schema: golden/1\ntask: a\nagent: mod:factory", "give input.prompt or input.messages"),
         ("- a", "a task is an object"),
         ("", "the file is empty"),
@@ -230,4 +233,4 @@ def test_two_files_with_one_task_are_refused() -> None:
 def test_the_published_schema_takes_what_the_loader_takes(change: dict[str, Any], valid: bool) -> None:
     document = {**read_yaml(WHOLE.encode()).value, **change}
 
-    assert jsonschema_rs.is_valid(task_json_schema(), document) is valid
+    assert jsonschema_rs.is_valid(editor_schema(), document) is valid
