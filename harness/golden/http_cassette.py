@@ -1,4 +1,4 @@
-"""The value of the fixture `cassette`: an HTTP session with the run it records or replays, judged like a golden task."""
+"""The value of the fixture `cassette`: an HTTP session with the run that it records or replays, and its rules."""
 
 from __future__ import annotations
 

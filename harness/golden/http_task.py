@@ -90,7 +90,7 @@ def _run(
         with session:
             try:
                 _call(function, task)
-            except (Exception, Unanswered) as error:
+            except (Exception, Unanswered) as error:  # noqa: BLE001  # the agent is code of the user
                 raised = error
             traces, unused = session.traces, session.unused
     except WireMiss:

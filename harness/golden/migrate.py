@@ -15,7 +15,6 @@ from harness.cassette.file_io import replace_file
 from harness.errors import TaskError
 from harness.golden.task import SUFFIX
 from runtime.core.checking import shown
-from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
 from runtime.documents.strict_yaml import MAX_DEPTH, MAX_NODES, NodePath, read_yaml
 from runtime.documents.yaml_events import YamlProblem, yaml_events
 from runtime.entry.old_names import BUDGET_PATHS, OLD_LIMITS, budget_of
@@ -99,7 +98,9 @@ def migrate_file(path: Path) -> Migrated:
     try:
         keys = [key for key in _keys(text, at) if key.name in OLD_LIMITS]
     except YamlProblem as problem:
-        raise TaskError(problem.what, where=f"{path}:{problem.line}", next_step=problem.next_step) from problem
+        raise TaskError(
+            problem.what, where=f"{path}:{problem.line}", next_step=problem.next_step
+        ) from problem
     for name in old:
         budget[OLD_LIMITS[name]] = budget.pop(name)
     _replace(path, (mark + _rewritten(text, keys)).encode("utf-8"), value)
@@ -180,7 +181,9 @@ def _keys(text: str, at: NodePath) -> list[_Key]:
                 if open_[-1] is not False:
                     if type(event).__name__ == "AliasEvent" and at[: len(open_)] == tuple(open_):
                         what = f"{'.'.join(open_)} is the alias *{event.anchor}, so its keys stand in another place"
-                        raise YamlProblem(what, event.start_mark.line + 1, "write the object out, or rename by hand")
+                        raise YamlProblem(
+                            what, event.start_mark.line + 1, "write the object out, or rename by hand"
+                        )
                     open_[-1] = False
                     continue
                 open_[-1] = event.value

@@ -164,9 +164,11 @@ class GoldenTask(Model):
     replay: ReplaySpec = ReplaySpec()
     expect: Expect = Field(default_factory=Expect.model_construct)
     quarantine: Quarantine | None = None
-    approvals: dict[Text, Literal["grant", "deny", "timeout"]] = {}
+    approvals: dict[Text, Literal["grant", "deny", "timeout"]] = Field(default_factory=dict)
     """Answers to approvals while the task is recorded, by tool."""
-    stand_ins: dict[Text, Annotated[Text, _matching(_FACTORY, "function: write module:function")]] = {}
+    stand_ins: dict[Text, Annotated[Text, _matching(_FACTORY, "function: write module:function")]] = Field(
+        default_factory=dict
+    )
     """Functions that answer in place of tools while the task is recorded, by tool."""
 
     _path: Path = PrivateAttr(default=Path())

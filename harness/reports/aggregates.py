@@ -120,7 +120,7 @@ def read_aggregate(
 
 
 def _rows(found: pa.Table, place: dict[str, int]) -> Ints:
-    """Return each row's run, or -1 if the run is not compared. Ids are dictionary-encoded, so each is looked up once."""
+    """Return each row's run, or -1 if it is not compared; ids are dictionary-encoded, so each is looked up once."""
     if not found.num_rows:
         return np.zeros(0, dtype=np.int64)
     ids = names_of(found.column("run_id"))

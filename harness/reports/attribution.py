@@ -108,14 +108,14 @@ def _by_calls(compared: Compared, rows: Bools, measure: str) -> Attribution:
     first, second = _factors(columns, rows, unit, lines, priced=priced)
     tools = [_tool_credits(compared, rows, unit, side) if priced else first.task_mix * 0.0 for side in (0, 1)]
     effects = _shapley(_CALLS, lambda names: _mean(first, second, names))
-    credits = _shapley(
+    mix = _shapley(
         ("tool_credits", "task_mix"),
         lambda names: float(
             ((second if "task_mix" in names else first).task_mix * tools["tool_credits" in names]).sum()
         ),
     )
-    effects["task_mix"] += credits["task_mix"]
-    effects["tool_credits"] = credits["tool_credits"]
+    effects["task_mix"] += mix["task_mix"]
+    effects["tool_credits"] = mix["tool_credits"]
     values = columns.numbers[measure]
     start, stop = (float(values[rows & (columns.side == side)].mean()) for side in (0, 1))
     constant = None
@@ -167,9 +167,13 @@ def _shapley(names: tuple[str, ...], value: Callable[[frozenset[str]], float]) -
         for size in range(count + 1)
         for some in combinations(names, size)
     }
-    weights = [math.factorial(s) * math.factorial(count - s - 1) / math.factorial(count) for s in range(count)]
+    weights = [
+        math.factorial(s) * math.factorial(count - s - 1) / math.factorial(count) for s in range(count)
+    ]
     return {
-        name: sum(weights[len(some)] * (known[some | {name}] - known[some]) for some in known if name not in some)
+        name: sum(
+            weights[len(some)] * (known[some | {name}] - known[some]) for some in known if name not in some
+        )
         for name in names
     }
 
@@ -221,7 +225,10 @@ def _lines(compared: Compared, rows: Bools, *, priced: bool) -> CallLines:
             [of_models[models.name.codes[some]], of_runs[columns.names["model"].codes[rest]]]
         ),
         calls=np.concatenate(
-            [models.numbers["calls"][some], np.maximum(np.nan_to_num(columns.numbers["model_calls"][rest]), 1.0)]
+            [
+                models.numbers["calls"][some],
+                np.maximum(np.nan_to_num(columns.numbers["model_calls"][rest]), 1.0),
+            ]
         ),
         kinds=np.concatenate([kinds[some], rest_kinds]),
         cost=np.concatenate([cost[some], whole]),
@@ -292,6 +299,7 @@ def _side(runs: Floats, calls: Floats, kinds: Floats, cost: Floats, price: Float
 
 def _filled(own: Factors, other: Factors) -> Factors:
     """Return the factors, with the other side's values where this side has none."""
+
     def fill(mine: Floats, theirs: Floats, last: float) -> Floats:
         return np.nan_to_num(np.where(np.isnan(mine), theirs, mine), nan=last)
 
@@ -337,6 +345,7 @@ def _prices(columns: Columns, lines: CallLines, models: int, *, priced: bool) ->
 
 def _mean(first: Factors, second: Factors, names: frozenset[str]) -> float:
     """Return the mean of a run with some factors of the candidate and the others of the baseline."""
+
     def at(name: str) -> Factors:
         return second if name in names else first
 

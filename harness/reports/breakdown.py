@@ -84,7 +84,9 @@ def _by_name(
     for code, name in enumerate(table.name.values):
         mine = here & (table.name.codes == code)
         if mine.any():
-            sides = {label: measure(table, mine & (side == one), runs[one]) for one, label in enumerate(SIDES)}
+            sides = {
+                label: measure(table, mine & (side == one), runs[one]) for one, label in enumerate(SIDES)
+            }
             found.append({title: name, **sides})
     return found
 

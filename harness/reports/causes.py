@@ -33,7 +33,9 @@ def find_causes(report: Report) -> list[str]:
         for t in report.totals
         if t.decision in {"regressed", "warn"} and t.metric not in typical
     ]
-    lines += [_share_line(share, report.stop_reasons) for share in report.shares if share.decision == "regressed"]
+    lines += [
+        _share_line(share, report.stop_reasons) for share in report.shares if share.decision == "regressed"
+    ]
     names = {m.metric for m in regressed} | {t.metric for t in report.totals if t.decision == "regressed"}
     if names & {"cost_usd", "total_tokens"} and report.attribution:
         lines += _attribution_lines(report.attribution)
@@ -80,9 +82,13 @@ def _unknown(columns: Columns, paired: Bools) -> list[str]:
 def _metric_line(metric: MetricChange, report: Report | None) -> str:
     words = metric_words(metric.metric)
     first, second = amount(metric.metric, metric.baseline), amount(metric.metric, metric.candidate)
-    line = f"{words} {percent_change(metric.total_ratio)} over {metric.pairs} paired tasks ({first} -> {second}"
+    line = (
+        f"{words} {percent_change(metric.total_ratio)} over {metric.pairs} paired tasks ({first} -> {second}"
+    )
     if metric.ci_low is not None and metric.ci_high is not None and metric.ratio is not None:
-        line += f"; typical task x{metric.ratio:.2f}, 95 % interval {metric.ci_low:.2f} to {metric.ci_high:.2f}"
+        line += (
+            f"; typical task x{metric.ratio:.2f}, 95 % interval {metric.ci_low:.2f} to {metric.ci_high:.2f}"
+        )
     line += ")"
     guilty = [] if report is None else [t for t in report.tasks if t.metric == metric.metric and t.q is None]
     exact = [t for t in guilty if t.decision == "regressed"]

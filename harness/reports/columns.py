@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from harness.reports.reading import IDENTITY, read_table, superseded_rows
 from harness.reports.manifest import Manifest
+from harness.reports.reading import IDENTITY, read_table, superseded_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -72,7 +72,13 @@ def compare(
         require_deploy(history, manifest, label)
     damaged: list[str] | None = [] if skip_damaged else None
     columns = read_sides(
-        history, manifest, baseline=baseline, candidate=candidate, numbers=_NUMBERS, names=_NAMES, damaged=damaged
+        history,
+        manifest,
+        baseline=baseline,
+        candidate=candidate,
+        numbers=_NUMBERS,
+        names=_NAMES,
+        damaged=damaged,
     )
     tools, models, segments = (
         read_aggregate(history, manifest, table, columns, labels, damaged)
@@ -143,9 +149,7 @@ def _tasks(
 
 
 def _strata(columns: Columns, use: ToolUse, design: StrataDesign, rules: Rules) -> _Population:
-    coverage = Coverage(
-        tasks=design.covered, priced=0.0, only_baseline=0, only_candidate=0, rest=design.rest
-    )
+    coverage = Coverage(tasks=design.covered, priced=0.0, only_baseline=0, only_candidate=0, rest=design.rest)
     exact = np.zeros(len(design.names), dtype=np.bool_)
     judged, evidence = judge(columns, use, design, exact, coverage, rules)
     unit = np.where(design.cell >= 0, design.cell // 2, -1)
@@ -186,9 +190,7 @@ def _report(
         metrics=judged.metrics,
         totals=judged.totals,
         shares=judged.shares,
-        tasks=tuple(
-            task for one in main.evidence.metrics for task in decide_tasks(one, pairs, rules.limits)
-        )
+        tasks=tuple(task for one in main.evidence.metrics for task in decide_tasks(one, pairs, rules.limits))
         if pairs.count
         else (),
         strata=_strata_changes(columns, strata),
@@ -217,7 +219,11 @@ def _strata_changes(columns: Columns, design: StrataDesign | None) -> tuple[Stra
     if design is None:
         return ()
     values = next(
-        (v for v in map(columns.numbers.__getitem__, ("cost_nanousd", "total_tokens")) if not np.isnan(v).all()),
+        (
+            v
+            for v in map(columns.numbers.__getitem__, ("cost_nanousd", "total_tokens"))
+            if not np.isnan(v).all()
+        ),
         columns.numbers["tool_calls"],
     )
     first, second = design.sides(values)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.reports.reading import read_table
 from harness.reports.manifest import Manifest, read_manifest
+from harness.reports.reading import read_table
 from runtime.core.money import usd_text
 
 _COLUMNS = (

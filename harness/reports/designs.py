@@ -218,7 +218,9 @@ class StrataDesign:
         rows = np.flatnonzero(self.rows & ~np.isnan(values) & known[self.cell // 2])
         stratum, side = self.cell[rows] // 2, self.cell[rows] % 2
         count = counts[side, stratum]
-        scale = weights[stratum] / count * np.sqrt(count / np.maximum(count - 1, 1)) * np.where(side, 1.0, -1.0)
+        scale = (
+            weights[stratum] / count * np.sqrt(count / np.maximum(count - 1, 1)) * np.where(side, 1.0, -1.0)
+        )
         influence = scale * (values[rows] - means[side, stratum])
         if ratio:
             influence = influence / sums[side]
@@ -239,9 +241,9 @@ def strata_design(columns: Columns, key: Names, rows: Bools) -> StrataDesign | N
     width = len(names)
     if not width:
         return None
-    counts = np.bincount(
-        codes[codes >= 0] * 2 + columns.side[codes >= 0], minlength=2 * width
-    ).reshape(width, 2)
+    counts = np.bincount(codes[codes >= 0] * 2 + columns.side[codes >= 0], minlength=2 * width).reshape(
+        width, 2
+    )
     shared = (counts > 0).all(axis=1)
     kept = np.flatnonzero(shared)
     if not len(kept):

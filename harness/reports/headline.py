@@ -128,11 +128,15 @@ def _coverage(report: Report) -> list[str]:
     parts = []
     coverage = report.coverage
     if coverage.tasks < COVERAGE:
-        what = "of the baseline's tasks ran" if report.pairs.paired else "of the baseline's traffic is covered"
+        what = (
+            "of the baseline's tasks ran" if report.pairs.paired else "of the baseline's traffic is covered"
+        )
         parts.append(f"only {100 * coverage.tasks:.0f} % {what}")
     for metric in report.metrics:
         if metric.gated and metric.decision != "not_available" and metric.coverage < COVERAGE:
-            parts.append(f"{metric_words(metric.metric)} known for only {100 * metric.coverage:.0f} % of runs")
+            parts.append(
+                f"{metric_words(metric.metric)} known for only {100 * metric.coverage:.0f} % of runs"
+            )
     if report.verdict == "insufficient" and not parts:
         parts.append("fewer than 8 pairs decide nothing")
     if coverage.rest > 0:

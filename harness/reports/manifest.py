@@ -120,7 +120,9 @@ def read_manifest(history: Path) -> Manifest:
         return Manifest()
     except OSError as error:
         raise DataError(
-            f"the history cannot be read: {error.strerror}", where=str(path), next_step="name the folder of a history"
+            f"the history cannot be read: {error.strerror}",
+            where=str(path),
+            next_step="name the folder of a history",
         ) from error
     try:
         manifest = msgspec.json.decode(data, type=Manifest)

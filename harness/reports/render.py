@@ -66,7 +66,10 @@ def render_text(report: Report) -> str:
         title = f"why {metric_words(report.attribution.measure)} per run changed"
         parts += ["", table(attribution_cells(report.attribution), (title, ""), "lr")]
         if report.attribution.segments:
-            parts += ["", table(segment_cells(report.attribution), ("by prompt segment (estimated)", ""), "lr")]
+            parts += [
+                "",
+                table(segment_cells(report.attribution), ("by prompt segment (estimated)", ""), "lr"),
+            ]
     parts += ["", f"again: {safe_text(reproduce_command(report), None)}"]
     return "\n".join(parts) + "\n"
 

@@ -23,7 +23,15 @@ from runtime.journal.recording import Recording
 Row = tuple[object, ...]
 N = TypeVar("N", int, float)
 
-CONTENT: tuple[str, ...] = ("trace_hash", "stop_reason", "passed", "tool_calls", "tool_executions", "duration_s", "total_tokens")
+CONTENT: tuple[str, ...] = (
+    "trace_hash",
+    "stop_reason",
+    "passed",
+    "tool_calls",
+    "tool_executions",
+    "duration_s",
+    "total_tokens",
+)
 CONTENT += ("cost_nanousd",)
 """Two rows of one request are the same execution if these columns are equal."""
 

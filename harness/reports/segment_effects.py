@@ -52,9 +52,7 @@ def _means(columns: Columns, segments: Aggregate, rows: Bools, side: int) -> Amo
         np.bincount(codes, weights=np.nan_to_num(segments.numbers[column][mine]), minlength=width) / runs
         for column in ("input_tokens", "cost_nanousd")
     )
-    return {
-        name: (float(tokens[code]), float(costs[code])) for code, name in enumerate(segments.name.values)
-    }
+    return {name: (float(tokens[code]), float(costs[code])) for code, name in enumerate(segments.name.values)}
 
 
 def _effects(first: Amounts, second: Amounts) -> dict[str, float]:

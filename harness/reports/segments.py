@@ -38,7 +38,9 @@ def prompt_bytes(recording: Recording) -> dict[str, Bytes]:
     found: dict[str, Bytes] = {}
     for effect, _ in recording.pairs():
         if isinstance(effect, CallModel):
-            kept.append(effect)  # `sizes` identifies messages by `id()`, so they must live as long as `sizes`.
+            kept.append(
+                effect
+            )  # `sizes` identifies messages by `id()`, so they must live as long as `sizes`.
             found[effect.lane] = _request_bytes(effect.request, sizes)
     return found
 

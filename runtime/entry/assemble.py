@@ -260,7 +260,7 @@ async def begin_run(
     )
     if governor is None:
         warn_unguarded(setup.header)
-    return await assemble(agent, setup, world, place=place, known=known, child_known=child_known)
+    return await assemble(agent, setup, world, place=place, known=known, child_known=known)
 
 
 def _children_of(

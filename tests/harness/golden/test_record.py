@@ -366,15 +366,19 @@ SECRET = "zq7-plumtree-41c"
 
 
 @pytest.mark.parametrize("teller", ["parent", "child"])
-def test_a_value_that_one_run_learned_stands_in_none_of_a_cassettes_runs(project: Project, teller: str) -> None:
+def test_a_value_that_one_run_learned_stands_in_none_of_a_cassettes_runs(
+    project: Project, teller: str
+) -> None:
     task = _task(project)
     plain, named = f"use {SECRET}", f'{{"api_key": "{SECRET}"}}'
-    child, parent = ([named, plain] if teller == "child" else [plain, named])
+    child, parent = [named, plain] if teller == "child" else [plain, named]
 
     made = record_task(
         task,
         project,
-        model=_by_agent([child], [calls(("delegate", {"what": plain if teller == "child" else "go"})), parent]),
+        model=_by_agent(
+            [child], [calls(("delegate", {"what": plain if teller == "child" else "go"})), parent]
+        ),
     )
 
     assert SECRET not in made.path.read_text(encoding="utf-8")

@@ -120,7 +120,10 @@ FACTORS: dict[str, dict[str, Any]] = {
 def test_a_factor_takes_the_whole_change(
     tmp_path: Path, make_run: MakeRun, factor: str, *, turned: bool
 ) -> None:
-    sides = [[_run(make_run, i) for i in range(12)], [_run(make_run, i, **FACTORS[factor]) for i in range(12)]]
+    sides = [
+        [_run(make_run, i) for i in range(12)],
+        [_run(make_run, i, **FACTORS[factor]) for i in range(12)],
+    ]
     first, second = sides[::-1] if turned else sides
 
     found = _attribution(tmp_path, first, second)
@@ -158,7 +161,10 @@ SEGMENTS: dict[str, dict[str, Any]] = {
 def test_a_prompt_segment_takes_the_whole_change(
     tmp_path: Path, make_run: MakeRun, segment: str, *, turned: bool
 ) -> None:
-    sides = [[_run(make_run, i) for i in range(12)], [_run(make_run, i, **SEGMENTS[segment]) for i in range(12)]]
+    sides = [
+        [_run(make_run, i) for i in range(12)],
+        [_run(make_run, i, **SEGMENTS[segment]) for i in range(12)],
+    ]
     first, second = sides[::-1] if turned else sides
 
     found = _attribution(tmp_path, first, second)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import DataError, UsageError
 from harness.reports import Report, compare, ingest, report_json
 from runtime.core.trace import Trace
+from runtime.errors import DataError, UsageError
 from tests.support.counts import FULL, examples
 
 MakeRun = Callable[..., Trace]
@@ -154,7 +154,10 @@ def test_a_replayed_golden_that_stops_differently_regresses(
     make_run: MakeRun, compare_runs: CompareRuns
 ) -> None:
     first = [make_run(f"t{i}", source="golden", replayed=True) for i in range(3)]
-    second = [make_run(f"t{i}", source="golden", replayed=True, stop="finish" if i else "max_steps") for i in range(3)]
+    second = [
+        make_run(f"t{i}", source="golden", replayed=True, stop="finish" if i else "max_steps")
+        for i in range(3)
+    ]
 
     report = compare_runs(first, second)
 

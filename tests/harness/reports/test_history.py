@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import DataError, UsageError
 from harness import load_history
 from harness.reports import compare, ingest, list_deploys, report_json
 from harness.reports.manifest import Manifest, Part, read_manifest, write_manifest
 from harness.reports.schema import column_names
 from runtime.core.trace import Trace
+from runtime.errors import DataError, UsageError
 from tests.support.counts import examples
 
 MakeRun = Callable[..., Trace]

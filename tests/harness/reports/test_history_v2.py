@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from harness.cli.main import run as goldrun
 from harness import load_history
+from harness.cli.main import run as goldrun
 from harness.reports import RunToIngest, compare, history_json, ingest, list_deploys, report_json
 from harness.reports.manifest import read_manifest
 from harness.reports.segments import scaled

@@ -13,8 +13,8 @@ import pytest
 from harness.reports import Report, compare, ingest
 from runtime.core import ids
 from runtime.core.canonical import fingerprint
-from runtime.core.totals import count_loops
 from runtime.core.run import Totals
+from runtime.core.totals import count_loops
 from runtime.core.trace import DenialEntry, ModelStep, Step, ToolStep, Trace
 
 REAL = Path(__file__).parents[3].parent / "shared" / "real" / "runs"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.cassette.store import iter_recordings
 from harness import load_history
+from harness.cassette.store import iter_recordings
 from harness.reports import ingest, recorded_run
 
 CASSETTES = Path(__file__).parents[3] / "cassettes"

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from harness.cli.main import run as goldrun
-from harness.reports import RunToIngest, Report, compare, ingest, report_json
+from harness.reports import Report, RunToIngest, compare, ingest, report_json
 from harness.reports.metrics import ExactLimits
 from runtime.core.trace import Trace
 
@@ -228,7 +228,9 @@ def test_each_metric_states_what_it_could_have_seen(make_run: MakeRun, compare_r
     assert report_json(report)["metrics"][0]["smallest_seen"] == _metric(report).smallest_seen
 
 
-def _traffic(make_run: MakeRun, mix: dict[str, int], cost: dict[str, int], **fields: Any) -> list[RunToIngest]:
+def _traffic(
+    make_run: MakeRun, mix: dict[str, int], cost: dict[str, int], **fields: Any
+) -> list[RunToIngest]:
     return [
         RunToIngest(
             trace=make_run(
