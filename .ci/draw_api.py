@@ -59,7 +59,7 @@ JOBS: dict[str, dict[str, str]] = {
         "Record runs": (
             "record.recorder record.production record.janitor record.retention record.sampling record.settings"
         ),
-        "Record HTTP": "wire.session wire.misses wire.run_identity",
+        "Record HTTP": "wire.session wire.misses wire.run_identity wire.match_rules wire.recorded_tool wire.export",
         "Read and write recordings": "cassette.golden_cassette sessions.archive sessions.recordings importers.runlog",
         "Replay": "sessions.replay replay.divergence replay.matching",
         "Test with golden tasks": (

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from harness.sessions.archive import FolderArchive
     from harness.sessions.recordings import iter_recordings
     from harness.sessions.replay import RunReplay, replay_run
+    from harness.wire.export import Exported, export_vcr
     from harness.wire.match_rules import MatchHosts, MatchIgnore, MatchRules
     from harness.wire.misses import Miss, WireMiss
     from harness.wire.recorded_tool import RecordedToolError, recorded_tool
@@ -82,6 +83,7 @@ __all__ = [
     "EffectDivergence",
     "Expect",
     "ExpectedCall",
+    "Exported",
     "FolderArchive",
     "ForeignRunLog",
     "GoldenOutcome",
@@ -132,6 +134,7 @@ __all__ = [
     "WireMiss",
     "check",
     "diff_traces",
+    "export_vcr",
     "find_tasks",
     "iter_recordings",
     "load_history",
@@ -181,6 +184,7 @@ _ROOMS = {
     "harness.replay.matching": "Matchers",
     "harness.reports.frames": "load_history",
     "harness.sessions.replay": "RunReplay replay_run",
+    "harness.wire.export": "Exported export_vcr",
     "harness.wire.match_rules": "MatchHosts MatchIgnore MatchRules",
     "harness.wire.misses": "Miss WireMiss",
     "harness.wire.recorded_tool": "RecordedToolError recorded_tool",

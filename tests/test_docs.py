@@ -51,7 +51,9 @@ def test_the_code_of_the_page_of_tools_runs_as_it_stands() -> None:
         [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    # The page's agent may write and has no store, which is said once.
+    assert [line for line in done.stderr.splitlines() if "without a control store" not in line] == []
 
 
 def test_the_page_of_tools_names_each_option() -> None:

@@ -102,6 +102,7 @@ NOTES: dict[str, dict[str, str]] = {
         "cycle": "Length of a repeated sequence of calls that counts as a loop.",
         "same_error": "Equal errors in a row that count as a loop.",
         "no_progress": "Steps without a new result that count as a loop.",
+        "levelled": "Whether blanks, and what a call said itself, are no difference.",
     },
     "Expect": {
         "stop_reason": "How the run ends: a stop reason, a glob like tool_timeout:*, a list, or {one_of: [...]}.",

@@ -64,6 +64,13 @@ def _more_names(recorded: Any, now: Any) -> bool:
     return recorded is not None and (now is None or not set(now) <= set(recorded))
 
 
+def _wider_allow(recorded: Any, now: Any) -> bool:
+    """Tools that are allowed: names, all that read, or any. Names beside `reads` may name a write."""
+    if recorded == now or recorded == "any":
+        return False
+    return isinstance(recorded, str) or isinstance(now, str) or not set(now) <= set(recorded)
+
+
 def _fewer_names(recorded: Any, now: Any) -> bool:
     """Names that are asked for: one that is missing guards less."""
     return not set(recorded) <= set(now)
@@ -78,13 +85,23 @@ def _removed(recorded: Any, now: Any) -> bool:
     return recorded is not None and now is None
 
 
+def _switched_off(recorded: Any, now: Any) -> bool:
+    """A guard that is on or off."""
+    return bool(recorded) and not now
+
+
+def _switched_on(recorded: Any, now: Any) -> bool:
+    """A mark that takes a tool out of a guard."""
+    return bool(now) and not recorded
+
+
 def _never(recorded: Any, now: Any) -> bool:
     """No guard by itself: it shows in the run where it matters."""
     return False
 
 
 POLICY: dict[str, Weaker] = {
-    "allow": _more_names,
+    "allow": _wider_allow,
     "approve": _fewer_names,
     "arguments": _fewer_rules,
     "scopes": _more_names,
@@ -96,7 +113,10 @@ POLICY: dict[str, Weaker] = {
     "approval_timeout_s": _higher,
     "loop": _removed,
 }
-LOOP: dict[str, Weaker] = dict.fromkeys(("same_call", "cycle", "same_error", "no_progress"), _higher)
+LOOP: dict[str, Weaker] = {
+    **dict.fromkeys(("same_call", "cycle", "same_error", "no_progress"), _higher),
+    "levelled": _switched_off,
+}
 BUDGET: dict[str, Weaker] = dict.fromkeys(
     ("max_steps", "max_seconds", "max_usd", "max_tokens", "max_tool_calls", "max_parallel"), _higher
 )
@@ -116,6 +136,7 @@ TOOL: dict[str, Weaker] = {
     "dedupe_s": _other,
     "scopes": _fewer_names,
     "cache_s": _other,
+    "polls": _switched_on,
     "version": _never,
     "max_result_bytes": _never,
 }

@@ -44,7 +44,7 @@ def _warned(judged: Report | Judged) -> bool:
 
 def _money(report: Report) -> list[str]:
     """Return the change of cost; if costs are unknown, that of the gated metric with the clearest change."""
-    known = [m for m in report.metrics if m.gated and m.decision not in {"not_available"} and m.ratio]
+    known = [m for m in report.metrics if m.gated and m.decision != "not_available" and m.ratio]
     if not known:
         return []
     first = known[0]
@@ -132,11 +132,11 @@ def _coverage(report: Report) -> list[str]:
             "of the baseline's tasks ran" if report.pairs.paired else "of the baseline's traffic is covered"
         )
         parts.append(f"only {100 * coverage.tasks:.0f} % {what}")
-    for metric in report.metrics:
-        if metric.gated and metric.decision != "not_available" and metric.coverage < COVERAGE:
-            parts.append(
-                f"{metric_words(metric.metric)} known for only {100 * metric.coverage:.0f} % of runs"
-            )
+    parts += [
+        f"{metric_words(metric.metric)} known for only {100 * metric.coverage:.0f} % of runs"
+        for metric in report.metrics
+        if metric.gated and metric.decision != "not_available" and metric.coverage < COVERAGE
+    ]
     if report.verdict == "insufficient" and not parts:
         parts.append("fewer than 8 pairs decide nothing")
     if coverage.rest > 0:

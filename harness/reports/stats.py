@@ -83,7 +83,7 @@ def resamples_for(count: int) -> int:
 def flip_p(values: Floats, rng: np.random.Generator) -> tuple[float, float]:
     """Return the one-sided p values of the sign-flip test of mean 0, against an increase and a decrease.
 
-    If a deploy changed nothing, the two sides of any task can be exchanged. So the test compares the mean with the means
+    If a deploy changed nothing, the two sides of any task can be exchanged. So the test compares the mean with those
     under all sign patterns (random ones above `EXACT_FLIPS` values). It is exact for any distribution of the values.
     """
     count = len(values)

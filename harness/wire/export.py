@@ -10,6 +10,7 @@ import msgspec
 from harness.cassette.file_io import replace_file
 from harness.wire.exchange import Headers, HttpAnswer, HttpRequest, unpack
 from harness.wire.http_recording import read_http
+from runtime.core.signatures import checks_arguments
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +25,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int
 
 
+@checks_arguments
 def export_vcr(recording: Path, out: Path, *, overwrite: bool = False) -> Exported:
     """Write a recording as vcrpy's YAML; chunk boundaries, times and breaks have no place there.
 

@@ -17,6 +17,7 @@ import orjson
 
 from harness.wire.exchange import HttpAnswer, HttpError, SentRequest
 from harness.wire.routing import Exchanging, Served, current, is_served, unserved
+from runtime.core.checking import shown
 from runtime.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,8 +36,12 @@ def recorded_tool(function: F) -> F:
     where it is one of Python's own, else `RecordedToolError`.
 
     Raises:
-        UsageError: If the function is a generator; when called: if arguments or result are no JSON values.
+        UsageError: If it is no function, or a generator; when called: if arguments or result are no JSON values.
     """
+    if not inspect.isroutine(function):
+        raise UsageError(
+            f"{shown(function)} is not a function", where="recorded_tool", next_step="write it above a `def`"
+        )
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise UsageError(
             f"{function.__qualname__!r} is a generator",

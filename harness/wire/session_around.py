@@ -51,6 +51,6 @@ def recording_file(path: Path) -> Path:
         raise UsageError(
             "vcrpy's YAML is not recorded to",
             where=str(path),
-            next_step=f"record to a {SUFFIX} file; `harness.wire.export` writes YAML from it",
+            next_step=f"record to a {SUFFIX} file; `harness.export_vcr` writes YAML from it",
         )
     return path if path.suffix else path.with_suffix(SUFFIX)

@@ -110,10 +110,8 @@ class Service:
     def __post_init__(self) -> None:
         problems = Problems("Service")
         for name, hint in get_type_hints(type(self)).items():
-            value = getattr(self, name)
-            if name.startswith("_") or fits(value, hint):
-                continue
-            problems.add(name, value, words(hint))
+            if not name.startswith("_") and not fits(value := getattr(self, name), hint):
+                problems.add(name, value, words(hint))
         problems.refuse()
         if not self.event_key:
             self.event_key = _event_key(self.governor.store)

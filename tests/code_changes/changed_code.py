@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +47,12 @@ def changed(example: Example, edits: tuple[Edit, ...]) -> Iterator[None]:
     """Put an example built from changed source in the place of the real one for a while."""
     package = f"examples.{example}"
     names = [package, *(f"{package}.{module}" for module in ("world", "tools", "agent"))]
-    before = {name: sys.modules.get(name) for name in names}
+    # Whatever another test has loaded as `examples`, perhaps from a copy of the project, comes back afterwards.
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "examples"}
+    for name in before:
+        del sys.modules[name]
     try:
+        importlib.import_module("examples")
         for name in names[1:]:
             sys.modules[name] = _module(name, example, edits)
         # The package of the example hands on `build` of its agent.
@@ -58,11 +63,9 @@ def changed(example: Example, edits: tuple[Edit, ...]) -> Iterator[None]:
         sys.modules[package] = facade
         yield
     finally:
-        for name, module in before.items():
-            if module is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = module
+        for name in [name for name in sys.modules if name.partition(".")[0] == "examples"]:
+            del sys.modules[name]
+        sys.modules.update(before)
 
 
 def _module(name: str, example: Example, edits: tuple[Edit, ...]) -> ModuleType:

@@ -66,7 +66,9 @@ RETRIES = [
 GUARDS = [
     support(
         "approval taken out",
-        ("agent", '        policy=Policy(approve=("refund.create",)),\n', ""),
+        ("agent", ', approve=("refund.create",)', ""),
+        # Two tasks state a policy of their own.
+        red=("budget_calls", "flaky_carrier", "late_parcel", "refund_with_approval", "unknown_order"),
         cause="policy",
         line="approve",
     ),
@@ -210,7 +212,7 @@ MORE_GUARDS = [
     ),
     oncall(
         "approval taken out",
-        ("agent", '        policy=Policy(approve=("deploy.rollback",)),\n', ""),
+        ("agent", ', approve=("deploy.rollback",)', ""),
         cause="policy",
         line="approve",
     ),

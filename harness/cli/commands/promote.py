@@ -18,7 +18,7 @@ from harness.cli.output import emit_json, say, warn
 from harness.golden.baseline import baseline_path
 from harness.golden.loader import load_task
 from harness.golden.project import CASSETTE_SUFFIX, HTTP_SUFFIX, Project
-from harness.golden.runner import run_task
+from harness.golden.runner import GoldenOutcome, run_task
 from harness.golden.task import SUFFIX
 from harness.golden.update import update_baseline
 from harness.sessions.promote import promote_run
@@ -52,14 +52,7 @@ def promote(
         report = _promote_http(file, request_id, task, agent, cassette, path)
     else:
         report = _promote_run(target, task, agent, cassette, path)
-    try:
-        golden = load_task(path)
-        update_baseline(golden, project, new=True, changed=False)
-        outcome = run_task(golden, project)
-    except BaseException:
-        for written in (path, cassette, baseline_path(path)):  # all of a task, or nothing
-            written.unlink(missing_ok=True)
-        raise
+    outcome = _accepted(path, cassette, project)
     report = {
         "schema": "goldrun.promote/1",
         "task": task,
@@ -74,6 +67,18 @@ def promote(
     if not outcome.passed:
         warn(f"the task does not pass yet; see `goldrun test {path}`")
     return ExitCode.OK if outcome.passed else ExitCode.CHECK_FAILED
+
+
+def _accepted(path: Path, cassette: Path, project: Project) -> GoldenOutcome:
+    """Write the baseline of a new task and return how it does; all of a task is written, or nothing."""
+    try:
+        golden = load_task(path)
+        update_baseline(golden, project, new=True, changed=False)
+        return run_task(golden, project)
+    except BaseException:
+        for written in (path, cassette, baseline_path(path)):
+            written.unlink(missing_ok=True)
+        raise
 
 
 def _free_names(project: Project, task: str, suffix: str) -> tuple[Path, Path]:

@@ -123,26 +123,30 @@ def _replay(recording: Recording, agent: Agent | None, *, collect: bool) -> RunR
     return replay_run(recording, setup=agent_setup(agent, request, header), collect=collect)
 
 
+def _print_run(run: RunReplay) -> None:
+    header = run.recording.header
+    name = header.task or header.request_id
+    cause = f"  {headline(run.divergences[0])}" if run.divergences else ""
+    say(
+        f"{run.verdict}: {safe_text(name, 80)}{safe_text(cause, 160)}  ({safe_text(run.recording.source, 100)})"
+    )
+    if run.error:
+        say(f"  {safe_text(run.error, 200)}")
+    for divergence in [d for d in run.divergences if not d.tainted] or run.divergences[:1]:
+        say(f"  {safe_text(describe(divergence), 160)}")
+        if divergence.recorded is not None or divergence.replayed is not None:
+            say(f"    recorded: {_value(divergence.recorded)}")
+            say(f"    now:      {_value(divergence.replayed)}")
+    tainted = sum(d.tainted for d in run.divergences)
+    if tainted:
+        say(f"  and {tainted} more that follow from it")
+    if run.trace is not None and run.trace.stop_reason != run.recording.stop_reason:
+        say(f"  stop reason: {run.recording.stop_reason} -> {run.trace.stop_reason}")
+
+
 def _print(tally: _Tally) -> None:
     for run in tally.shown:
-        header = run.recording.header
-        name = header.task or header.request_id
-        cause = f"  {headline(run.divergences[0])}" if run.divergences else ""
-        say(
-            f"{run.verdict}: {safe_text(name, 80)}{safe_text(cause, 160)}  ({safe_text(run.recording.source, 100)})"
-        )
-        if run.error:
-            say(f"  {safe_text(run.error, 200)}")
-        for divergence in [d for d in run.divergences if not d.tainted] or run.divergences[:1]:
-            say(f"  {safe_text(describe(divergence), 160)}")
-            if divergence.recorded is not None or divergence.replayed is not None:
-                say(f"    recorded: {_value(divergence.recorded)}")
-                say(f"    now:      {_value(divergence.replayed)}")
-        tainted = sum(d.tainted for d in run.divergences)
-        if tainted:
-            say(f"  and {tainted} more that follow from it")
-        if run.trace is not None and run.trace.stop_reason != run.recording.stop_reason:
-            say(f"  stop reason: {run.recording.stop_reason} -> {run.trace.stop_reason}")
+        _print_run(run)
     counts = tally.verdicts
     bad = tally.runs - counts["same"]
     if bad > len(tally.shown):

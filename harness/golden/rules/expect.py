@@ -184,7 +184,7 @@ Onces = Annotated[tuple[Once, ...], Field(min_length=1)]
 
 
 class Tools(Model):
-    """The calls that a run makes; `harness.golden.rules.pairing` defines the modes."""
+    """The calls that a run makes, in one of five modes."""
 
     mode: Mode
     calls: tuple[Expected, ...]

@@ -29,7 +29,7 @@ class SqliteControlStore(
     SqliteRuns,
     SqliteActs,
 ):
-    """`runtime.ports.control_store.ControlStore` on one SQLite file; usable from any event loop and after a fork."""
+    """A `ControlStore` on one SQLite file; usable from any event loop and after a fork."""
 
     @checks_arguments
     def __init__(self, path: Path, *, busy_timeout_s: float = DEADLINE_S) -> None:

@@ -153,6 +153,9 @@ def test_a_cassette_tells_of_its_runs_while_recording_and_in_replay(tmp_path: Pa
 
 
 def test_a_cassette_without_traffic_says_so(tmp_path: Path) -> None:
-    with pytest.warns(RuntimeWarning, match="nothing was recorded"), HttpCassette(tmp_path / "a") as cassette:
-        with pytest.raises(UsageError, match="0 conversations"):
-            _ = cassette.trace
+    with (
+        pytest.warns(RuntimeWarning, match="nothing was recorded"),
+        HttpCassette(tmp_path / "a") as cassette,
+        pytest.raises(UsageError, match="0 conversations"),
+    ):
+        _ = cassette.trace

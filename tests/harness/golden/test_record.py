@@ -55,12 +55,13 @@ async def delegate(what: str, ctx) -> str:
 
 
 def clerk():
-    return Agent(name="clerk", model="m1", instructions="You are the clerk.", tools=(look, pay))
+    return Agent(name="clerk", model="m1", instructions="You are the clerk.", tools=(look, pay),
+                 policy=Policy(allow="any"))
 
 
 def build():
     return Agent(name="shop", model="m1", instructions="Sell.", tools=(look, pay, delegate),
-                 policy=Policy(approve=APPROVE), budget=Budget(max_steps=8))
+                 policy=Policy(allow="any", approve=APPROVE), budget=Budget(max_steps=8))
 
 
 def pretend(cents):

@@ -174,7 +174,7 @@ def test_a_tighter_policy_that_changes_nothing_is_a_warning() -> None:
     replay = replay_under(shop_agent(Shop(), policy=Policy(allow=("stock", "order"))))
 
     assert replay.verdict == "same"
-    assert replay.warnings == ('policy.allow none -> ["stock","order"]',)
+    assert replay.warnings == ('policy.allow any -> ["stock","order"]',)
 
 
 def test_one_attempt_fewer_changes_what_the_model_sees_and_leaves_the_retry_missing() -> None:

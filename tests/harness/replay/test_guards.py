@@ -62,7 +62,7 @@ def _budget(**changes: Any) -> dict[str, Any]:
 
 
 WEAKENED = [
-    (_policy(allow=None), 'policy.allow ["pay"] -> none'),
+    (_policy(allow="any"), 'policy.allow ["pay"] -> any'),
     (_policy(allow=("pay", "send")), "policy.allow"),
     (_policy(approve=()), 'policy.approve ["pay"] -> []'),
     (_policy(arguments={}), "policy.arguments"),

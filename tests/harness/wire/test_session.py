@@ -269,7 +269,7 @@ def test_a_recording_in_the_making_is_refused(server: Any, tmp_path: Path) -> No
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="mode 'once'"):
+    with pytest.raises(UsageError, match="mode is 'once'"):
         record_http(tmp_path / "a", mode="once")  # type: ignore[arg-type]  # what is tested
 
 

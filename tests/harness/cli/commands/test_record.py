@@ -11,7 +11,7 @@ from tests.harness.cli.commands.shop_runs import run
 pytestmark = pytest.mark.usefixtures("working_folder")
 
 CODE = """
-from runtime import Agent, tool
+from runtime import Agent, Policy, tool
 from runtime.testing import calls
 
 
@@ -24,7 +24,7 @@ async def pay(cents: int) -> str:
 
 
 def build():
-    return Agent(name="shop", model="m1", instructions="Sell.", tools=(pay,))
+    return Agent(name="shop", model="m1", instructions="Sell.", tools=(pay,), policy=Policy(allow="any"))
 
 
 def policy(request):
