@@ -59,7 +59,8 @@ def _loaded() -> None:
     for room in (harness.golden, harness.wire, harness.lift):
         for found in pkgutil.iter_modules(room.__path__):
             importlib.import_module(f"{room.__name__}.{found.name}")
-    importlib.import_module("yaml")
+    for name in ("yaml", "httpcore", "httpx"):
+        importlib.import_module(name)
 
 
 @pytest.fixture

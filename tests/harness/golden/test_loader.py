@@ -23,7 +23,7 @@ tags: [smoke, writes]                # become markers
 agent: examples.support:build        # factory; or `recorded` for lifted and imported cassettes
 input: {prompt: "Where is parcel 8812? Refund it if it is lost.", tenant: acme-test, environment: test}
 cassette: refunds/late_parcel        # under cassettes/; default: same path as the task
-policy: {allow: [kb.search], approve: [ticket.create], budget: {max_steps: 25, max_seconds: 60, max_usd: 0.05}}
+policy: {allow: [kb.search, ticket.create], approve: [ticket.create], budget: {max_steps: 25, max_seconds: 60, max_usd: 0.05}}
 replay: {model: recorded, tools: recorded, match: {model: strict}}
 expect:
   stop_reason: finish                            # or one_of, or a glob "tool_timeout:*"
@@ -37,7 +37,7 @@ expect:
   output: {contains: [refund], not_contains: [sorry]}
   trace: baseline                                # compare with the stored baseline trace
 quarantine: null                                 # or {reason, owner, until}
-"""
+"""  # noqa: E501
 HEAD = "schema: golden/1\ntask: a/b\nagent: recorded\n"
 
 
