@@ -203,6 +203,8 @@ class RunGuard:
         task = loop.create_task(report())
         self._reporting.add(task)
         task.add_done_callback(self._reporting.discard)
+        # A loop that closes cancels the task before it begins; what it was to report lapses then.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def yield_to_killed(self) -> None:
