@@ -123,7 +123,7 @@ def _run(item: GoldenItem, task: GoldenTask) -> None:
         if task.http_agent is not None:
             record_http_task(task, project, deploy=deploy)
         else:
-            allowed = config.getoption("--golden-allow-writes")
+            allowed = config.getoption("--golden-allow-writes") or ()
             made = record_task(task, project, deploy=deploy, allow_writes=allowed)
             if made.problems:
                 raise GoldenFailure(rejection_text(made))
@@ -197,12 +197,13 @@ def attach_row(item: Any, call: pytest.CallInfo[None], report: Any) -> None:
 
 
 def _state(item: Any, report: Any) -> str:
-    ran = item.golden_row is not None and report.when != "setup"
+    row = item.golden_row
+    ran = row is not None and report.when != "setup"
     match report.outcome:
         case "failed":
             return "failed" if ran else "could not run"
         case "skipped":
-            return "quarantined" if ran and item.golden_row["state"] == "quarantined" else "skipped"
+            return "quarantined" if ran and row is not None and row["state"] == "quarantined" else "skipped"
         case "passed":
             return "passed"
         case other:  # a run that is repeated counts by its last attempt

@@ -118,7 +118,8 @@ def secrecy(name: str) -> Secrecy:
         words.pop()
     if not words or name in REPLAY_TOKENS:
         return Secrecy.NONE
-    last, before = _PLURAL.get(words[-1], words[-1]), words[-2] if len(words) > 1 else ""
+    last = _PLURAL.get(words[-1]) or words[-1]
+    before = words[-2] if len(words) > 1 else ""
     if last == "token" and words[-1] == "tokens":
         return Secrecy.SOFT if before not in _NOT_TOKEN_OF else Secrecy.NONE
     if last.endswith(_HARD_ENDS) or is_code_field(name):

@@ -38,7 +38,7 @@ def recorded_tool(function: F) -> F:
     Raises:
         UsageError: If it is no function, or a generator; when called: if arguments or result are no JSON values.
     """
-    if not inspect.isroutine(function):
+    if not callable(getattr(function, "__get__", None)) or not hasattr(function, "__qualname__"):
         raise UsageError(
             f"{shown(function)} is not a function", where="recorded_tool", next_step="write it above a `def`"
         )

@@ -118,9 +118,8 @@ def _without_own(result: str, arguments: Any) -> str:
 
     Only whole words are left out: a call for `1` must not make 31 and 32 of one result the same.
     """
-    own = sorted(
-        {text for leaf in _leaves(arguments) if (text := str(leaf)) in result}, key=len, reverse=True
-    )
+    said: set[str] = {text for leaf in _leaves(arguments) if (text := str(leaf)) in result}
+    own = sorted(said, key=len, reverse=True)
     if own:
         words = "|".join(re.escape(text) for text in own)
         result = re.sub(rf"(?<!\w)(?:{words})(?!\w)", "?", result)

@@ -15,10 +15,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from types import CoroutineType
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
@@ -206,7 +207,7 @@ class OnFile(Protocol):
 
 S = TypeVar("S", bound=OnFile)
 _Operation = Callable[Concatenate[S, sqlite3.Connection, P], T]
-_Method = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
+_Method = Callable[Concatenate[S, P], CoroutineType[Any, Any, T]]
 
 
 def reads(operation: _Operation[S, P, T]) -> _Method[S, P, T]:
@@ -216,7 +217,7 @@ def reads(operation: _Operation[S, P, T]) -> _Method[S, P, T]:
     async def ask(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._file.read(lambda db: operation(self, db, *args, **kwargs))
 
-    return ask
+    return cast("_Method[S, P, T]", ask)
 
 
 def writes(operation: _Operation[S, P, T]) -> _Method[S, P, T]:
@@ -226,7 +227,7 @@ def writes(operation: _Operation[S, P, T]) -> _Method[S, P, T]:
     async def ask(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._file.write(lambda db: operation(self, db, *args, **kwargs), durable=False)
 
-    return ask
+    return cast("_Method[S, P, T]", ask)
 
 
 def writes_durably(operation: _Operation[S, P, T]) -> _Method[S, P, T]:
@@ -236,4 +237,4 @@ def writes_durably(operation: _Operation[S, P, T]) -> _Method[S, P, T]:
     async def ask(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._file.write(lambda db: operation(self, db, *args, **kwargs), durable=True)
 
-    return ask
+    return cast("_Method[S, P, T]", ask)
