@@ -15,11 +15,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
 from types import CoroutineType
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from runtime.errors import DataError
 from runtime.ports.control_values import ControlUnavailable
@@ -207,7 +207,11 @@ class OnFile(Protocol):
 
 S = TypeVar("S", bound=OnFile)
 _Operation = Callable[Concatenate[S, sqlite3.Connection, P], T]
-_Method = Callable[Concatenate[S, P], CoroutineType[Any, Any, T]]
+if TYPE_CHECKING:
+    # What `async def` gives; the class cannot be subscripted while a program runs.
+    _Method = Callable[Concatenate[S, P], CoroutineType[Any, Any, T]]
+else:
+    _Method = Callable[Concatenate[S, P], Coroutine[Any, Any, T]]
 
 
 def reads(operation: _Operation[S, P, T]) -> _Method[S, P, T]:
