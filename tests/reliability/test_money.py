@@ -28,4 +28,5 @@ def test_no_tree_sends_more_than_its_cap(
         calls += sum(result.meter.received.values())
 
     assert calls > roots
-    assert kills > 0
+    # A few roots may all be done before the first kill falls.
+    assert kills > 0 or not full
