@@ -33,7 +33,7 @@ class SecretMemory:
     """
 
     def __init__(self) -> None:
-        self.forgotten = 0
+        self.forgotten: int = 0
         self._names: dict[bytes, str] = {}
         self._forms: dict[bytes, bytes] = {}
         self._fresh: list[tuple[bytes, bytes]] = []

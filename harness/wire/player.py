@@ -82,7 +82,7 @@ class Player:
         self.is_cut_off: bool = any(not file.ended for file in files)
         exchanges = [exchange for file in files for exchange in file.exchanges]
         self.exchanges: tuple[StoredExchange, ...] = tuple(exchanges)
-        self.rules = rules or self.head.match or DEFAULT_RULES
+        self.rules: MatchRules = rules or self.head.match or DEFAULT_RULES
         self._index = HttpIndex(
             exchanges,
             redacted=any(f.head.redaction != "none" for f in files),

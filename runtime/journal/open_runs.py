@@ -38,7 +38,7 @@ class OpenRun:
         self.records: list[Record] = []
         self.payloads: list[bytes] = []
         self.hides: list[Record] = []
-        self.chain = Chain()
+        self.chain: Chain = Chain()
 
     def take(self, record: Record, payload: bytes, *, where: str) -> None:
         """Add the next record, checking its number and, at the end, the chain."""
