@@ -90,7 +90,7 @@ def _run(
         with session:
             try:
                 _call(function, task)
-            except (Exception, Unanswered) as error:  # noqa: BLE001  # the agent is code of the user
+            except (Exception, SystemExit, Unanswered) as error:  # noqa: BLE001  # the agent is code of the user
                 raised = error
             traces, unused = session.traces, session.unused
     except WireMiss:
@@ -135,7 +135,7 @@ def _recorded(
             )
         with replace_file(path, overwrite=True) as file:
             file.write(new.read_bytes())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, TaskError | CassetteError):
             raise
         raise TaskError(

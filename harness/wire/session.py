@@ -146,6 +146,7 @@ class HttpSession:
         self._player: Player | None = None
         self._mocks: tuple[str, ...] = ()
         self._outer: Channel | None = None
+        self._entered = False
         self._state: Literal["new", "open", "closed"] = "new"
 
     @property
@@ -325,6 +326,7 @@ class HttpSession:
             patch.remove()
             raise
         self._outer = bind(self)
+        self._entered = True
         if self._player is not None and self.rules.new == "refuse":
             self._guard = ReplayGuard(
                 self._player, block_processes=self._block_processes, passed=self.rules.hosts.passed
@@ -335,6 +337,9 @@ class HttpSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._entered:
+            return  # it was never entered, or is left already: the patches are another session's
+        self._entered = False
         guard, self._guard = self._guard, None
         if guard is not None:
             guard.release()

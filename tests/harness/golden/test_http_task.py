@@ -32,6 +32,9 @@ async def later(prompt):
 def fails(prompt):
     raise RuntimeError("no such shop")
 
+def leaves(prompt):
+    raise SystemExit(0)
+
 def silent(prompt):
     return "nothing"
 """
@@ -115,7 +118,11 @@ def test_a_baseline_of_an_http_task_is_written_and_compared(task: Path) -> None:
 
 @pytest.mark.parametrize(
     ("agent", "message"),
-    [("fails", "the agent raised RuntimeError: no such shop"), ("missing", "has no 'missing'")],
+    [
+        ("fails", "the agent raised RuntimeError: no such shop"),
+        ("leaves", "the agent raised SystemExit: 0"),
+        ("missing", "has no 'missing'"),
+    ],
 )
 def test_an_agent_that_cannot_run_is_an_error_of_its_task(task: Path, agent: str, message: str) -> None:
     task.write_text(TASK.replace(":parcels}", f":{agent}}}"))

@@ -333,3 +333,20 @@ def test_an_application_called_in_process_is_not_recorded_and_the_recording_says
 
     assert answer == {"own": True}
     assert session.count == 0
+
+
+def test_leaving_a_session_that_was_not_entered_takes_nothing_from_others(
+    server: Any, tmp_path: Path
+) -> None:
+    stray = record_http(tmp_path / "missing", mode="replay")
+    with pytest.raises(CassetteError):
+        stray.__enter__()
+    stray.__exit__(None, None, None)
+
+    with record_http(tmp_path / "a", mode="record") as session, httpx.Client(trust_env=False) as client:
+        client.post(f"{server.url}/echo", json={"q": 1})
+    session.__exit__(None, None, None)
+
+    with record_http(tmp_path / "b", mode="record") as later, httpx.Client(trust_env=False) as client:
+        client.post(f"{server.url}/echo", json={"q": 1})
+    assert (session.count, later.count) == (1, 1)
