@@ -142,7 +142,7 @@ def build(session: nox.Session) -> None:
 def reliability(session: nox.Session) -> None:
     """Run at full counts: 1,000 kills, every fault point, 20,000 mutations, a resume after each record.
 
-    It belongs to `.ci/run`. The two sessions below are too long for that, and run every week.
+    `.ci/run` includes it where `GOLDRUN_FULL` is 1; it and the two sessions below run every week.
     """
     _run_full(session, "tests/reliability", "-s")
 
