@@ -150,7 +150,7 @@ def test_each_shell_script_of_the_checks_can_be_run(name: str) -> None:
 
 def test_the_whole_check_names_sessions_that_are_there() -> None:
     lines = re.findall(
-        r"^(?:\S*/)?(nox -s .*)$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE
+        r"^ *(?:\S*/)?(nox -s .*)$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE
     )
 
     assert {name for line in lines for name in line.split()[2:]} >= {
